@@ -1,0 +1,144 @@
+package tagset
+
+import (
+	"hash/maphash"
+	"slices"
+)
+
+// List is an immutable, sorted list of tags that many sets may share. A nil List is
+// empty.
+type List struct {
+	tags []string
+
+	// The rest belongs to the interner.
+	refs int32
+	hash uint64
+	next *List // of the same hash
+}
+
+func newList(tags []string) *List { return &List{tags: tags} }
+
+func (l *List) tagsOrNil() []string {
+	if l == nil {
+		return nil
+	}
+	return l.tags
+}
+
+// Len returns the number of tags.
+func (l *List) Len() int { return len(l.tagsOrNil()) }
+
+// Tags returns the tags, sorted. The slice is shared and must not be written to.
+func (l *List) Tags() []string { return l.tagsOrNil() }
+
+// Interner stores each list, and each tag in them, once. It counts references, so
+// that what nobody uses is forgotten. It is for one goroutine at a time; the lists it
+// returns may be read by any number.
+type Interner struct {
+	seed    maphash.Seed
+	lists   map[uint64]*List
+	strings map[string]*interned
+}
+
+type interned struct {
+	s    string
+	refs int
+}
+
+// NewInterner returns an empty interner.
+func NewInterner() *Interner {
+	return &Interner{seed: maphash.MakeSeed(), lists: map[uint64]*List{}, strings: map[string]*interned{}}
+}
+
+// List returns the one list of these tags and counts a reference to it. The tags
+// must be sorted by [Compare]; the slice stays the caller's. No tags give nil.
+func (in *Interner) List(tags []string) *List {
+	if len(tags) == 0 {
+		return nil
+	}
+	hash := in.hashOf(tags)
+	for l := in.lists[hash]; l != nil; l = l.next {
+		if slices.Equal(l.tags, tags) {
+			l.refs++
+			return l
+		}
+	}
+	l := &List{tags: make([]string, len(tags)), refs: 1, hash: hash, next: in.lists[hash]}
+	for i, tag := range tags {
+		l.tags[i] = in.String(tag)
+	}
+	in.lists[hash] = l
+	return l
+}
+
+// Retain counts another reference to a list, which may be nil.
+func (in *Interner) Retain(l *List) *List {
+	if l != nil {
+		l.refs++
+	}
+	return l
+}
+
+// Release gives a reference back. Views that still show the list stay valid.
+func (in *Interner) Release(l *List) {
+	if l == nil {
+		return
+	}
+	if l.refs--; l.refs > 0 {
+		return
+	}
+	first := in.lists[l.hash]
+	switch {
+	case first == l && l.next == nil:
+		delete(in.lists, l.hash)
+	case first == l:
+		in.lists[l.hash] = l.next
+	default:
+		for p := first; p != nil; p = p.next {
+			if p.next == l {
+				p.next = l.next
+				break
+			}
+		}
+	}
+	for _, tag := range l.tags {
+		in.ReleaseString(tag)
+	}
+}
+
+// String returns the one copy of the string and counts a reference to it.
+func (in *Interner) String(s string) string {
+	if have, ok := in.strings[s]; ok {
+		have.refs++
+		return have.s
+	}
+	in.strings[s] = &interned{s, 1}
+	return s
+}
+
+// ReleaseString gives a reference back.
+func (in *Interner) ReleaseString(s string) {
+	if have, ok := in.strings[s]; ok {
+		if have.refs--; have.refs == 0 {
+			delete(in.strings, s)
+		}
+	}
+}
+
+// Len returns the number of lists and strings stored, for statistics.
+func (in *Interner) Len() (lists, strings int) {
+	for _, l := range in.lists {
+		for ; l != nil; l = l.next {
+			lists++
+		}
+	}
+	return lists, len(in.strings)
+}
+
+func (in *Interner) hashOf(tags []string) uint64 {
+	var h uint64
+	for _, tag := range tags {
+		h = h*31 + maphash.String(in.seed, tag)
+	}
+	return h
+}
