@@ -53,7 +53,9 @@ const (
 // Event is one change of one key as one subscriber sees it.
 type Event[K comparable, V any] struct {
 	Type EventType
-	Key  K
+	// New marks a Set of a key that the subscriber's view did not hold before.
+	New bool
+	Key K
 	// Value is the new value of a Set and the last full value of an Unset.
 	Value V
 	// Revision is that of the commit that made the change.

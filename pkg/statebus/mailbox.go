@@ -53,7 +53,7 @@ func (s *Subscription[K, V]) judge(changes []change[K, V], verdicts []EventType)
 // later ones.
 func (s *Subscription[K, V]) preserve(c *change[K, V]) {
 	if s.snapshotting && c.oldRev <= s.since {
-		s.preimages = append(s.preimages, Event[K, V]{Set, c.key, c.old, c.oldRev})
+		s.preimages = append(s.preimages, Event[K, V]{Type: Set, New: true, Key: c.key, Value: c.old, Revision: c.oldRev})
 	}
 }
 
@@ -91,7 +91,7 @@ func (s *Subscription[K, V]) offer(changes []change[K, V], verdicts []EventType,
 				value = c.old
 			}
 		}
-		s.pending = append(s.pending, Event[K, V]{typ, c.key, value, rev})
+		s.pending = append(s.pending, Event[K, V]{Type: typ, Key: c.key, Value: value, Revision: rev})
 	}
 	if s.firstRev == 0 {
 		s.firstRev = rev
@@ -159,7 +159,9 @@ func (s *Subscription[K, V]) take(park bool) (Bundle[K, V], outcome) {
 	s.mu.Unlock()
 
 	for i := range s.out {
-		s.out[i].Type &= typeMask
+		ev := &s.out[i]
+		ev.New = ev.Type&(unseen|Set) == unseen|Set
+		ev.Type &= typeMask
 	}
 	return Bundle[K, V]{Revision: rev, Events: s.out}, handed
 }

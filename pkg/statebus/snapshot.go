@@ -40,7 +40,7 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 	}
 	s.t.slots.RangeRelaxed(func(k K, sl slot[V]) bool {
 		if sl.rev <= s.since && (match == nil || match(k, sl.value)) {
-			events = append(events, Event[K, V]{Set, k, sl.value, sl.rev})
+			events = append(events, Event[K, V]{Type: Set, New: true, Key: k, Value: sl.value, Revision: sl.rev})
 		}
 		return true
 	})
