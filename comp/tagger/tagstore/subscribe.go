@@ -4,14 +4,11 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"sync/atomic"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/pkg/statebus"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
-
-type nodePointer = atomic.Pointer[node]
 
 type subscription struct {
 	*statebus.Subscription[tagger.EntityID, *entry]

@@ -77,6 +77,7 @@ type Store struct {
 	resolver   resolver
 	expiries   expiryHeap
 	tombstones tombstones
+	handles    handles
 
 	forgotten forgotten
 	waiters   waiters
@@ -88,7 +89,6 @@ type entry struct {
 	set      tagset.Set
 	standard []string // shared with the strongest source
 	sources  []source
-	node     *node
 	tomb     uint64 // not 0 if all sources have withdrawn: the tombstone's number
 	complete bool
 }
@@ -105,9 +105,6 @@ type source struct {
 	withdrawn bool
 }
 
-// node is where handles find an entity's current entry. It outlives the entry.
-type node struct{ cur atomic.Pointer[entry] }
-
 type counts struct {
 	updated, unchanged, pruned atomic.Uint64
 }
@@ -116,6 +113,7 @@ type counts struct {
 func New(opts Options) *Store {
 	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner()}
 	s.table = statebus.New[tagger.EntityID, *entry](opts.Bus)
+	s.handles = handles{}
 	s.forgotten.max = s.opts.MaxForgotten
 	return s
 }
@@ -269,8 +267,8 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 			s.tombstones.count--
 		}
 		last := *old
-		last.tomb, last.complete = max(old.tomb, 1), false
-		old.node.cur.Store(&last)
+		last.tomb = max(old.tomb, 1)
+		s.handles.show(id, &last)
 		t.Delete(id, old)
 		s.forgotten.add(id, s.opts.Now())
 		return
@@ -279,13 +277,9 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 	e.set, e.standard = s.resolver.resolve(s.in, e.sources)
 	if old != nil {
 		s.in.Release(old.set.LowList())
-		e.node = old.node
-	} else {
-		e.node = &node{}
-		s.forgotten.remove(id)
-	}
-	if old != nil && old.tomb != 0 {
 		e.tomb = old.tomb
+	} else {
+		s.forgotten.remove(id)
 	}
 	switch gone := allWithdrawn(sources); {
 	case gone && e.tomb == 0:
@@ -294,8 +288,8 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 		e.tomb = 0
 		s.tombstones.count--
 	}
-	e.node.cur.Store(e)
 	t.Set(id, e)
+	s.handles.show(id, e)
 }
 
 func allWithdrawn(sources []source) bool {
