@@ -19,10 +19,13 @@ type resolver struct {
 
 // begin returns a copy of the entry's sources to work on.
 func (r *resolver) begin(old *entry) []source {
-	clear(r.sources[:cap(r.sources)])
+	stale := len(r.sources)
 	r.sources = r.sources[:0]
 	if old != nil {
 		r.sources = append(r.sources, old.sources...)
+	}
+	if stale > len(r.sources) {
+		clear(r.sources[len(r.sources):stale]) // so that it keeps nothing alive
 	}
 	return r.sources
 }
@@ -36,8 +39,9 @@ func find(sources []source, name string) int {
 	return -1
 }
 
-// resolve applies the priorities. It takes a reference to the set's low list.
-func (r *resolver) resolve(in *tagset.Interner, sources []source) (tagset.Set, []string) {
+// resolve applies the priorities. It takes a reference to the set's low list. old is
+// what these sources replace, or nil.
+func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (tagset.Set, []string) {
 	if len(sources) == 1 {
 		src := &sources[0]
 		return tagset.MakeSet(in.Retain(src.low), src.rest, int(src.nOrch)), src.standard.Tags()
@@ -52,9 +56,12 @@ func (r *resolver) resolve(in *tagset.Interner, sources []source) (tagset.Set, [
 	for i := range r.levels {
 		r.levels[i] = r.levels[i][:0]
 	}
+	lowIsSame := r.sameLow(sources, old)
 	for i, src := range r.order {
 		above := r.above(i)
-		r.levels[0] = visible(r.levels[0], src.low.Tags(), above)
+		if !lowIsSame {
+			r.levels[0] = visible(r.levels[0], src.low.Tags(), above)
+		}
 		r.levels[1] = visible(r.levels[1], src.rest[:src.nOrch], above)
 		r.levels[2] = visible(r.levels[2], src.rest[src.nOrch:], above)
 	}
@@ -63,8 +70,33 @@ func (r *resolver) resolve(in *tagset.Interner, sources []source) (tagset.Set, [
 	}
 	rest := make([]string, 0, len(r.levels[1])+len(r.levels[2]))
 	rest = append(append(rest, r.levels[1]...), r.levels[2]...)
-	set := tagset.MakeSet(in.List(r.levels[0]), rest, len(r.levels[1]))
-	return set, r.resolveStandard()
+	var low *tagset.List
+	if lowIsSame {
+		low = in.Retain(old.set.LowList())
+	} else {
+		low = in.List(r.levels[0])
+	}
+	return tagset.MakeSet(low, rest, len(r.levels[1])), r.resolveStandard()
+}
+
+// sameLow reports whether the low tags come out as they did before, which is the
+// common case and worth not doing the work: no source's low tags have changed, nor
+// have the other tags of a source that can hide those of another.
+func (r *resolver) sameLow(sources []source, old *entry) bool {
+	if old == nil || len(old.sources) != len(sources) {
+		return false
+	}
+	lowest := tagger.SourcePriority(r.order[len(r.order)-1].name)
+	for i := range sources {
+		now, was := &sources[i], &old.sources[i]
+		if now.name != was.name || now.low != was.low {
+			return false
+		}
+		if (now.sum != was.sum || len(now.rest) != len(was.rest)) && tagger.SourcePriority(now.name) > lowest {
+			return false
+		}
+	}
+	return true
 }
 
 // above returns the sources of strictly higher priority than the i-th.

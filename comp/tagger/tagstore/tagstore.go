@@ -274,7 +274,7 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 		return
 	}
 	e := &entry{sources: append(make([]source, 0, len(sources)), sources...), complete: complete}
-	e.set, e.standard = s.resolver.resolve(s.in, e.sources)
+	e.set, e.standard = s.resolver.resolve(s.in, e.sources, old)
 	if old != nil {
 		s.in.Release(old.set.LowList())
 		e.tomb = old.tomb
