@@ -212,6 +212,12 @@ func (s *Subscription[K, V]) over() (outcome, bool) {
 	return 0, false
 }
 
+func (s *Subscription[K, V]) lockedOver() (outcome, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over()
+}
+
 // handedOver notes that the consumer gets b.
 func (s *Subscription[K, V]) handedOver(b Bundle[K, V]) {
 	s.delivered.Store(b.Revision)

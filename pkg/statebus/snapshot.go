@@ -2,20 +2,18 @@ package statebus
 
 import "slices"
 
-// takeSnapshot hands over the first bundle, in the consumer's goroutine. If s is
-// closed meanwhile, that is as if Close came a moment later.
+// takeSnapshot hands over the first bundle, in the consumer's goroutine.
 func (s *Subscription[K, V]) takeSnapshot() (Bundle[K, V], outcome) {
-	s.mu.Lock()
-	out, over := s.over()
-	s.mu.Unlock()
-	if over {
+	if out, over := s.lockedOver(); over {
 		return Bundle[K, V]{}, out
 	}
 	if s.snapshotHeld() {
 		return Bundle[K, V]{}, blocked
 	}
 	events := s.snapshot()
-
+	if out, over := s.lockedOver(); over {
+		return Bundle[K, V]{}, out // closed while the walk went on
+	}
 	s.primed = true
 	s.peers = nil
 	s.out, s.outWhole = events, false
