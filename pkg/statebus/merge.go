@@ -99,7 +99,6 @@ func (s *Subscription[K, V]) follow(b *backlog[K], n *node, later *Event[K, V]) 
 func (s *Subscription[K, V]) compact(b *backlog[K]) {
 	events := s.pending
 	drop := s.markSurplus(events) - s.t.opts.MaxTombstones
-	base := b.base + len(events) // beyond all present positions
 	n := 0
 	for i := range events {
 		typ := events[i].Type
@@ -120,14 +119,14 @@ func (s *Subscription[K, V]) compact(b *backlog[K]) {
 		}
 		events[n].Type &^= surplus
 		if typ&recreated != 0 {
-			b.nodes[o].unset = base + n
+			b.nodes[o].unset = b.base + n
 		} else {
-			b.nodes[o].newest = base + n
+			b.nodes[o].newest = b.base + n
 		}
 		n++
 	}
 	clear(events[n:])
-	s.pending, b.owner, b.base = events[:n], b.owner[:n], base
+	s.pending, b.owner = events[:n], b.owner[:n]
 	s.threshold = max(s.t.opts.CoalesceAt, 2*n)
 }
 
