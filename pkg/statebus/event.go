@@ -66,7 +66,8 @@ type Event[K comparable, V any] struct {
 type Bundle[K comparable, V any] struct {
 	// Revision is the one the subscriber's view has reached with this bundle:
 	// for the snapshot the revision at which Subscribe ran, later that of the
-	// last event.
+	// last event. In the second tier, a change which was merged into one that the
+	// first tier still holds back comes with that one.
 	Revision uint64
 	// Snapshot marks the first bundle, which holds the whole matching state.
 	Snapshot bool

@@ -76,9 +76,7 @@ func (s *Subscription[K, V]) offer(changes []change[K, V], verdicts []EventType,
 		s.mu.Unlock()
 		return
 	}
-	if len(s.pending) > s.threshold {
-		s.merge()
-	}
+	s.reduce(len(changes))
 	for i := range changes {
 		c := &changes[i]
 		typ, value := c.typ, c.value
@@ -124,46 +122,65 @@ func (s *Subscription[K, V]) take(park bool) (Bundle[K, V], outcome) {
 	if !s.primed {
 		return s.takeSnapshot()
 	}
+	for {
+		if out := s.cut(park); out != handed {
+			return Bundle[K, V]{}, out
+		}
+		n := 0
+		for i := range s.out {
+			typ := s.out[i].Type
+			if typ&merged != 0 {
+				continue
+			}
+			if n != i {
+				s.out[n] = s.out[i]
+			}
+			s.out[n].Type = typ & typeMask
+			s.out[n].New = typ&(unseen|Set) == unseen|Set
+			n++
+		}
+		if n == 0 {
+			clear(s.out) // all merged into what the first tier still holds back
+			continue
+		}
+		b := Bundle[K, V]{Revision: s.out[n-1].Revision, Events: s.out[:n:n]}
+		s.handedOver(b)
+		return b, handed
+	}
+}
+
+// cut moves to out what may be handed over, merged events included.
+func (s *Subscription[K, V]) cut(park bool) outcome {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asleep = false
 	if out, over := s.over(); over {
-		s.mu.Unlock()
-		return Bundle[K, V]{}, out
+		return out
 	}
 	n := len(s.pending)
 	if n == 0 {
 		s.asleep = park
-		s.mu.Unlock()
-		return Bundle[K, V]{}, empty
+		return empty
 	}
 	if s.opts.Tier == Second {
-		n = s.released()
-		if n == 0 {
-			s.mu.Unlock()
-			return Bundle[K, V]{}, blocked
+		if n = s.released(); n == 0 {
+			return blocked
 		}
 	}
 	if s.outWhole = n == len(s.pending); s.outWhole {
 		s.out = s.pending
 		s.pending, s.spare = s.spare, nil
 		s.threshold = s.t.opts.CoalesceAt
+		s.backlog = nil
 		s.firstRev = 0
 	} else {
 		// The two parts share an array but no element.
 		s.out, s.pending = s.pending[:n:n], s.pending[n:]
 		s.threshold = max(s.t.opts.CoalesceAt, 2*len(s.pending))
+		s.backlog = s.backlog.advance(n)
 		s.firstRev = s.pending[0].Revision
 	}
-	rev := s.out[n-1].Revision
-	s.handedOver(rev, n)
-	s.mu.Unlock()
-
-	for i := range s.out {
-		ev := &s.out[i]
-		ev.New = ev.Type&(unseen|Set) == unseen|Set
-		ev.Type &= typeMask
-	}
-	return Bundle[K, V]{Revision: rev, Events: s.out}, handed
+	return handed
 }
 
 // released returns how many pending events the first tier lets pass, under mu. If
@@ -196,11 +213,17 @@ func (s *Subscription[K, V]) over() (outcome, bool) {
 	return 0, false
 }
 
-// handedOver notes that the consumer got n events up to rev, under mu.
-func (s *Subscription[K, V]) handedOver(rev uint64, n int) {
-	s.count.Delivered = rev
-	s.count.Bundles++
-	s.count.Events += uint64(n)
+func (s *Subscription[K, V]) lockedOver() (outcome, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over()
+}
+
+// handedOver notes that the consumer gets b.
+func (s *Subscription[K, V]) handedOver(b Bundle[K, V]) {
+	s.delivered.Store(b.Revision)
+	s.bundles.Add(1)
+	s.events.Add(uint64(len(b.Events)))
 	if s.takenLate = s.late.Load(); s.takenLate {
 		s.takenAt = time.Now()
 	}

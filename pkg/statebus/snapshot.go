@@ -1,28 +1,25 @@
 package statebus
 
+import "slices"
+
 // takeSnapshot hands over the first bundle, in the consumer's goroutine.
 func (s *Subscription[K, V]) takeSnapshot() (Bundle[K, V], outcome) {
-	s.mu.Lock()
-	out, over := s.over()
-	s.mu.Unlock()
-	if over {
+	if out, over := s.lockedOver(); over {
 		return Bundle[K, V]{}, out
 	}
 	if s.snapshotHeld() {
 		return Bundle[K, V]{}, blocked
 	}
 	events := s.snapshot()
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if out, over := s.over(); over {
-		return Bundle[K, V]{}, out
+	if out, over := s.lockedOver(); over {
+		return Bundle[K, V]{}, out // closed while the walk went on
 	}
 	s.primed = true
 	s.peers = nil
 	s.out, s.outWhole = events, false
-	s.handedOver(s.since, len(events))
-	return Bundle[K, V]{Revision: s.since, Snapshot: true, Events: events}, handed
+	b := Bundle[K, V]{Revision: s.since, Snapshot: true, Events: events}
+	s.handedOver(b)
+	return b, handed
 }
 
 // snapshot returns the matching values at revision since.
@@ -33,13 +30,18 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 	if s.opts.Types&Sets == 0 {
 		return nil
 	}
+	match, size := s.opts.Match, s.t.slots.Size()
 	var events []Event[K, V]
-	match := s.opts.Match
 	if match == nil {
-		events = make([]Event[K, V], 0, s.t.slots.Size())
+		events = make([]Event[K, V], 0, size)
 	}
 	s.t.slots.RangeRelaxed(func(k K, sl slot[V]) bool {
 		if sl.rev <= s.since && (match == nil || match(k, sl.value)) {
+			if n := len(events); n == cap(events) {
+				// Double, which append does only for short slices, but not past
+				// what there is.
+				events = slices.Grow(events, max(16, min(n, size-n)))
+			}
 			events = append(events, Event[K, V]{Type: Set, New: true, Key: k, Value: sl.value, Revision: sl.rev})
 		}
 		return true

@@ -37,7 +37,8 @@ type SubscriptionStats struct {
 	Tier Tier
 	// Since is the revision of the snapshot.
 	Since uint64
-	// Pending is the number of events in the mailbox.
+	// Pending is the number of events in the mailbox, including merged ones that
+	// still take up room.
 	Pending int
 	// Delivered is the revision of the last bundle handed over, Acknowledged that
 	// of the last one finished; both are 0 before the first.
@@ -77,6 +78,7 @@ func (s *Subscription[K, V]) stats() SubscriptionStats {
 	defer s.mu.Unlock()
 	c := s.count
 	c.Pending = len(s.pending)
+	c.Delivered, c.Bundles, c.Events = s.delivered.Load(), s.bundles.Load(), s.events.Load()
 	c.Late = s.late.Load()
 	if s.failure != nil {
 		c.Failure = s.failure.Error()

@@ -69,10 +69,14 @@ type Subscription[K comparable, V any] struct {
 	late    atomic.Bool   // first tier: missed a deadline; written under mu
 	gated   atomic.Bool   // second tier: sleeps until the first tier gets on
 
+	// Of what was handed over; written by the consumer's loop.
+	delivered, bundles, events atomic.Uint64
+
 	mu        sync.Mutex // guards the fields below; taken after the commit lock
 	pending   []Event[K, V]
 	spare     []Event[K, V] // an empty buffer to swap with pending
-	threshold int           // merge when pending is longer
+	backlog   *backlog[K]   // merges pending when it is long, else nil
+	threshold int           // compact when pending is longer
 	firstRev  uint64        // oldest revision that went into pending
 	asleep    bool          // the consumer wants a token for the next event
 	looping   bool          // a Bundles loop runs
@@ -259,9 +263,7 @@ func (t *Table[K, V]) remove(s *Subscription[K, V]) {
 		next.first--
 	}
 	t.roster.Store(next)
-	s.mu.Lock()
-	t.past.add(s.count)
-	s.mu.Unlock()
+	t.past.add(s.stats())
 }
 
 // fail ends the subscription because its filter panicked. The panic continues in
@@ -279,7 +281,7 @@ func (s *Subscription[K, V]) fail(cause any) {
 
 // retire empties the mailbox and stops s from holding up others, under mu.
 func (s *Subscription[K, V]) retire() {
-	s.pending, s.spare = nil, nil
+	s.pending, s.spare, s.backlog = nil, nil, nil
 	s.firstRev = 0
 	s.oldest.Store(0)
 	s.settled.Store(true)

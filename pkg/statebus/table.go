@@ -53,7 +53,6 @@ type Table[K comparable, V any] struct {
 	tx       Tx[K, V]
 	changes  []change[K, V] // those of the commit in progress
 	verdicts []EventType    // scratch of publish
-	merger   merger[K, V]   // scratch of merging
 	closed   bool
 	past     Totals // of subscriptions that are closed
 }
