@@ -363,6 +363,19 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 	fail := func(format string, args ...any) {
 		t.Fatalf("consumer %d %+v: %s", i, r.plan, fmt.Sprintf(format, args...))
 	}
+	// Whether an event is new depends on what the subscriber was told, not on the log.
+	told := make(map[int]bool)
+	for _, b := range r.bundles {
+		for i := range b.Events {
+			ev := &b.Events[i]
+			// Who takes no unsets is not told when a key leaves the view.
+			if want := ev.Type == statebus.Set && !told[ev.Key]; ev.New != want && (want || r.plan.types != statebus.Sets) {
+				fail("%+v after it was told of the key: %t", *ev, told[ev.Key])
+			}
+			told[ev.Key] = ev.Type == statebus.Set
+			ev.New = false
+		}
+	}
 	first := r.bundles[0]
 	if !first.Snapshot || first.Revision > r.until {
 		fail("first bundle: snapshot %t of revision %d, subscribed by %d", first.Snapshot, first.Revision, r.until)
