@@ -53,7 +53,8 @@ const (
 // Event is one change of one key as one subscriber sees it.
 type Event[K comparable, V any] struct {
 	Type EventType
-	// New marks a Set of a key that the subscriber's view did not hold before.
+	// New marks a Set of a key that the subscriber's view did not hold before. It
+	// means nothing to a subscriber that takes no unsets.
 	New bool
 	Key K
 	// Value is the new value of a Set and the last full value of an Unset.
