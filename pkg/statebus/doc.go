@@ -25,8 +25,9 @@
 //
 //  4. Tiers. A [Second] tier subscriber is handed a change only after every
 //     [First] tier subscriber that takes this change has finished the bundle
-//     with it, or after [Options.TierDeadline], counted from the moment the
-//     second asked for it. A first-tier subscriber that let a deadline pass is
+//     with it, and whatever it was given before, or after
+//     [Options.TierDeadline], counted from the moment the second asked for it. A
+//     first-tier subscriber that let a deadline pass is
 //     late, and delays nobody until it has caught up: until it finishes a bundle
 //     with nothing left in its mailbox, or one it took while late within the
 //     deadline. One that appears later does not delay what was committed before.
@@ -37,11 +38,15 @@
 //     unset with the last matching value, one that begins to match as a set.
 //
 //  6. Consumption is a loop, and finishing the loop's body acknowledges the
-//     bundle:
+//     bundle, as below.
 //
-//     for bundle := range sub.Bundles(ctx) {
-//     for _, ev := range bundle.Events { … }
-//     }
+// A consumer is:
+//
+//	for bundle := range sub.Bundles(ctx) {
+//		for _, ev := range bundle.Events {
+//			// ...
+//		}
+//	}
 //
 // What it does not promise: the order of the events in a snapshot; that two
 // subscribers see the same bundles; that the keys of a lagging subscriber arrive
@@ -58,6 +63,7 @@
 // long as it is not finished, the committer puts aside for it the value at R of
 // each key that changes. A mailbox is a slice under a short mutex, swapped with
 // an empty one when the consumer comes for it, and the consumer is woken only if
-// it sleeps. Merging happens only when the slice has doubled since the last time,
-// so its cost per event is constant and a subscriber that keeps up never pays it.
+// it sleeps. Events are merged only in a mailbox that has grown long, a few at each
+// commit, so the cost per event is constant and a subscriber that keeps up never
+// pays it.
 package statebus

@@ -1,7 +1,5 @@
 package statebus
 
-import "slices"
-
 // takeSnapshot hands over the first bundle, in the consumer's goroutine.
 func (s *Subscription[K, V]) takeSnapshot() (Bundle[K, V], outcome) {
 	if out, over := s.lockedOver(); over {
@@ -31,19 +29,22 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 		return nil
 	}
 	match, size := s.opts.Match, s.t.slots.Size()
-	var events []Event[K, V]
+	room := 16
 	if match == nil {
-		events = make([]Event[K, V], 0, size)
+		room = max(room, size)
 	}
+	events := make([]Event[K, V], 0, room)
+	visited := 0
 	s.t.slots.RangeRelaxed(func(k K, sl slot[V]) bool {
 		if sl.rev <= s.since && (match == nil || match(k, sl.value)) {
 			if n := len(events); n == cap(events) {
-				// Double, which append does only for short slices, but not past
-				// what there is.
-				events = slices.Grow(events, max(16, min(n, size-n)))
+				// Expect of the rest what the walk has found so far.
+				rest := n * max(0, size-visited) / max(1, visited)
+				events = append(make([]Event[K, V], 0, n+rest+n/8+16), events...)
 			}
 			events = append(events, Event[K, V]{Type: Set, New: true, Key: k, Value: sl.value, Revision: sl.rev})
 		}
+		visited++
 		return true
 	})
 
@@ -55,12 +56,18 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 	if len(preimages) == 0 {
 		return events
 	}
+	// Comparing revisions first spares hashing most keys, which costs more than the
+	// whole walk.
 	missed := make(map[K]struct{}, len(preimages))
+	revisions := make(map[uint64]struct{}, len(preimages))
 	for i := range preimages {
 		missed[preimages[i].Key] = struct{}{}
+		revisions[preimages[i].Revision] = struct{}{}
 	}
 	for i := range events {
-		delete(missed, events[i].Key)
+		if _, ok := revisions[events[i].Revision]; ok {
+			delete(missed, events[i].Key)
+		}
 	}
 	for i := range preimages {
 		if _, ok := missed[preimages[i].Key]; ok {
