@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,10 +24,11 @@ func present(reason string) workloadmeta.Detection {
 
 func TestAbsentIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked, there := 0, false
+		var asked atomic.Int64
+		var there atomic.Bool
 		r := start(t, collection.Options{RedetectEvery: 15 * second}, &fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
-			asked++
-			if there {
+			asked.Add(1)
+			if there.Load() {
 				return present("socket")
 			}
 			return absent("no socket at /var/run/docker.sock; set docker.host")
@@ -40,14 +42,16 @@ func TestAbsentIsAskedAgain(t *testing.T) {
 			t.Error("a collector with nothing to collect keeps the store from being synced")
 		}
 		time.Sleep(40 * second)
-		if asked != 3 {
-			t.Errorf("asked %d times in 40 s, want 3", asked)
+		synctest.Wait()
+		if asked.Load() != 3 {
+			t.Errorf("asked %d times in 40 s, want 3", asked.Load())
 		}
 		if got := r.store.expectedOf(workloadmeta.KindContainer); got != "[]" {
 			t.Errorf("expected of containers: %s", got)
 		}
-		there = true
+		there.Store(true)
 		time.Sleep(10 * second)
+		synctest.Wait()
 		r.wantState("docker", collection.StateLive)
 		r.wantHas(runtime, "a")
 		if got := r.store.expectedOf(workloadmeta.KindContainer); got != "[runtime]" {
@@ -64,15 +68,16 @@ func TestAbsentIsAskedAgain(t *testing.T) {
 
 func TestDisabledIsNeverAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int64
 		r := start(t, collection.Options{}, &fakeStreamer{fake{id: "host", detect: func() workloadmeta.Detection {
-			asked++
+			asked.Add(1)
 			return workloadmeta.Detection{State: workloadmeta.Disabled, Reason: "set expected_tags_duration"}
 		}}, staying("a")})
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		st := r.wantState("host", collection.StateDisabled)
-		if asked != 1 || st.Reason != "set expected_tags_duration" {
-			t.Errorf("asked %d times; reason %q", asked, st.Reason)
+		if asked.Load() != 1 || st.Reason != "set expected_tags_duration" {
+			t.Errorf("asked %d times; reason %q", asked.Load(), st.Reason)
 		}
 		r.wantHas(runtime, "")
 		if !r.store.isSynced() {
@@ -110,45 +115,50 @@ func TestSwitches(t *testing.T) {
 
 func TestADaemonThatIsRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		up := true
-		var stop context.CancelFunc
+		var up atomic.Bool
+		up.Store(true)
+		var end atomic.Value
 		r := start(t, collection.Options{}, &fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
-			if up {
+			if up.Load() {
 				return present("socket")
 			}
 			return absent("no socket")
 		}}, func(ctx context.Context, sink workloadmeta.Sink) error {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
-			stop = cancel
+			end.Store(cancel)
 			return staying("a")(ctx, sink)
 		}})
 		synctest.Wait()
-		up = false
-		stop()
+		up.Store(false)
+		end.Load().(context.CancelFunc)()
 		time.Sleep(2 * second)
+		synctest.Wait()
 		r.wantState("docker", collection.StateWaiting)
 		r.wantHas(runtime, "a")
 		if got := r.store.expectedOf(workloadmeta.KindContainer); got != "[runtime]" {
 			t.Errorf("expected after 2 s: %s; it may be back in a moment", got)
 		}
-		up = true
+		up.Store(true)
 		time.Sleep(5 * second)
+		synctest.Wait()
 		r.wantState("docker", collection.StateLive)
 		if r.store.expects != 1 {
 			t.Errorf("%d changes of what is expected, want 1", r.store.expects)
 		}
 
-		up = false
-		stop()
+		up.Store(false)
+		end.Load().(context.CancelFunc)()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		r.wantState("docker", collection.StateWaiting)
 		r.wantHas(runtime, "a")
 		if got := r.store.expectedOf(workloadmeta.KindContainer); got != "[]" {
 			t.Errorf("expected after a minute: %s, want nothing", got)
 		}
-		up = true
+		up.Store(true)
 		time.Sleep(20 * second)
+		synctest.Wait()
 		r.wantState("docker", collection.StateLive)
 	})
 }
@@ -156,12 +166,12 @@ func TestADaemonThatIsRestarted(t *testing.T) {
 func TestExpectationsAreOfDetectedCollectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pods := []workloadmeta.Kind{workloadmeta.KindKubernetesPod, workloadmeta.KindContainer}
-		later := false
+		var later atomic.Bool
 		r := start(t, collection.Options{},
 			&fakeStreamer{fake{id: "docker"}, staying("a")},
 			&fakeStreamer{fake{id: "containerd"}, staying("a")},
 			&fakePuller{fake{id: "kubelet", source: workloadmeta.SourceNodeOrchestrator, kinds: pods, detect: func() workloadmeta.Detection {
-				if later {
+				if later.Load() {
 					return present("kubelet")
 				}
 				return absent("no kubelet")
@@ -176,8 +186,9 @@ func TestExpectationsAreOfDetectedCollectors(t *testing.T) {
 		}
 		want(workloadmeta.KindContainer, "[runtime]")
 		want(workloadmeta.KindKubernetesPod, "[]")
-		later = true
+		later.Store(true)
 		time.Sleep(20 * second)
+		synctest.Wait()
 		want(workloadmeta.KindContainer, "[node_orchestrator runtime]")
 		want(workloadmeta.KindKubernetesPod, "[node_orchestrator]")
 	})
@@ -198,6 +209,7 @@ func TestPanicsAreTheCollectorsErrors(t *testing.T) {
 			t.Errorf("Fetch() = %v, want a panic with a stack that shows where (the first answered %v)", p, err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		for id, want := range map[string]collection.State{
 			"streams": collection.StateDegraded, "pulls": collection.StateDegraded, "detects": collection.StateWaiting,
 			"fetches": collection.StateLive, "well": collection.StateLive,
@@ -357,6 +369,7 @@ func TestStartContextIsNotTheCollectors(t *testing.T) {
 		}
 		cancel()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := s.Status()[0].Pulls; n < 10 {
 			t.Errorf("%d pulls in a minute; the end of Start's context must not end the collectors", n)
 		}

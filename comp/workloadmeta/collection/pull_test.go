@@ -3,6 +3,7 @@ package collection_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,11 +25,13 @@ func TestPullIsAFullList(t *testing.T) {
 		r.wantState("kubelet", collection.StateLive)
 
 		time.Sleep(5600 * time.Millisecond)
+		synctest.Wait()
 		r.wantHas(runtime, "a b")
 		r.wantState("kubelet", collection.StateDegraded)
 		r.store.changes()
 
 		time.Sleep(5600 * time.Millisecond)
+		synctest.Wait()
 		r.wantHas(runtime, "b d")
 		r.wantState("kubelet", collection.StateLive)
 		if got, want := fmt.Sprint(r.store.changes()),
@@ -36,6 +39,7 @@ func TestPullIsAFullList(t *testing.T) {
 			t.Errorf("one pull made the changes %s, want %s", got, want)
 		}
 		time.Sleep(5600 * time.Millisecond)
+		synctest.Wait()
 		r.wantHas(runtime, "")
 		if st := r.status("kubelet"); st.Pulls != 4 || st.Failures != 1 || st.LastSync.IsZero() {
 			t.Errorf("status %+v", st)
@@ -98,6 +102,7 @@ func TestCollectorMaySuggestItsPeriod(t *testing.T) {
 			&suggester{fakePuller{fake{id: "suggests"}, listing()}},
 			&suggester{fakePuller{fake{id: "told"}, listing()}})
 		time.Sleep(5 * time.Minute)
+		synctest.Wait()
 		if n := r.status("suggests").Pulls; n < 5 || n > 6 {
 			t.Errorf("%d pulls in 5 minutes, want one per minute as suggested", n)
 		}
@@ -117,6 +122,7 @@ func TestPullTimesOut(t *testing.T) {
 				return ctx.Err()
 			})})
 		time.Sleep(9 * second)
+		synctest.Wait()
 		st := r.wantState("kubelet", collection.StateDegraded)
 		if want := "pull timed out after 3s: context deadline exceeded"; st.LastError != want || st.LastPull != 3*second {
 			t.Errorf("last error %q after %s, want %q after 3s", st.LastError, st.LastPull, want)
@@ -135,6 +141,7 @@ func TestFlappingPullIsLoggedOnce(t *testing.T) {
 			return errDown
 		}})
 		time.Sleep(5 * time.Minute)
+		synctest.Wait()
 		if n := len(r.log.lines("level=WARN", "connection refused")); n != 1 {
 			t.Errorf("logged aloud %d times, want once", n)
 		}
@@ -149,7 +156,7 @@ func TestFlappingPullIsLoggedOnce(t *testing.T) {
 
 func TestStreamAndPullShareOneSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pulls := 0
+		var pulls atomic.Int64
 		steps := make(chan func(workloadmeta.Sink))
 		r := start(t, collection.Options{PullPeriod: 100 * second}, &fakeBoth{fake{id: "podman"},
 			func(ctx context.Context, sink workloadmeta.Sink) error {
@@ -165,7 +172,7 @@ func TestStreamAndPullShareOneSet(t *testing.T) {
 				}
 			},
 			func(ctx context.Context, sink workloadmeta.Sink) error {
-				if pulls++; pulls != 2 {
+				if pulls.Add(1) != 2 {
 					return errDown
 				}
 				sink.Set(containers("a", "b", "missed its start", "ends during the pull")...)
@@ -179,7 +186,7 @@ func TestStreamAndPullShareOneSet(t *testing.T) {
 		}
 
 		steps <- func(sink workloadmeta.Sink) { sink.Set(container("ends during the pull")) }
-		for pulls < 2 {
+		for pulls.Load() < 2 {
 			time.Sleep(second)
 		}
 		named := container("b")
@@ -189,6 +196,7 @@ func TestStreamAndPullShareOneSet(t *testing.T) {
 			sink.Unset(container("ends during the pull"))
 		}
 		time.Sleep(20 * second)
+		synctest.Wait()
 		r.wantHas(runtime, "a b missed its start starts during the pull")
 		if c := r.store.view(runtime, containerID("b")).(*workloadmeta.Container); c.Name != "newer" {
 			t.Errorf("the pull has overwritten what the stream said after it began")
@@ -213,6 +221,7 @@ func TestPullThatBeganBeforeTheStreamListedIsOutdated(t *testing.T) {
 				return nil
 			}})
 		time.Sleep(10 * second)
+		synctest.Wait()
 		r.wantHas(runtime, "new")
 	})
 }
@@ -225,8 +234,10 @@ func TestTwoCollectorsOfOneSource(t *testing.T) {
 		synctest.Wait()
 		r.wantHas(runtime, "a b c d")
 		time.Sleep(5600 * time.Millisecond)
+		synctest.Wait()
 		r.wantHas(runtime, "a b d") // c had one reporter, b still has one
 		time.Sleep(5600 * time.Millisecond)
+		synctest.Wait()
 		r.wantHas(runtime, "a d")
 	})
 }
@@ -237,6 +248,7 @@ func TestACollectorThatFailsDoesNotOutvoteOneThatSees(t *testing.T) {
 			&fakePuller{fake{id: "cri"}, script(listing("a", "b"), listing("a", "b"), listing("a"))},
 			&fakePuller{fake{id: "containerd"}, script(listing("a", "b", "c"), failing(errDown))})
 		time.Sleep(20 * second)
+		synctest.Wait()
 		r.wantHas(runtime, "a c") // b is gone, c nobody else ever saw
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,21 +80,20 @@ func TestStreamEventsAfterSynced(t *testing.T) {
 func TestStreamRetriesForEverWithGrowingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time
-		up := false
+		var up atomic.Bool
 		r := start(t, collection.Options{BackoffMin: second, BackoffMax: 30 * second},
 			&fakeStreamer{fake{id: "docker"}, func(ctx context.Context, sink workloadmeta.Sink) error {
 				at = append(at, time.Now())
-				if up {
+				if up.Swap(false) {
 					sink.Synced()
 					time.Sleep(31 * second)
 				}
 				return errDown
 			}})
 		time.Sleep(10 * time.Minute)
-		up = true // one long good run …
-		time.Sleep(40 * second)
-		up = false // … and the pauses start over
-		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		up.Store(true) // one long good run, and the pauses start over
+		time.Sleep(6 * time.Minute)
 		synctest.Wait()
 
 		var pauses []time.Duration
@@ -146,6 +146,7 @@ func TestPermanentErrorEndsTheRetries(t *testing.T) {
 			return fmt.Errorf("connect: %w", collection.Permanent(errors.New("no such API")))
 		}})
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		st := r.wantState("docker", collection.StateFailed)
 		if calls != 1 || st.Reason != "connect: no such API" {
 			t.Errorf("%d calls, reason %q", calls, st.Reason)
@@ -191,6 +192,7 @@ func TestReportsAfterTheRunAreIgnored(t *testing.T) {
 				return errDown
 			}, staying("a"))})
 		time.Sleep(second)
+		synctest.Wait()
 		leaked.Set(container("b"))
 		leaked.Synced()
 		r.wantHas(runtime, "a")
@@ -241,6 +243,7 @@ func TestAnEndAndAStartWhenAProcessIDIsReused(t *testing.T) {
 				return nil
 			})})
 		time.Sleep(7 * second)
+		synctest.Wait()
 		got := fmt.Sprint(r.store.changes()[1])
 		want := "[unset process_collector process/7 set process_collector process/7 set process_collector process/8" +
 			" unset process_collector process/7 set process_collector process/7" +
