@@ -51,7 +51,6 @@ func (s *fakeStore) Notify(events []workloadmeta.CollectorEvent) error {
 			continue
 		}
 		id := ev.Entity.GetID()
-		have := s.views[id][ev.Source]
 		batch = append(batch, fmt.Sprintf("%s %s %s", ev.Type, ev.Source, id))
 		if ev.Type == workloadmeta.EventTypeUnset {
 			delete(s.views[id], ev.Source)
@@ -59,9 +58,6 @@ func (s *fakeStore) Notify(events []workloadmeta.CollectorEvent) error {
 				delete(s.views, id)
 			}
 			continue
-		}
-		if have != nil && !workloadmeta.SameIncarnation(have, ev.Entity) {
-			s.misuse = append(s.misuse, fmt.Sprintf("%s was overwritten by another incarnation", id))
 		}
 		if s.views[id] == nil {
 			s.views[id] = map[workloadmeta.Source]workloadmeta.Entity{}
@@ -77,23 +73,10 @@ func (s *fakeStore) Push(workloadmeta.Source, ...workloadmeta.CollectorEvent) er
 }
 func (s *fakeStore) Reset(workloadmeta.Source, []workloadmeta.Entity) error { panic("not used") }
 
-func (s *fakeStore) Views(id workloadmeta.EntityID) ([]workloadmeta.View, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.views[id] == nil {
-		return nil, workloadmeta.ErrNotFound
-	}
-	var views []workloadmeta.View
-	for source, e := range s.views[id] {
-		views = append(views, workloadmeta.View{Source: source, Entity: e})
-	}
-	return views, nil
-}
-
 func (s *fakeStore) Expect(kind workloadmeta.Kind, sources []workloadmeta.Source) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expected[kind] = sources
+	s.expected[kind] = slices.Clone(sources)
 	s.expects++
 }
 

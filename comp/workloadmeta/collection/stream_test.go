@@ -226,37 +226,6 @@ func TestInvalidEventsAreNamedOnceAndTheOthersUsed(t *testing.T) {
 	})
 }
 
-func TestAnEndAndAStartWhenAProcessIDIsReused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		kinds := []workloadmeta.Kind{workloadmeta.KindProcess}
-		src := workloadmeta.SourceProcess
-		r := start(t, collection.Options{}, &fakePuller{fake{id: "process", source: src, kinds: kinds}, script(
-			func(ctx context.Context, sink workloadmeta.Sink) error {
-				sink.Set(process(7, 100), process(8, 100))
-				return nil
-			},
-			func(ctx context.Context, sink workloadmeta.Sink) error {
-				sink.Set(process(7, 200), process(8, 100))
-				sink.Set(process(7, 300)) // even within one list
-				sink.Unset(process(7, 300))
-				sink.Set(process(7, 400))
-				return nil
-			})})
-		time.Sleep(7 * second)
-		synctest.Wait()
-		got := fmt.Sprint(r.store.changes()[1])
-		want := "[unset process_collector process/7 set process_collector process/7 set process_collector process/8" +
-			" unset process_collector process/7 set process_collector process/7" +
-			" unset process_collector process/7 set process_collector process/7]"
-		if got != want {
-			t.Errorf("second pull:\n got %s\nwant %s", got, want)
-		}
-		if p := r.store.view(src, process(7, 0).EntityID).(*workloadmeta.Process); p.StartTicks != 400 {
-			t.Errorf("the store has incarnation %d, want 400", p.StartTicks)
-		}
-	})
-}
-
 type manySources struct{ fakeStreamer }
 
 func (*manySources) MultiSource() bool { return true }
