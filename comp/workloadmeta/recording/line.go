@@ -154,7 +154,9 @@ func object(data []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	err := json.Unmarshal(data, &fields)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		if syntax.Offset >= int64(len(data)) {
+		// The decoder of streams, unlike Unmarshal, tells an early end apart.
+		var any json.RawMessage
+		if errors.Is(json.NewDecoder(bytes.NewReader(data)).Decode(&any), io.ErrUnexpectedEOF) {
 			return nil, fmt.Errorf("cut off: %w", io.ErrUnexpectedEOF)
 		}
 		return nil, fmt.Errorf("no JSON at byte %d: %w", syntax.Offset, err)

@@ -73,12 +73,10 @@ func (r *Recorder) write(now time.Time, ev workloadmeta.Event) error {
 				}
 			}
 		}
-		for i, v := range before {
-			last := v.Entity
-			if i == len(before)-1 {
-				// Whose the exit code was is not told any more. The last view to go
-				// brings everything, so that the end is replayed as it was.
-				last = ev.Entity
+		for _, v := range before {
+			last := viewOf(ev.Views, v.Source) // filled up with what the end revealed
+			if last == nil {
+				last = v.Entity // gone some time before the end
 			}
 			if err := line(workloadmeta.EventTypeUnset, v.Source, last); err != nil {
 				return err

@@ -16,7 +16,7 @@ type Writer struct {
 }
 
 // NewWriter returns a writer to w. What it writes is complete only after
-// [Writer.Flush]; it never writes a part of a line that more is needed of.
+// [Writer.Flush]; only whole lines are handed over.
 func NewWriter(w io.Writer) *Writer { return &Writer{out: w} }
 
 // Write adds a line. An event that is not valid is an error, and nothing is added.
