@@ -157,7 +157,9 @@ func (b *board) took(m mode, n int) {
 func (b *board) listed(m mode) {
 	b.mu.Lock()
 	now := time.Now()
-	b.status.LastSync = now
+	if m != modeFetch { // which has nothing to list
+		b.status.LastSync = now
+	}
 	b.failing[m] = false
 	fresh := b.modes[m].state != StateLive
 	if fresh {
