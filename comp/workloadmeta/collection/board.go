@@ -29,6 +29,7 @@ type board struct {
 	failures map[string]bool     // failures the log has been told of
 	problems map[string]bool     // problems the log has been told of
 	failedAt time.Time           // last failure
+	runs     uint64              // of the stream
 	warned   bool                // a failure was logged and no recovery yet
 }
 
@@ -79,7 +80,14 @@ func (b *board) enterMode(m mode, state State, reason string, retry time.Time) {
 func (b *board) detected(reason string) {
 	b.mu.Lock()
 	b.found = reason
+	begins := modeState{on: true, state: StateConnecting}
 	b.modes = [numModes]modeState{}
+	if b.r.streamer != nil {
+		b.modes[modeStream] = begins
+	}
+	if b.r.puller != nil {
+		b.modes[modePull] = begins
+	}
 	news := b.enter(StateConnecting, reason, time.Time{})
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, true)
@@ -122,14 +130,14 @@ func (b *board) gaveUp(err error) {
 	b.log.Error("collector failed for good", withStack(err, "error", err)...)
 }
 
-// connecting: a run of the stream, or the pull clock, begins.
-func (b *board) connecting(m mode) {
+// connecting: a run of the stream begins.
+func (b *board) connecting() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if m == modeStream && b.modes[m].on {
+	if b.runs++; b.runs > 1 {
 		b.status.Restarts++
 	}
-	b.enterMode(m, StateConnecting, "", time.Time{})
+	b.enterMode(modeStream, StateConnecting, "", time.Time{})
 }
 
 // took: n valid events have come.
@@ -149,7 +157,9 @@ func (b *board) took(m mode, n int) {
 func (b *board) listed(m mode) {
 	b.mu.Lock()
 	now := time.Now()
-	b.status.LastSync = now
+	if m != modeFetch { // which has nothing to list
+		b.status.LastSync = now
+	}
 	b.failing[m] = false
 	fresh := b.modes[m].state != StateLive
 	if fresh {

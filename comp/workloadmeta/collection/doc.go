@@ -28,8 +28,9 @@
 //     side by side over one set of reported entities: the stream tells what is new, the
 //     pull repairs. Where they disagree about something that changed during the pull,
 //     the stream wins.
-//   - An entity that is reported under an ID the store knows as another incarnation (a
-//     reused process ID) is an end and a start, not a change.
+//   - A reused process ID needs no care: the store sees by the start time that it names
+//     another process ([workloadmeta.SameIncarnation]) and tells of an end and a start. A
+//     list that has the new process only is enough.
 //
 // # Optional powers
 //

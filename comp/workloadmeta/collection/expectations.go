@@ -44,7 +44,7 @@ func (e *expectations) set(r *runner, detected bool) {
 		slices.SortFunc(sources, workloadmeta.CompareSources)
 		if !slices.Equal(sources, e.told[kind]) {
 			e.told[kind] = sources
-			e.store.Expect(kind, slices.Clone(sources))
+			e.store.Expect(kind, sources)
 		}
 	}
 }

@@ -173,48 +173,19 @@ func (l *ledger) write(events []workloadmeta.CollectorEvent) error {
 // must be told. Entries for which skip is true are left alone.
 func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64, skip func(entry) bool) []workloadmeta.CollectorEvent {
 	out := make([]workloadmeta.CollectorEvent, 0, len(events))
-	pending := map[entry]workloadmeta.Entity{} // the last word of out on each process; nil: gone
 	for _, ev := range events {
 		e := entry{ev.Source, ev.Entity.GetID()}
 		if skip != nil && skip(e) {
 			continue
 		}
 		if ev.Type == workloadmeta.EventTypeUnset {
-			told := len(out)
 			out = l.remove(b, e, ev.Entity, out)
-			if len(out) > told && e.id.Kind == workloadmeta.KindProcess {
-				pending[e] = nil
-			}
 			continue
-		}
-		if e.id.Kind == workloadmeta.KindProcess { // the only kind whose IDs are reused
-			before, ok := pending[e]
-			if !ok {
-				before = l.view(e)
-			}
-			if before != nil && !workloadmeta.SameIncarnation(before, ev.Entity) {
-				out = append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: e.source, Entity: before})
-			}
-			pending[e] = ev.Entity
 		}
 		b.reported[e] = tick
 		out = append(out, ev)
 	}
 	return out
-}
-
-// view returns the store's current view of an entry, or nil.
-func (l *ledger) view(e entry) workloadmeta.Entity {
-	views, err := l.store.Views(e.id)
-	if err != nil {
-		return nil // unknown is the only reason there is
-	}
-	for _, v := range views {
-		if v.Source == e.source {
-			return v.Entity
-		}
-	}
-	return nil
 }
 
 // remove takes an entry out of the book and appends the event the store needs, if any.

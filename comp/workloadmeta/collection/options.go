@@ -16,10 +16,8 @@ import (
 // its methods may wait for a subscriber or call back into the supervisor.
 type Store interface {
 	workloadmeta.Writer
-	// Views returns each source's view of the entity, or [workloadmeta.ErrNotFound].
-	Views(id workloadmeta.EntityID) ([]workloadmeta.View, error)
 	// Expect says which sources must report an entity of the kind for it to be complete.
-	// It replaces what was said before; the slice is the store's to keep.
+	// It replaces what was said before.
 	Expect(kind workloadmeta.Kind, sources []workloadmeta.Source)
 	// MarkSynced says that what can be known at the start is known.
 	MarkSynced()

@@ -212,7 +212,7 @@ func (r *runner) streamOnce(ctx context.Context) (synced time.Time, err error) {
 	ctx, cancel := context.WithCancel(ctx) // the run's own goroutines end with it
 	defer cancel()
 	began := r.s.ledger.beginStream(r.book)
-	r.connecting(modeStream)
+	r.connecting()
 	out := &sink{r: r}
 	out.accept = func(events []workloadmeta.CollectorEvent) error {
 		r.took(modeStream, len(events))
@@ -234,7 +234,6 @@ func (r *runner) streamOnce(ctx context.Context) (synced time.Time, err error) {
 // of a period of rest.
 func (r *runner) pullLoop(ctx context.Context) error {
 	period := r.s.opts.periodOf(r.collector)
-	r.connecting(modePull)
 	for {
 		began := time.Now()
 		err := r.pullOnce(ctx)
