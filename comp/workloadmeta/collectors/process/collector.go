@@ -165,7 +165,7 @@ func (c *Collector) PullPeriod() time.Duration { return pullPeriod }
 
 // Detect implements [workloadmeta.Collector]. The reason says where processes are read
 // and whether the mount hides those of other users.
-func (c *Collector) Detect(context.Context) workloadmeta.Detection { return c.machine.detect() }
+func (c *Collector) Detect(context.Context) workloadmeta.Detection { return c.machine.Detect() }
 
 // once logs a warning the first time it is called for a key.
 func (c *Collector) once(key, message string, args ...any) {

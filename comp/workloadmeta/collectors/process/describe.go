@@ -117,7 +117,7 @@ func (p *pass) lookForGo(r *record) proclang.Language {
 		return proclang.Language{}
 	}
 	p.goLooks--
-	l, err := p.golang.Detect(p.exe(r.entity.PID))
+	l, err := p.golang.Detect(p.Exe(r.entity.PID))
 	if isDenied(err) {
 		p.once("exe", "may not open executables of other users, so that Go programs among them are not recognised; "+
 			"run as root or with CAP_SYS_PTRACE", "error", err)

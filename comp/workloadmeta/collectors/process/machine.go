@@ -8,26 +8,26 @@ import (
 
 // machine is where processes are read from.
 type machine interface {
-	detect() workloadmeta.Detection
-	// open begins one pass over the processes. The scan must be closed.
-	open() (scan, error)
+	Detect() workloadmeta.Detection
+	// Open begins one pass over the processes. The scan must be closed.
+	Open() (scan, error)
 }
 
 // scan is one pass over the processes of a machine. It is used by one goroutine.
 type scan interface {
-	// clock is what time it is; one answer for the whole scan.
-	clock() clock
-	// pids lists the process IDs, ascending.
-	pids() ([]int32, error)
-	// stat reads one process's stat file. An error that isGone or isDenied accepts is
+	// Clock is what time it is; one answer for the whole scan.
+	Clock() clock
+	// PIDs lists the process IDs, ascending.
+	PIDs() ([]int32, error)
+	// Stat reads one process's stat file. An error that isGone or isDenied accepts is
 	// normal. s.comm is valid until the next call.
-	stat(pid int32, s *stat) error
-	// details reads everything else. What cannot be read is empty: of a process that has
+	Stat(pid int32, s *stat) error
+	// Details reads everything else. What cannot be read is empty: of a process that has
 	// ended meanwhile, everything.
-	details(pid int32) details
-	// exe is the path under which the process's executable can be opened.
-	exe(pid int32) string
-	close()
+	Details(pid int32) details
+	// Exe is the path under which the process's executable can be opened.
+	Exe(pid int32) string
+	Close()
 }
 
 // clock relates the ticks of processes to the time of day.

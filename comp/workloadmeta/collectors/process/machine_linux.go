@@ -59,17 +59,17 @@ func inContainer() bool {
 	return ok && !cgroup.InHostNamespace(st.Ino)
 }
 
-func (m procMachine) detect() workloadmeta.Detection {
+func (m procMachine) Detect() workloadmeta.Detection {
 	root := m.root()
 	absent := func(format string, args ...any) workloadmeta.Detection {
 		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: fmt.Sprintf(format, args...)}
 	}
-	s, err := m.open()
+	s, err := m.Open()
 	if err != nil {
 		return absent("%v; set the path under which the proc file system is mounted", err)
 	}
-	defer s.close()
-	pids, err := s.pids()
+	defer s.Close()
+	pids, err := s.PIDs()
 	if err != nil {
 		return absent("%v", err)
 	}
@@ -79,7 +79,7 @@ func (m procMachine) detect() workloadmeta.Detection {
 	// Every PID namespace has a process 1, so one that cannot be seen is hidden
 	// (the mount option hidepid of proc(5)).
 	reason := "processes in " + root
-	switch err := s.stat(1, &stat{}); {
+	switch err := s.Stat(1, &stat{}); {
 	case err == nil:
 	case isGone(err), isDenied(err):
 		reason = fmt.Sprintf("only processes of user %d in %s: it is mounted with hidepid, which hides those of others; "+
@@ -104,7 +104,7 @@ type procScan struct {
 // statSize is more than any stat file has: 52 numbers and a name of at most 64 bytes.
 const statSize = 2048
 
-func (m procMachine) open() (scan, error) {
+func (m procMachine) Open() (scan, error) {
 	root := m.root()
 	fs, err := procfs.NewFS(root)
 	if err != nil {
@@ -121,9 +121,9 @@ func (m procMachine) open() (scan, error) {
 	return &procScan{root: root, dir: dir, fd: int(dir.Fd()), fs: fs, at: at, buf: make([]byte, statSize)}, nil
 }
 
-func (s *procScan) close() { s.dir.Close() }
+func (s *procScan) Close() { s.dir.Close() }
 
-func (s *procScan) clock() clock { return s.at }
+func (s *procScan) Clock() clock { return s.at }
 
 // now reads the clock that start times count by (CLOCK_BOOTTIME). As that clock and the
 // stat files are seen through the same time namespace, they agree; uptime files, which
@@ -139,7 +139,7 @@ func now() (clock, error) {
 	return clock{boot: time.Now().Add(-uptime).Truncate(time.Second).UTC(), uptime: uptime}, nil
 }
 
-func (s *procScan) pids() ([]int32, error) {
+func (s *procScan) PIDs() ([]int32, error) {
 	names, err := s.dir.Readdirnames(-1)
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -154,9 +154,9 @@ func (s *procScan) pids() ([]int32, error) {
 	return pids, nil
 }
 
-// stat uses bare system calls: an os.File per process would be allocated, registered
+// Stat uses bare system calls: an os.File per process would be allocated, registered
 // with the poller in vain, and collected.
-func (s *procScan) stat(pid int32, into *stat) error {
+func (s *procScan) Stat(pid int32, into *stat) error {
 	s.path = strconv.AppendInt(s.path[:0], int64(pid), 10)
 	s.path = append(s.path, "/stat"...)
 	n, err := readAt(s.fd, string(s.path), s.buf)
@@ -187,7 +187,7 @@ func retry(call func() (int, error)) (int, error) {
 	}
 }
 
-func (s *procScan) details(pid int32) details {
+func (s *procScan) Details(pid int32) details {
 	var d details
 	p, err := s.fs.Proc(int(pid))
 	if err != nil {
@@ -224,6 +224,6 @@ func ids(in [4]uint64) []int32 {
 	return out
 }
 
-func (s *procScan) exe(pid int32) string {
+func (s *procScan) Exe(pid int32) string {
 	return filepath.Join(s.root, strconv.Itoa(int(pid)), "exe")
 }

@@ -14,13 +14,13 @@ type noMachine struct{}
 
 func newMachine(string) machine { return noMachine{} }
 
-func (noMachine) detect() workloadmeta.Detection {
+func (noMachine) Detect() workloadmeta.Detection {
 	return workloadmeta.Detection{
 		State:  workloadmeta.Disabled,
 		Reason: fmt.Sprintf("processes are collected on Linux, from /proc; this is %s", runtime.GOOS),
 	}
 }
 
-func (noMachine) open() (scan, error) {
+func (noMachine) Open() (scan, error) {
 	return nil, fmt.Errorf("read processes on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }

@@ -55,17 +55,17 @@ type pass struct {
 
 // Pull implements [workloadmeta.Puller].
 func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
-	s, err := c.machine.open()
+	s, err := c.machine.Open()
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	pids, err := s.pids()
+	defer s.Close()
+	pids, err := s.PIDs()
 	if err != nil {
 		return err
 	}
 	c.pulls++
-	p := &pass{Collector: c, scan: s, at: s.clock(), goLooks: goLooksPerPull}
+	p := &pass{Collector: c, scan: s, at: s.Clock(), goLooks: goLooksPerPull}
 	c.resolveGroups()
 	for i, pid := range pids {
 		if i%checkEvery == 0 && ctx.Err() != nil {
@@ -135,7 +135,7 @@ func (c *Collector) forget() {
 // notes what else has to be read.
 func (p *pass) look(pid int32) {
 	var s stat
-	if err := p.stat(pid, &s); err != nil {
+	if err := p.Stat(pid, &s); err != nil {
 		if !isGone(err) && !isDenied(err) {
 			p.once("stat", "cannot read a process; others like it are left out silently", "error", err)
 		}
@@ -205,12 +205,12 @@ func (p *pass) stub(pid int32, s *stat) *workloadmeta.Process {
 // read reads a process in full. It returns false if the process has ended meanwhile.
 func (p *pass) read(r *record) bool {
 	old := r.entity
-	d := p.details(old.PID)
+	d := p.Details(old.PID)
 	e := p.describe(r, d)
 	// Only now is it certain that all of this was about one process, and that what is
 	// missing is missing because it may not be read.
 	var after stat
-	if err := p.stat(old.PID, &after); err != nil || after.start != r.start || !after.isProcess() {
+	if err := p.Stat(old.PID, &after); err != nil || after.start != r.start || !after.isProcess() {
 		return false
 	}
 	wasRead := r.group != nil

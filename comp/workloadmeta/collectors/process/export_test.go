@@ -1,0 +1,30 @@
+package process
+
+import "time"
+
+// What the tests need of the inside.
+type (
+	Machine = machine
+	Scan    = scan
+	Stat    = stat
+	Clock   = clock
+	Details = details
+)
+
+const (
+	MaxCmdline = maxCmdline
+	GoLooks    = goLooksPerPull
+)
+
+var (
+	NewWith    = newWith
+	NewMachine = newMachine
+	ParseStat  = parseStat
+)
+
+func MakeClock(boot time.Time, uptime time.Duration) Clock { return clock{boot, uptime} }
+
+func (s *stat) Comm() string                   { return string(s.comm) }
+func (s *stat) Start() uint64                  { return s.start }
+func (s *stat) Numbers() (int32, byte, uint64) { return s.ppid, s.state, s.stack }
+func (s *stat) IsProcess() bool                { return s.isProcess() }
