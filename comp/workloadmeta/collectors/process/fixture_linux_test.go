@@ -223,3 +223,5 @@ func pull(t testing.TB, c *process.Collector) view {
 	}
 	return v
 }
+
+func ticks(n uint64) time.Duration { return time.Duration(n) * 10 * time.Millisecond }
