@@ -48,6 +48,7 @@ type pass struct {
 	*Collector
 	scan
 	at      clock
+	s       stat // of the process at hand; here because a local one would be allocated each time
 	todo    [urgencyEnd][]*record
 	goLooks int
 	running []*containerRecord // the containers of the processes, in their order
@@ -134,8 +135,8 @@ func (c *Collector) forget() {
 // look reads a process's stat, brings its record up to date as far as that goes, and
 // notes what else has to be read.
 func (p *pass) look(pid int32) {
-	var s stat
-	if err := p.Stat(pid, &s); err != nil {
+	s := &p.s
+	if err := p.Stat(pid, s); err != nil {
 		if !isGone(err) && !isDenied(err) {
 			p.once("stat", "cannot read a process; others like it are left out silently", "error", err)
 		}
@@ -147,7 +148,7 @@ func (p *pass) look(pid int32) {
 	r := p.processes[pid]
 	if r == nil || r.start != s.start {
 		r = &record{start: s.start, comm: string(s.comm), stack: s.stack, unread: true}
-		r.entity = p.stub(pid, &s)
+		r.entity = p.stub(pid, s)
 		r.pull = p.pulls
 		p.processes[pid] = r
 		p.todo[changed] = append(p.todo[changed], r)
@@ -209,8 +210,8 @@ func (p *pass) read(r *record) bool {
 	e := p.describe(r, d)
 	// Only now is it certain that all of this was about one process, and that what is
 	// missing is missing because it may not be read.
-	var after stat
-	if err := p.Stat(old.PID, &after); err != nil || after.start != r.start || !after.isProcess() {
+	after := &p.s
+	if err := p.Stat(old.PID, after); err != nil || after.start != r.start || !after.isProcess() {
 		return false
 	}
 	wasRead := r.group != nil
