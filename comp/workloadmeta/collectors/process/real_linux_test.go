@@ -172,3 +172,63 @@ func TestRealChurn(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
+
+// A container is a cgroup with an ID and processes in it; that takes no runtime.
+func TestRealContainer(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may make cgroups")
+	}
+	id := strings.Repeat("fade", 16)
+	dir := ""
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids"} {
+		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
+			dir = root + "/docker-" + id + ".scope"
+			break
+		}
+	}
+	if dir == "" {
+		t.Skip("no cgroups here")
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Skip(err)
+	}
+	cmd := exec.Command("sleep", "98765")
+	defer func() {
+		if cmd.Process != nil {
+			end(cmd)
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; { // the kernel empties a group a little later
+			err := os.Remove(dir)
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := process.New(process.Options{ProcRoot: "/proc"})
+	if pull(t, c).containers[id] != nil {
+		t.Fatal("in a container already")
+	}
+	pid := cmd.Process.Pid
+	if err := os.WriteFile(dir+"/cgroup.procs", fmt.Append(nil, pid), 0); err != nil {
+		t.Skip(err)
+	}
+	v := pull(t, c)
+	p, k := v.processes[int32(pid)], v.containers[id]
+	if p == nil || p.ContainerID != id {
+		t.Errorf("the process is %+v", p)
+	}
+	if k == nil || k.PID != pid || k.CgroupPath != "/docker-"+id+".scope" || k.Runtime != workloadmeta.RuntimeDocker {
+		t.Errorf("the container is %+v", k)
+	}
+	end(cmd)
+	if v := pull(t, c); v.processes[int32(pid)] != nil || v.containers[id] != nil {
+		t.Error("reported after its end")
+	}
+}
