@@ -34,7 +34,8 @@
 // the process is new, when it has executed another program, and during its first minute:
 // once more in any case, because a process is often seen between its birth and its
 // program, and each time while it has no container. What did not change is reported as
-// the same entity, so that comparing is comparing pointers.
+// the same entity, so that comparing is comparing pointers. A pull of 2,000 known processes
+// takes about 20 ms of one core, nearly all of it in system calls (BenchmarkPull).
 //
 // What changes without another program starting is not noticed after that: a title
 // written over the command line, another user ID, another working directory.

@@ -12,8 +12,8 @@ const (
 	// settleTime is how long after its start a process may still be on its way to its
 	// program, its user and its container.
 	settleTime = time.Minute
-	// goLooksPerPull bounds how many executables are opened during one pull. A look at
-	// one that was never seen costs about 0.1 ms, later ones a tenth of that.
+	// goLooksPerPull bounds how many executables are opened during one pull. That reads
+	// parts of files, from a disk that may be slow.
 	goLooksPerPull = 500
 	// checkEvery is after how many processes the end of the context is noticed.
 	checkEvery = 128
