@@ -218,26 +218,16 @@ func stalledSubscriber() []row {
 }
 
 func storeFlatness() []row {
-	costs := map[int]float64{}
-	sizes := []int{1000, 10_000, 100_000, 1_000_000}
-	var rows []row
-	for _, n := range sizes {
+	return flatness("store", func(n int) func() float64 {
 		s := filledStore(n)
-		stop := subscribe(s, 1)
-		time.Sleep(100 * time.Millisecond) // the snapshot is another row
 		var events [2][1000][]workloadmeta.CollectorEvent
 		for i := range 1000 {
 			events[0][i], events[1][i] = set(container(i*(n/1000), 1)), set(container(i*(n/1000), 2))
 		}
 		round := 0
-		costs[n] = best(7, func() float64 {
+		return func() float64 {
 			round++
 			return nsPer(20_000, func(i int) { must(s.Notify(events[(round+i/1000)%2][i%1000])) })
-		})[0]
-		stop()
-	}
-	for _, n := range sizes[1:] {
-		rows = append(rows, ratioed(fmt.Sprintf("store: cost per event at %s entities", count(n)), costs[n]/1000, "µs", costs[1000]/1000, "1k entities", 1.3))
-	}
-	return rows
+		}
+	})
 }

@@ -274,7 +274,9 @@ func (b *board) fetched() {
 }
 
 // reports reports whether the kind is among the collector's.
-func (r *runner) reports(kind workloadmeta.Kind) bool { return slices.Contains(r.kinds, kind) }
+func (r *runner) reports(kind workloadmeta.Kind) bool {
+	return slices.Contains(r.kinds, kind) || slices.Contains(r.byProducts, kind)
+}
 
 // withStack adds the stack of a panic to the attributes of a log line.
 func withStack(err error, attrs ...any) []any {

@@ -31,6 +31,12 @@ type MultiSource interface {
 	MultiSource() bool
 }
 
+// ByProducer is implemented by collectors that also report kinds which nobody should
+// expect of them: an entity of such a kind is complete without their word.
+type ByProducer interface {
+	ByProducts() []workloadmeta.Kind
+}
+
 // PeriodSuggester is implemented by pullers that want another period than the default.
 type PeriodSuggester interface {
 	PullPeriod() time.Duration

@@ -27,11 +27,12 @@ type runner struct {
 	fetcher   workloadmeta.Fetcher  // nil: does not fetch
 
 	// Asked for once, so that nothing changes under the supervisor's feet.
-	id     string
-	source workloadmeta.Source
-	kinds  []workloadmeta.Kind
-	multi  bool
-	forced bool // switched on: runs whatever detection says
+	id         string
+	source     workloadmeta.Source
+	kinds      []workloadmeta.Kind
+	byProducts []workloadmeta.Kind
+	multi      bool
+	forced     bool // switched on: runs whatever detection says
 
 	book    *book
 	limiter *rate.Limiter               // of fetches
@@ -52,6 +53,9 @@ func newRunner(s *Supervisor, c workloadmeta.Collector) *runner {
 	r.fetcher, _ = c.(workloadmeta.Fetcher)
 	if m, ok := c.(MultiSource); ok {
 		r.multi = m.MultiSource()
+	}
+	if b, ok := c.(ByProducer); ok {
+		r.byProducts = b.ByProducts()
 	}
 	r.limiter = rate.NewLimiter(rate.Limit(s.opts.FetchRate), s.opts.FetchBurst)
 	r.board.init(r)

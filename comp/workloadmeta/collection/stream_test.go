@@ -255,3 +255,28 @@ func TestOnlyMultiSourceCollectorsKeepTheirEventsSources(t *testing.T) {
 		}
 	})
 }
+
+type byProducer struct{ fakeStreamer }
+
+func (byProducer) ByProducts() []workloadmeta.Kind {
+	return []workloadmeta.Kind{workloadmeta.KindProcess}
+}
+
+func TestByProductsAreReportedAndNotExpected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, collection.Options{}, &byProducer{fakeStreamer{fake{id: "docker"}, func(ctx context.Context, sink workloadmeta.Sink) error {
+			sink.Set(process(7, 1))
+			sink.Synced()
+			<-ctx.Done()
+			return nil
+		}}})
+		synctest.Wait()
+		r.wantHas(runtime, "7")
+		if n := len(r.log.lines("level=WARN")); n != 0 {
+			t.Errorf("%d warnings about what was announced", n)
+		}
+		if got := r.store.expectedOf(workloadmeta.KindProcess); got != "[]" {
+			t.Errorf("expected of processes: %s", got)
+		}
+	})
+}

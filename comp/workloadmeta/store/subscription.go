@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/statebus"
@@ -52,7 +53,7 @@ func (s *subscription) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle
 	return func(yield func(workloadmeta.Bundle) bool) {
 		var events []workloadmeta.Event // reused: it is the subscriber's only during the body
 		for b := range s.Subscription.Bundles(ctx) {
-			events = events[:0]
+			events = slices.Grow(events[:0], len(b.Events))
 			for _, ev := range b.Events {
 				out := workloadmeta.Event{
 					Type:     workloadmeta.EventTypeSet,

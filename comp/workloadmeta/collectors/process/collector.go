@@ -161,6 +161,11 @@ func (c *Collector) Kinds() []workloadmeta.Kind {
 	return []workloadmeta.Kind{workloadmeta.KindProcess}
 }
 
+// ByProducts are the containers of which the processes tell.
+func (c *Collector) ByProducts() []workloadmeta.Kind {
+	return []workloadmeta.Kind{workloadmeta.KindContainer}
+}
+
 // PullPeriod is how often this collector wants to be asked: every 10 s.
 func (c *Collector) PullPeriod() time.Duration { return pullPeriod }
 
