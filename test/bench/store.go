@@ -222,7 +222,7 @@ func storeFlatness() []row {
 		s := filledStore(n)
 		var events [2][1000][]workloadmeta.CollectorEvent
 		for i := range 1000 {
-			events[0][i], events[1][i] = set(container(i*(n/1000), 1)), set(container(i*(n/1000), 2))
+			events[0][i], events[1][i] = set(container(i, 1)), set(container(i, 2))
 		}
 		round := 0
 		return func() float64 {

@@ -151,7 +151,7 @@ func tagFlatness() []row {
 		s, _ := filledTagstore(n)
 		var batches [2][1000][]tagger.TagInfo
 		for i := range 1000 {
-			batches[0][i], batches[1][i] = infos(i*(n/1000), 1), infos(i*(n/1000), 2)
+			batches[0][i], batches[1][i] = infos(i, 1), infos(i, 2)
 		}
 		round := 0
 		return func() float64 {

@@ -38,6 +38,10 @@ func TestRealProcess(t *testing.T) {
 	cmd := start(t, "sleep", "98765.4321")
 	pid := int32(cmd.Process.Pid)
 	p := pull(t, c).processes[pid]
+	// The kernel lets the parent go on before the arguments are in place.
+	for deadline := time.Now().Add(10 * time.Second); (p == nil || len(p.Cmdline) == 0) && time.Now().Before(deadline); {
+		p = pull(t, process.New(process.Options{ProcRoot: "/proc"})).processes[pid]
+	}
 	if p == nil {
 		t.Fatal("not reported")
 	}
