@@ -1,0 +1,120 @@
+package kubenames_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rollcall-dev/rollcall/pkg/kubenames"
+)
+
+func TestDeploymentFromReplicaSet(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"cart-6d4b75cb9", "cart"},
+		{"front-end-5f67c8d9f", "front-end"},
+		{"cart-1013301", "cart"},
+		{"cart-24x", "cart"},
+		{"cart-24", ""},
+		{"cart-7a9fd4c2", ""},
+		{"cart-0b2c", ""},
+		{"cart", ""},
+		{"-6d4b75cb9", ""},
+		{"cart-", ""},
+		{"cart-6D4B75", ""},
+		{"", ""},
+		{"-", ""},
+		{"a--bcd", "a-"},
+		{"cart-bcdé", ""},
+	}
+	for _, tt := range tests {
+		if got := kubenames.DeploymentFromReplicaSet(tt.in); got != tt.want {
+			t.Errorf("DeploymentFromReplicaSet(%q) = %q; want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestCronJobFromJob(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"nightly-28391040", "nightly"},
+		{"nightly-report-600", "nightly-report"},
+		{"nightly-60", ""},
+		{"nightly-6o0", ""},
+		{"nightly", ""},
+		{"-28391040", ""},
+		{"nightly-99999999999999999999", ""},
+		{"nightly-9223372036854775807", "nightly"},
+		{"nightly-+600", ""},
+		{"", ""},
+	}
+	for _, tt := range tests {
+		if got := kubenames.CronJobFromJob(tt.in); got != tt.want {
+			t.Errorf("CronJobFromJob(%q) = %q; want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestOwnerKindTag(t *testing.T) {
+	for kind, want := range map[string]string{
+		"Pod": "pod_name", "Deployment": "kube_deployment", "ReplicaSet": "kube_replica_set",
+		"ReplicationController": "kube_replication_controller", "StatefulSet": "kube_stateful_set",
+		"DaemonSet": "kube_daemon_set", "Job": "kube_job", "CronJob": "kube_cronjob",
+		"Service": "kube_service", "Namespace": "kube_namespace",
+	} {
+		if got, ok := kubenames.OwnerKindTag(kind); got != want || !ok {
+			t.Errorf("OwnerKindTag(%q) = %q, %v; want %q", kind, got, ok, want)
+		}
+	}
+	for _, kind := range []string{"", "deployment", "Rollout", "Node"} {
+		if got, ok := kubenames.OwnerKindTag(kind); got != "" || ok {
+			t.Errorf("OwnerKindTag(%q) = %q, %v; want none", kind, got, ok)
+		}
+	}
+}
+
+func TestMetadataEntityID(t *testing.T) {
+	tests := []struct {
+		id   kubenames.MetadataID
+		want string
+	}{
+		{kubenames.MetadataID{Resource: "namespaces", Name: "shop"}, "/namespaces//shop"},
+		{kubenames.MetadataID{Group: "apps", Resource: "deployments", Namespace: "shop", Name: "cart"}, "apps/deployments/shop/cart"},
+		{kubenames.MetadataID{Resource: "nodes", Name: "n1"}, "/nodes//n1"},
+	}
+	for _, tt := range tests {
+		if got := kubenames.MetadataEntityID(tt.id.Group, tt.id.Resource, tt.id.Namespace, tt.id.Name); got != tt.want {
+			t.Errorf("MetadataEntityID(%+v) = %q; want %q", tt.id, got, tt.want)
+		}
+		if got, err := kubenames.ParseMetadataEntityID(tt.want); got != tt.id || err != nil {
+			t.Errorf("ParseMetadataEntityID(%q) = %+v, %v; want %+v", tt.want, got, err, tt.id)
+		}
+	}
+	for _, in := range []string{"namespaces//shop", "a/b/c/d/e", ""} {
+		got, err := kubenames.ParseMetadataEntityID(in)
+		if err == nil || got != (kubenames.MetadataID{}) {
+			t.Errorf("ParseMetadataEntityID(%q) = %+v, %v; want an error", in, got, err)
+		} else if !strings.Contains(err.Error(), `"`+in+`"`) {
+			t.Errorf("ParseMetadataEntityID(%q): error %q does not name the input", in, err)
+		}
+	}
+}
+
+// FuzzNames checks that a derived owner is always a proper prefix followed by
+// a dash, and that metadata IDs survive a round trip.
+func FuzzNames(f *testing.F) {
+	for _, s := range []string{"cart-6d4b75cb9", "nightly-28391040", "apps/deployments/shop/cart", "///", "-", "a-\xff\xff\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, owner := range []string{kubenames.DeploymentFromReplicaSet(s), kubenames.CronJobFromJob(s)} {
+			if owner != "" && (!strings.HasPrefix(s, owner+"-") || len(s) < len(owner)+4) {
+				t.Fatalf("owner of %q is %q", s, owner)
+			}
+		}
+		id, err := kubenames.ParseMetadataEntityID(s)
+		if (err == nil) != (strings.Count(s, "/") == 3) {
+			t.Fatalf("ParseMetadataEntityID(%q): %v", s, err)
+		}
+		if err == nil && id.String() != s {
+			t.Fatalf("ParseMetadataEntityID(%q) = %+v, which prints as %q", s, id, id.String())
+		}
+	})
+}
