@@ -1,0 +1,175 @@
+package realnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// PauseImage is the image from which the CRI plugin makes pod sandboxes. A test that starts pods imports it
+// first: ImportImage("k8s.io", PauseImage, "sleep", "1000000").
+const PauseImage = "rollcall.test/pause:1"
+
+// Containerd is a running containerd with the CRI plugin.
+type Containerd struct {
+	Daemon
+	Socket string // the path of the gRPC socket, which also serves the CRI
+	Root   string // the instance's folder
+}
+
+// StartContainerd starts containerd in a folder of its own and closes it when the test ends.
+// The caller has called [Require].
+func StartContainerd(t testing.TB, opts ...Option) *Containerd {
+	t.Helper()
+	c, err := StartContainerdDir("", opts...)
+	if err != nil {
+		t.Fatalf("realnode: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("realnode: %v", err)
+		}
+	})
+	return c.For(t)
+}
+
+// StartContainerdDir starts containerd in dir, an existing folder that this package may fill and remove;
+// an empty dir means a new temporary folder. The caller closes it.
+func StartContainerdDir(dir string, opts ...Option) (*Containerd, error) {
+	dir, err := newFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := startContainerd(dir, collect(opts))
+	if err != nil {
+		return nil, errors.Join(err, removeFolder(dir))
+	}
+	return c, nil
+}
+
+func startContainerd(dir string, o options) (*Containerd, error) {
+	path, err := program("containerd")
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(dir, "containerd.sock")
+	config := filepath.Join(dir, "containerd.toml")
+	for _, folder := range []string{"client", "cni"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			return nil, fmt.Errorf("set up containerd: %w", err)
+		}
+	}
+	if err := os.WriteFile(config, []byte(containerdConfig(dir, socket, o)), 0o600); err != nil {
+		return nil, fmt.Errorf("set up containerd: %w", err)
+	}
+	p := &process{
+		name:  "containerd",
+		argv:  []string{path, "--config", config},
+		dir:   dir,
+		stale: []string{socket, socket + ".ttrpc"},
+		ready: func(ctx context.Context) error {
+			_, _, err := output(ctx, dir, "", "ctr", "--address", socket, "--connect-timeout", "5s", "version")
+			return err
+		},
+	}
+	if err := p.start(); err != nil {
+		return nil, err
+	}
+	return &Containerd{Daemon: Daemon{p: p}, Socket: socket, Root: dir}, nil
+}
+
+// containerdConfig returns the configuration file. restrict_oom_score_adj lets containers start where root
+// may not lower a process's OOM score, as inside many containers and virtual machines.
+func containerdConfig(dir, socket string, o options) string {
+	return fmt.Sprintf(`version = 2
+root = %q
+state = %q
+
+[grpc]
+  address = %q
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = %q
+
+[plugins."io.containerd.grpc.v1.cri"]
+  restrict_oom_score_adj = true
+  sandbox_image = %q
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+  Root = %q
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = %q
+
+%s`, filepath.Join(dir, "containerd"), stateFolder(dir), socket, filepath.Join(dir, "opt"), o.sandbox,
+		runcFolder(dir), filepath.Join(dir, "cni"), o.containerd)
+}
+
+// stateFolder is where the instance's containerd keeps what lives as long as its containers.
+func stateFolder(dir string) string { return filepath.Join(dir, "state") }
+
+// runcFolder is where runc keeps the state of the containers that the CRI and [Containerd.Run] start. Its default
+// is one folder for the whole machine, in which containers of two instances with the same name would clash.
+func runcFolder(dir string) string { return filepath.Join(dir, "runc") }
+
+// For returns a handle on the same daemon whose failures fail t.
+func (c *Containerd) For(t testing.TB) *Containerd {
+	bound := *c
+	bound.tb = t
+	return &bound
+}
+
+// Ctr runs the ctr client in a containerd namespace and returns its standard output. A failure fails the test.
+func (c *Containerd) Ctr(namespace string, args ...string) string {
+	if c.tb != nil {
+		c.tb.Helper()
+	}
+	out, _, err := c.TryCtr(namespace, args...)
+	c.must(err)
+	return out
+}
+
+// TryCtr is Ctr for calls that may fail.
+func (c *Containerd) TryCtr(namespace string, args ...string) (stdout, stderr string, err error) {
+	return c.ctr("", namespace, args...)
+}
+
+func (c *Containerd) ctr(stdin, namespace string, args ...string) (stdout, stderr string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
+	defer cancel()
+	argv := append([]string{"ctr", "--address", c.Socket, "--namespace", namespace}, args...)
+	return output(ctx, c.Root, stdin, argv...)
+}
+
+// ImportImage makes an image with busybox in it and puts it into a containerd namespace ("k8s.io" is that of
+// the CRI). Containers run command unless told otherwise.
+func (c *Containerd) ImportImage(namespace, name string, command ...string) {
+	if c.tb != nil {
+		c.tb.Helper()
+	}
+	archive, err := imageArchive(name, command)
+	c.must(err)
+	_, _, err = c.ctr(archive, namespace, "images", "import", "--snapshotter", "overlayfs", "-")
+	c.must(err)
+}
+
+// Run starts a container in the background in a containerd namespace. The arguments are those of `ctr run`:
+// flags, image, id, command. What it prints is dropped.
+func (c *Containerd) Run(namespace string, args ...string) {
+	if c.tb != nil {
+		c.tb.Helper()
+	}
+	c.Ctr(namespace, append([]string{"run", "--detach", "--null-io", "--runc-root", runcFolder(c.Root)}, args...)...)
+}
+
+// Close stops containerd, ends what it has started, and removes the folder.
+func (c *Containerd) Close() error {
+	return errors.Join(c.p.stop(stopGrace), removeFolder(c.Root))
+}

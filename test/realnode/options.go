@@ -1,0 +1,39 @@
+package realnode
+
+import "time"
+
+// Option changes how an instance is set up.
+type Option func(*options)
+
+type options struct {
+	liveRestore bool
+	dockerd     []string
+	containerd  string
+	sandbox     string
+}
+
+func collect(opts []Option) options {
+	o := options{sandbox: PauseImage}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// LiveRestore makes dockerd leave its containers running when it ends, and take them over when it starts.
+// Without it, Stop ends the containers, and a Restart after Kill does.
+func LiveRestore() Option { return func(o *options) { o.liveRestore = true } }
+
+// DockerdFlags adds flags to dockerd's command line.
+func DockerdFlags(flags ...string) Option {
+	return func(o *options) { o.dockerd = append(o.dockerd, flags...) }
+}
+
+// ContainerdConfig appends text to containerd's configuration file (TOML, version 2). It must not open a
+// table again that is in the file already: see containerdConfig.
+func ContainerdConfig(toml string) Option {
+	return func(o *options) { o.containerd += toml + "\n" }
+}
+
+// clientTimeout bounds one call of a command-line client. A daemon that is frozen would never answer.
+const clientTimeout = time.Minute

@@ -1,0 +1,66 @@
+package realnode
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Env is the environment variable that turns tests with real daemons on: set it to 1.
+const Env = "ROLLCALL_REALNODE"
+
+// programs lists what an instance executes, itself or through a daemon.
+var programs = []string{
+	"containerd", "containerd-shim-runc-v2", "ctr", "runc", "dockerd", "docker", "busybox",
+}
+
+// Require lets the test go on only where real daemons are wanted and can run. Without ROLLCALL_REALNODE=1
+// it skips the test and says how to run it. With it, a machine that cannot run daemons is a
+// failure, so that a run that was asked for real daemons never passes without them.
+func Require(t testing.TB) {
+	t.Helper()
+	if os.Getenv(Env) != "1" {
+		t.Skip("needs real daemons: run `go run tasks.go e2e` as root on Linux")
+	}
+	if err := Missing(); err != nil {
+		t.Fatalf("%s=1, but %v; `go run tasks.go setup` installs the programs on Debian", Env, err)
+	}
+}
+
+// Missing says what this machine lacks to run the daemons, or returns nil.
+func Missing() error {
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("real daemons run on linux, not on %s", runtime.GOOS)
+	}
+	var lacks []string
+	if os.Geteuid() != 0 {
+		lacks = append(lacks, "root")
+	}
+	for _, name := range programs {
+		if _, err := program(name); err != nil {
+			lacks = append(lacks, name)
+		}
+	}
+	if lacks != nil {
+		return errors.New("this machine lacks " + strings.Join(lacks, ", "))
+	}
+	return nil
+}
+
+// program finds an executable. Root's daemons live in the sbin folders, which are not in everyone's PATH.
+func program(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if err != nil {
+			path, err = exec.LookPath(dir + "/" + name)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("find program %s: %w", name, err)
+	}
+	return path, nil
+}
