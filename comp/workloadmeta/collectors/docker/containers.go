@@ -290,9 +290,6 @@ func (s *session) handleFailure(k key) {
 func (s *session) handleInspected(tr *tracked, in inspected) {
 	c := in.entity
 	tr.policy = in.policy
-	if tr.policy == "" {
-		tr.policy = "no"
-	}
 	tr.listed, tr.missing, tr.gone = nil, false, false
 	s.stopWaiting(tr)
 	if isUp(c.State.Status) || s.opts.KeepStopped {
@@ -319,7 +316,8 @@ func (s *session) handleInspected(tr *tracked, in inspected) {
 // container is started again.
 func (s *session) handleOvertaken(tr *tracked, in inspected) {
 	c := in.entity
-	if tr.exit == nil || in.policy != "" && in.policy != "no" || c.State.StartedAt.After(tr.exit.at) || s.opts.KeepStopped {
+	tr.policy = in.policy
+	if tr.exit == nil || in.policy != "no" || c.State.StartedAt.After(tr.exit.at) || s.opts.KeepStopped {
 		return
 	}
 	if tr.entity == nil {

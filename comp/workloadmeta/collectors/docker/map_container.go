@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"path"
@@ -51,9 +52,9 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (inspected, 
 		mapNetworks(c, in.NetworkSettings.Networks)
 	}
 	c.Ports = mapPorts(in)
-	policy := ""
+	policy := "no"
 	if h := in.HostConfig; h != nil {
-		policy = string(h.RestartPolicy.Name)
+		policy = cmp.Or(string(h.RestartPolicy.Name), "no")
 		c.Annotations = maps.Clone(h.Annotations)
 		c.RuntimeFlavor = flavor(h.Runtime)
 		c.Resources = mapResources(&h.Resources)
