@@ -203,6 +203,7 @@ func (s *session) change(tr *tracked, edit func(*workloadmeta.Container)) {
 	}
 	c := *tr.entity
 	edit(&c)
+	tr.changed = s.clock
 	s.set(tr, &c)
 }
 
@@ -252,7 +253,7 @@ func (s *session) handleResult(r result) error {
 		return nil
 	case void:
 		if tr := s.containers[r.key.id]; tr != nil && !r.key.image && r.err == nil {
-			s.handleOvertaken(tr, r.container)
+			s.handleOvertaken(tr, r)
 		}
 		return nil
 	}
@@ -312,18 +313,25 @@ func (s *session) handleInspected(tr *tracked, in inspected) {
 	s.end(tr, x)
 }
 
-// handleOvertaken uses an inspection that the container's end has overtaken, if it settles what the end was waiting for: whether the
-// container is started again.
-func (s *session) handleOvertaken(tr *tracked, in inspected) {
-	c := in.entity
-	tr.policy = in.policy
-	if tr.exit == nil || in.policy != "no" || c.State.StartedAt.After(tr.exit.at) || s.opts.KeepStopped {
-		return
+// handleOvertaken uses an inspection that an event has overtaken, where that does no harm. The inspection is repeated in
+// any case.
+func (s *session) handleOvertaken(tr *tracked, r result) {
+	c := r.container.entity
+	tr.policy = r.container.policy
+	switch {
+	case s.opts.KeepStopped || tr.excluded:
+	case tr.policy != "no":
+		// A container that crashes and is started again and again would otherwise never be up to date.
+		if tr.entity != nil && tr.changed <= r.clock && isUp(c.State.Status) {
+			s.set(tr, c)
+		}
+	case tr.exit != nil && !c.State.StartedAt.After(tr.exit.at):
+		// It is not started again: the event that told of its end has told all.
+		if tr.entity == nil {
+			tr.started = asRunning(c)
+		}
+		s.end(tr, tr.exit)
 	}
-	if tr.entity == nil {
-		tr.started = asRunning(c)
-	}
-	s.end(tr, tr.exit)
 }
 
 // handleGone handles a container that the daemon does not know. Its end is told by an event, which is usually on its way.

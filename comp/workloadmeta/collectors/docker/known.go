@@ -11,6 +11,7 @@ import (
 // changed. It belongs to the goroutine of the running session.
 type known struct {
 	run        uint64 // counts sessions
+	clock      uint64 // counts what was handled, to tell what is older than a list or an inspection
 	containers map[string]*tracked
 	images     map[string]*trackedImage // those that are reported
 	// names has what containers need to know of images that are not in images. An entry without names says that the
@@ -18,7 +19,7 @@ type known struct {
 	names *simplelru.LRU[string, imageInfo]
 	// users are the containers of an image.
 	users map[string]map[*tracked]struct{}
-	// ended has containers whose end was reported, with the session's clock at that time.
+	// ended has containers whose end was reported, with the clock at that time.
 	ended *simplelru.LRU[string, uint64]
 
 	lastNano int64 // the newest event's time
@@ -69,8 +70,9 @@ type tracked struct {
 	started *workloadmeta.Container
 	exit    *exit  // an end that an inspection is to confirm
 	policy  string // restart policy, known after an inspection; "" = not known
-	// touched is the session's clock when an event last told of the container.
+	// touched is the clock when an event last told of the container.
 	touched  uint64
+	changed  uint64    // the clock when entity was last changed by an event
 	deadline time.Time // when to stop waiting for an inspection; zero = not waiting
 	imageID  string    // under which it is in known.users
 	excluded bool      // a pause container, not reported

@@ -40,7 +40,6 @@ type session struct {
 	sink   workloadmeta.Sink
 	log    *slog.Logger
 
-	clock    uint64 // counts what was handled, to tell what is older than a list
 	queue    *queue
 	limiter  *rate.Limiter
 	jobs     chan job
@@ -69,7 +68,7 @@ type job struct {
 	key        key
 	generation uint64
 	history    bool   // of an image
-	clock      uint64 // when the lists were asked for
+	clock      uint64 // when the job was given
 }
 
 // result is a worker's answer.
@@ -318,7 +317,7 @@ func (s *session) dispatch(now time.Time) time.Duration {
 			s.limiter.AllowN(now, 1)
 		}
 		t := s.images[k.id]
-		s.jobs <- job{key: k, generation: generation, history: k.image && !s.opts.NoImages && (t == nil || !t.inspected)}
+		s.jobs <- job{key: k, generation: generation, clock: s.clock, history: k.image && !s.opts.NoImages && (t == nil || !t.inspected)}
 	}
 	if len(s.waiting) > 0 {
 		until(s.nextTick)
