@@ -12,8 +12,8 @@ type List struct {
 
 	// The rest belongs to the interner.
 	refs int32
-	hash uint64
-	next *List // of the same hash
+	sum  uint64
+	next *List // of the same sum
 }
 
 func newList(tags []string) *List { return &List{tags: tags} }
@@ -30,6 +30,14 @@ func (l *List) Len() int { return len(l.tagsOrNil()) }
 
 // Tags returns the tags, sorted. The slice is shared and must not be written to.
 func (l *List) Tags() []string { return l.tagsOrNil() }
+
+// Sum is [Interner.Sum] of the list's tags.
+func (l *List) Sum() uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.sum
+}
 
 // Interner stores each list, and each tag in them, once. It counts references, so
 // that what nobody uses is forgotten. It is for one goroutine at a time; the lists it
@@ -56,18 +64,18 @@ func (in *Interner) List(tags []string) *List {
 	if len(tags) == 0 {
 		return nil
 	}
-	hash := in.hashOf(tags)
-	for l := in.lists[hash]; l != nil; l = l.next {
+	sum := in.Sum(tags)
+	for l := in.lists[sum]; l != nil; l = l.next {
 		if slices.Equal(l.tags, tags) {
 			l.refs++
 			return l
 		}
 	}
-	l := &List{tags: make([]string, len(tags)), refs: 1, hash: hash, next: in.lists[hash]}
+	l := &List{tags: make([]string, len(tags)), refs: 1, sum: sum, next: in.lists[sum]}
 	for i, tag := range tags {
 		l.tags[i] = in.String(tag)
 	}
-	in.lists[hash] = l
+	in.lists[sum] = l
 	return l
 }
 
@@ -87,12 +95,12 @@ func (in *Interner) Release(l *List) {
 	if l.refs--; l.refs > 0 {
 		return
 	}
-	first := in.lists[l.hash]
+	first := in.lists[l.sum]
 	switch {
 	case first == l && l.next == nil:
-		delete(in.lists, l.hash)
+		delete(in.lists, l.sum)
 	case first == l:
-		in.lists[l.hash] = l.next
+		in.lists[l.sum] = l.next
 	default:
 		for p := first; p != nil; p = p.next {
 			if p.next == l {
@@ -135,10 +143,13 @@ func (in *Interner) Len() (lists, strings int) {
 	return lists, len(in.strings)
 }
 
-func (in *Interner) hashOf(tags []string) uint64 {
-	var h uint64
+// Sum returns a 64-bit keyed hash of tags in any order; none give 0. Lists whose sums
+// are equal may be taken for equal: the key is random, so that nobody can make two
+// lists collide, and by chance it happens once in 2^64.
+func (in *Interner) Sum(tags []string) uint64 {
+	var sum uint64
 	for _, tag := range tags {
-		h = h*31 + maphash.String(in.seed, tag)
+		sum += maphash.String(in.seed, tag)
 	}
-	return h
+	return sum
 }

@@ -29,13 +29,39 @@ func Name(tag string) string {
 	return tag
 }
 
-// Compare orders tags by name, then by value.
+// Compare orders tags by name, then by value. It is one pass: the order is that of
+// the bytes, but for the first colon, which ends the name and comes before any byte.
 func Compare(a, b string) int {
-	an, bn := Name(a), Name(b)
-	if c := cmp.Compare(an, bn); c != 0 {
-		return c
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] == b[i] {
+			continue
+		}
+		switch {
+		case a[i] == ':' && strings.IndexByte(a[:i], ':') < 0:
+			return -1
+		case b[i] == ':' && strings.IndexByte(b[:i], ':') < 0:
+			return 1
+		}
+		return cmp.Compare(a[i], b[i])
 	}
-	return cmp.Compare(a, b)
+	return cmp.Compare(len(a), len(b))
+}
+
+// Sort sorts tags by [Compare]. It is made for the few tags an entity has.
+func Sort(tags []string) {
+	if len(tags) > 24 {
+		slices.SortFunc(tags, Compare)
+		return
+	}
+	for i := 1; i < len(tags); i++ {
+		tag := tags[i]
+		j := i
+		for ; j > 0 && Compare(tag, tags[j-1]) < 0; j-- {
+			tags[j] = tags[j-1]
+		}
+		tags[j] = tag
+	}
 }
 
 // Set holds the tags of one entity. The zero Set is empty. A Set is not changed
@@ -58,7 +84,7 @@ func MakeSet(low *List, rest []string, nOrch int) Set {
 func New(low, orchestrator, high []string) Tags {
 	sorted := func(tags []string) []string {
 		out := slices.Clone(tags)
-		slices.SortFunc(out, Compare)
+		Sort(out)
 		return out
 	}
 	set := &Set{nOrch: int32(len(orchestrator))}
@@ -70,13 +96,20 @@ func New(low, orchestrator, high []string) Tags {
 }
 
 // Low is the view of the low-cardinality tags.
-func (s *Set) Low() Tags { return Tags{s, 0} }
+func (s *Set) Low() Tags { return Tags{s, levelLow} }
 
 // Orchestrator is the view of the tags up to orchestrator cardinality.
-func (s *Set) Orchestrator() Tags { return Tags{s, s.nOrch} }
+func (s *Set) Orchestrator() Tags { return Tags{s, levelOrchestrator} }
 
 // High is the view of all tags.
-func (s *Set) High() Tags { return Tags{s, int32(len(s.rest))} }
+func (s *Set) High() Tags { return Tags{s, levelHigh} }
+
+// LowList is the shared list of the low-cardinality tags; nil = none.
+func (s *Set) LowList() *List { return s.low }
+
+// Rest returns the orchestrator tags and then the high ones, shared. Levels are
+// compared by it and by [Set.LowList].
+func (s *Set) Rest() (tags []string, nOrch int) { return s.rest, int(s.nOrch) }
 
 // Levels returns the three disjoint levels. The slices are shared and must not be
 // written to.
@@ -87,8 +120,27 @@ func (s *Set) Levels() (low, orchestrator, high []string) {
 // Tags is an immutable view of a set up to one cardinality. The zero Tags is empty.
 // It may be kept as long as one likes.
 type Tags struct {
-	set *Set
-	n   int32 // how many of set.rest belong to the view
+	set   *Set // not looked into before somebody asks, which spares the query a cache miss
+	level level
+}
+
+type level uint8
+
+const (
+	levelLow level = iota
+	levelOrchestrator
+	levelHigh
+)
+
+// rest returns the tags of the view above low cardinality.
+func (t Tags) rest() []string {
+	switch t.level {
+	case levelOrchestrator:
+		return t.set.rest[:t.set.nOrch]
+	case levelHigh:
+		return t.set.rest
+	}
+	return nil
 }
 
 // Len returns the number of tags.
@@ -96,7 +148,7 @@ func (t Tags) Len() int {
 	if t.set == nil {
 		return 0
 	}
-	return len(t.set.low.tagsOrNil()) + int(t.n)
+	return len(t.set.low.tagsOrNil()) + len(t.rest())
 }
 
 // All yields the tags: low, orchestrator, high; sorted within each.
@@ -110,7 +162,7 @@ func (t Tags) All() iter.Seq[string] {
 				return
 			}
 		}
-		for _, tag := range t.set.rest[:t.n] {
+		for _, tag := range t.rest() {
 			if !yield(tag) {
 				return
 			}
@@ -123,7 +175,7 @@ func (t Tags) AppendTo(dst []string) []string {
 	if t.set == nil {
 		return dst
 	}
-	return append(append(dst, t.set.low.tagsOrNil()...), t.set.rest[:t.n]...)
+	return append(append(dst, t.set.low.tagsOrNil()...), t.rest()...)
 }
 
 // Slice returns a copy, which the caller owns; nil when there are no tags.

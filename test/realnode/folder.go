@@ -66,8 +66,8 @@ func sweepAbandoned() {
 	owners, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*", ownerFile))
 	for _, path := range owners {
 		content, err := os.ReadFile(path)
-		if err != nil {
-			continue
+		if err != nil || !ownFolder(filepath.Dir(path)) {
+			continue // the folder for temporary files is open to every user
 		}
 		owner := strings.Split(string(content), " ")
 		if len(owner) != 3 || owner[2] != pidNamespace() {

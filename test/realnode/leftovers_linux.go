@@ -219,6 +219,16 @@ func startTime(pid int) string {
 	return fields[19]
 }
 
+// ownFolder says whether dir is a real folder, not a link to one, that belongs to this process's user.
+func ownFolder(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
 // mountsBelow returns the mount points under dir, deepest last mounted first.
 func mountsBelow(dir string) []string {
 	var found []string

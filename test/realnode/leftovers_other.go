@@ -13,6 +13,7 @@ import (
 var errLinuxOnly = errors.New("real daemons run on linux only")
 
 func endLeftovers(string) error             { return nil }
+func ownFolder(string) bool                 { return false }
 func startTime(int) string                  { return "" }
 func dieWithParent() *syscall.SysProcAttr   { return nil }
 func terminate(p *os.Process, _ bool) error { return p.Kill() }

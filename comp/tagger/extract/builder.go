@@ -1,0 +1,200 @@
+package extract
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// builder collects tags. It only ever grows until it is reset to a mark, so that a
+// pod's tags are made once and serve the pod and each of its containers.
+//
+// One goroutine uses a builder at a time.
+type builder struct {
+	x      *Extractor
+	source string
+	levels levels
+
+	// For explanations only: nil and unused on the hot path.
+	trace  *trace
+	from   workloadmeta.EntityID // whose fields are being read
+	origin origin
+}
+
+// levels are the tags so far, doubles included. standard repeats tags of low.
+type levels struct{ low, orchestrator, high, standard []string }
+
+// mark is how much a builder holds at some moment.
+type mark struct{ low, orchestrator, high, standard, traced int }
+
+// read says that from here on the fields of this entity are read.
+func (b *builder) read(id workloadmeta.EntityID) { b.from = id }
+
+// add adds the tag of a rule.
+func (b *builder) add(r rule, value string) {
+	if value == "" {
+		return
+	}
+	d := &definitions[r]
+	if b.trace != nil {
+		b.origin = origin{rule: r}
+	}
+	b.put(d.Name, value, d.Cardinality, d.Standard)
+}
+
+// addKeyed adds the tag of a rule whose field has a variable part, which is key.
+func (b *builder) addKeyed(r rule, key, value string) {
+	b.addNamed(r, key, definitions[r].Name, value, definitions[r].Cardinality)
+}
+
+// addNamed adds a tag whose name is not fixed by the rule.
+func (b *builder) addNamed(r rule, key, name, value string, level tagger.TagCardinality) {
+	if name == "" || value == "" {
+		return
+	}
+	if b.trace != nil {
+		b.origin = origin{rule: r, key: key}
+	}
+	b.put(name, value, level, definitions[r].Standard)
+}
+
+// addMapped adds a tag of an entry of a map option.
+func (b *builder) addMapped(r rule, entry *mappingRule, key, name, value string, level tagger.TagCardinality) {
+	if name == "" || value == "" {
+		return
+	}
+	if b.trace != nil {
+		b.origin = origin{rule: r, entry: entry, key: key}
+	}
+	b.put(name, value, level, false)
+}
+
+// addVerbatim adds a complete tag, which need not have a colon and is not split.
+func (b *builder) addVerbatim(r rule, tag string) {
+	if tag == "" {
+		return
+	}
+	if b.trace != nil {
+		b.origin = origin{rule: r}
+	}
+	b.append(tag, definitions[r].Cardinality, false)
+}
+
+// addAll adds the tag of a rule for each value.
+func (b *builder) addAll(r rule, values []string) {
+	for _, v := range values {
+		b.add(r, v)
+	}
+}
+
+// addKeys adds the tags that single keys of a map make.
+func (b *builder) addKeys(rules []keyRule, m map[string]string) {
+	if len(m) == 0 {
+		return
+	}
+	for i := range rules {
+		b.add(rules[i].rule, m[rules[i].key])
+	}
+}
+
+// keyRule says which rule a key of a map belongs to.
+type keyRule struct {
+	key  string
+	rule rule
+}
+
+func (b *builder) put(name, value string, level tagger.TagCardinality, standard bool) {
+	if separator, ok := b.x.separators[name]; ok {
+		for piece := range strings.SplitSeq(value, separator) {
+			b.append(name+":"+piece, level, standard)
+		}
+		return
+	}
+	b.append(name+":"+value, level, standard)
+}
+
+func (b *builder) append(tag string, level tagger.TagCardinality, standard bool) {
+	switch level {
+	case tagger.LowCardinality:
+		b.levels.low = append(b.levels.low, tag)
+	case tagger.OrchestratorCardinality:
+		b.levels.orchestrator = append(b.levels.orchestrator, tag)
+	default:
+		b.levels.high = append(b.levels.high, tag)
+	}
+	if standard {
+		b.levels.standard = append(b.levels.standard, tag)
+	}
+	if b.trace != nil {
+		b.trace.record(b, tag, level, standard)
+	}
+}
+
+func (b *builder) mark() mark {
+	m := mark{low: len(b.levels.low), orchestrator: len(b.levels.orchestrator), high: len(b.levels.high), standard: len(b.levels.standard)}
+	if b.trace != nil {
+		m.traced = len(b.trace.pending)
+	}
+	return m
+}
+
+// reset forgets what was added after the mark.
+func (b *builder) reset(m mark) {
+	b.levels.low = b.levels.low[:m.low]
+	b.levels.orchestrator = b.levels.orchestrator[:m.orchestrator]
+	b.levels.high = b.levels.high[:m.high]
+	b.levels.standard = b.levels.standard[:m.standard]
+	if b.trace != nil {
+		b.trace.pending = b.trace.pending[:m.traced]
+	}
+}
+
+// info returns what the builder holds as a tag info: each list sorted, without
+// doubles, nil if empty. The builder keeps its contents.
+func (b *builder) info(id tagger.EntityID) tagger.TagInfo {
+	if b.trace != nil {
+		b.trace.flush(id)
+	}
+	l := &b.levels
+	// One allocation for all lists: they live and die together.
+	all := make([]string, 0, len(l.low)+len(l.orchestrator)+len(l.high)+len(l.standard))
+	take := func(tags []string) []string {
+		if len(tags) == 0 {
+			return nil
+		}
+		start := len(all)
+		all = append(all, tags...)
+		list := all[start:]
+		slices.SortFunc(list, tagset.Compare)
+		list = slices.Compact(list)
+		all = all[:start+len(list)]
+		return list[:len(list):len(list)]
+	}
+	return tagger.TagInfo{
+		Source:               b.source,
+		Entity:               id,
+		LowCardTags:          take(l.low),
+		OrchestratorCardTags: take(l.orchestrator),
+		HighCardTags:         take(l.high),
+		StandardTags:         take(l.standard),
+	}
+}
+
+// release forgets everything, so that a builder at rest keeps no entity alive.
+func (b *builder) release() {
+	for _, tags := range [][]string{b.levels.low, b.levels.orchestrator, b.levels.high, b.levels.standard} {
+		clear(tags[:cap(tags)])
+	}
+	b.trace, b.from, b.origin = nil, workloadmeta.EntityID{}, origin{}
+	b.reset(mark{})
+}
+
+// problem reports a field of the entity being read that cannot be understood.
+func (b *builder) problem(field string, err error) {
+	if b.trace != nil {
+		b.trace.problems = append(b.trace.problems, Problem{Entity: b.from, Field: field, Err: err})
+	}
+}

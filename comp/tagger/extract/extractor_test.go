@@ -1,0 +1,309 @@
+package extract_test
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// entities is a lookup over a list.
+type entities []workloadmeta.Entity
+
+func (l entities) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
+	for _, e := range l {
+		if e.GetID() == id {
+			return e, nil
+		}
+	}
+	return nil, errors.New("not found")
+}
+
+func newExtractor(t testing.TB, o extract.Options) *extract.Extractor {
+	t.Helper()
+	x, err := extract.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// entity decodes an entity from its JSON form.
+func entity(t testing.TB, text string) workloadmeta.Entity {
+	t.Helper()
+	e, unknown, err := workloadmeta.UnmarshalEntity([]byte(text))
+	if err != nil || len(unknown) > 0 {
+		t.Fatalf("entity %s: unknown fields %q, %v", text, unknown, err)
+	}
+	return e
+}
+
+// shop is a pod with two containers.
+func shop(t testing.TB) (pod workloadmeta.Entity, known entities) {
+	pod = entity(t, `{"kind": "kubernetes_pod", "id": "u1", "name": "cart-0", "namespace": "shop", "phase": "Running",
+		"qos_class": "Burstable", "ip": "10.1.0.7",
+		"labels": {"tags.datadoghq.com/env": "prod", "tags.datadoghq.com/service": "cart", "tags.datadoghq.com/web.version": "9", "app.kubernetes.io/name": "cart"},
+		"annotations": {"ad.datadoghq.com/tags": "{\"team\": \"core\"}", "ad.datadoghq.com/proxy.tags": "{\"role\": \"edge\"}"},
+		"owners": [{"kind": "ReplicaSet", "name": "cart-6d4b75cb9", "id": "o1"}], "kube_services": ["cart"],
+		"containers": [
+			{"id": "c1", "name": "web", "image": {"id": "sha256:e1", "name": "acme/cart", "short_name": "cart", "tag": "9"}},
+			{"id": "c2", "name": "proxy", "image": {"id": "sha256:e2", "name": "acme/proxy", "short_name": "proxy", "tag": "2"}}]}`)
+	return pod, entities{
+		entity(t, `{"kind": "container", "id": "c1", "name": "web", "runtime": "containerd", "env": {"DD_ENV": "prod", "DD_VERSION": "9"}}`),
+		entity(t, `{"kind": "container", "id": "c2", "name": "proxy", "runtime": "containerd"}`),
+	}
+}
+
+func TestEveryKindGivesInfosAboutItself(t *testing.T) {
+	x := newExtractor(t, extract.DefaultOptions())
+	for _, kind := range workloadmeta.Kinds() {
+		id := workloadmeta.EntityID{Kind: kind, ID: "x"}
+		e, err := workloadmeta.NewEntity(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		infos := x.Extract(e, nil)
+		want := extract.TaggerID(id)
+		switch kind {
+		case workloadmeta.KindKubelet, workloadmeta.KindKubeletMetrics:
+			if len(infos) != 0 {
+				t.Errorf("%s: %v, want no infos", kind, infos)
+			}
+			continue
+		case workloadmeta.KindHost:
+			want = tagger.GlobalEntityID
+		}
+		if len(infos) != 1 || infos[0].Entity != want || infos[0].Source != "workloadmeta-"+kind.String() {
+			t.Errorf("%s: %+v, want one info about %s", kind, infos, want)
+		}
+		if _, err := tagger.ParseEntityID(string(want)); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	if got := extract.TaggerID(workloadmeta.EntityID{Kind: workloadmeta.KindContainer}); got != "" {
+		t.Errorf("TaggerID of an empty ID = %q, want none", got)
+	}
+	if got := extract.TaggerID(workloadmeta.EntityID{Kind: 99, ID: "x"}) + tagger.EntityID(extract.Source(99)); got != "" {
+		t.Errorf("TaggerID and Source of an invalid kind = %q, want none", got)
+	}
+}
+
+func TestExtractIsPure(t *testing.T) {
+	pod, known := shop(t)
+	o := extract.DefaultOptions()
+	o.KubernetesPodLabelsAsTags = map[string]string{"*": "%%label%%,+l_%%label%%"}
+	x := newExtractor(t, o)
+	want := x.Extract(pod, known)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				got := x.Extract(pod, known)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("another Extract gave another result (-first +later):\n%s", diff)
+					return
+				}
+				for _, info := range got { // the lists are the caller's
+					for _, list := range [][]string{info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags, info.StandardTags} {
+						for i := range list {
+							list[i] = "overwritten"
+						}
+						_ = append(list, "appended")
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestOrderOfInfos(t *testing.T) {
+	pod, known := shop(t)
+	task := entity(t, `{"kind": "ecs_task", "id": "arn:t", "cluster_name": "shop", "containers": [{"id": "c2", "name": "b"}, {"id": "gone", "name": "a"}, {"id": "c1", "name": "c"}]}`)
+	x := newExtractor(t, extract.DefaultOptions())
+	for _, c := range []struct {
+		entity workloadmeta.Entity
+		want   []tagger.EntityID
+	}{
+		{pod, []tagger.EntityID{"kubernetes_pod_uid://u1", "container_id://c1", "container_id://c2"}},
+		{task, []tagger.EntityID{"ecs_task://arn:t", "container_id://c2", "container_id://c1", tagger.GlobalEntityID}},
+	} {
+		var got []tagger.EntityID
+		for _, info := range x.Extract(c.entity, known) {
+			got = append(got, info.Entity)
+			if info.IsComplete || info.DeleteEntity || !info.ExpiryDate.IsZero() {
+				t.Errorf("%s: %+v: flags set", info.Entity, info)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("infos about %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestOptionsAreCheckedTogether(t *testing.T) {
+	_, err := extract.New(extract.Options{
+		ContainerLabelsAsTags:                map[string]string{"{a,*": "x", "fine*": "y"},
+		KubernetesResourcesAnnotationsAsTags: map[string]map[string]string{"nodes": {"[*": "x"}},
+		TagValueSplitSeparator:               map[string]string{"team": ""},
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range []string{`option container_labels_as_tags: key "{a,*"`, `option kubernetes_resources_annotations_as_tags["nodes"]: key "[*"`,
+		`option tag_value_split_separator: key "team": empty separator`} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q does not have %q", err, part)
+		}
+	}
+	if strings.Contains(err.Error(), "fine") {
+		t.Errorf("error %q complains about a good glob", err)
+	}
+}
+
+func TestEnvNames(t *testing.T) {
+	got := extract.Options{
+		DockerEnvAsTags:    map[string]string{"TEAM": "team"},
+		ContainerEnvAsTags: map[string]string{"team": "x", "APP_*": "y"},
+	}.EnvNames()
+	if want := []string{"app_*", "team"}; !slices.Equal(got, want) {
+		t.Errorf("EnvNames() = %q, want %q", got, want)
+	}
+}
+
+// TestOptionsHaveNames: a configuration can fill every option but those that are not
+// the user's.
+func TestOptionsHaveNames(t *testing.T) {
+	for f := range reflect.TypeFor[extract.Options]().Fields() {
+		name := f.Tag.Get("koanf")
+		if name == "-" && slices.Contains([]string{"StaticTags", "ECSSidecar", "LookupEnv"}, f.Name) {
+			continue
+		}
+		if name == "" || name == "-" || strings.ReplaceAll(name, "_", "") != strings.ToLower(f.Name) {
+			t.Errorf("option %s has the name %q", f.Name, name)
+		}
+	}
+}
+
+func TestStaticTags(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config extract.StaticConfig
+		want   []string
+	}{
+		{"a machine with a host name", extract.StaticConfig{Tags: []string{"team:a"}, EKSFargate: true, NodeName: "n"}, nil},
+		{"ECS Fargate", extract.StaticConfig{Hostless: true, Tags: []string{"team:b", "nocolon", ":v", "k:", "url:http://x"}, ExtraTags: []string{"team:a", "team:b"}, NodeName: "n"},
+			[]string{"team:a", "team:b", "url:http://x"}},
+		{"EKS Fargate", extract.StaticConfig{Hostless: true, EKSFargate: true, NodeName: "n1", ClusterName: "c1", OrchClusterID: "01234567-89ab-cdef-0123-456789abcdef"},
+			[]string{"eks_fargate_node:n1", "kube_cluster_name:c1", "orch_cluster_id:01234567-89ab-cdef-0123-456789abcdef"}},
+		{"EKS Fargate with a name of its own", extract.StaticConfig{Hostless: true, EKSFargate: true, Tags: []string{"kube_cluster_name:mine"}, ClusterName: "c1", OrchClusterID: "short"},
+			[]string{"kube_cluster_name:mine"}},
+	} {
+		if got := extract.StaticTags(c.config); !slices.Equal(got, c.want) {
+			t.Errorf("%s: StaticTags = %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestStaticInfoIsSplit(t *testing.T) {
+	x := newExtractor(t, extract.Options{StaticTags: []string{"team:a;b", "team:a"}, TagValueSplitSeparator: map[string]string{"team": ";"}})
+	info, ok := x.StaticInfo()
+	if want := []string{"team:a", "team:b"}; !ok || !slices.Equal(info.LowCardTags, want) || info.Entity != tagger.GlobalEntityID || !info.IsComplete {
+		t.Errorf("StaticInfo() = %+v, %v; want %q", info, ok, want)
+	}
+	if _, ok := newExtractor(t, extract.Options{}).StaticInfo(); ok {
+		t.Error("StaticInfo() without static tags is not false")
+	}
+}
+
+// find returns the explanations of a tag of an entity.
+func find(traced []extract.Traced, id tagger.EntityID, tag string) (rules, fields []string) {
+	for _, tr := range traced {
+		if tr.Entity == id && tr.Tag == tag {
+			rules, fields = append(rules, tr.Rule), append(fields, tr.Field)
+		}
+	}
+	return rules, fields
+}
+
+func TestExplainNamesRuleAndField(t *testing.T) {
+	pod, known := shop(t)
+	o := extract.DefaultOptions()
+	o.KubernetesPodLabelsAsTags = map[string]string{"app.*": "lbl_%%label%%"}
+	o.StaticTags = []string{"site:lyon"}
+	x := newExtractor(t, o)
+	traced, problems := x.Explain(pod, known)
+	if len(problems) > 0 {
+		t.Errorf("problems: %v", problems)
+	}
+	for _, c := range []struct {
+		entity        tagger.EntityID
+		tag           string
+		rules, fields []string
+	}{
+		{"kubernetes_pod_uid://u1", "pod_phase:running", []string{"pod phase"}, []string{"phase"}},
+		{"container_id://c1", "env:prod", []string{"pod label tags.datadoghq.com/env", "container variable DD_ENV"},
+			[]string{`labels["tags.datadoghq.com/env"]`, `env["DD_ENV"]`}},
+		{"container_id://c2", "env:prod", []string{"pod label tags.datadoghq.com/env"}, []string{`labels["tags.datadoghq.com/env"]`}},
+		{"container_id://c1", "version:9", []string{"pod label tags.datadoghq.com/web.version", "container variable DD_VERSION"},
+			[]string{`labels["tags.datadoghq.com/web.version"]`, `env["DD_VERSION"]`}},
+		{"container_id://c2", "role:edge", []string{"pod annotation ad.datadoghq.com/proxy.tags"}, []string{`annotations["ad.datadoghq.com/proxy.tags"]`}},
+		{"container_id://c1", "lbl_app.kubernetes.io/name:cart", []string{`kubernetes_pod_labels_as_tags["app.*"]`}, []string{`labels["app.kubernetes.io/name"]`}},
+		{"container_id://c1", "site:lyon", []string{"static tag"}, []string{"tags, extra_tags"}},
+	} {
+		if rules, fields := find(traced, c.entity, c.tag); !slices.Equal(rules, c.rules) || !slices.Equal(fields, c.fields) {
+			t.Errorf("%s %s: rules %q, fields %q; want %q, %q", c.entity, c.tag, rules, fields, c.rules, c.fields)
+		}
+	}
+	for _, tr := range traced {
+		if tr.Source != tagger.SourceKubernetesPod {
+			t.Errorf("%+v: source", tr)
+		}
+	}
+}
+
+func TestProblemsNameTheField(t *testing.T) {
+	x := newExtractor(t, extract.DefaultOptions())
+	known := entities{entity(t, `{"kind": "container", "id": "c1"}`)}
+	for _, c := range []struct {
+		entity string
+		want   []string // field and part of the error, in any order
+	}{
+		{`{"kind": "container", "id": "c", "labels": {"com.datadoghq.ad.tags": "team:core"}}`,
+			[]string{`labels["com.datadoghq.ad.tags"] want a JSON array of strings`}},
+		{`{"kind": "container", "id": "c", "labels": {"com.datadoghq.ad.tags": "[\"a:b\", 5, \"a:b:c\"]"}}`,
+			[]string{`labels["com.datadoghq.ad.tags"] item 2 is not a string`, `labels["com.datadoghq.ad.tags"] item 3: "a:b:c"`}},
+		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": ""}}`,
+			[]string{`annotations["ad.datadoghq.com/tags"] empty`}},
+		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": \"b\"} x"}}`,
+			[]string{`annotations["ad.datadoghq.com/tags"] want a JSON object of tag names and values: text after it`}},
+		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": null}"}}`,
+			[]string{`annotations["ad.datadoghq.com/tags"] member "a"`}},
+		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/web.tags": "[]"}, "containers": [{"id": "c1", "name": "web"}]}`,
+			[]string{`annotations["ad.datadoghq.com/web.tags"] want a JSON object`}},
+		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": \"%%pid%%\"}"}}`,
+			[]string{`annotations["ad.datadoghq.com/tags"] template variable %%pid%%`}},
+		{`{"kind": "kubernetes_metadata", "id": "nodes//n1"}`, []string{"id parse Kubernetes metadata ID"}},
+		{`{"kind": "container", "id": "c", "labels": {"com.datadoghq.ad.tags": "[\"a:b\"]"}}`, nil},
+	} {
+		e := entity(t, c.entity)
+		var got []string
+		for _, p := range x.Check(e, known) {
+			got = append(got, p.Field+" "+p.Err.Error())
+			if p.Entity != e.GetID() {
+				t.Errorf("%s: problem of %s", c.entity, p.Entity)
+			}
+		}
+		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
+			t.Errorf("%s: problems %q, want %q", c.entity, got, c.want)
+		}
+	}
+}

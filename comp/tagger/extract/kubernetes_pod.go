@@ -1,0 +1,151 @@
+package extract
+
+import (
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// Labels of pods that make tags.
+var podLabels = [...]keyRule{
+	{"tags.datadoghq.com/env", rulePodEnv},
+	{"tags.datadoghq.com/service", rulePodService},
+	{"tags.datadoghq.com/version", rulePodVersion},
+	{"app.kubernetes.io/name", ruleAppName},
+	{"app.kubernetes.io/instance", ruleAppInstance},
+	{"app.kubernetes.io/version", ruleAppVersion},
+	{"app.kubernetes.io/component", ruleAppComponent},
+	{"app.kubernetes.io/part-of", ruleAppPartOf},
+	{"app.kubernetes.io/managed-by", ruleAppManagedBy},
+}
+
+// Annotations of pods that make tags.
+var podAnnotations = [...]keyRule{
+	{"openshift.io/deployment-config.name", ruleOpenShiftConfig},
+	{"openshift.io/deployment.name", ruleOpenShiftDeployment},
+	{"admission.datadoghq.com/rc.id", ruleRemoteConfigID},
+	{"admission.datadoghq.com/rc.rev", ruleRemoteConfigRev},
+}
+
+// Labels of pods that make tags of one container; its name and a dot come between.
+var scopedLabels = [...]keyRule{
+	{"env", ruleContainerEnv},
+	{"service", ruleContainerService},
+	{"version", ruleContainerVersion},
+}
+
+const (
+	scopedLabelPrefix     = "tags.datadoghq.com/"
+	tagsAnnotationPrefix  = "ad.datadoghq.com/"
+	podTagsAnnotation     = tagsAnnotationPrefix + "tags"
+	disableTagsAnnotation = "tags.datadoghq.com/disable"
+	autoscalerAnnotation  = "autoscaling.datadoghq.com/autoscaler-id"
+	autoscalerKind        = "datadogpodautoscaler"
+)
+
+// pod returns the infos of a pod and of those of its containers that lookup knows.
+func (x *Extractor) pod(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) []tagger.TagInfo {
+	x.podTags(b, p, lookup)
+	lists := [...][]workloadmeta.OrchestratorContainer{p.InitContainers, p.Containers, p.EphemeralContainers}
+	infos := make([]tagger.TagInfo, 1, 1+len(lists[0])+len(lists[1])+len(lists[2]))
+	infos[0] = b.info(TaggerID(p.EntityID))
+	shared := b.mark()
+	for _, list := range lists {
+		for i := range list {
+			container, ok := find[*workloadmeta.Container](lookup, workloadmeta.KindContainer, list[i].ID)
+			if !ok {
+				continue
+			}
+			x.podContainer(b, p, &list[i], container)
+			infos = append(infos, b.info(TaggerID(container.EntityID)))
+			b.reset(shared)
+		}
+	}
+	return infos
+}
+
+func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) {
+	b.add(rulePodName, p.Name)
+	b.add(ruleNamespace, p.Namespace)
+	b.add(rulePodPhase, strings.ToLower(p.Phase))
+	b.add(rulePriorityClass, p.PriorityClass)
+	b.add(ruleQOS, p.QOSClass)
+	b.add(ruleRuntimeClass, p.RuntimeClass)
+	b.addAll(rulePodGPUVendor, p.GPUVendorList)
+
+	b.addKeys(podLabels[:], p.Labels)
+	x.podLabels.apply(b, ruleMappedPodLabel, p.Labels)
+	x.podAnnotations.apply(b, ruleMappedPodAnnotation, p.Annotations)
+	x.namespaceLabels.apply(b, ruleMappedNamespaceLabel, p.NamespaceLabels)
+	x.namespaceAnnotations.apply(b, ruleMappedNamespaceAnnotation, p.NamespaceAnnotations)
+
+	if len(p.Annotations) > 0 {
+		b.addKeys(podAnnotations[:], p.Annotations)
+		if p.Annotations[autoscalerAnnotation] != "" {
+			b.add(ruleAutoscaler, autoscalerKind)
+		}
+		if text, ok := p.Annotations[podTagsAnnotation]; ok {
+			tagObject(b, rulePodTags, "", `annotations["`+podTagsAnnotation+`"]`, text, resolver{pod: p, env: x.lookupEnv})
+		}
+	}
+	if !x.noKubeService && !listed(p.Annotations[disableTagsAnnotation], "kube_service") {
+		b.addAll(ruleKubeService, p.KubeServices)
+	}
+	x.ownerTags(b, p)
+	x.podKueue(b, p, lookup)
+	x.staticTags(b)
+}
+
+// listed reports whether name is an item of a list separated by commas. Blanks around
+// items do not count.
+func listed(list, name string) bool {
+	if list == "" {
+		return false
+	}
+	for item := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(item) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// podContainer adds what a pod says of one of its containers, and the standard tags of
+// the container's own environment: they must not be hidden by those of the pod, which
+// has the higher priority.
+func (x *Extractor) podContainer(b *builder, p *workloadmeta.KubernetesPod, c *workloadmeta.OrchestratorContainer, container *workloadmeta.Container) {
+	b.add(ruleKubeContainerName, c.Name)
+	imageTags(b, &c.Image)
+	var key [128]byte
+	for i := range scopedLabels {
+		if c.Name == "" || len(p.Labels) == 0 {
+			break
+		}
+		name := append(append(append(key[:0], scopedLabelPrefix...), c.Name...), '.')
+		if value, ok := p.Labels[string(append(name, scopedLabels[i].key...))]; ok {
+			b.addKeyed(scopedLabels[i].rule, c.Name, value)
+		}
+	}
+	if c.Name != "" && len(p.Annotations) > 0 {
+		name := append(append(append(key[:0], tagsAnnotationPrefix...), c.Name...), ".tags"...)
+		if text, ok := p.Annotations[string(name)]; ok {
+			tagObject(b, ruleContainerTags, c.Name, `annotations["`+string(name)+`"]`, text,
+				resolver{pod: p, container: container, env: x.lookupEnv})
+		}
+	}
+
+	b.read(container.EntityID)
+	b.add(ruleContainerID, container.ID)
+	if p.Name != "" {
+		name := container.Name
+		if name == "" {
+			name = c.Name
+		}
+		b.add(ruleDisplayContainerName, name+"_"+p.Name)
+	}
+	if len(container.EnvVars) > 0 {
+		serviceEnv(b, container.EnvVars)
+	}
+	b.read(p.EntityID)
+}

@@ -1,0 +1,163 @@
+package extract
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/gpu"
+)
+
+// Kueue admits jobs through queues. A job is a workload: it waits in a local queue of
+// its namespace, which feeds a cluster queue; when admitted, each of its pod sets is
+// assigned resource flavors, that is, sorts of nodes.
+
+// Labels and annotations Kueue puts on pods.
+const (
+	kueueGroup              = "kueue.x-k8s.io"
+	kueueWorkloadAnnotation = kueueGroup + "/workload"
+	kueuePodGroupLabel      = kueueGroup + "/pod-group-name" // for plain pods that form one workload
+	kueuePodSetLabel        = kueueGroup + "/podset"
+	kueueLocalQueueLabel    = "local-queue-name"
+	kueueOldQueueLabel      = "queue-name"
+	kueueClusterQueueLabel  = kueueGroup + "/cluster-queue-name"
+)
+
+// allPodSets asks for the flavors of all pod sets of a workload.
+const allPodSets = ""
+
+// Node labels of NVIDIA's feature discovery.
+const (
+	nvidiaPrefix  = "nvidia.com/"
+	nvidiaProduct = "gpu.product"
+	nvidiaFamily  = "gpu.family"
+	nvidiaDriver  = "cuda.driver-version.full"
+)
+
+// podKueue adds the tags of the workload a pod belongs to; if that is not known, those
+// of the queues its labels name.
+func (x *Extractor) podKueue(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) {
+	if len(p.Labels) == 0 && len(p.Annotations) == 0 {
+		return
+	}
+	if name := cmp.Or(p.Annotations[kueueWorkloadAnnotation], p.Labels[kueuePodGroupLabel]); name != "" {
+		if w, ok := find[*workloadmeta.KueueWorkload](lookup, workloadmeta.KindKueueWorkload, p.Namespace+"/"+name); ok {
+			b.read(w.EntityID)
+			x.kueueWorkload(b, w, lookup, p.Labels[kueuePodSetLabel])
+			b.read(p.EntityID)
+			return
+		}
+	}
+	label := kueueLocalQueueLabel
+	local := p.Labels[kueueGroup+"/"+kueueLocalQueueLabel]
+	if local == "" {
+		label = kueueOldQueueLabel
+		local = p.Labels[kueueGroup+"/"+kueueOldQueueLabel]
+	}
+	cluster := p.Labels[kueueClusterQueueLabel]
+	if local == "" && cluster == "" {
+		return
+	}
+	b.addKeyed(ruleQueueLabel, label, local)
+	b.add(ruleClusterQueueLabel, cluster)
+	if q, ok := findQueue(lookup, localQueueID(p.Namespace, local)); ok && local != "" {
+		x.kueueQueueOf(b, q)
+		cluster = cmp.Or(cluster, q.ClusterQueueName)
+	}
+	if q, ok := findQueue(lookup, clusterQueueID(cluster)); ok && cluster != "" {
+		x.kueueQueueOf(b, q)
+	}
+}
+
+// kueueWorkload adds the tags of a workload, of its queues, and of the flavors of one
+// of its pod sets or of all. Of what lookup does not know it adds the name.
+func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, lookup Lookup, podSet string) {
+	b.add(ruleWorkload, w.Name)
+	b.add(ruleWorkloadUID, w.UID)
+	x.objectTags(b, "workloads."+kueueGroup, &w.EntityMeta)
+
+	cluster := w.ClusterQueueName
+	if q, ok := findQueue(lookup, localQueueID(w.Namespace, w.QueueName)); ok && w.QueueName != "" {
+		x.kueueQueueOf(b, q)
+		cluster = cmp.Or(cluster, q.ClusterQueueName)
+	} else {
+		b.add(ruleWorkloadLocalQueue, w.QueueName)
+	}
+	if q, ok := findQueue(lookup, clusterQueueID(cluster)); ok && cluster != "" {
+		x.kueueQueueOf(b, q)
+	} else {
+		b.add(ruleWorkloadClusterQueue, cluster)
+	}
+	for i := range w.PodSetAssignments {
+		if podSet != allPodSets && w.PodSetAssignments[i].Name != podSet {
+			continue
+		}
+		for _, name := range w.PodSetAssignments[i].Flavors {
+			if f, ok := find[*workloadmeta.KueueResourceFlavor](lookup, workloadmeta.KindKueueResourceFlavor, name); ok {
+				b.read(f.EntityID)
+				x.kueueFlavor(b, f)
+				b.read(w.EntityID)
+			} else {
+				b.add(ruleWorkloadFlavor, name)
+			}
+		}
+	}
+}
+
+// kueueQueueOf adds the tags of a queue to those of something that is in it.
+func (x *Extractor) kueueQueueOf(b *builder, q *workloadmeta.KueueQueue) {
+	from := b.from
+	b.read(q.EntityID)
+	x.kueueQueue(b, q)
+	b.read(from)
+}
+
+func (x *Extractor) kueueQueue(b *builder, q *workloadmeta.KueueQueue) {
+	if q.QueueType == "clusterqueue" {
+		b.add(ruleClusterQueue, cmp.Or(q.Name, q.ClusterQueueName))
+		x.objectTags(b, "clusterqueues."+kueueGroup, &q.EntityMeta)
+		return
+	}
+	b.add(ruleLocalQueue, q.Name)
+	b.add(ruleClusterQueue, q.ClusterQueueName)
+	b.add(ruleNamespace, q.Namespace)
+	x.objectTags(b, "localqueues."+kueueGroup, &q.EntityMeta)
+}
+
+// kueueFlavor adds the tags of a resource flavor: its name, and what the node labels it
+// asks for say about GPUs.
+func (x *Extractor) kueueFlavor(b *builder, f *workloadmeta.KueueResourceFlavor) {
+	b.add(ruleFlavor, f.Name)
+	nvidia := false
+	for key, value := range f.NodeAffinityLabels {
+		label, ok := strings.CutPrefix(key, nvidiaPrefix)
+		if !ok {
+			continue
+		}
+		nvidia = true
+		switch label {
+		case nvidiaProduct:
+			b.add(ruleFlavorDevice, value)
+			b.add(ruleFlavorType, cmp.Or(gpu.TypeFromDeviceName(value), value))
+		case nvidiaFamily:
+			b.add(ruleFlavorArchitecture, strings.ToLower(value))
+		case nvidiaDriver:
+			b.add(ruleFlavorDriver, value)
+		default:
+			b.addNamed(ruleFlavorLabel, label, strings.ReplaceAll(label, ".", "_"), value, tagger.LowCardinality)
+		}
+	}
+	if nvidia {
+		b.add(ruleFlavorVendor, gpu.VendorNVIDIA)
+	}
+	x.objectTags(b, "resourceflavors."+kueueGroup, &f.EntityMeta)
+}
+
+func localQueueID(namespace, name string) string { return "localqueue/" + namespace + "/" + name }
+
+func clusterQueueID(name string) string { return "clusterqueue//" + name }
+
+func findQueue(lookup Lookup, id string) (*workloadmeta.KueueQueue, bool) {
+	return find[*workloadmeta.KueueQueue](lookup, workloadmeta.KindKueueQueue, id)
+}

@@ -1,0 +1,47 @@
+package extract
+
+import (
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/kubenames"
+)
+
+// argoRolloutLabel is what Argo Rollouts puts on the pods of its replica sets.
+const argoRolloutLabel = "rollouts-pod-template-hash"
+
+// ownerTags adds the tags of all owners of a pod, not only of its controller.
+func (x *Extractor) ownerTags(b *builder, p *workloadmeta.KubernetesPod) {
+	for i := range p.Owners {
+		o := &p.Owners[i]
+		b.add(ruleOwnerKind, strings.ToLower(o.Kind))
+		b.add(ruleOwnerName, o.Name)
+		switch o.Kind {
+		case "Deployment":
+			b.add(ruleDeployment, o.Name)
+		case "ReplicaSet":
+			b.add(ruleReplicaSet, o.Name)
+			deployment := kubenames.DeploymentFromReplicaSet(o.Name)
+			b.add(ruleDeployment, deployment)
+			if p.Labels[argoRolloutLabel] != "" {
+				b.add(ruleArgoRollout, deployment)
+			}
+		case "ReplicationController":
+			b.add(ruleReplicationController, o.Name)
+		case "StatefulSet":
+			b.add(ruleStatefulSet, o.Name)
+			if x.volumeClaims {
+				b.addAll(ruleVolumeClaim, p.PersistentVolumeClaimNames)
+			}
+		case "DaemonSet":
+			b.add(ruleDaemonSet, o.Name)
+		case "Job":
+			if cronJob := kubenames.CronJobFromJob(o.Name); cronJob != "" {
+				b.add(ruleCronJobJob, o.Name)
+				b.add(ruleCronJob, cronJob)
+			} else {
+				b.add(ruleJob, o.Name)
+			}
+		}
+	}
+}

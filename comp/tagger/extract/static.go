@@ -1,0 +1,89 @@
+package extract
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// StaticConfig is what static tags are made from.
+type StaticConfig struct {
+	// Tags and ExtraTags are the options tags and extra_tags: "name:value" each.
+	Tags, ExtraTags []string
+	// Hostless says that the machine has no identity of its own to hang tags on: ECS
+	// Fargate and EKS Fargate. Elsewhere there are no static tags, because the tags of
+	// the host do their work.
+	Hostless bool
+
+	// EKSFargate adds tags that stand in for the missing node: eks_fargate_node,
+	// kube_cluster_name unless Tags or ExtraTags has one, and orch_cluster_id.
+	EKSFargate    bool
+	NodeName      string
+	ClusterName   string
+	OrchClusterID string // 36 characters; anything else is left out
+}
+
+// StaticTags returns the tags that every container and pod of a machine without host
+// identity carries, for [Options.StaticTags]. Entries without a colon, without a name
+// or without a value are dropped; several values of one name are kept. The result is
+// sorted and has no doubles.
+func StaticTags(c StaticConfig) []string {
+	if !c.Hostless {
+		return nil
+	}
+	var tags []string
+	add := func(name, value string) {
+		if name != "" && value != "" {
+			tags = append(tags, name+":"+value)
+		}
+	}
+	clusterNamed := false
+	for _, entry := range slices.Concat(c.Tags, c.ExtraTags) {
+		name, value, _ := strings.Cut(entry, ":")
+		add(name, value)
+		clusterNamed = clusterNamed || name == "kube_cluster_name" && value != ""
+	}
+	if c.EKSFargate {
+		add("eks_fargate_node", c.NodeName)
+		if !clusterNamed {
+			add("kube_cluster_name", c.ClusterName)
+		}
+		if len(c.OrchClusterID) == 36 {
+			add("orch_cluster_id", c.OrchClusterID)
+		}
+	}
+	slices.SortFunc(tags, tagset.Compare)
+	return slices.Compact(tags)
+}
+
+// StaticInfo returns the tag info that puts the static tags on the global entity. It
+// is false if there are none.
+func (x *Extractor) StaticInfo() (tagger.TagInfo, bool) {
+	if len(x.static) == 0 {
+		return tagger.TagInfo{}, false
+	}
+	return tagger.TagInfo{
+		Source:      tagger.SourceStatic,
+		Entity:      tagger.GlobalEntityID,
+		LowCardTags: slices.Clone(x.static),
+		IsComplete:  true,
+	}, true
+}
+
+// splitStatic applies tag_value_split_separator once and for all.
+func (x *Extractor) splitStatic(tags []string) []string {
+	b := &builder{x: x}
+	for _, tag := range tags {
+		name, value, _ := strings.Cut(tag, ":")
+		b.addNamed(ruleStaticTag, "", name, value, tagger.LowCardinality)
+	}
+	return b.info(tagger.GlobalEntityID).LowCardTags
+}
+
+func (x *Extractor) staticTags(b *builder) {
+	for _, tag := range x.static {
+		b.addVerbatim(ruleStaticTag, tag)
+	}
+}

@@ -1,0 +1,178 @@
+package local
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// workloadID returns the workload that a tagger entity stands for.
+func workloadID(id tagger.EntityID) (workloadmeta.EntityID, bool) {
+	for _, kind := range workloadmeta.Kinds() {
+		if prefix := extract.TaggerID(workloadmeta.EntityID{Kind: kind, ID: "x"}).Prefix(); prefix == id.Prefix() {
+			return workloadmeta.EntityID{Kind: kind, ID: id.ID()}, true
+		}
+	}
+	return workloadmeta.EntityID{}, false
+}
+
+// Explain implements [tagger.Component]. The rules are found by making the tags anew
+// from what the store knows; for an entity that is gone only the sources can be named.
+func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
+	out := tagger.Explanation{ID: id, Completeness: t.tags.Completeness(id).String()}
+	workload, isWorkload := workloadID(id)
+	var entity workloadmeta.Entity
+	if isWorkload {
+		entity, _ = t.store.Get(workload)
+		out.Waiting = t.waitingFor(workload)
+	}
+	known, err := t.tags.GetEntity(id)
+	out.Reason = t.reason(id, workload, entity, err)
+	if err != nil {
+		return out
+	}
+	var traced []extract.Traced
+	if entity != nil {
+		traced = t.trace(id, entity)
+	}
+	for _, src := range known.Sources {
+		for _, level := range []struct {
+			c    tagger.TagCardinality
+			tags []string
+		}{{tagger.LowCardinality, src.Low}, {tagger.OrchestratorCardinality, src.Orchestrator}, {tagger.HighCardinality, src.High}} {
+			for _, tag := range level.tags {
+				line := tagger.TagExplanation{
+					Tag: tag, Cardinality: level.c.String(), Source: src.Source,
+					Standard: level.c == tagger.LowCardinality && slices.Contains(src.Standard, tag),
+					HiddenBy: hiddenBy(known.Sources, src.Source, tag),
+				}
+				line.Rule, line.Field = ruleOf(traced, id, src.Source, tag, level.c)
+				out.Tags = append(out.Tags, line)
+			}
+		}
+	}
+	slices.SortStableFunc(out.Tags, func(a, b tagger.TagExplanation) int { return tagset.Compare(a.Tag, b.Tag) })
+	return out
+}
+
+// trace returns where the tags of an entity come from: itself, and for a container its
+// pod or task.
+func (t *Tagger) trace(id tagger.EntityID, entity workloadmeta.Entity) []extract.Traced {
+	traced, _ := t.x.Explain(entity, t.store)
+	for parent, children := range t.parents(id, entity) {
+		if children {
+			more, _ := t.x.Explain(parent, t.store)
+			traced = append(traced, more...)
+		}
+	}
+	return traced
+}
+
+// parents yields the pod or task whose tags the entity carries.
+func (t *Tagger) parents(_ tagger.EntityID, entity workloadmeta.Entity) func(yield func(workloadmeta.Entity, bool) bool) {
+	return func(yield func(workloadmeta.Entity, bool) bool) {
+		c, ok := entity.(*workloadmeta.Container)
+		if !ok {
+			return
+		}
+		if c.Owner != nil {
+			if owner, err := t.store.Get(*c.Owner); err == nil {
+				yield(owner, true)
+				return
+			}
+		}
+		if finder, ok := t.store.(interface {
+			GetKubernetesPodForContainer(string) (*workloadmeta.KubernetesPod, error)
+		}); ok {
+			if pod, err := finder.GetKubernetesPodForContainer(c.ID); err == nil {
+				yield(pod, true)
+			}
+		}
+	}
+}
+
+func ruleOf(traced []extract.Traced, id tagger.EntityID, source, tag string, c tagger.TagCardinality) (rule, field string) {
+	var rules, fields []string
+	for _, tr := range traced {
+		if tr.Entity == id && tr.Source == source && tr.Tag == tag && tr.Cardinality == c && !slices.Contains(rules, tr.Rule) {
+			rules = append(rules, tr.Rule)
+			fields = append(fields, tr.Field)
+		}
+	}
+	return strings.Join(rules, "; "), strings.Join(fields, "; ")
+}
+
+func hiddenBy(sources []tagger.SourceTags, source, tag string) string {
+	name := tagset.Name(tag)
+	for _, other := range sources {
+		if tagger.SourcePriority(other.Source) <= tagger.SourcePriority(source) {
+			continue
+		}
+		if slices.ContainsFunc(other.All(), func(t string) bool { return tagset.Name(t) == name }) {
+			return other.Source
+		}
+	}
+	return ""
+}
+
+// waitingFor names the sources that are expected to report the entity and have not.
+func (t *Tagger) waitingFor(id workloadmeta.EntityID) []string {
+	expecting, ok := t.store.(interface {
+		Expected(workloadmeta.Kind) []workloadmeta.Source
+	})
+	if !ok {
+		return nil
+	}
+	views, _ := t.store.Views(id)
+	var missing []string
+	for _, source := range expecting.Expected(id.Kind) {
+		if !slices.ContainsFunc(views, func(v workloadmeta.View) bool { return v.Source == source }) {
+			missing = append(missing, string(source))
+		}
+	}
+	return missing
+}
+
+// reason says in one line why the entity is in its state.
+func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID, entity workloadmeta.Entity, err error) string {
+	switch c := t.tags.Completeness(id); {
+	case c == tagger.Expired && err == nil:
+		until, _ := t.tags.Withdrawn(id)
+		return fmt.Sprintf("it is gone; its last tags are kept until %s, so that late telemetry is still tagged", until.UTC().Format(time.RFC3339))
+	case c == tagger.Expired:
+		return fmt.Sprintf("it is gone and its tags have been forgotten: %v", err)
+	case c == tagger.Complete:
+		return "every source that is expected to know it has reported it"
+	case c == tagger.Partial && len(t.waitingFor(workload)) > 0:
+		return "not reported yet by " + strings.Join(t.waitingFor(workload), ", ")
+	case c == tagger.Partial:
+		return "what it belongs to (its pod or task) is not completely known yet"
+	}
+	if _, parseErr := tagger.ParseEntityID(string(id)); parseErr != nil {
+		return parseErr.Error()
+	}
+	if entity != nil {
+		views, _ := t.store.Views(workload)
+		sources := make([]string, len(views))
+		for i, v := range views {
+			sources[i] = string(v.Source)
+		}
+		return fmt.Sprintf("%s is running (reported by %s), but no rule makes a tag of anything known about it", workload, strings.Join(sources, ", "))
+	}
+	if workload.Kind == 0 {
+		return "nothing has given it any tags"
+	}
+	reason := "no collector has reported it, and it is not among those remembered after their end"
+	if t.opts.Missing != nil {
+		if why := t.opts.Missing(workload.Kind); why != "" {
+			reason += "; " + why
+		}
+	}
+	return reason
+}

@@ -1,0 +1,162 @@
+package local
+
+import (
+	"slices"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// follower turns events of the store into tag infos. It remembers what the events do
+// not say: which containers a pod or task has tagged, and how complete what is. It
+// belongs to one goroutine.
+type follower struct {
+	x     *extract.Extractor
+	store Store
+	tags  interface {
+		Completeness(tagger.EntityID) tagger.Completeness
+	}
+	// complete holds the last flag of each container, pod and task.
+	complete map[workloadmeta.EntityID]bool
+	// children are the containers that carry tags of a pod or task.
+	children map[workloadmeta.EntityID][]tagger.EntityID
+	// global are the entities whose tags everything carries.
+	global map[workloadmeta.EntityID]struct{}
+	out    []tagger.TagInfo
+}
+
+func newFollower(t *Tagger) follower {
+	return follower{
+		x: t.x, store: t.store, tags: t.tags,
+		complete: map[workloadmeta.EntityID]bool{},
+		children: map[workloadmeta.EntityID][]tagger.EntityID{},
+		global:   map[workloadmeta.EntityID]struct{}{},
+	}
+}
+
+// infos returns what the events mean for the tags. The slice is valid until the next call.
+func (f *follower) infos(events []workloadmeta.Event) []tagger.TagInfo {
+	clear(f.out)
+	f.out = f.out[:0]
+	for i := range events {
+		ev := &events[i]
+		if ev.Type == workloadmeta.EventTypeSet {
+			f.set(ev)
+		} else {
+			f.unset(ev)
+		}
+	}
+	return f.out
+}
+
+func (f *follower) set(ev *workloadmeta.Event) {
+	id := ev.Entity.GetID()
+	flagged := hasCompleteness(id.Kind)
+	if flagged {
+		f.complete[id] = ev.Complete
+	}
+	own := extract.TaggerID(id)
+	infos := f.x.Extract(ev.Entity, f.store)
+	var children []tagger.EntityID
+	global := false
+	for i := range infos {
+		info := &infos[i]
+		switch {
+		case info.Entity == own:
+			info.IsComplete = f.isComplete(ev)
+		case info.Entity == tagger.GlobalEntityID:
+			info.IsComplete = id.Kind == workloadmeta.KindHost || f.isComplete(ev)
+			global = true
+		default:
+			child := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: info.Entity.ID()}
+			info.IsComplete = f.isComplete(ev) && f.complete[child]
+			children = append(children, info.Entity)
+		}
+	}
+	f.out = append(f.out, infos...)
+	for _, child := range f.children[id] {
+		if !slices.Contains(children, child) {
+			f.withdraw(extract.Source(id.Kind), child)
+		}
+	}
+	if len(children) > 0 {
+		f.children[id] = children
+	} else {
+		delete(f.children, id)
+	}
+	f.setGlobal(id, global)
+}
+
+func (f *follower) unset(ev *workloadmeta.Event) {
+	id := ev.Entity.GetID()
+	own := extract.TaggerID(id)
+	// What lived and died between two looks has not been heard of: its tags are made now,
+	// so that its telemetry, which is still on the way, gets them.
+	if c := f.tags.Completeness(own); c == tagger.Unknown || c == tagger.Expired {
+		f.set(ev)
+	}
+	source := extract.Source(id.Kind)
+	f.withdraw(source, own)
+	for _, child := range f.children[id] {
+		f.withdraw(source, child)
+	}
+	delete(f.children, id)
+	delete(f.complete, id)
+	f.setGlobal(id, false)
+}
+
+// setGlobal notes whether the entity's tags are everybody's, and takes them back when
+// the last such entity of its kind goes.
+func (f *follower) setGlobal(id workloadmeta.EntityID, global bool) {
+	if global {
+		f.global[id] = struct{}{}
+		return
+	}
+	if _, was := f.global[id]; !was {
+		return
+	}
+	delete(f.global, id)
+	for other := range f.global {
+		if other.Kind == id.Kind {
+			return
+		}
+	}
+	f.withdraw(extract.Source(id.Kind), tagger.GlobalEntityID)
+}
+
+func (f *follower) withdraw(source string, id tagger.EntityID) {
+	f.out = append(f.out, tagger.TagInfo{Source: source, Entity: id, DeleteEntity: true})
+}
+
+func hasCompleteness(kind workloadmeta.Kind) bool {
+	switch kind {
+	case workloadmeta.KindContainer, workloadmeta.KindKubernetesPod, workloadmeta.KindECSTask:
+		return true
+	}
+	return false
+}
+
+// isComplete says whether the entity's own tags are complete. A container's are when
+// its pod's or task's are, too: their tags become its own. A task without a cluster
+// name was reported before the metadata service was ready.
+func (f *follower) isComplete(ev *workloadmeta.Event) bool {
+	if !ev.Complete {
+		return false
+	}
+	switch e := ev.Entity.(type) {
+	case *workloadmeta.ECSTask:
+		return e.ClusterName != ""
+	case *workloadmeta.Container:
+		if e.Owner == nil || !hasCompleteness(e.Owner.Kind) {
+			return true
+		}
+		owner, err := f.store.Get(*e.Owner)
+		if err != nil || !f.complete[*e.Owner] {
+			return false
+		}
+		task, ok := owner.(*workloadmeta.ECSTask)
+		return !ok || task.ClusterName != ""
+	}
+	return true
+}

@@ -1,0 +1,46 @@
+package local
+
+import (
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// Module provides a [*Tagger], also as [tagger.Component], that starts and stops with
+// the application. It needs a [workloadmeta.Component]; supply [Options] to tune it.
+var Module = fx.Module("tagger/local",
+	fx.Provide(fx.Annotate(provide, fx.As(fx.Self()), fx.As(new(tagger.Component)))),
+	fx.Invoke(func(*Tagger) {}), // it has to follow the store whether or not somebody asks for it
+)
+
+type params struct {
+	fx.In
+
+	Lifecycle fx.Lifecycle
+	Store     workloadmeta.Component
+	Options   *Options            `optional:"true"`
+	OnMiss    workloadmeta.OnMiss `optional:"true"`
+	Log       *slog.Logger        `optional:"true"`
+}
+
+func provide(p params) (*Tagger, error) {
+	opts := DefaultOptions()
+	if p.Options != nil {
+		opts = *p.Options
+	}
+	if opts.OnMiss == nil {
+		opts.OnMiss = p.OnMiss
+	}
+	if opts.Log == nil {
+		opts.Log = p.Log
+	}
+	t, err := New(p.Store, opts)
+	if err != nil {
+		return nil, err
+	}
+	p.Lifecycle.Append(fx.Hook{OnStart: t.Start, OnStop: t.Stop})
+	return t, nil
+}

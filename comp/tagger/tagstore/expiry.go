@@ -1,0 +1,155 @@
+package tagstore
+
+import (
+	"container/heap"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+)
+
+// expiryHeap orders entities by when one of their sources expires. An item whose
+// source has since been renewed finds nothing to do.
+type expiryHeap []expiry
+
+type expiry struct {
+	at int64 // Unix nanoseconds
+	id tagger.EntityID
+}
+
+func (h expiryHeap) Len() int           { return len(h) }
+func (h expiryHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h expiryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push and Pop are for package heap.
+func (h *expiryHeap) Push(x any) { *h = append(*h, x.(expiry)) }
+func (h *expiryHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	old[len(old)-1] = expiry{}
+	*h = old[:len(old)-1]
+	return x
+}
+
+func (h *expiryHeap) push(at int64, id tagger.EntityID) { heap.Push(h, expiry{at, id}) }
+func (h *expiryHeap) pop() expiry                       { return heap.Pop(h).(expiry) }
+
+// tombstones are the entities that are only remembered, oldest first.
+type tombstones struct {
+	count int // of valid ones
+	last  uint64
+	queue []tombstone // with invalid ones among them
+}
+
+// tombstone is valid as long as the entity's entry carries its number.
+type tombstone struct {
+	id     tagger.EntityID
+	number uint64
+}
+
+func (t *tombstones) add(id tagger.EntityID) (number uint64) {
+	t.count++
+	t.last++
+	t.queue = append(t.queue, tombstone{id, t.last})
+	return t.last
+}
+
+func (t *tombstones) pop() tombstone {
+	oldest := t.queue[0]
+	t.queue[0] = tombstone{}
+	t.queue = t.queue[1:]
+	return oldest
+}
+
+// trim removes what is no longer valid from the old end, which is where it gathers.
+func (t *tombstones) trim(valid func(tombstone) bool) {
+	i := 0
+	for i < len(t.queue) && !valid(t.queue[i]) {
+		i++
+	}
+	if i > 0 {
+		t.queue = slices.Clone(t.queue[i:])
+	}
+}
+
+// forgotten remembers that IDs were known once, for the answer "expired" instead of
+// "unknown". It is written under the commit lock.
+type forgotten struct {
+	max  int
+	once sync.Once
+	m    *xsync.Map[tagger.EntityID, time.Time]
+	ring []tagger.EntityID
+	next int
+}
+
+func (f *forgotten) init() {
+	f.once.Do(func() { f.m = xsync.NewMap[tagger.EntityID, time.Time]() })
+}
+
+func (f *forgotten) add(id tagger.EntityID, at time.Time) {
+	f.init()
+	if len(f.ring) < f.max {
+		f.ring = append(f.ring, id)
+	} else {
+		f.m.Delete(f.ring[f.next])
+		f.ring[f.next] = id
+		f.next = (f.next + 1) % f.max
+	}
+	f.m.Store(id, at)
+}
+
+func (f *forgotten) remove(id tagger.EntityID) {
+	f.init()
+	f.m.Delete(id)
+}
+
+func (f *forgotten) when(id tagger.EntityID) (time.Time, bool) {
+	f.init()
+	return f.m.Load(id)
+}
+
+// waiters wait for news about an entity.
+type waiters struct {
+	n  atomic.Int32
+	mu sync.Mutex // guards m
+	m  map[tagger.EntityID][]chan struct{}
+}
+
+func (w *waiters) any() bool { return w.n.Load() > 0 }
+
+// wait returns a channel that is closed by the next wake of the ID, and what gives it back.
+func (w *waiters) wait(id tagger.EntityID) (woken <-chan struct{}, done func()) {
+	ch := make(chan struct{})
+	w.n.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.m == nil {
+		w.m = map[tagger.EntityID][]chan struct{}{}
+	}
+	w.m[id] = append(w.m[id], ch)
+	return ch, func() {
+		w.n.Add(-1)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		rest := slices.DeleteFunc(w.m[id], func(c chan struct{}) bool { return c == ch })
+		if len(rest) == 0 {
+			delete(w.m, id)
+		} else {
+			w.m[id] = rest
+		}
+	}
+}
+
+func (w *waiters) wake(id tagger.EntityID) {
+	w.mu.Lock()
+	woken := w.m[id]
+	delete(w.m, id)
+	w.mu.Unlock()
+	for _, ch := range woken {
+		close(ch)
+	}
+}

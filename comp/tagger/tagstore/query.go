@@ -1,0 +1,154 @@
+package tagstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// Tags returns the tags of an entity up to a cardinality. It does not allocate unless
+// it fails.
+func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, error) {
+	e, ok := s.table.Get(id)
+	if !ok {
+		return tagset.Tags{}, s.miss(id, c)
+	}
+	switch c {
+	case tagger.LowCardinality:
+		return e.set.Low(), nil
+	case tagger.OrchestratorCardinality:
+		return e.set.Orchestrator(), nil
+	case tagger.HighCardinality:
+		return e.set.High(), nil
+	}
+	return tagset.Tags{}, checkCardinality(c)
+}
+
+func checkCardinality(c tagger.TagCardinality) error {
+	if c <= tagger.NoneCardinality {
+		return nil
+	}
+	return fmt.Errorf("cardinality %d: %w", uint8(c), tagger.ErrCardinality)
+}
+
+// miss says why there is no entry.
+func (s *Store) miss(id tagger.EntityID, c tagger.TagCardinality) error {
+	if id == "" {
+		return tagger.ErrEmptyEntityID
+	}
+	if err := checkCardinality(c); err != nil {
+		return err
+	}
+	if when, ok := s.forgotten.when(id); ok {
+		return fmt.Errorf("%s: %w (forgotten at %s)", id, tagger.ErrExpired, when.Format(time.RFC3339))
+	}
+	return fmt.Errorf("%s: %w", id, tagger.ErrUnknown)
+}
+
+// Completeness says how much is known about an entity.
+func (s *Store) Completeness(id tagger.EntityID) tagger.Completeness {
+	if e, ok := s.table.Get(id); ok {
+		return e.completeness()
+	}
+	if _, ok := s.forgotten.when(id); ok {
+		return tagger.Expired
+	}
+	return tagger.Unknown
+}
+
+func (e *entry) completeness() tagger.Completeness {
+	switch {
+	case e.tomb != 0:
+		return tagger.Expired
+	case e.complete:
+		return tagger.Complete
+	}
+	return tagger.Partial
+}
+
+// Wait waits until the entity is known at least as well as want, or ctx ends. A
+// tombstone does not count: what is waited for is alive.
+func (s *Store) Wait(ctx context.Context, id tagger.EntityID, want tagger.Completeness) error {
+	for {
+		woken, done := s.waiters.wait(id)
+		if s.Completeness(id) >= want {
+			done()
+			return nil
+		}
+		select {
+		case <-woken:
+			done()
+		case <-ctx.Done():
+			done()
+			return ctx.Err()
+		}
+	}
+}
+
+// Standard returns the standard tags of an entity. The slice is shared.
+func (s *Store) Standard(id tagger.EntityID) ([]string, error) {
+	if e, ok := s.table.Get(id); ok {
+		return e.standard, nil
+	}
+	return nil, s.miss(id, tagger.LowCardinality)
+}
+
+// GetEntity returns everything known about an entity.
+func (s *Store) GetEntity(id tagger.EntityID) (tagger.Entity, error) {
+	if e, ok := s.table.Get(id); ok {
+		return e.export(id), nil
+	}
+	return tagger.Entity{}, s.miss(id, tagger.LowCardinality)
+}
+
+// List returns everything known about every entity, sorted by ID.
+func (s *Store) List() []tagger.Entity {
+	list := make([]tagger.Entity, 0, s.table.Len())
+	for id, e := range s.table.All() {
+		list = append(list, e.export(id))
+	}
+	slices.SortFunc(list, func(a, b tagger.Entity) int { return cmp.Compare(a.ID, b.ID) })
+	return list
+}
+
+// Len returns the number of entities.
+func (s *Store) Len() int { return s.table.Len() }
+
+// Revision counts the changes so far.
+func (s *Store) Revision() uint64 { return s.table.Revision() }
+
+func (e *entry) export(id tagger.EntityID) tagger.Entity {
+	low, orchestrator, high := e.set.Levels()
+	out := tagger.Entity{
+		ID: id, LowCardTags: slices.Clone(low), OrchestratorCardTags: slices.Clone(orchestrator), HighCardTags: slices.Clone(high),
+		StandardTags: slices.Clone(e.standard), Completeness: e.completeness(),
+	}
+	for i := range e.sources {
+		src := &e.sources[i]
+		out.Sources = append(out.Sources, tagger.SourceTags{
+			Source: src.name, Low: slices.Clone(src.low.Tags()), Orchestrator: slices.Clone(src.rest[:src.nOrch]),
+			High: slices.Clone(src.rest[src.nOrch:]), Standard: slices.Clone(src.standard.Tags()),
+		})
+	}
+	slices.SortFunc(out.Sources, func(a, b tagger.SourceTags) int { return cmp.Compare(a.Source, b.Source) })
+	return out
+}
+
+// Withdrawn returns when the last source of a tombstone expires. ok is false for
+// what is alive or unknown.
+func (s *Store) Withdrawn(id tagger.EntityID) (until time.Time, ok bool) {
+	e, found := s.table.Get(id)
+	if !found || e.tomb == 0 {
+		return time.Time{}, false
+	}
+	var last int64
+	for i := range e.sources {
+		last = max(last, e.sources[i].expiry)
+	}
+	return time.Unix(0, last), true
+}

@@ -1,0 +1,383 @@
+// Package tagstore keeps what each source says about each entity, resolves it into one
+// immutable set of tags, and serves that set without locks.
+//
+// # Promises
+//
+//   - An info replaces everything its source said about the entity before. An info that
+//     says nothing new is no event; one without any tags takes the source out at once.
+//   - Between sources of different priority, the tags of one name come from the higher
+//     only, at whatever cardinality. Sources of equal priority keep all their tags.
+//   - A source that withdraws keeps its tags for a grace time; [Store.Prune] takes them
+//     out after it. A new report cancels the withdrawal. Nothing but Prune forgets.
+//   - An entity whose sources have all withdrawn is a tombstone: it keeps its whole set,
+//     so that late telemetry is still tagged. Tombstones are bounded in number, too.
+//   - Queries take no lock, do no work and allocate nothing.
+package tagstore
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/pkg/statebus"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// DefaultGrace is how long the tags of a source stay after it has withdrawn.
+const DefaultGrace = 5 * time.Minute
+
+// Options tune a store. The zero value is useful.
+type Options struct {
+	// Grace is how long tags stay after their source has withdrawn. Default
+	// [DefaultGrace]; negative: they go at the next Prune.
+	Grace time.Duration
+	// MaxTombstones bounds the entities that are only remembered. Beyond it the oldest go
+	// at once. Default 65536; negative: none are kept.
+	MaxTombstones int
+	// MaxForgotten bounds the IDs of which only is known that they have expired. Default 16384.
+	MaxForgotten int
+	// Now is the clock. Default [time.Now].
+	Now func() time.Time
+	// Bus tunes the subscriptions.
+	Bus statebus.Options
+}
+
+func (o Options) withDefaults() Options {
+	switch {
+	case o.Grace == 0:
+		o.Grace = DefaultGrace
+	case o.Grace < 0:
+		o.Grace = 0
+	}
+	switch {
+	case o.MaxTombstones == 0:
+		o.MaxTombstones = 65536
+	case o.MaxTombstones < 0:
+		o.MaxTombstones = 0
+	}
+	if o.MaxForgotten <= 0 {
+		o.MaxForgotten = 16384
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// Store holds the tags of all entities. Create one with [New]. All methods may be
+// called from any goroutine.
+type Store struct {
+	opts  Options
+	table *statebus.Table[tagger.EntityID, *entry]
+
+	// What follows is used under the table's commit lock only.
+	in         *tagset.Interner
+	resolver   resolver
+	expiries   expiryHeap
+	tombstones tombstones
+	handles    handles
+
+	forgotten forgotten
+	waiters   waiters
+	counts    counts
+}
+
+// entry is what the table holds per entity. It is immutable.
+type entry struct {
+	set      tagset.Set
+	standard []string // shared with the strongest source
+	sources  []source
+	tomb     uint64 // not 0 if all sources have withdrawn: the tombstone's number
+	complete bool
+}
+
+// source is what one source said about an entity, sorted.
+type source struct {
+	name      string
+	low       *tagset.List
+	standard  *tagset.List
+	rest      []string // orchestrator tags, then high ones
+	sum       uint64   // of rest
+	expiry    int64    // Unix nanoseconds; 0 = none
+	nOrch     int32
+	withdrawn bool
+}
+
+type counts struct {
+	updated, unchanged, pruned atomic.Uint64
+}
+
+// New returns an empty store.
+func New(opts Options) *Store {
+	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner()}
+	s.table = statebus.New[tagger.EntityID, *entry](opts.Bus)
+	s.handles = handles{}
+	s.forgotten.max = s.opts.MaxForgotten
+	return s
+}
+
+// Close ends all subscriptions. Queries go on to work.
+func (s *Store) Close() { s.table.Close() }
+
+type tx = statebus.Tx[tagger.EntityID, *entry]
+
+// Process applies the infos in order, as one change. Infos without an entity or a
+// source are left out and named in the error; the others are applied.
+func (s *Store) Process(infos []tagger.TagInfo) error {
+	var bad []error
+	s.table.Update(func(t *tx) {
+		for i := 0; i < len(infos); {
+			id := infos[i].Entity
+			n := i + 1
+			for n < len(infos) && infos[n].Entity == id {
+				n++
+			}
+			bad = append(bad, s.update(t, id, infos[i:n])...)
+			i = n
+		}
+		s.limitTombstones(t)
+	})
+	if s.waiters.any() {
+		for i := range infos {
+			s.waiters.wake(infos[i].Entity)
+		}
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("tag infos: %w", errors.Join(bad...))
+	}
+	return nil
+}
+
+// update applies infos about one entity.
+func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad []error) {
+	old, _ := t.Get(id)
+	sources := s.resolver.begin(old)
+	complete := old != nil && old.complete
+	changed := false
+	for i := range infos {
+		info := &infos[i]
+		if info.Entity == "" || info.Source == "" {
+			bad = append(bad, fmt.Errorf("tag info of source %q for entity %q: a name is missing", info.Source, info.Entity))
+			continue
+		}
+		at := find(sources, info.Source)
+		switch {
+		case info.DeleteEntity:
+			if at < 0 || sources[at].withdrawn {
+				continue
+			}
+			sources[at].withdrawn = true
+			sources[at].expiry = s.opts.Now().Add(s.opts.Grace).UnixNano()
+			s.expiries.push(sources[at].expiry, id)
+			changed = true
+			continue
+		case info.Empty():
+			if complete != info.IsComplete {
+				complete, changed = info.IsComplete, true
+			}
+			if at >= 0 {
+				s.release(&sources[at])
+				sources = append(sources[:at], sources[at+1:]...)
+				changed = true
+			}
+			continue
+		}
+		if complete != info.IsComplete {
+			complete, changed = info.IsComplete, true
+		}
+		if at < 0 {
+			sources = append(sources, source{name: info.Source})
+			at = len(sources) - 1
+		}
+		if s.replace(&sources[at], info, id) {
+			changed = true
+		}
+	}
+	s.resolver.sources = sources // keep the buffer
+	if !changed {
+		s.counts.unchanged.Add(1)
+		return bad
+	}
+	s.counts.updated.Add(1)
+	s.commit(t, id, old, sources, complete)
+	return bad
+}
+
+// replace makes src say what info says and reports whether that is anything new.
+func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (changed bool) {
+	low, c1 := s.list(src.low, info.LowCardTags)
+	src.low = low
+	standard, c2 := s.list(src.standard, info.StandardTags)
+	src.standard = standard
+	changed = c1 || c2
+	sum := s.in.Sum(info.OrchestratorCardTags)*31 + s.in.Sum(info.HighCardTags)
+	nOrch := int32(len(info.OrchestratorCardTags))
+	n := len(info.OrchestratorCardTags) + len(info.HighCardTags)
+	if sum != src.sum || nOrch != src.nOrch || n != len(src.rest) {
+		rest := make([]string, 0, n)
+		rest = append(append(rest, info.OrchestratorCardTags...), info.HighCardTags...)
+		tagset.Sort(rest[:nOrch])
+		tagset.Sort(rest[nOrch:])
+		src.rest, src.sum, src.nOrch = rest, sum, nOrch
+		changed = true
+	}
+	var expiry int64
+	if !info.ExpiryDate.IsZero() {
+		expiry = info.ExpiryDate.UnixNano()
+	}
+	if expiry != src.expiry || src.withdrawn {
+		src.expiry, src.withdrawn = expiry, false
+		changed = true
+		if expiry != 0 {
+			s.expiries.push(expiry, id)
+		}
+	}
+	return changed
+}
+
+// list returns the interned list of these tags in any order, and gives back the
+// reference to have.
+func (s *Store) list(have *tagset.List, tags []string) (list *tagset.List, changed bool) {
+	if have.Len() == len(tags) && have.Sum() == s.in.Sum(tags) {
+		return have, false
+	}
+	sorted := append(s.resolver.scratch[:0], tags...)
+	s.resolver.scratch = sorted
+	tagset.Sort(sorted)
+	list = s.in.List(sorted)
+	s.in.Release(have)
+	return list, true
+}
+
+func (s *Store) release(src *source) {
+	s.in.Release(src.low)
+	s.in.Release(src.standard)
+}
+
+// commit stores the entity as these sources make it. sources is a scratch buffer.
+func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, complete bool) {
+	if len(sources) == 0 {
+		if old == nil {
+			return
+		}
+		s.in.Release(old.set.LowList())
+		if old.tomb != 0 {
+			s.tombstones.count--
+		}
+		last := *old
+		last.tomb = max(old.tomb, 1)
+		s.handles.show(id, &last)
+		t.Delete(id, old)
+		s.forgotten.add(id, s.opts.Now())
+		return
+	}
+	e := &entry{sources: append(make([]source, 0, len(sources)), sources...), complete: complete}
+	e.set, e.standard = s.resolver.resolve(s.in, e.sources, old)
+	if old != nil {
+		s.in.Release(old.set.LowList())
+		e.tomb = old.tomb
+	} else {
+		s.forgotten.remove(id)
+	}
+	switch gone := allWithdrawn(sources); {
+	case gone && e.tomb == 0:
+		e.tomb = s.tombstones.add(id)
+	case !gone && e.tomb != 0:
+		e.tomb = 0
+		s.tombstones.count--
+	}
+	t.Set(id, e)
+	s.handles.show(id, e)
+}
+
+func allWithdrawn(sources []source) bool {
+	for i := range sources {
+		if !sources[i].withdrawn {
+			return false
+		}
+	}
+	return true
+}
+
+// Prune takes out what has expired and returns how many entities were forgotten.
+func (s *Store) Prune() (forgotten int) {
+	var touched []tagger.EntityID
+	s.table.Update(func(t *tx) {
+		now := s.opts.Now().UnixNano()
+		for len(s.expiries) > 0 && s.expiries[0].at < now {
+			id := s.expiries.pop().id
+			if s.expire(t, id, func(src *source) bool { return src.expiry != 0 && src.expiry < now }) {
+				forgotten++
+			}
+			touched = append(touched, id)
+		}
+		s.tombstones.trim(func(stone tombstone) bool {
+			e, ok := t.Get(stone.id)
+			return ok && e.tomb == stone.number
+		})
+	})
+	if s.waiters.any() {
+		for _, id := range touched {
+			s.waiters.wake(id)
+		}
+	}
+	return forgotten
+}
+
+// expire takes out the sources that match and reports whether the entity went.
+func (s *Store) expire(t *tx, id tagger.EntityID, match func(*source) bool) bool {
+	old, ok := t.Get(id)
+	if !ok {
+		return false
+	}
+	kept := s.resolver.begin(old)[:0]
+	dropped := false
+	for i := range old.sources {
+		src := old.sources[i]
+		if match(&src) {
+			s.release(&src)
+			dropped = true
+			continue
+		}
+		kept = append(kept, src)
+	}
+	if !dropped {
+		return false
+	}
+	s.commit(t, id, old, kept, old.complete)
+	s.counts.pruned.Add(1)
+	return len(kept) == 0
+}
+
+// limitTombstones lets the oldest tombstones go while there are too many.
+func (s *Store) limitTombstones(t *tx) {
+	for s.tombstones.count > s.opts.MaxTombstones {
+		oldest := s.tombstones.pop()
+		if e, ok := t.Get(oldest.id); ok && e.tomb == oldest.number {
+			s.expire(t, oldest.id, func(*source) bool { return true })
+		}
+	}
+}
+
+// Stats are figures about a store.
+type Stats struct {
+	Bus                        statebus.Stats
+	Lists, Strings             int
+	Updated, Unchanged, Pruned uint64
+	Tombstones                 int
+}
+
+// Stats returns figures for status and metrics.
+func (s *Store) Stats() Stats {
+	st := Stats{
+		Bus:     s.table.Stats(),
+		Updated: s.counts.updated.Load(), Unchanged: s.counts.unchanged.Load(), Pruned: s.counts.pruned.Load(),
+	}
+	s.table.Update(func(*tx) {
+		st.Lists, st.Strings = s.in.Len()
+		st.Tombstones = s.tombstones.count
+	})
+	return st
+}

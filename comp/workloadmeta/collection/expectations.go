@@ -1,0 +1,61 @@
+package collection
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// expectations tells the store which sources must report an entity for it to be
+// complete: those of the collectors that have something to collect here and list it. A
+// collector that only fetches is not expected, because it reports what somebody asks for.
+type expectations struct {
+	store Store
+
+	// mu guards the fields below. It is held while the store is told, so that what the
+	// store hears last is what is true; see ledger.mu.
+	mu       sync.Mutex
+	detected map[*runner]bool
+	told     map[workloadmeta.Kind][]workloadmeta.Source
+}
+
+func (e *expectations) init(store Store) {
+	e.store = store
+	e.detected = map[*runner]bool{}
+	e.told = map[workloadmeta.Kind][]workloadmeta.Source{}
+}
+
+// set notes whether a collector has something to collect.
+func (e *expectations) set(r *runner, detected bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.detected[r] == detected {
+		return
+	}
+	e.detected[r] = detected
+	for _, kind := range r.kinds {
+		var sources []workloadmeta.Source
+		for other, on := range e.detected {
+			if on && other.expected() && other.reports(kind) && !slices.Contains(sources, other.source) {
+				sources = append(sources, other.source)
+			}
+		}
+		slices.SortFunc(sources, workloadmeta.CompareSources)
+		if !slices.Equal(sources, e.told[kind]) {
+			e.told[kind] = sources
+			e.store.Expect(kind, sources)
+		}
+	}
+}
+
+// has reports whether a collector has something to collect.
+func (e *expectations) has(r *runner) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.detected[r]
+}
+
+func (r *runner) expected() bool {
+	return !r.multi && (r.streamer != nil || r.puller != nil)
+}

@@ -1,0 +1,95 @@
+package collection
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Result is how a collector's first attempt went.
+type Result string
+
+// The results.
+const (
+	Pending     Result = "pending"      // not over yet
+	Listed      Result = "listed"       // has reported everything there is
+	NotDetected Result = "not detected" // has nothing to report here
+	Failed      Result = "failed"       // has failed at least once
+)
+
+// Outcome is how one collector's first attempt went.
+type Outcome struct {
+	ID     string
+	Result Result
+	Reason string // why there is nothing, or what failed
+	Err    error  // of a failure
+}
+
+// firstPass knows how far the collectors' first attempts are.
+type firstPass struct {
+	done chan struct{} // closed when none is pending
+
+	mu       sync.Mutex // guards the fields below
+	pending  int
+	outcomes map[string]Outcome
+}
+
+func newFirstPass(ids []string) *firstPass {
+	p := &firstPass{done: make(chan struct{}), pending: len(ids), outcomes: map[string]Outcome{}}
+	for _, id := range ids {
+		p.outcomes[id] = Outcome{ID: id, Result: Pending}
+	}
+	if p.pending == 0 {
+		close(p.done)
+	}
+	return p
+}
+
+// settle notes the outcome of a collector's first attempt; later ones are ignored.
+func (p *firstPass) settle(o Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.outcomes[o.ID].Result != Pending {
+		return
+	}
+	p.outcomes[o.ID] = o
+	if p.pending--; p.pending == 0 {
+		close(p.done)
+	}
+}
+
+func (p *firstPass) list() []Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]Outcome, 0, len(p.outcomes))
+	for _, o := range p.outcomes {
+		list = append(list, o)
+	}
+	slices.SortFunc(list, func(a, b Outcome) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+// WaitFirstPass waits until every collector has listed once, has failed once, or has
+// been found to have nothing to list; it does not matter to it that the store counts as
+// synced earlier ([Options.SyncGrace]). It returns the outcomes sorted by ID, and an
+// error that names the collectors that are still [Pending] if ctx ends first.
+func (s *Supervisor) WaitFirstPass(ctx context.Context) ([]Outcome, error) {
+	select {
+	case <-s.first.done:
+		return s.first.list(), nil
+	case <-ctx.Done():
+	}
+	outcomes := s.first.list()
+	var pending []string
+	for _, o := range outcomes {
+		if o.Result == Pending {
+			pending = append(pending, o.ID)
+		}
+	}
+	if len(pending) == 0 {
+		return outcomes, nil
+	}
+	return outcomes, fmt.Errorf("wait for the first answer of %s: %w", strings.Join(pending, ", "), context.Cause(ctx))
+}

@@ -1,0 +1,105 @@
+package collection
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+var errAfterRun = errors.New("reports after its run has ended")
+
+// sink is what the three sinks have in common: it prepares events, and it is of no use
+// any more when the run it belongs to is over.
+type sink struct {
+	r      *runner
+	accept func(events []workloadmeta.CollectorEvent) error // takes valid events; called with mu held
+	synced func() error                                     // called with mu held; nil: nothing to do
+
+	// mu keeps reports of several goroutines of one run in order, and the end of the run
+	// behind the last of them.
+	mu     sync.Mutex
+	closed bool
+}
+
+func (s *sink) Set(entities ...workloadmeta.Entity)   { s.each(workloadmeta.EventTypeSet, entities) }
+func (s *sink) Unset(entities ...workloadmeta.Entity) { s.each(workloadmeta.EventTypeUnset, entities) }
+
+func (s *sink) each(t workloadmeta.EventType, entities []workloadmeta.Entity) {
+	events := make([]workloadmeta.CollectorEvent, len(entities))
+	for i, e := range entities {
+		events[i] = workloadmeta.CollectorEvent{Type: t, Entity: e}
+	}
+	s.Apply(events)
+}
+
+// Apply copies what it takes: the slice stays the collector's.
+func (s *sink) Apply(events []workloadmeta.CollectorEvent) {
+	if len(events) == 0 {
+		return
+	}
+	valid := make([]workloadmeta.CollectorEvent, 0, len(events))
+	var problems []error
+	for _, ev := range events {
+		if ev.Source == "" || !s.r.multi {
+			ev.Source = s.r.source
+		}
+		if err := ev.Validate(); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if kind := ev.Entity.GetID().Kind; !s.r.reports(kind) {
+			// Used all the same: it is true. But nobody waits for it.
+			s.r.problem(fmt.Errorf("reports %s, which is not among its Kinds", kind))
+		}
+		valid = append(valid, ev)
+	}
+	s.r.rejected(problems)
+	if len(valid) == 0 {
+		return
+	}
+	s.r.problem(s.hand(valid))
+}
+
+func (s *sink) hand(events []workloadmeta.CollectorEvent) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errAfterRun
+	}
+	return s.accept(events)
+}
+
+// Synced may be called more than once; in a pull and a fetch it says nothing new.
+func (s *sink) Synced() {
+	if s.synced == nil {
+		return
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		s.r.problem(errAfterRun)
+		return
+	}
+	err := s.synced()
+	s.mu.Unlock()
+	s.r.problem(err)
+	s.r.listed(modeStream)
+}
+
+// close makes the sink deaf. When it returns, no report is under way.
+func (s *sink) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+// newBuffer returns a sink that keeps everything until the caller, after close, takes it.
+func newBuffer(r *runner) (*sink, *[]workloadmeta.CollectorEvent) {
+	var events []workloadmeta.CollectorEvent
+	return &sink{r: r, accept: func(more []workloadmeta.CollectorEvent) error {
+		events = append(events, more...)
+		return nil
+	}}, &events
+}

@@ -1,0 +1,91 @@
+package collection
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// State is how a collector is doing.
+type State string
+
+// The states, in the order a healthy collector goes through them.
+const (
+	StateDisabled   State = "disabled"   // switched off for good
+	StateWaiting    State = "waiting"    // nothing to collect here now; asked again
+	StateConnecting State = "connecting" // started, nothing reported yet
+	StateSyncing    State = "syncing"    // reporting what there is
+	StateLive       State = "live"       // has reported everything and goes on
+	StateDegraded   State = "degraded"   // failed, is tried again; what it reported stays
+	StateFailed     State = "failed"     // failed for good; what it reported stays
+)
+
+// States lists all states. The caller owns the slice.
+func States() []State {
+	return []State{StateDisabled, StateWaiting, StateConnecting, StateSyncing, StateLive, StateDegraded, StateFailed}
+}
+
+// Status is how one collector is doing. Zero times mean never.
+type Status struct {
+	ID     string              `json:"id"`
+	Source workloadmeta.Source `json:"source"`
+	Kinds  []workloadmeta.Kind `json:"kinds,omitempty"`
+	Modes  []string            `json:"modes"` // of stream, pull, fetch
+
+	State  State     `json:"state"`
+	Since  time.Time `json:"since,omitzero"` // when State was entered
+	Reason string    `json:"reason,omitempty"`
+
+	LastError   string    `json:"last_error,omitempty"` // kept after recovery
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+	NextRetry   time.Time `json:"next_retry,omitzero"` // while waiting or degraded
+
+	Entities      int       `json:"entities"` // reported and not withdrawn
+	Events        uint64    `json:"events"`   // valid ones taken from the collector
+	LastEvent     time.Time `json:"last_event,omitzero"`
+	InvalidEvents uint64    `json:"invalid_events,omitempty"`
+	LastSync      time.Time `json:"last_sync,omitzero"` // end of the last full list
+	// LastPull is how long the last pull took, in nanoseconds in JSON.
+	LastPull time.Duration `json:"last_pull,omitempty"`
+	Pulls    uint64        `json:"pulls,omitempty"`
+	Fetches  uint64        `json:"fetches,omitempty"`
+	Restarts uint64        `json:"restarts"` // of the stream
+	Failures uint64        `json:"failures"` // of any call
+	Panics   uint64        `json:"panics,omitempty"`
+}
+
+// mode is a way of collecting that has a state of its own.
+type mode uint8
+
+const (
+	modeStream mode = iota
+	modePull
+	modeFetch
+	numModes
+)
+
+var modeNames = [numModes]string{modeStream: "stream", modePull: "pull", modeFetch: "fetch"}
+
+func (m mode) String() string { return modeNames[m] }
+
+// modeState is how one mode is doing.
+type modeState struct {
+	on     bool
+	state  State
+	reason string
+	retry  time.Time
+}
+
+// severity orders the states of the modes: the worst is the collector's.
+var severity = []State{StateLive, StateSyncing, StateConnecting, StateDegraded}
+
+// summarize derives the collector's state from those of its modes.
+func summarize(modes [numModes]modeState) (worst modeState) {
+	for _, m := range modes {
+		if m.on && (!worst.on || slices.Index(severity, m.state) > slices.Index(severity, worst.state)) {
+			worst = m
+		}
+	}
+	return worst
+}

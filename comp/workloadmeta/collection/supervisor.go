@@ -1,0 +1,157 @@
+package collection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Supervisor runs collectors. Create one with [New]. Its methods may be called from any
+// goroutine.
+type Supervisor struct {
+	opts         Options
+	ledger       ledger
+	expectations expectations
+	first        *firstPass
+	fetches      fetches
+	runners      []*runner // sorted by ID
+
+	mu      sync.Mutex // guards the fields below
+	started bool
+	stopped bool
+	cancel  context.CancelFunc
+	ctx     context.Context // of everything that runs; ends at Stop
+	running sync.WaitGroup  // add only through spawn
+}
+
+// New returns a supervisor that is not started yet. Its error names everything that is
+// wrong with the options.
+func New(opts Options) (*Supervisor, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	s := &Supervisor{opts: opts.withDefaults()}
+	s.ledger.store = opts.Store
+	s.expectations.init(opts.Store)
+	s.fetches.init(s)
+	var ids []string
+	for _, c := range opts.Collectors {
+		s.runners = append(s.runners, newRunner(s, c))
+		ids = append(ids, c.ID())
+	}
+	slices.SortFunc(s.runners, func(a, b *runner) int { return strings.Compare(a.id, b.id) })
+	s.first = newFirstPass(ids)
+	return s, nil
+}
+
+// Start starts the collectors and returns at once. They go on after ctx has ended,
+// until [Supervisor.Stop]. A supervisor can be started once.
+func (s *Supervisor) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.stopped {
+		return errors.New("start the collectors: they have been started or stopped before")
+	}
+	s.started = true
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for _, r := range s.runners {
+		s.running.Go(func() {
+			r.active.Store(true)
+			defer r.active.Store(false)
+			r.run(s.ctx)
+		})
+	}
+	s.running.Go(func() { s.markSynced(s.ctx) })
+	return nil
+}
+
+// markSynced marks the store synced when the first pass is over, or after the grace time.
+func (s *Supervisor) markSynced(ctx context.Context) {
+	grace := time.NewTimer(s.opts.SyncGrace)
+	defer grace.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.first.done:
+	case <-grace.C:
+		var late []string
+		for _, o := range s.first.list() {
+			if o.Result == Pending {
+				late = append(late, o.ID)
+			}
+		}
+		s.opts.Log.Warn("the store counts as synced although some collectors have not answered",
+			"collectors", strings.Join(late, ", "), "grace", s.opts.SyncGrace)
+	}
+	s.opts.Store.MarkSynced()
+}
+
+// Stop ends everything and waits until it has ended. If ctx ends first, the error names
+// the collectors that do not return; they are no longer listened to. Stop may be called
+// more than once, and without Start.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = true
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { // ends with what it waits for
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	var stuck []string
+	for _, r := range s.runners {
+		if r.active.Load() {
+			stuck = append(stuck, r.id)
+		}
+	}
+	if len(stuck) == 0 {
+		stuck = []string{"look-ups"}
+	}
+	return fmt.Errorf("stop the collectors: still waiting for %s: %w", strings.Join(stuck, ", "), context.Cause(ctx))
+}
+
+// spawn runs f in a goroutine that Stop ends and waits for. It returns false if the
+// supervisor does not run.
+func (s *Supervisor) spawn(f func(ctx context.Context)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started || s.stopped {
+		return false
+	}
+	s.running.Go(func() { f(s.ctx) })
+	return true
+}
+
+// alive reports whether the supervisor has been started and not stopped.
+func (s *Supervisor) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.started && !s.stopped
+}
+
+// Status returns how every collector is doing, sorted by ID. The caller owns it.
+func (s *Supervisor) Status() []Status {
+	list := make([]Status, len(s.runners))
+	for i, r := range s.runners {
+		list[i] = r.snapshot()
+	}
+	return list
+}
+
+// jittered returns the period, a bit longer or shorter.
+func (s *Supervisor) jittered(period time.Duration) time.Duration {
+	return time.Duration(float64(period) * (1 - jitter + 2*jitter*rand.Float64()))
+}

@@ -1,0 +1,35 @@
+package host
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+
+	"go.uber.org/fx"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// Module adds the collector to the application. Supply [Options] with a duration;
+// without, it is off. Providers are also taken from the fx group "host_tag_providers",
+// sorted by name, after those of the options.
+var Module = fx.Module("collectors/host", fx.Provide(collection.AsCollector(provide)))
+
+type params struct {
+	fx.In
+
+	Options   Options      `optional:"true"`
+	Providers []Provider   `group:"host_tag_providers"`
+	Log       *slog.Logger `optional:"true"`
+}
+
+func provide(p params) (*Collector, error) {
+	opts := p.Options
+	// A group has no order, and the order of the tags must be the same after each start.
+	slices.SortStableFunc(p.Providers, func(a, b Provider) int { return strings.Compare(a.Name(), b.Name()) })
+	opts.Providers = slices.Concat(opts.Providers, p.Providers)
+	if opts.Log == nil {
+		opts.Log = p.Log
+	}
+	return New(opts)
+}

@@ -1,0 +1,177 @@
+// Package process reports the processes of this machine, and the containers they
+// run in, from what the kernel says in /proc. It needs no daemon and no
+// configuration, and is therefore what sees containers where no runtime can be
+// asked. It collects on Linux; elsewhere it says that it does not.
+//
+// # What is reported
+//
+// Every process with a program: kernel threads and zombies are left out. A process is
+// its ID and its start in clock ticks ([workloadmeta.SameIncarnation]); setting the
+// clock changes neither, nor anything else of a process that is known already.
+// What may not be read (other users' executables, working directories) is empty. A
+// process that ends while it is read is not reported, and is no error.
+//
+// Command lines are scrubbed before anything else sees them; see [Options.StripArgs]
+// and [Options.Scrubber].
+//
+// A container is reported with what its processes tell: its ID, runtime and pod from
+// the cgroup's path, its first process, since when it runs. Sandboxes of pods that hold
+// nothing but a pause program are left out. Containers are a by-product: Kinds does not
+// name them, so that no container is incomplete because this package does not see it.
+//
+// # Containers that a runtime reports too
+//
+// Between sources, "running" sticks: one source that says so outweighs one that says
+// that the container has stopped. This collector looks every ten seconds, so for that
+// long after a stop it would contradict the runtime, and after a removal it would keep
+// the container in the store and then have the last word on it, without an exit code.
+// [Options.Covered] exists for this: a container that the runtime itself reports, or
+// has once reported, is not reported from here. Its processes are.
+//
+// # Cost
+//
+// A process that is known costs one read of its stat file per pull. The rest is read when
+// the process is new, when it has executed another program, and during its first minute:
+// once more in any case, because a process is often seen between its birth and its
+// program, and each time while it has no container. What did not change is reported as
+// the same entity, so that comparing is comparing pointers. A pull of 2,000 known processes
+// takes about 20 ms of one core, nearly all of it in system calls (BenchmarkPull).
+//
+// What changes without another program starting is not noticed after that: a title
+// written over the command line, another user ID, another working directory.
+package process
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/proclang"
+	"github.com/rollcall-dev/rollcall/pkg/scrub"
+)
+
+// ID is the collector's name in status and configuration.
+const ID = "process"
+
+const (
+	defaultMaxReads = 2000
+	pullPeriod      = 10 * time.Second
+)
+
+// Options configure a [Collector]. The zero value is useful.
+type Options struct {
+	// ProcRoot is where the proc file system is mounted. Default: /host/proc if that
+	// exists and this process runs in a container, else /proc.
+	ProcRoot string
+
+	// NoContainers leaves containers out; processes still carry their container's ID.
+	NoContainers bool
+
+	// Known reports whether a source other than this collector reports a container of
+	// this ID. Of the IDs in the cgroup path of a container inside a container, the
+	// innermost known one is taken; a sandbox's ID is taken only if it is known.
+	// What this collector reports itself must not count, or a wrong guess would confirm
+	// itself. It is called during Pull only. nil: nothing is known.
+	Known func(containerID string) bool
+	// Covered reports whether the container runtime itself reports the container, which
+	// is then left to it; see the package's documentation. It is called during Pull
+	// only. nil: nothing is covered.
+	Covered func(containerID string) bool
+
+	// StripArgs drops all arguments but the program from command lines.
+	StripArgs bool
+	// Scrubber masks secrets in command lines. Default: one that knows the usual words.
+	Scrubber *scrub.Scrubber
+
+	// NoExecutables says not to open executables to find out whether they are Go
+	// programs. Opening one can take for ever if it lies on a network file system that
+	// does not answer.
+	NoExecutables bool
+
+	// MaxReads bounds how many processes are read in full during one pull. The others
+	// are reported with what their stat file says (IDs, name, start) and read later,
+	// those that have waited first. Default: 2000.
+	MaxReads int
+
+	// Log gets what a person should know, each thing once. Default: nothing is logged.
+	Log *slog.Logger
+}
+
+// Collector reports processes and containers. Create one with [New]. It implements
+// [workloadmeta.Puller] and suggests a period (PullPeriod).
+//
+// Detect may be called at any time; calls of Pull must not overlap, as whoever pulls
+// promises anyway.
+type Collector struct {
+	opts     Options
+	machine  machine
+	scrubber interface{ Args([]string) []string }
+	golang   *proclang.GoDetector
+
+	// What follows belongs to Pull.
+	pulls      uint64
+	processes  map[int32]*record
+	groups     map[string]*group // by the content of a cgroup file
+	containers map[string]*containerRecord
+	logged     map[string]bool
+}
+
+var _ workloadmeta.Puller = (*Collector)(nil)
+
+// New returns a collector. It opens nothing.
+func New(opts Options) *Collector { return newWith(opts, newMachine(opts.ProcRoot)) }
+
+func newWith(opts Options, m machine) *Collector {
+	if opts.MaxReads <= 0 {
+		opts.MaxReads = defaultMaxReads
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Collector{
+		opts:       opts,
+		machine:    m,
+		scrubber:   defaultScrubber{},
+		golang:     proclang.NewGoDetector(0),
+		processes:  map[int32]*record{},
+		groups:     map[string]*group{},
+		containers: map[string]*containerRecord{},
+		logged:     map[string]bool{},
+	}
+	if opts.Scrubber != nil {
+		c.scrubber = opts.Scrubber
+	}
+	return c
+}
+
+type defaultScrubber struct{}
+
+func (defaultScrubber) Args(args []string) []string { return scrub.Args(args) }
+
+// ID implements [workloadmeta.Collector].
+func (c *Collector) ID() string { return ID }
+
+// Source implements [workloadmeta.Collector].
+func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceProcess }
+
+// Kinds implements [workloadmeta.Collector]. Containers are not among them although
+// they are reported: nobody should wait for this collector to say something about one.
+func (c *Collector) Kinds() []workloadmeta.Kind {
+	return []workloadmeta.Kind{workloadmeta.KindProcess}
+}
+
+// PullPeriod is how often this collector wants to be asked: every 10 s.
+func (c *Collector) PullPeriod() time.Duration { return pullPeriod }
+
+// Detect implements [workloadmeta.Collector]. The reason says where processes are read
+// and whether the mount hides those of other users.
+func (c *Collector) Detect(context.Context) workloadmeta.Detection { return c.machine.Detect() }
+
+// once logs a warning the first time it is called for a key.
+func (c *Collector) once(key, message string, args ...any) {
+	if !c.logged[key] {
+		c.logged[key] = true
+		c.opts.Log.Warn(message, args...)
+	}
+}

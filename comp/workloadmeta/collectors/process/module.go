@@ -1,0 +1,34 @@
+package process
+
+import (
+	"go.uber.org/fx"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// Module adds the process collector to the group "collectors". Supply [Options] to
+// tune it. If the application has a store (workloadmeta.Component) and the options say
+// nothing about Known and Covered, the store is asked.
+var Module = fx.Module("workloadmeta/collectors/process",
+	fx.Provide(fx.Annotate(provide, fx.As(new(workloadmeta.Collector)), fx.ResultTags(`group:"collectors"`))),
+)
+
+type params struct {
+	fx.In
+
+	Options Options                `optional:"true"`
+	Store   workloadmeta.Component `optional:"true"`
+}
+
+func provide(p params) *Collector {
+	opts := p.Options
+	if p.Store != nil {
+		if opts.Known == nil {
+			opts.Known = KnownTo(p.Store)
+		}
+		if opts.Covered == nil {
+			opts.Covered = CoveredBy(p.Store)
+		}
+	}
+	return New(opts)
+}

@@ -1,0 +1,139 @@
+package recording_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// record runs a recorder on the store while f runs, and returns what it has written.
+func record(t *testing.T, s *store.Store, f func()) string {
+	t.Helper()
+	var out bytes.Buffer
+	r := recording.NewRecorder(s, nil, recording.NewWriter(&out))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	synctest.Wait()
+	f()
+	synctest.Wait()
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(out.String(), "\n"); got != r.Lines() {
+		t.Errorf("Lines() = %d, there are %d", r.Lines(), got)
+	}
+	return out.String()
+}
+
+// play applies a recording to a store.
+func play(t *testing.T, text string, s *store.Store) {
+	t.Helper()
+	r := recording.NewReader(strings.NewReader(text), "x")
+	for {
+		l, err := r.Next()
+		if err == io.EOF {
+			return
+		}
+		if err == nil {
+			err = s.Notify([]workloadmeta.CollectorEvent{l.Event})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// views returns everything in the store, source by source.
+func views(s *store.Store) []string {
+	var list []string
+	for _, e := range s.Dump() {
+		for _, v := range e.Views {
+			c := v.Entity.(*workloadmeta.Container)
+			list = append(list, fmt.Sprint(v.Source, c.EntityID, c.Name, c.Labels))
+		}
+	}
+	return list
+}
+
+func TestReplayGivesTheSameViews(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			live := store.New(store.Options{})
+			defer live.Close()
+			change := func(n int) {
+				for range n {
+					var events []workloadmeta.CollectorEvent
+					for range rapid.IntRange(1, 4).Draw(rt, "events") {
+						events = append(events, workloadmeta.CollectorEvent{
+							Type:   rapid.SampledFrom([]workloadmeta.EventType{workloadmeta.EventTypeSet, workloadmeta.EventTypeSet, workloadmeta.EventTypeUnset}).Draw(rt, "type"),
+							Source: rapid.SampledFrom([]workloadmeta.Source{"runtime", "node_orchestrator", "z"}).Draw(rt, "source"),
+							Entity: &workloadmeta.Container{
+								EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "id")},
+								EntityMeta: workloadmeta.EntityMeta{Name: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "name")},
+							},
+						})
+					}
+					if err := live.Notify(events); err != nil {
+						rt.Fatal(err)
+					}
+					if rapid.Bool().Draw(rt, "let the recorder catch up") {
+						synctest.Wait()
+					}
+				}
+			}
+			change(rapid.IntRange(0, 5).Draw(rt, "before"))
+			text := record(t, live, func() { change(rapid.IntRange(0, 20).Draw(rt, "during")) })
+			replayed := store.New(store.Options{})
+			defer replayed.Close()
+			play(t, text, replayed)
+			if d := cmp.Diff(views(live), views(replayed)); d != "" {
+				rt.Fatalf("live against replayed (-/+):\n%s\nrecording:\n%s", d, text)
+			}
+		})
+	})
+}
+
+func TestRecorderKeepsWhatTheEndRevealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(store.Options{})
+		defer s.Close()
+		id := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}
+		code := int64(3)
+		set := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "runtime",
+			Entity: &workloadmeta.Container{EntityID: id, EntityMeta: workloadmeta.EntityMeta{Name: "web"}}}
+		unset := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: "runtime",
+			Entity: &workloadmeta.Container{EntityID: id, State: workloadmeta.ContainerState{ExitCode: &code}}}
+		for _, together := range []bool{false, true} {
+			text := record(t, s, func() {
+				if together {
+					s.Notify([]workloadmeta.CollectorEvent{set, unset})
+					return
+				}
+				s.Notify([]workloadmeta.CollectorEvent{set})
+				synctest.Wait()
+				s.Notify([]workloadmeta.CollectorEvent{unset})
+			})
+			lines := strings.Split(strings.TrimSpace(text), "\n")
+			if len(lines) != 2 || !strings.Contains(lines[0], `"type":"set"`) || !strings.Contains(lines[1], `"exit_code":3`) ||
+				!strings.Contains(lines[1], `"name":"web"`) || !strings.Contains(lines[1], `"type":"unset"`) {
+				t.Errorf("set and unset at once: %t; recording:\n%s", together, text)
+			}
+		}
+	})
+}

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// Get implements [workloadmeta.Component].
+func (s *Store) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
+	if r, ok := s.table.Get(id); ok {
+		return r.entity, nil
+	}
+	return nil, fmt.Errorf("%s: %w", id, workloadmeta.ErrNotFound)
+}
+
+// Views implements [workloadmeta.Component].
+func (s *Store) Views(id workloadmeta.EntityID) ([]workloadmeta.View, error) {
+	if r, ok := s.table.Get(id); ok {
+		return r.views, nil
+	}
+	return nil, fmt.Errorf("%s: %w", id, workloadmeta.ErrNotFound)
+}
+
+// IsComplete reports whether every source that is expected to know the entity has
+// reported it. An unknown entity is not complete.
+func (s *Store) IsComplete(id workloadmeta.EntityID) bool {
+	r, ok := s.table.Get(id)
+	return ok && r.complete
+}
+
+// List implements [workloadmeta.Component].
+func (s *Store) List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity] {
+	return func(yield func(workloadmeta.Entity) bool) {
+		for id, r := range s.table.All() {
+			if id.Kind == kind && !yield(r.entity) {
+				return
+			}
+		}
+	}
+}
+
+func get[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, id string) (T, error) {
+	e, err := s.Get(workloadmeta.EntityID{Kind: kind, ID: id})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return e.(T), nil
+}
+
+func list[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for e := range s.List(kind) {
+			if !yield(e.(T)) {
+				return
+			}
+		}
+	}
+}
+
+// GetContainer implements [workloadmeta.Component].
+func (s *Store) GetContainer(id string) (*workloadmeta.Container, error) {
+	return get[*workloadmeta.Container](s, workloadmeta.KindContainer, id)
+}
+
+// GetKubernetesPod implements [workloadmeta.Component]. A static pod answers to both of
+// its UIDs: the kubelet's and the one of its mirror in the API server.
+func (s *Store) GetKubernetesPod(uid string) (*workloadmeta.KubernetesPod, error) {
+	pod, err := get[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, uid)
+	if err == nil {
+		return pod, nil
+	}
+	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, s.index.podByOtherUID.get(uid), "kubernetes_pod "+uid)
+}
+
+// GetECSTask implements [workloadmeta.Component].
+func (s *Store) GetECSTask(arn string) (*workloadmeta.ECSTask, error) {
+	return get[*workloadmeta.ECSTask](s, workloadmeta.KindECSTask, arn)
+}
+
+// GetContainerImage implements [workloadmeta.Component].
+func (s *Store) GetContainerImage(id string) (*workloadmeta.ContainerImageMetadata, error) {
+	return get[*workloadmeta.ContainerImageMetadata](s, workloadmeta.KindContainerImage, id)
+}
+
+// GetProcess implements [workloadmeta.Component].
+func (s *Store) GetProcess(pid int32) (*workloadmeta.Process, error) {
+	return get[*workloadmeta.Process](s, workloadmeta.KindProcess, strconv.Itoa(int(pid)))
+}
+
+// Containers implements [workloadmeta.Component].
+func (s *Store) Containers() iter.Seq[*workloadmeta.Container] {
+	return list[*workloadmeta.Container](s, workloadmeta.KindContainer)
+}
+
+// KubernetesPods implements [workloadmeta.Component].
+func (s *Store) KubernetesPods() iter.Seq[*workloadmeta.KubernetesPod] {
+	return list[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod)
+}
+
+// Processes implements [workloadmeta.Component].
+func (s *Store) Processes() iter.Seq[*workloadmeta.Process] {
+	return list[*workloadmeta.Process](s, workloadmeta.KindProcess)
+}
+
+// one returns the only entity of the kind among the owners of an index entry.
+func one[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, found owners, what string) (T, error) {
+	var none T
+	switch found.len() {
+	case 0:
+		return none, fmt.Errorf("%s: %w", what, workloadmeta.ErrNotFound)
+	case 1:
+		return get[T](s, kind, found.first)
+	}
+	return none, fmt.Errorf("%s: %w: %s", what, workloadmeta.ErrAmbiguous, strings.Join(found.all(), ", "))
+}
+
+// GetContainerByName implements [workloadmeta.Component].
+func (s *Store) GetContainerByName(name string) (*workloadmeta.Container, error) {
+	return one[*workloadmeta.Container](s, workloadmeta.KindContainer, s.index.containerByName.get(name), "container named "+name)
+}
+
+// GetContainerByPrefix implements [workloadmeta.Component].
+func (s *Store) GetContainerByPrefix(prefix string) (*workloadmeta.Container, error) {
+	if len(prefix) < workloadmeta.MinIDPrefix {
+		return nil, fmt.Errorf("container %s…: %w: at least %d characters of the ID are needed", prefix, workloadmeta.ErrNotFound, workloadmeta.MinIDPrefix)
+	}
+	var found []*workloadmeta.Container
+	for c := range s.Containers() {
+		if strings.HasPrefix(c.ID, prefix) {
+			found = append(found, c)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("container %s…: %w", prefix, workloadmeta.ErrNotFound)
+	case 1:
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("container %s…: %w: %d containers begin so", prefix, workloadmeta.ErrAmbiguous, len(found))
+}
+
+// GetKubernetesPodByName implements [workloadmeta.Component].
+func (s *Store) GetKubernetesPodByName(namespace, name string) (*workloadmeta.KubernetesPod, error) {
+	key := podName(namespace, name)
+	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, s.index.podByName.get(key), "pod "+key)
+}
+
+// GetKubernetesPodForContainer implements [workloadmeta.Component].
+func (s *Store) GetKubernetesPodForContainer(containerID string) (*workloadmeta.KubernetesPod, error) {
+	if c, err := s.GetContainer(containerID); err == nil && c.Owner != nil {
+		if c.Owner.Kind != workloadmeta.KindKubernetesPod {
+			return nil, fmt.Errorf("pod of container %s: %w: its owner is %s", containerID, workloadmeta.ErrNotFound, c.Owner)
+		}
+		if pod, err := s.GetKubernetesPod(c.Owner.ID); err == nil {
+			return pod, nil
+		}
+	}
+	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, s.index.podByContainer.get(containerID), "pod of container "+containerID)
+}
+
+// ContainerForPID implements [workloadmeta.Component].
+func (s *Store) ContainerForPID(pid int) (*workloadmeta.Container, error) {
+	what := "container of PID " + strconv.Itoa(pid)
+	if found := s.index.containerByPID.get(pid); found.len() > 0 {
+		return one[*workloadmeta.Container](s, workloadmeta.KindContainer, found, what)
+	}
+	if p, err := s.GetProcess(int32(pid)); err == nil && p.ContainerID != "" {
+		return s.GetContainer(p.ContainerID)
+	}
+	return nil, fmt.Errorf("%s: %w", what, workloadmeta.ErrNotFound)
+}
+
+// EntityForIP implements [workloadmeta.Component]. A pod goes before its containers,
+// which share its address.
+func (s *Store) EntityForIP(ip string) (workloadmeta.Entity, error) {
+	if found := s.index.podByIP.get(ip); found.len() > 0 {
+		return one[workloadmeta.Entity](s, workloadmeta.KindKubernetesPod, found, "pod at "+ip)
+	}
+	return one[workloadmeta.Entity](s, workloadmeta.KindContainer, s.index.containerByIP.get(ip), "container at "+ip)
+}
+
+// ProcessesOf implements [workloadmeta.Component].
+func (s *Store) ProcessesOf(containerID string) iter.Seq[*workloadmeta.Process] {
+	return func(yield func(*workloadmeta.Process) bool) {
+		for _, pid := range s.index.processByContainer.get(containerID).all() {
+			p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess, pid)
+			if err == nil && p.ContainerID == containerID && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// Dump implements [workloadmeta.Component].
+func (s *Store) Dump() []workloadmeta.DumpedEntity {
+	dump := make([]workloadmeta.DumpedEntity, 0, s.table.Len())
+	for _, r := range s.table.All() {
+		dump = append(dump, workloadmeta.DumpedEntity{Entity: r.entity, Views: r.views, Complete: r.complete})
+	}
+	slices.SortFunc(dump, func(a, b workloadmeta.DumpedEntity) int {
+		x, y := a.Entity.GetID(), b.Entity.GetID()
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.ID, y.ID))
+	})
+	return dump
+}
+
+// Len returns the number of entities.
+func (s *Store) Len() int { return s.table.Len() }
+
+// Revision implements [workloadmeta.Component].
+func (s *Store) Revision() uint64 { return s.table.Revision() }
+
+// MarkSynced says that the first lists of all collectors are in. Without a supervisor
+// of collectors, whoever fills the store calls it.
+func (s *Store) MarkSynced() { s.syncOnce.Do(func() { close(s.synced) }) }
+
+// Synced implements [workloadmeta.Component].
+func (s *Store) Synced() bool {
+	select {
+	case <-s.synced:
+		return true
+	default:
+		return false
+	}
+}
+
+// WaitSynced implements [workloadmeta.Component].
+func (s *Store) WaitSynced(ctx context.Context) error {
+	select {
+	case <-s.synced:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the first lists of all collectors: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,92 @@
+package tagset_test
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+func TestCompareIsByNameThenByValue(t *testing.T) {
+	tag := rapid.StringOf(rapid.RuneFrom([]rune("ab:-. _z~é")))
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := tag.Draw(t, "a"), tag.Draw(t, "b")
+		an, av, _ := strings.Cut(a, ":")
+		bn, bv, _ := strings.Cut(b, ":")
+		// A bare name comes before the same name with an empty value.
+		want := cmp.Or(cmp.Compare(an, bn), cmp.Compare(strings.Count(a[:min(len(an)+1, len(a))], ":"), strings.Count(b[:min(len(bn)+1, len(b))], ":")), cmp.Compare(av, bv))
+		if got := tagset.Compare(a, b); got != want {
+			t.Fatalf("Compare(%q, %q) = %d, want %d", a, b, got, want)
+		}
+	})
+}
+
+func TestSortAgreesWithTheLibrary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tags := rapid.SliceOf(rapid.StringMatching(`[a-c]{1,2}(:[a-c:]{0,2})?`)).Draw(t, "tags")
+		want := slices.SortedStableFunc(slices.Values(tags), tagset.Compare)
+		tagset.Sort(tags)
+		if !slices.Equal(tags, want) {
+			t.Fatalf("Sort = %q, want %q", tags, want)
+		}
+	})
+}
+
+func TestLevelsAreCumulative(t *testing.T) {
+	tags := tagset.New([]string{"b:2", "a:1"}, []string{"o:1"}, []string{"h:1", "a:9"})
+	if got, want := tags.Slice(), []string{"a:1", "b:2", "o:1", "a:9", "h:1"}; !slices.Equal(got, want) {
+		t.Fatalf("Slice() = %q, want %q", got, want)
+	}
+	if v, ok := tags.Get("o"); v != "1" || !ok {
+		t.Fatalf(`Get("o") = %q, %v`, v, ok)
+	}
+	if _, ok := tags.Get("x"); ok {
+		t.Fatal("found a tag that is not there")
+	}
+	var zero tagset.Tags
+	if zero.Len() != 0 || zero.Slice() != nil || zero.Hash() != "" {
+		t.Fatal("the zero Tags is not empty")
+	}
+}
+
+func TestHashIgnoresOrder(t *testing.T) {
+	a, b := []string{"service:cart", "env:prod"}, []string{"env:prod", "service:cart"}
+	if tagset.Hash(a) != tagset.Hash(b) || tagset.Hash(a) == tagset.Hash(a[:1]) {
+		t.Fatal("the hash depends on the order, or not on the tags")
+	}
+	if a[0] != "service:cart" {
+		t.Fatal("Hash sorted its argument")
+	}
+	if got, want := tagset.Hash([]string{"env:prod"}), "af3337274ea50bd7"; got != want {
+		t.Fatalf("Hash = %s, want %s", got, want)
+	}
+}
+
+func TestInternerSharesAndForgets(t *testing.T) {
+	in := tagset.NewInterner()
+	a := in.List([]string{"a:1", "b:2"})
+	b := in.List([]string{"a:1", "b:2"})
+	c := in.List([]string{"a:1"})
+	if a != b || a == c {
+		t.Fatal("equal lists are not one, or different lists are")
+	}
+	if lists, strings := in.Len(); lists != 2 || strings != 2 {
+		t.Fatalf("Len() = %d, %d; want 2, 2", lists, strings)
+	}
+	in.Release(a)
+	if lists, _ := in.Len(); lists != 2 {
+		t.Fatal("a list with a reference left was forgotten")
+	}
+	in.Release(b)
+	in.Release(c)
+	if lists, strings := in.Len(); lists != 0 || strings != 0 {
+		t.Fatalf("after the last release: %d lists, %d strings", lists, strings)
+	}
+	if !slices.Equal(a.Tags(), []string{"a:1", "b:2"}) {
+		t.Fatal("a released list changed")
+	}
+}

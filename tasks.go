@@ -1,0 +1,674 @@
+//go:build ignore
+
+// Tasks is the project's one front door for building and testing: go run tasks.go <task>.
+//
+// It needs Go and nothing else, prints every command that it runs, and exits with 0 when the task succeeded, 1 when
+// it failed and 2 when it was called wrongly. Tasks that run tests end with a line
+// "N passed, N failed, N skipped".
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// resultsEnv names a file to which every test result is appended, and from which summary counts, so that several
+// calls can end in one count.
+const resultsEnv = "ROLLCALL_RESULTS"
+
+type task struct {
+	name, help string
+	run        func(args []string) error
+}
+
+func tasks() []task {
+	return []task{
+		{"setup", "install what the tests need (Debian, as root); elsewhere say what that is", setup},
+		{"gen", "run go generate and format", gen},
+		{"build", "write bin/rollcall", build},
+		{"test", "vet, then run all tests; arguments go to go test instead of ./...", test},
+		{"e2e", "run the tests with real daemons (Linux, as root)", e2e},
+		{"race", "run the tests with the race detector, without the slow ones", race},
+		{"bench", "run the benchmarks and write bench.json; arguments go to test/bench", bench},
+		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
+		{"lint", "check formatting, go vet, golangci-lint", lint},
+		{"cross", "build the packages for macOS and Windows", cross},
+		{"check", "do everything that CI does, in order; -except test,e2e leaves steps out", check},
+		{"summary", "count the results in the file that " + resultsEnv + " names", summary},
+	}
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		usage("no task given")
+	}
+	if err := enterModule(); err != nil {
+		fmt.Fprintln(os.Stderr, "tasks:", err)
+		os.Exit(1)
+	}
+	for _, t := range tasks() {
+		if t.name != os.Args[1] {
+			continue
+		}
+		if err := t.run(os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "tasks: %s: %v\n", t.name, err)
+			os.Exit(1)
+		}
+		return
+	}
+	usage("unknown task " + os.Args[1])
+}
+
+func usage(problem string) {
+	fmt.Fprintf(os.Stderr, "tasks: %s\nusage: go run tasks.go <task> [arguments]\n", problem)
+	for _, t := range tasks() {
+		fmt.Fprintf(os.Stderr, "  %-8s %s\n", t.name, t.help)
+	}
+	os.Exit(2)
+}
+
+// enterModule changes to the folder of the module in which the tool was called.
+func enterModule() error {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return fmt.Errorf("go env GOMOD: %w", err)
+	}
+	file := strings.TrimSpace(string(out))
+	if filepath.Base(file) != "go.mod" {
+		return errors.New("call me inside the module's folder")
+	}
+	return os.Chdir(filepath.Dir(file))
+}
+
+// parse reads a task's own flags, which define may declare. A mistake in them is a usage error.
+func parse(name string, args []string, define func(*flag.FlagSet)) {
+	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	if define != nil {
+		define(set)
+	}
+	if err := set.Parse(args); err != nil {
+		os.Exit(2) // Parse has said why
+	}
+	if set.NArg() > 0 {
+		usage(name + ": unexpected argument " + set.Arg(0))
+	}
+}
+
+// command prepares a command and prints it. Entries of env are added to the environment.
+func command(env []string, name string, args ...string) *exec.Cmd {
+	fmt.Println("$", strings.Join(append(append(slices.Clone(env), name), args...), " "))
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd
+}
+
+func run(name string, args ...string) error { return runEnv(nil, name, args...) }
+
+func runEnv(env []string, name string, args ...string) error {
+	if err := command(env, name, args...).Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(append([]string{name}, args...), " "), err)
+	}
+	return nil
+}
+
+// capture runs a command and returns what it printed to stdout.
+func capture(env []string, name string, args ...string) (string, error) {
+	cmd := command(env, name, args...)
+	cmd.Stdout = nil
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
+	}
+	return string(out), nil
+}
+
+// gofmt runs the one of the Go distribution in use, which need not be in PATH.
+func gofmt(args ...string) (string, error) {
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOROOT: %w", err)
+	}
+	return capture(nil, filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt"), args...)
+}
+
+// need is a program that tests call, and the Debian packages that bring it. The second package is tried when
+// the first, on this release, does not hold the program.
+type need struct {
+	file     string // a name to find in PATH, or an absolute path
+	packages []string
+	reason   string
+}
+
+func needs() []need {
+	return []need{
+		{"dockerd", []string{"docker.io"}, "real Docker in tests"},
+		{"docker", []string{"docker.io", "docker-cli"}, "real Docker in tests"},
+		{"containerd", []string{"containerd"}, "real containerd in tests"},
+		{"runc", []string{"runc"}, "containers in tests"},
+		{"busybox", []string{"busybox-static"}, "the only program in test images"},
+		{"/usr/lib/cni/bridge", []string{"containernetworking-plugins"}, "pod networks in tests"},
+		{"gcc", []string{"gcc", "build-essential"}, "the race detector"},
+		{"/usr/include/stdlib.h", []string{"libc6-dev"}, "the race detector"},
+	}
+}
+
+func (n need) missing() bool {
+	paths := []string{n.file, "/usr/sbin/" + n.file}
+	if filepath.IsAbs(n.file) {
+		_, err := os.Stat(n.file)
+		return err != nil
+	}
+	return !slices.ContainsFunc(paths, func(path string) bool { _, err := exec.LookPath(path); return err == nil })
+}
+
+func setup(args []string) error {
+	parse("setup", args, nil)
+	if runtime.GOOS != "linux" {
+		fmt.Println("Go is enough here. The tests with real daemons run on Linux only.")
+		return nil
+	}
+	for attempt := range 3 {
+		var packages []string
+		for _, n := range needs() {
+			if n.missing() {
+				fmt.Printf("missing: %s (%s), for %s\n", n.file, strings.Join(n.packages, " or "), n.reason)
+				packages = append(packages, n.packages[min(attempt, len(n.packages)-1)])
+			}
+		}
+		if packages == nil {
+			fmt.Println("nothing is missing")
+			return nil
+		}
+		if _, err := os.Stat("/etc/debian_version"); err != nil || os.Geteuid() != 0 {
+			return errors.New("this installs on Debian as root only; `test` works without these, `e2e` and `race` do not")
+		}
+		if attempt == 2 {
+			break
+		}
+		env := []string{"DEBIAN_FRONTEND=noninteractive"}
+		args := append([]string{"install", "-y", "--no-install-recommends"}, packages...)
+		if err := runEnv(env, "apt-get", "update"); err != nil {
+			return err
+		}
+		if err := runEnv(env, "apt-get", args...); err != nil {
+			return err
+		}
+	}
+	return errors.New("programs are still missing after the installation")
+}
+
+func gen(args []string) error {
+	parse("gen", args, nil)
+	if err := run("go", "generate", "./..."); err != nil {
+		return err
+	}
+	out, err := gofmt("-l", "-w", ".")
+	fmt.Print(out)
+	return err
+}
+
+func build(args []string) error {
+	parse("build", args, nil)
+	if err := exists("cmd/rollcall"); err != nil {
+		return err
+	}
+	goArgs := []string{"build", "-trimpath"}
+	if out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output(); err == nil {
+		goArgs = append(goArgs, "-ldflags=-X=main.version="+strings.TrimSpace(string(out)))
+	}
+	return run("go", append(goArgs, "-o", "bin"+string(filepath.Separator), "./cmd/rollcall")...)
+}
+
+func exists(dir string) error {
+	if info, err := os.Stat(filepath.FromSlash(dir)); err != nil || !info.IsDir() {
+		return fmt.Errorf("there is no folder %s in this module", dir)
+	}
+	return nil
+}
+
+func test(args []string) error {
+	if len(args) == 0 {
+		args = []string{"./..."}
+	}
+	vet := run("go", "vet", "./...")
+	// go test would vet a second time.
+	r := newResults()
+	err := errors.Join(vet, r.goTest(nil, append([]string{"-vet=off"}, args...)...))
+	return r.end(err)
+}
+
+func e2e(args []string) error {
+	parse("e2e", args, nil)
+	packages, err := realNodePackages()
+	if err != nil {
+		return err
+	}
+	r := newResults()
+	// One package at a time: their daemons would slow each other down into time-outs.
+	err = r.goTest([]string{"ROLLCALL_REALNODE=1"},
+		append([]string{"-vet=off", "-count=1", "-p=1", "-timeout=15m"}, packages...)...)
+	return r.end(err)
+}
+
+// realNodePackages lists test/e2e, test/realnode and every other package whose tests start real daemons.
+func realNodePackages() ([]string, error) {
+	out, err := capture(nil, "go", "list", "-f",
+		"{{.ImportPath}} {{.Module.Path}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}", "./...")
+	if err != nil {
+		return nil, err
+	}
+	var packages []string
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		realnode, e2e := fields[1]+"/test/realnode", fields[1]+"/test/e2e"
+		if slices.ContainsFunc([]string{realnode, e2e}, func(dir string) bool {
+			return fields[0] == dir || strings.HasPrefix(fields[0], dir+"/")
+		}) || slices.Contains(fields[2:], realnode) {
+			packages = append(packages, fields[0])
+		}
+	}
+	if packages == nil {
+		return nil, errors.New("no package starts real daemons in its tests")
+	}
+	return packages, nil
+}
+
+func race(args []string) error {
+	if len(args) == 0 {
+		args = []string{"./..."}
+	}
+	r := newResults()
+	err := r.goTest([]string{"CGO_ENABLED=1"}, append([]string{"-vet=off", "-race", "-short"}, args...)...)
+	return r.end(err)
+}
+
+func bench(args []string) error {
+	if err := exists("test/bench"); err != nil {
+		return err
+	}
+	started := time.Now().Add(-time.Second) // file systems round times
+	if err := run("go", append([]string{"run", "./test/bench"}, args...)...); err != nil {
+		return err
+	}
+	if info, err := os.Stat("bench.json"); err != nil || info.ModTime().Before(started) {
+		return errors.New("test/bench ended well but did not write bench.json")
+	}
+	return nil
+}
+
+func fuzz(args []string) error {
+	var each time.Duration
+	parse("fuzz", args, func(set *flag.FlagSet) {
+		set.DurationVar(&each, "fuzztime", 10*time.Second, "how long to fuzz each target; before a release: 5m")
+	})
+	packages, err := packagesWith(regexp.MustCompile(`(?m)^func Fuzz`))
+	if err != nil || packages == nil {
+		fmt.Println("no fuzz targets")
+		return err
+	}
+	out, err := capture(nil, "go", append([]string{"test", "-vet=off", "-list=^Fuzz"}, packages...)...)
+	if err != nil {
+		return err
+	}
+	r := newResults()
+	var errs []error
+	var names []string
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 1 && strings.HasPrefix(fields[0], "Fuzz"):
+			names = append(names, fields[0])
+		case len(fields) > 1 && fields[0] == "ok": // ends the list of the package it names
+			for _, name := range names {
+				err := run("go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+each.String(), fields[1])
+				result := passed
+				if err != nil {
+					result = failed
+					errs = append(errs, err)
+				}
+				r.record(outcome{Test: fields[1] + "." + name + " (fuzzed)", Result: result})
+			}
+			names = nil
+		}
+	}
+	return r.end(errors.Join(errs...))
+}
+
+// packagesWith lists the folders of this module, as ./paths, with a test file that matches. Looking at the text
+// first spares compiling the tests of all other packages.
+func packagesWith(text *regexp.Regexp) ([]string, error) {
+	found := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+			return fs.SkipDir
+		case entry.IsDir() && path != ".":
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
+				return fs.SkipDir // another module
+			}
+		case strings.HasSuffix(path, "_test.go"):
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if text.Match(content) {
+				found["./"+filepath.ToSlash(filepath.Dir(path))] = true
+			}
+		}
+		return nil
+	})
+	return slices.Sorted(maps.Keys(found)), err
+}
+
+func lint(args []string) error {
+	parse("lint", args, nil)
+	out, err := gofmt("-l", ".")
+	if out != "" {
+		err = fmt.Errorf("not formatted (go run tasks.go gen does it):\n%s", out)
+	}
+	return errors.Join(err,
+		run("go", "vet", "./..."),
+		run("go", "vet", "tasks.go"),
+		run("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."),
+	)
+}
+
+func cross(args []string) error {
+	parse("cross", args, nil)
+	var errs []error
+	for _, system := range []string{"darwin", "windows"} {
+		env := []string{"GOOS=" + system, "CGO_ENABLED=0"}
+		// With -e a package whose files are all for Linux is listed, without files, and so left out.
+		out, err := capture(env, "go", "list", "-e", "-f", "{{if .GoFiles}}{{.ImportPath}}{{end}}", "./...")
+		if err == nil && strings.TrimSpace(out) != "" {
+			err = runEnv(env, "go", append([]string{"build"}, strings.Fields(out)...)...)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func check(args []string) error {
+	var except string
+	parse("check", args, func(set *flag.FlagSet) {
+		set.StringVar(&except, "except", "", "steps to leave out, separated by commas")
+	})
+	if os.Getenv(resultsEnv) == "" {
+		file, err := os.CreateTemp("", "rollcall-results")
+		if err != nil {
+			return err
+		}
+		file.Close()
+		defer os.Remove(file.Name())
+		os.Setenv(resultsEnv, file.Name())
+	}
+	steps := []task{
+		{"test", "", test}, {"e2e", "", e2e}, {"lint", "", lint}, {"race", "", race}, {"cross", "", cross},
+		{"build", "", build},
+		{"fuzz", "-fuzztime=5s", fuzz},
+		{"bench", "", bench},
+	}
+	var errs []error
+	var times []string
+	for _, step := range steps {
+		if slices.Contains(strings.Split(except, ","), step.name) {
+			continue
+		}
+		fmt.Printf("\n== %s\n", step.name)
+		started := time.Now()
+		err := step.run(strings.Fields(step.help))
+		word := "ok"
+		if err != nil {
+			word = "FAILED"
+			fmt.Printf("%s: %v\n", step.name, err)
+			errs = append(errs, fmt.Errorf("%s failed", step.name))
+		}
+		times = append(times, fmt.Sprintf("  %-6s %-6s %v", step.name, word, time.Since(started).Round(time.Second)))
+	}
+	fmt.Printf("\n== all steps\n%s\n", strings.Join(times, "\n"))
+	return errors.Join(append(errs, summary(nil))...)
+}
+
+func summary(args []string) error {
+	parse("summary", args, nil)
+	path := os.Getenv(resultsEnv)
+	if path == "" {
+		return errors.New(resultsEnv + " names no file")
+	}
+	r, err := readResults(path)
+	if err != nil {
+		return err
+	}
+	r.print()
+	return nil
+}
+
+// What became of a test, from the weakest to the strongest: of several runs of one test the strongest counts.
+const (
+	skipped = "skip"
+	passed  = "pass"
+	failed  = "fail"
+)
+
+type outcome struct {
+	Test   string `json:"test"`
+	Result string `json:"result"`
+	Reason string `json:"reason,omitempty"` // why it was skipped
+}
+
+// results holds the outcome of each test, by package and name. Subtests count like tests.
+type results struct{ tests map[string]outcome }
+
+func newResults() *results { return &results{tests: map[string]outcome{}} }
+
+func readResults(path string) (*results, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := newResults()
+	for line := range bytes.Lines(content) {
+		var o outcome
+		if err := json.Unmarshal(line, &o); err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", path, line, err)
+		}
+		r.record(o)
+	}
+	return r, nil
+}
+
+func (r *results) record(o outcome) {
+	strength := []string{"", skipped, passed, failed}
+	if slices.Index(strength, o.Result) >= slices.Index(strength, r.tests[o.Test].Result) {
+		r.tests[o.Test] = o
+	}
+}
+
+// save appends the results to the file that resultsEnv names, if it does.
+func (r *results) save() error {
+	path := os.Getenv(resultsEnv)
+	if path == "" {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("save the results: %w", err)
+	}
+	encoder := json.NewEncoder(file)
+	for _, o := range r.tests {
+		err = errors.Join(err, encoder.Encode(o))
+	}
+	return errors.Join(err, file.Close())
+}
+
+// end saves and prints the results and returns the task's error.
+func (r *results) end(err error) error {
+	err = errors.Join(err, r.save())
+	r.print()
+	return err
+}
+
+// print lists what failed and why tests were skipped, and ends with the count.
+func (r *results) print() {
+	count := map[string]int{}
+	reasons := map[string]int{}
+	fmt.Println()
+	for _, name := range slices.Sorted(maps.Keys(r.tests)) {
+		o := r.tests[name]
+		count[o.Result]++
+		switch o.Result {
+		case failed:
+			fmt.Println("failed:", name)
+		case skipped:
+			reasons[o.Reason]++
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		fmt.Printf("skipped %d: %s\n", reasons[reason], reason)
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", count[passed], count[failed], count[skipped])
+}
+
+// goTest runs go test -json, shows one line for each package and the output of what failed, and records results.
+func (r *results) goTest(env []string, args ...string) error {
+	cmd := command(env, "go", append([]string{"test", "-json"}, args...)...)
+	cmd.Stdout = nil
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("go test: %w", err)
+	}
+	s := stream{results: r, output: map[string]*strings.Builder{}, packages: map[string]map[string]int{}}
+	readErr := s.read(out)
+	err = errors.Join(readErr, cmd.Wait())
+	if err == nil {
+		return nil
+	}
+	if s.failures == 0 {
+		// It failed before any test ran; the reason is on stderr.
+		r.record(outcome{Test: "go test " + strings.Join(args, " "), Result: failed})
+	}
+	return fmt.Errorf("go test: %w", err)
+}
+
+// event is a line of go test -json (go doc test2json, go help buildjson).
+type event struct {
+	Action, Package, ImportPath, Test, Output string
+	Elapsed                                   float64
+}
+
+type stream struct {
+	results  *results
+	output   map[string]*strings.Builder // of what has not ended yet, by package and test
+	packages map[string]map[string]int   // package → result → tests
+	failures int
+}
+
+func (s *stream) read(from io.Reader) error {
+	lines := bufio.NewReader(from)
+	for {
+		line, err := lines.ReadBytes('\n')
+		var e event
+		if len(line) > 0 && (line[0] != '{' || json.Unmarshal(line, &e) != nil) {
+			os.Stdout.Write(line) // the go command's own words
+		} else if len(line) > 0 {
+			s.handle(e)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stream) handle(e event) {
+	id := e.Package + "." + e.Test
+	switch e.Action {
+	case "build-output":
+		fmt.Print(e.Output)
+	case "output":
+		if s.output[id] == nil {
+			s.output[id] = &strings.Builder{}
+		}
+		if !strings.HasPrefix(e.Output, "=== ") {
+			s.output[id].WriteString(e.Output)
+		}
+	case passed, failed, skipped:
+		var output string
+		if b := s.output[id]; b != nil {
+			output = b.String()
+			delete(s.output, id)
+		}
+		if e.Test == "" {
+			s.packageEnded(e, output)
+			return
+		}
+		o := outcome{Test: id, Result: e.Action}
+		if e.Action == skipped {
+			o.Reason = skipReason(output)
+		}
+		if e.Action == failed {
+			s.failures++
+			fmt.Printf("%s: %s", e.Package, cmp.Or(output, e.Test+" failed without output\n"))
+		}
+		s.count(e.Package, e.Action)
+		s.results.record(o)
+	}
+}
+
+func (s *stream) count(pkg, result string) {
+	if s.packages[pkg] == nil {
+		s.packages[pkg] = map[string]int{}
+	}
+	s.packages[pkg][result]++
+}
+
+func (s *stream) packageEnded(e event, output string) {
+	n := s.packages[e.Package]
+	word := "ok    "
+	switch {
+	case e.Action == failed:
+		word = "FAILED"
+		fmt.Print(output)
+		if n[failed] == 0 {
+			// Not a test but the package failed: it does not compile, or TestMain says so.
+			s.failures++
+			s.results.record(outcome{Test: e.Package + " (package)", Result: failed})
+		}
+	case n == nil:
+		return // no tests
+	}
+	fmt.Printf("%s %s %.1fs: %d passed, %d failed, %d skipped\n", word, e.Package, e.Elapsed, n[passed], n[failed], n[skipped])
+}
+
+// skipReason finds what a test passed to Skip in its output: "    file.go:12: reason".
+func skipReason(output string) string {
+	logged := regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*)$`).FindAllStringSubmatch(output, -1)
+	if logged == nil {
+		return "no reason given"
+	}
+	return logged[len(logged)-1][1]
+}

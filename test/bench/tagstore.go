@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+func filledTagstore(n int) (*tagstore.Store, []tagger.EntityID) {
+	s := tagstore.New(tagstore.Options{})
+	ids := make([]tagger.EntityID, n)
+	for i := range n {
+		batch := infos(i, 0)
+		// A query never holds the very string that is the key.
+		ids[i] = tagger.EntityID(strings.Clone(string(batch[0].Entity)))
+		must(s.Process(batch))
+	}
+	// Queries come in no order.
+	shuffle(ids)
+	return s, ids
+}
+
+func shuffle(ids []tagger.EntityID) {
+	x := uint64(1)
+	for i := len(ids) - 1; i > 0; i-- {
+		x = x*6364136223846793005 + 1442695040888963407
+		j := int(x>>33) % (i + 1)
+		ids[i], ids[j] = ids[j], ids[i]
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+type stringKey struct{ id string }
+
+func tagQueries() []row {
+	const n, queries = 10_000, 2_000_000
+	s, ids := filledTagstore(n)
+	bare := make(map[tagger.EntityID]*int, n)
+	var locked sync.Map
+	var mu sync.RWMutex
+	indexer := cache.NewIndexer(func(obj any) (string, error) { return obj.(*stringKey).id, nil }, cache.Indexers{})
+	for i, id := range ids {
+		key := strings.Clone(string(id))
+		bare[tagger.EntityID(key)] = &i
+		locked.Store(key, &i)
+		must(indexer.Add(&stringKey{key}))
+	}
+	var sink *int
+	var tags tagset.Tags
+	lookup := func() float64 { return nsPer(queries, func(i int) { sink = bare[ids[i%n]] }) }
+	query := func() float64 {
+		return nsPer(queries, func(i int) { tags, _ = s.Tags(ids[i%n], tagger.HighCardinality) })
+	}
+	mutexed := func() float64 {
+		return nsPer(queries, func(i int) {
+			mu.RLock()
+			sink = bare[ids[i%n]]
+			mu.RUnlock()
+		})
+	}
+	indexed := func() float64 {
+		return nsPer(queries/4, func(i int) { _, _, _ = indexer.GetByKey(string(ids[i%n])) })
+	}
+	handle := s.Handle(ids[0])
+	handled := func() float64 {
+		return nsPer(queries*4, func(int) { tags = handle.Tags(tagger.HighCardinality) })
+	}
+	empty := func() float64 { return nsPer(queries*4, func(int) {}) }
+
+	quiet := best(5, lookup, query, mutexed, indexed, handled, empty)
+	allocs := allocsPer(10_000, func(i int) { tags, _ = s.Tags(ids[i%n], tagger.HighCardinality) })
+
+	// The same with a writer on the other core that never rests.
+	ctx, stop := context.WithCancel(context.Background())
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		var batches [2][500][]tagger.TagInfo
+		for i := range 500 {
+			batches[0][i], batches[1][i] = infos(i*20, 1), infos(i*20, 2)
+		}
+		for i := 0; ctx.Err() == nil; i++ {
+			must(s.Process(batches[i/500%2][i%500]))
+		}
+	})
+	busy := best(5, lookup, query)
+	stop()
+	writer.Wait()
+	_, _ = sink, tags
+
+	return []row{
+		ratioed("Tags(id, High), 10k entities", quiet[1], "ns", quiet[0], "bare map", 1.4),
+		bounded("Tags(id, High), allocations", allocs, "allocs", 0),
+		ratioed("Tags(id, High) while a writer saturates the other core", busy[1], "ns", busy[0], "bare map, same writer", 1.6),
+		bounded("Handle.Tags", max(0, quiet[4]-quiet[5]), "ns", 3),
+		compared("a map behind a RWMutex", quiet[2], "ns", quiet[0], "bare map"),
+		compared("client-go's indexer, GetByKey", quiet[3], "ns", quiet[0], "bare map"),
+	}
+}
+
+func tagReplacement() []row {
+	const n = 1000
+	s, _ := filledTagstore(n)
+	var batches [2][n][]tagger.TagInfo
+	for i := range n {
+		batches[0][i], batches[1][i] = infos(i, 1), infos(i, 2)
+	}
+	round := 0
+	replace := func(i int) { must(s.Process(batches[(round+i/n)%2][i%n])) }
+	measured := best(7, func() float64 {
+		round++
+		return nsPer(20*n, replace)
+	})
+	return []row{
+		bounded("tag store: replace both sources of one entity (22 tags)", measured[0]/1000, "µs", 2.5),
+		bounded("tag store: the same, allocations", allocsPer(10*n, replace), "allocs", 8),
+	}
+}
+
+func tagMemory() []row {
+	const n = 100_000
+	bytes := heapOf(func() any {
+		s, ids := filledTagstore(n)
+		clear(ids)
+		return s
+	}) / n
+	// The list of IDs was made on the way and is garbage by now.
+	return []row{bounded("tag store: memory per container, strings included, 100k", bytes/1000, "kB", 1.1)}
+}
+
+func tagFlatness() []row {
+	var rows []row
+	costs := map[int]float64{}
+	sizes := []int{1000, 10_000, 100_000, 1_000_000}
+	for _, n := range sizes {
+		s, _ := filledTagstore(n)
+		// Events about the same 1,000 entities, while n are stored.
+		var batches [2][1000][]tagger.TagInfo
+		for i := range 1000 {
+			batches[0][i], batches[1][i] = infos(i*(n/1000), 1), infos(i*(n/1000), 2)
+		}
+		round := 0
+		costs[n] = best(7, func() float64 {
+			round++
+			return nsPer(20_000, func(i int) { must(s.Process(batches[(round+i/1000)%2][i%1000])) })
+		})[0]
+	}
+	for _, n := range sizes[1:] {
+		rows = append(rows, ratioed(fmt.Sprintf("tag store: cost per event at %s entities", count(n)), costs[n]/1000, "µs", costs[1000]/1000, "1k entities", 1.3))
+	}
+	return rows
+}
+
+func count(n int) string {
+	if n >= 1_000_000 {
+		return fmt.Sprintf("%dM", n/1_000_000)
+	}
+	return fmt.Sprintf("%dk", n/1000)
+}
