@@ -421,17 +421,19 @@ func TestOverflowIsRepaired(t *testing.T) {
 		w.mu.Lock()
 		w.gate = func() { <-hold }
 		w.mu.Unlock()
+		f.run(&fakeContainer{ID: "first"})
+		synctest.Wait() // the store takes its time over this one
 		for i := range 6000 {
 			f.run(&fakeContainer{ID: fmt.Sprintf("c%04d", i), Labels: map[string]string{"n": "1"}})
 		}
-		time.Sleep(time.Second)
+		synctest.Wait()
 		close(hold)
 		time.Sleep(5 * time.Minute) // 50 inspections a second
 		synctest.Wait()
 		if st := c.Stats(); st.RingOverflow == 0 || st.Lists < 2 {
 			t.Errorf("stats = %+v", st)
 		}
-		if n := w.containers(); n != 6000 {
+		if n := w.containers(); n != 6001 {
 			t.Errorf("%d containers", n)
 		}
 		if got := w.container("c5999"); got == nil || got.PID == 0 {
