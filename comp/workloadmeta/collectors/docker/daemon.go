@@ -115,7 +115,7 @@ func checkHost(host string) (*url.URL, error) {
 }
 
 func (d *daemon) close() {
-	d.cli.Close() //nolint:errcheck // it only lets go of idle connections and never fails
+	d.cli.Close() // it only lets go of idle connections and never fails
 }
 
 // connect proves that a Docker daemon answers and settles on an API version. It returns errPodman for Podman. No
@@ -141,7 +141,7 @@ func (d *daemon) ping(ctx context.Context) (http.Header, error) {
 		return nil, fmt.Errorf("ping docker at %s: %w", d.host, err)
 	}
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 1024)) //nolint:errcheck // the status said it all
-	resp.Body.Close()                                    //nolint:errcheck // only read from
+	resp.Body.Close() // only read from
 	return resp.Header, nil
 }
 
@@ -167,7 +167,7 @@ func (d *daemon) events(ctx context.Context, since string) (io.ReadCloser, error
 	limit := time.AfterFunc(d.timeout, func() { cancel(context.DeadlineExceeded) })
 	resp, err := d.get(ctx, "v"+d.cli.ClientVersion()+"/events", query)
 	if !limit.Stop() && err == nil {
-		resp.Body.Close() //nolint:errcheck // given up
+		resp.Body.Close() // given up
 		err = context.DeadlineExceeded
 	}
 	if err != nil {
@@ -209,7 +209,7 @@ func (d *daemon) get(ctx context.Context, p string, query url.Values) (*http.Res
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		defer resp.Body.Close() //nolint:errcheck // only read from
+		defer resp.Body.Close() // only read from
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		var answer struct{ Message string }
 		if json.Unmarshal(text, &answer) != nil || answer.Message == "" {

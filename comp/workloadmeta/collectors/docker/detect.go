@@ -100,7 +100,7 @@ func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detecti
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, target)
 		switch {
 		case err == nil:
-			conn.Close() //nolint:errcheck // nothing was sent
+			conn.Close() // nothing was sent
 		case errors.Is(err, fs.ErrPermission):
 			return absent("permission denied on %s; add the user to group docker or run as root", path)
 		case !isUnix:

@@ -28,17 +28,17 @@ func TestDetect(t *testing.T) {
 		t.Fatal(err)
 	}
 	quiet.(*net.UnixListener).SetUnlinkOnClose(false)
-	quiet.Close() //nolint:errcheck // the file stays, nobody listens
+	quiet.Close() // the file stays, nobody listens
 	hung, err := net.Listen("unix", path("hung"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hung.Close() //nolint:errcheck // at the test's end
+	defer hung.Close() // at the test's end
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	free.Close() //nolint:errcheck // now nobody listens there
+	free.Close() // now nobody listens there
 	_, docker20 := onSocket(t)
 	fake, podman := onSocket(t)
 	fake.header["Server"] = "Libpod/4.3.1 (linux)"

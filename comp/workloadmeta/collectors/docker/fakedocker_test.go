@@ -76,7 +76,7 @@ func inMemory(t testing.TB) *fakeDocker {
 	t.Helper()
 	f := newFake()
 	f.dials = make(chan net.Conn)
-	f.server.Listener.Close() //nolint:errcheck // it was never used
+	f.server.Listener.Close() // it was never used
 	l := &pipeListener{conns: f.dials, closed: make(chan struct{})}
 	f.server.Listener = l
 	server := &http.Server{Handler: f}
@@ -97,7 +97,7 @@ func inMemory(t testing.TB) *fakeDocker {
 func onSocket(t testing.TB) (*fakeDocker, string) {
 	t.Helper()
 	f := newFake()
-	f.server.Listener.Close() //nolint:errcheck // it was never used
+	f.server.Listener.Close() // it was never used
 	path := t.TempDir() + "/d.sock"
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -217,7 +217,7 @@ func (f *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case path == "/_ping":
 		f.tally("ping")
-		fmt.Fprint(w, "OK") //nolint:errcheck // the client may be gone
+		fmt.Fprint(w, "OK") // the client may be gone
 	case path == "/events":
 		f.tally("events")
 		f.serveEvents(w, r)

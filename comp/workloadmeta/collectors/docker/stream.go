@@ -122,7 +122,7 @@ func (c *Collector) stream(ctx context.Context, d *daemon, sink workloadmeta.Sin
 	}
 	readerErr := make(chan error, 1)
 	workers.Go(func() {
-		defer stream.Close() //nolint:errcheck // only read from
+		defer stream.Close() // only read from
 		readerErr <- s.read(ctx, stream)
 	})
 	for range c.opts.Workers {
@@ -285,10 +285,7 @@ func (s *session) dispatch(now time.Time) time.Duration {
 			wake = min(wake, max(0, t.Sub(now)))
 		}
 	}
-	for {
-		if s.busy() >= s.opts.Workers {
-			break
-		}
+	for s.busy() < s.opts.Workers {
 		if !s.listing && !s.listDue.IsZero() && !s.listDue.After(now) {
 			s.listing = true
 			s.lastList = now
