@@ -115,7 +115,7 @@ func checkHost(host string) (*url.URL, error) {
 }
 
 func (d *daemon) close() {
-	d.cli.Close() // it only lets go of idle connections and never fails
+	d.cli.Close() //nolint:errcheck // it only lets go of idle connections and never fails
 }
 
 // connect proves that a Docker daemon answers and settles on an API version. It returns errPodman for Podman. No
@@ -141,7 +141,7 @@ func (d *daemon) ping(ctx context.Context) (http.Header, error) {
 		return nil, fmt.Errorf("ping docker at %s: %w", d.host, err)
 	}
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 1024)) //nolint:errcheck // the status said it all
-	resp.Body.Close() // only read from
+	resp.Body.Close()                                    // only read from
 	return resp.Header, nil
 }
 

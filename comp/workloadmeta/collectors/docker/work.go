@@ -97,7 +97,7 @@ func cgroupPath(procRoot string, pid int, id string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close() // only read from
+	defer f.Close()             // only read from
 	lines, _ := cgroup.Parse(f) // lines that can be read are enough
 	for _, line := range lines {
 		if strings.Contains(line.Path, id) {
