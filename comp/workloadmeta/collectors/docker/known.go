@@ -1,0 +1,134 @@
+package docker
+
+import (
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// known is what the collector remembers from one connection to the next, so that a reconnection changes only what has
+// changed. It belongs to the goroutine of the running session.
+type known struct {
+	run        uint64 // counts sessions
+	clock      uint64 // counts what was handled, to tell what is older than a list or an inspection
+	containers map[string]*tracked
+	images     map[string]*trackedImage // those that are reported
+	// names has what containers need to know of images that are not in images. An entry without names says that the
+	// image does not exist.
+	names *simplelru.LRU[string, imageInfo]
+	// users are the containers of an image.
+	users map[string]map[*tracked]struct{}
+	// ended has containers whose end was reported, with the clock at that time.
+	ended *simplelru.LRU[string, uint64]
+
+	lastNano int64 // the newest event's time
+	// recent has the last events, to recognise those that a new connection repeats.
+	recent *simplelru.LRU[eventKey, struct{}]
+}
+
+// eventKey is what makes an event the same event.
+type eventKey struct {
+	nano             int64
+	kind, action, id string
+}
+
+const (
+	maxNames  = 1024
+	maxEnded  = 4096
+	maxRecent = 512 // the daemon repeats at most 256
+)
+
+func newKnown() *known {
+	return &known{
+		containers: map[string]*tracked{},
+		images:     map[string]*trackedImage{},
+		users:      map[string]map[*tracked]struct{}{},
+		names:      newLRU[string, imageInfo](maxNames),
+		ended:      newLRU[string, uint64](maxEnded),
+		recent:     newLRU[eventKey, struct{}](maxRecent),
+	}
+}
+
+func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
+	lru, err := simplelru.NewLRU[K, V](size, nil)
+	if err != nil {
+		panic(err) // the size is not positive
+	}
+	return lru
+}
+
+// tracked is a container.
+type tracked struct {
+	id string
+	// entity is the newest full or thin view that was reported, perhaps in an earlier session; nil before the first.
+	entity *workloadmeta.Container
+	run    uint64 // session in which entity was last reported
+	// listed is the list's view, held back while an inspection that will tell more is on its way.
+	listed *workloadmeta.Container
+	// started is the view made of a start event, to be reported if no inspection comes in time.
+	started *workloadmeta.Container
+	exit    *exit  // an end that an inspection is to confirm
+	policy  string // restart policy, known after an inspection; "" = not known
+	// touched is the clock when an event last told of the container.
+	touched  uint64
+	changed  uint64    // the clock when entity was last changed by an event
+	deadline time.Time // when to stop waiting for an inspection; zero = not waiting
+	imageID  string    // under which it is in known.users
+	excluded bool      // a pause container, not reported
+	missing  bool      // not in the daemon's list
+	gone     bool      // the daemon does not know it any more; its end has not been told yet
+}
+
+// exit is how a container ended.
+type exit struct {
+	code *int64 // nil = unknown
+	at   time.Time
+	oom  bool
+}
+
+// trackedImage is an image that is reported.
+type trackedImage struct {
+	entity    *workloadmeta.ContainerImageMetadata
+	info      imageInfo
+	run       uint64 // session in which it was last reported
+	inspected bool   // entity is complete
+	touched   uint64
+}
+
+// info returns what is known of an image's names, nil if nothing.
+func (k *known) info(id string) *imageInfo {
+	if t := k.images[id]; t != nil {
+		return &t.info
+	}
+	if info, ok := k.names.Get(id); ok {
+		return &info
+	}
+	return nil
+}
+
+// use notes which image a container is made of.
+func (k *known) use(tr *tracked, id string) {
+	if tr.imageID == id {
+		return
+	}
+	k.unuse(tr)
+	if id == "" {
+		return
+	}
+	if k.users[id] == nil {
+		k.users[id] = map[*tracked]struct{}{}
+	}
+	k.users[id][tr] = struct{}{}
+	tr.imageID = id
+}
+
+func (k *known) unuse(tr *tracked) {
+	if users := k.users[tr.imageID]; users != nil {
+		delete(users, tr)
+		if len(users) == 0 {
+			delete(k.users, tr.imageID)
+		}
+	}
+	tr.imageID = ""
+}
