@@ -1,0 +1,76 @@
+// Command gendocs writes the tag reference, docs/tags.md, from the definitions that
+// the tagger makes tags by.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+)
+
+//go:generate go run . ../../docs/tags.md
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: gendocs <file>")
+		os.Exit(2)
+	}
+	if err := os.WriteFile(os.Args[1], reference(), 0o644); err != nil {
+		fmt.Fprintf(os.Stderr, "gendocs: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+const preamble = `# Tags
+
+<!-- Written by "go run tasks.go gen" from the definitions in comp/tagger/extract. Do not edit. -->
+
+Every tag that rollcall makes by itself, by the kind of entity that carries it. *Low*, *orchestrator* and *high* are the
+cardinality: a query at one level returns that level and those below it. *Standard* tags (env, service, version) are also
+returned by a query of their own. **From** is the field of the entity, under the name it has in ` + "`rollcall get -o json`" + `.
+A tag is made only if its field is set.
+
+Between sources of different priority the tags of one name are taken from the stronger one: what a pod or task says about
+its container hides what the runtime says. ` + "`rollcall explain <entity-id>`" + ` shows for each tag of a live entity which
+rule made it and what it hides.
+
+Tags of your own choice come from labels, annotations and environment variables: see [configuration](configuration.md).
+Where rollcall's tags differ from those that the Datadog Agent makes, [deviations](deviations.md) says how and why.
+`
+
+func reference() []byte {
+	var out bytes.Buffer
+	out.WriteString(preamble)
+	var kinds []string
+	byKind := map[string][]extract.Definition{}
+	for _, d := range extract.Definitions() {
+		for _, kind := range d.Kinds {
+			name := kind.String()
+			if _, ok := byKind[name]; !ok {
+				kinds = append(kinds, name)
+			}
+			byKind[name] = append(byKind[name], d)
+		}
+	}
+	for _, kind := range kinds {
+		fmt.Fprintf(&out, "\n## %s\n\n| Tag | Cardinality | Value | From | When |\n|---|---|---|---|---|\n", kind)
+		for _, d := range byKind[kind] {
+			level := d.Cardinality.String()
+			if d.Standard {
+				level += ", standard"
+			}
+			field := "–"
+			if d.Field != "" {
+				field = "`" + d.Field + "`"
+			}
+			fmt.Fprintf(&out, "| `%s` | %s | %s | %s | %s |\n", d.Name, level, cell(d.Doc), cell(field), cell(d.Condition))
+		}
+	}
+	return out.Bytes()
+}
+
+// cell escapes what would end a table's cell.
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
