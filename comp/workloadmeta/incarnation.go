@@ -12,6 +12,17 @@ func SameIncarnation(a, b Entity) bool {
 	return !ok || x.StartTicks == 0 || y.StartTicks == 0 || x.StartTicks == y.StartTicks
 }
 
+// Newer reports whether a is a later incarnation than b of what has their ID. It is
+// false where [SameIncarnation] is true.
+func Newer(a, b Entity) bool {
+	x, ok := a.(*Process)
+	if !ok {
+		return false
+	}
+	y, ok := b.(*Process)
+	return ok && x.StartTicks != 0 && y.StartTicks != 0 && x.StartTicks > y.StartTicks
+}
+
 // kindOf returns the kind that an entity's Go type stands for, or 0 for a nil pointer.
 func kindOf(e Entity) Kind {
 	switch e := e.(type) {

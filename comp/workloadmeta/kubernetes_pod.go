@@ -107,7 +107,7 @@ func (p *KubernetesPod) Equal(other Entity) bool {
 		p.FinishedAt.Equal(o.FinishedAt) && equalPtr(p.SecurityContext, o.SecurityContext)
 }
 
-func (p *KubernetesPod) merged(byIdentity, _ []Entity) Entity {
+func (p *KubernetesPod) merged(byIdentity, byObservation []Entity) Entity {
 	out := &KubernetesPod{EntityID: p.EntityID}
 	for _, v := range as[*KubernetesPod](byIdentity) {
 		out.EntityMeta.fill(&v.EntityMeta)
@@ -116,12 +116,6 @@ func (p *KubernetesPod) merged(byIdentity, _ []Entity) Entity {
 		fillListFunc(&out.InitContainers, v.InitContainers, OrchestratorContainer.same)
 		fillListFunc(&out.Containers, v.Containers, OrchestratorContainer.same)
 		fillListFunc(&out.EphemeralContainers, v.EphemeralContainers, OrchestratorContainer.same)
-		out.Ready = out.Ready || v.Ready
-		fill(&out.Phase, v.Phase)
-		fill(&out.Reason, v.Reason)
-		fill(&out.IP, v.IP)
-		fill(&out.HostIP, v.HostIP)
-		out.HostNetwork = out.HostNetwork || v.HostNetwork
 		fill(&out.NodeName, v.NodeName)
 		fill(&out.PriorityClass, v.PriorityClass)
 		fill(&out.QOSClass, v.QOSClass)
@@ -131,9 +125,17 @@ func (p *KubernetesPod) merged(byIdentity, _ []Entity) Entity {
 		fillMap(&out.NamespaceLabels, v.NamespaceLabels)
 		fillMap(&out.NamespaceAnnotations, v.NamespaceAnnotations)
 		fillTime(&out.CreationTimestamp, v.CreationTimestamp)
+		fill(&out.SecurityContext, v.SecurityContext)
+	}
+	for _, v := range as[*KubernetesPod](byObservation) {
+		out.Ready = out.Ready || v.Ready
+		fill(&out.Phase, v.Phase)
+		fill(&out.Reason, v.Reason)
+		fill(&out.IP, v.IP)
+		fill(&out.HostIP, v.HostIP)
+		out.HostNetwork = out.HostNetwork || v.HostNetwork
 		fillTime(&out.StartTime, v.StartTime)
 		fillTime(&out.FinishedAt, v.FinishedAt)
-		fill(&out.SecurityContext, v.SecurityContext)
 	}
 	return out
 }

@@ -21,8 +21,10 @@ import (
 // whatever is not listed below. The orchestrators know these better than the
 // runtime: a container's name in its pod is what people call it.
 //
-// Observation: process ID, cgroup, state, times, exit code, restart count and
-// network addresses. Whoever is nearest to the kernel knows these better.
+// Observation: process ID, cgroup, state, times of start and end, exit code, restart
+// count and network addresses of a container; phase, readiness, addresses and times of
+// start and end of a pod. Whoever is nearest to the kernel knows these better, and
+// earlier.
 //
 // A source that is not in a list comes after those that are, by name.
 var (

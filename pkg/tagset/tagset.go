@@ -151,6 +151,39 @@ func (t Tags) Len() int {
 	return len(t.set.low.tagsOrNil()) + len(t.rest())
 }
 
+// Equal reports whether both views show the same tags in the same order. At which
+// level a tag is does not count.
+func (t Tags) Equal(o Tags) bool {
+	if t.set == o.set && t.level == o.level {
+		return true
+	}
+	n := t.Len()
+	if n != o.Len() {
+		return false
+	}
+	if n == 0 {
+		return true
+	}
+	if t.set.low == o.set.low {
+		return slices.Equal(t.rest(), o.rest())
+	}
+	for i := range n {
+		if t.at(i) != o.at(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// at returns the i-th tag of a set that has it.
+func (t Tags) at(i int) string {
+	low := t.set.low.tagsOrNil()
+	if i < len(low) {
+		return low[i]
+	}
+	return t.rest()[i-len(low)]
+}
+
 // All yields the tags: low, orchestrator, high; sorted within each.
 func (t Tags) All() iter.Seq[string] {
 	return func(yield func(string) bool) {

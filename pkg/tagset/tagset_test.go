@@ -53,6 +53,30 @@ func TestLevelsAreCumulative(t *testing.T) {
 	}
 }
 
+func TestEqualComparesWhatIsShown(t *testing.T) {
+	var zero tagset.Tags
+	ab := tagset.New([]string{"a", "b"}, nil, nil)
+	for _, c := range []struct {
+		a, b tagset.Tags
+		want bool
+	}{
+		{ab, ab, true},
+		{ab, tagset.New([]string{"a", "b"}, nil, nil), true},
+		{ab, tagset.New([]string{"a"}, []string{"b"}, nil), true}, // levels do not show
+		{ab, tagset.New(nil, []string{"a"}, []string{"b"}), true},
+		{ab, tagset.New([]string{"a"}, nil, nil), false},
+		{ab, tagset.New([]string{"a", "c"}, nil, nil), false},
+		{ab, tagset.New([]string{"a"}, nil, []string{"c"}), false},
+		{zero, zero, true},
+		{zero, tagset.New(nil, nil, nil), true},
+		{zero, ab, false},
+	} {
+		if c.a.Equal(c.b) != c.want || c.b.Equal(c.a) != c.want {
+			t.Errorf("Equal(%q, %q) is not %v", c.a.Slice(), c.b.Slice(), c.want)
+		}
+	}
+}
+
 func TestHashIgnoresOrder(t *testing.T) {
 	a, b := []string{"service:cart", "env:prod"}, []string{"env:prod", "service:cart"}
 	if tagset.Hash(a) != tagset.Hash(b) || tagset.Hash(a) == tagset.Hash(a[:1]) {

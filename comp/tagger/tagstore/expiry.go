@@ -2,6 +2,8 @@ package tagstore
 
 import (
 	"container/heap"
+	"iter"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,8 +37,36 @@ func (h *expiryHeap) Pop() any {
 	return x
 }
 
+// nanoseconds is t as the heap counts it. A date beyond what that can hold, as people
+// write it for "never", is as late as can be; no date is 0.
+func nanoseconds(t time.Time) int64 {
+	switch {
+	case t.IsZero():
+		return 0
+	case t.Unix() >= math.MaxInt64/int64(time.Second):
+		return math.MaxInt64
+	case t.Unix() <= 0:
+		return 1
+	}
+	return t.UnixNano()
+}
+
 func (h *expiryHeap) push(at int64, id tagger.EntityID) { heap.Push(h, expiry{at, id}) }
 func (h *expiryHeap) pop() expiry                       { return heap.Pop(h).(expiry) }
+
+// rebuild drops the items that will find nothing to do: an entity whose expiry is renewed
+// again and again leaves one each time, and if it is far off, they would gather.
+func (h *expiryHeap) rebuild(entries iter.Seq2[tagger.EntityID, *entry]) {
+	*h = nil
+	for id, e := range entries {
+		for i := range e.sources {
+			if at := e.sources[i].expiry; at != 0 {
+				*h = append(*h, expiry{at, id})
+			}
+		}
+	}
+	heap.Init(h)
+}
 
 // tombstones are the entities that are only remembered, oldest first.
 type tombstones struct {
@@ -80,36 +110,45 @@ func (t *tombstones) trim(valid func(tombstone) bool) {
 // "unknown". It is written under the commit lock.
 type forgotten struct {
 	max  int
-	once sync.Once
-	m    *xsync.Map[tagger.EntityID, time.Time]
-	ring []tagger.EntityID
+	m    *xsync.Map[tagger.EntityID, farewell]
+	ring []tombstone // the IDs in the order they were forgotten, from next on
 	next int
+	last uint64
 }
 
-func (f *forgotten) init() {
-	f.once.Do(func() { f.m = xsync.NewMap[tagger.EntityID, time.Time]() })
+// farewell says when an ID was forgotten, and under which number it is in the ring.
+type farewell struct {
+	at     time.Time
+	number uint64
+}
+
+func newForgotten(limit int) forgotten {
+	return forgotten{max: limit, m: xsync.NewMap[tagger.EntityID, farewell]()}
 }
 
 func (f *forgotten) add(id tagger.EntityID, at time.Time) {
-	f.init()
+	f.last++
+	entry := tombstone{id, f.last}
 	if len(f.ring) < f.max {
-		f.ring = append(f.ring, id)
+		f.ring = append(f.ring, entry)
 	} else {
-		f.m.Delete(f.ring[f.next])
-		f.ring[f.next] = id
+		// An ID that came back and was forgotten again is in the ring twice: the older
+		// entry is not what the map shows.
+		oldest := f.ring[f.next]
+		if shown, ok := f.m.Load(oldest.id); ok && shown.number == oldest.number {
+			f.m.Delete(oldest.id)
+		}
+		f.ring[f.next] = entry
 		f.next = (f.next + 1) % f.max
 	}
-	f.m.Store(id, at)
+	f.m.Store(id, farewell{at, f.last})
 }
 
-func (f *forgotten) remove(id tagger.EntityID) {
-	f.init()
-	f.m.Delete(id)
-}
+func (f *forgotten) remove(id tagger.EntityID) { f.m.Delete(id) }
 
 func (f *forgotten) when(id tagger.EntityID) (time.Time, bool) {
-	f.init()
-	return f.m.Load(id)
+	last, ok := f.m.Load(id)
+	return last.at, ok
 }
 
 // waiters wait for news about an entity.

@@ -45,6 +45,8 @@ func (s *Store) Handle(id tagger.EntityID) tagger.Handle {
 		handle = &Handle{id: id}
 		if e, ok := t.Get(id); ok {
 			handle.cur.Store(e)
+		} else if _, ok := s.forgotten.when(id); ok {
+			handle.cur.Store(&entry{tomb: 1})
 		}
 		s.handles[id] = weak.Make(handle)
 		runtime.AddCleanup(handle, s.dropHandle, id)

@@ -3,6 +3,7 @@ package tagstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,6 +30,29 @@ func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, 
 	return tagset.Tags{}, checkCardinality(c)
 }
 
+// Find is Tags for callers to whom a miss is nothing special: it makes no error and
+// does not count as a miss.
+func (s *Store) Find(id tagger.EntityID, c tagger.TagCardinality) (tags tagset.Tags, ok bool) {
+	e, ok := s.table.Get(id)
+	if !ok {
+		return tagset.Tags{}, false
+	}
+	return e.at(c), true
+}
+
+// Lookup is Tags together with how much is known, both of the same moment. For an
+// entity that is not there, the error says why.
+func (s *Store) Lookup(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, tagger.Completeness, error) {
+	if e, ok := s.table.Get(id); ok {
+		return e.at(c), e.completeness(), checkCardinality(c)
+	}
+	err := s.miss(id, c)
+	if errors.Is(err, tagger.ErrExpired) {
+		return tagset.Tags{}, tagger.Expired, err
+	}
+	return tagset.Tags{}, tagger.Unknown, err
+}
+
 func checkCardinality(c tagger.TagCardinality) error {
 	if c <= tagger.NoneCardinality {
 		return nil
@@ -36,17 +60,20 @@ func checkCardinality(c tagger.TagCardinality) error {
 	return fmt.Errorf("cardinality %d: %w", uint8(c), tagger.ErrCardinality)
 }
 
-// miss says why there is no entry.
+// miss says why there is no entry, and counts that.
 func (s *Store) miss(id tagger.EntityID, c tagger.TagCardinality) error {
 	if id == "" {
+		s.counts.missEmpty.Add(1)
 		return tagger.ErrEmptyEntityID
 	}
 	if err := checkCardinality(c); err != nil {
 		return err
 	}
 	if when, ok := s.forgotten.when(id); ok {
+		s.counts.missExpired.Add(1)
 		return fmt.Errorf("%s: %w (forgotten at %s)", id, tagger.ErrExpired, when.Format(time.RFC3339))
 	}
+	s.counts.missUnknown.Add(1)
 	return fmt.Errorf("%s: %w", id, tagger.ErrUnknown)
 }
 

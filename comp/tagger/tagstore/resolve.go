@@ -44,7 +44,7 @@ func find(sources []source, name string) int {
 func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (tagset.Set, []string) {
 	if len(sources) == 1 {
 		src := &sources[0]
-		return tagset.MakeSet(in.Retain(src.low), src.rest, int(src.nOrch)), src.standard.Tags()
+		return tagset.MakeSet(in.Retain(src.low), src.rest, int(src.nOrch)), distinct(src.standard.Tags())
 	}
 	r.order = r.order[:0]
 	for i := range sources {
@@ -117,7 +117,7 @@ func (r *resolver) resolveStandard() []string {
 			continue
 		}
 		if standard == nil {
-			standard, shared = src.standard.Tags(), true
+			standard, shared = distinct(src.standard.Tags()), true
 			continue
 		}
 		above := r.above(i)
@@ -135,6 +135,16 @@ func (r *resolver) resolveStandard() []string {
 		tagset.Sort(standard)
 	}
 	return standard
+}
+
+// distinct returns the sorted tags without doubles, in a new slice if there are any.
+func distinct(tags []string) []string {
+	for i := 1; i < len(tags); i++ {
+		if tags[i] == tags[i-1] {
+			return slices.Compact(slices.Clone(tags))
+		}
+	}
+	return tags
 }
 
 // visible appends the tags whose name no source above has.

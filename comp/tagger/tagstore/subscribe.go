@@ -34,18 +34,7 @@ func (s *Store) Subscribe(name string, filter *tagger.Filter) tagger.Subscriptio
 }
 
 func sameAt(a, b *entry, c tagger.TagCardinality) bool {
-	if a.completeness() != b.completeness() || a.set.LowList() != b.set.LowList() || !slices.Equal(a.standard, b.standard) {
-		return false
-	}
-	if c == tagger.LowCardinality {
-		return true
-	}
-	ar, an := a.set.Rest()
-	br, bn := b.set.Rest()
-	if c == tagger.OrchestratorCardinality {
-		return slices.Equal(ar[:an], br[:bn])
-	}
-	return an == bn && slices.Equal(ar, br)
+	return a.completeness() == b.completeness() && slices.Equal(a.standard, b.standard) && a.at(c).Equal(b.at(c))
 }
 
 func (e *entry) at(c tagger.TagCardinality) tagset.Tags {

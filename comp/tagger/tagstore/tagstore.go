@@ -49,7 +49,7 @@ func (o Options) withDefaults() Options {
 	case o.Grace == 0:
 		o.Grace = DefaultGrace
 	case o.Grace < 0:
-		o.Grace = 0
+		o.Grace = -1 // already over, even for a Prune at the same moment
 	}
 	switch {
 	case o.MaxTombstones == 0:
@@ -105,8 +105,10 @@ type source struct {
 	withdrawn bool
 }
 
+// counts are for metrics. A query that finds its entity counts nothing.
 type counts struct {
-	updated, unchanged, pruned atomic.Uint64
+	updated, unchanged, pruned          atomic.Uint64
+	missEmpty, missUnknown, missExpired atomic.Uint64
 }
 
 // New returns an empty store.
@@ -114,7 +116,7 @@ func New(opts Options) *Store {
 	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner()}
 	s.table = statebus.New[tagger.EntityID, *entry](opts.Bus)
 	s.handles = handles{}
-	s.forgotten.max = s.opts.MaxForgotten
+	s.forgotten = newForgotten(s.opts.MaxForgotten)
 	return s
 }
 
@@ -196,12 +198,13 @@ func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad [
 		}
 	}
 	s.resolver.sources = sources // keep the buffer
-	if !changed {
+	switch {
+	case changed && (old != nil || len(sources) > 0):
+		s.counts.updated.Add(1)
+		s.commit(t, id, old, sources, complete)
+	case len(bad) < len(infos):
 		s.counts.unchanged.Add(1)
-		return bad
 	}
-	s.counts.updated.Add(1)
-	s.commit(t, id, old, sources, complete)
 	return bad
 }
 
@@ -223,10 +226,7 @@ func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (
 		src.rest, src.sum, src.nOrch = rest, sum, nOrch
 		changed = true
 	}
-	var expiry int64
-	if !info.ExpiryDate.IsZero() {
-		expiry = info.ExpiryDate.UnixNano()
-	}
+	expiry := nanoseconds(info.ExpiryDate)
 	if expiry != src.expiry || src.withdrawn {
 		src.expiry, src.withdrawn = expiry, false
 		changed = true
@@ -258,10 +258,7 @@ func (s *Store) release(src *source) {
 
 // commit stores the entity as these sources make it. sources is a scratch buffer.
 func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, complete bool) {
-	if len(sources) == 0 {
-		if old == nil {
-			return
-		}
+	if len(sources) == 0 { // then there is an old entry
 		s.in.Release(old.set.LowList())
 		if old.tomb != 0 {
 			s.tombstones.count--
@@ -269,8 +266,8 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 		last := *old
 		last.tomb = max(old.tomb, 1)
 		s.handles.show(id, &last)
+		s.forgotten.add(id, s.opts.Now()) // first, so that nobody finds it unknown in between
 		t.Delete(id, old)
-		s.forgotten.add(id, s.opts.Now())
 		return
 	}
 	e := &entry{sources: append(make([]source, 0, len(sources)), sources...), complete: complete}
@@ -278,8 +275,6 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 	if old != nil {
 		s.in.Release(old.set.LowList())
 		e.tomb = old.tomb
-	} else {
-		s.forgotten.remove(id)
 	}
 	switch gone := allWithdrawn(sources); {
 	case gone && e.tomb == 0:
@@ -289,6 +284,9 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 		s.tombstones.count--
 	}
 	t.Set(id, e)
+	if old == nil {
+		s.forgotten.remove(id)
+	}
 	s.handles.show(id, e)
 }
 
@@ -312,6 +310,10 @@ func (s *Store) Prune() (forgotten int) {
 				forgotten++
 			}
 			touched = append(touched, id)
+		}
+		s.limitTombstones(t)
+		if len(s.expiries) > 1024+4*s.table.Len() {
+			s.expiries.rebuild(s.table.All())
 		}
 		s.tombstones.trim(func(stone tombstone) bool {
 			e, ok := t.Get(stone.id)
@@ -366,7 +368,10 @@ type Stats struct {
 	Bus                        statebus.Stats
 	Lists, Strings             int
 	Updated, Unchanged, Pruned uint64
-	Tombstones                 int
+	Tombstones                 int // entities whose sources have all withdrawn
+	Handles                    int // that somebody holds, or held until the last garbage collection
+	// Queries that found nothing, by reason. Those that found something are not counted.
+	MissEmpty, MissUnknown, MissExpired uint64
 }
 
 // Stats returns figures for status and metrics.
@@ -374,10 +379,12 @@ func (s *Store) Stats() Stats {
 	st := Stats{
 		Bus:     s.table.Stats(),
 		Updated: s.counts.updated.Load(), Unchanged: s.counts.unchanged.Load(), Pruned: s.counts.pruned.Load(),
+		MissEmpty: s.counts.missEmpty.Load(), MissUnknown: s.counts.missUnknown.Load(), MissExpired: s.counts.missExpired.Load(),
 	}
 	s.table.Update(func(*tx) {
 		st.Lists, st.Strings = s.in.Len()
 		st.Tombstones = s.tombstones.count
+		st.Handles = len(s.handles)
 	})
 	return st
 }

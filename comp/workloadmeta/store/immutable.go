@@ -9,8 +9,9 @@ import (
 // fingerprints notice entities that somebody wrote to after handing them over. A nil
 // value checks nothing. It is used under the commit lock.
 type fingerprints struct {
-	report func(workloadmeta.EntityID, workloadmeta.Source)
-	sums   map[fingerprintKey]fingerprint
+	report  func(workloadmeta.EntityID, workloadmeta.Source)
+	sums    map[fingerprintKey]fingerprint
+	mutated []fingerprintKey // found and not yet reported
 }
 
 type fingerprintKey struct {
@@ -39,9 +40,21 @@ func (f *fingerprints) check(id workloadmeta.EntityID, source workloadmeta.Sourc
 	if f == nil {
 		return
 	}
-	if have, ok := f.sums[fingerprintKey{id, source}]; ok && sum(have.entity) != have.sum {
-		f.report(id, source)
+	key := fingerprintKey{id, source}
+	if have, ok := f.sums[key]; ok && sum(have.entity) != have.sum {
+		f.mutated = append(f.mutated, key)
+		delete(f.sums, key)
 	}
+}
+
+// take returns what was found since the last call.
+func (f *fingerprints) take() []fingerprintKey {
+	if f == nil {
+		return nil
+	}
+	mutated := f.mutated
+	f.mutated = nil
+	return mutated
 }
 
 func (f *fingerprints) forget(id workloadmeta.EntityID, source workloadmeta.Source) {
@@ -51,6 +64,9 @@ func (f *fingerprints) forget(id workloadmeta.EntityID, source workloadmeta.Sour
 }
 
 func (f *fingerprints) checkAll() {
+	if f == nil {
+		return
+	}
 	for key := range f.sums {
 		f.check(key.id, key.source)
 	}

@@ -117,14 +117,14 @@ func (x *indexes) difference(e, other workloadmeta.Entity, add bool) {
 		if pid, had := livePID(e), livePID(o); pid != had {
 			change(x.containerByPID, pid, e.ID, add)
 		}
-		for _, ip := range e.NetworkIPs {
-			if !hasValue(o.NetworkIPs, ip) {
-				change(x.containerByIP, ip, e.ID, add)
-			}
+		if stopped(e) {
+			return
 		}
-		for _, ip := range e.NetworkIPv6s {
-			if !hasValue(o.NetworkIPv6s, ip) {
-				change(x.containerByIP, ip, e.ID, add)
+		for _, ips := range [...]map[string]string{e.NetworkIPs, e.NetworkIPv6s} {
+			for _, ip := range ips {
+				if !hasIP(o, ip) {
+					change(x.containerByIP, ip, e.ID, add)
+				}
 			}
 		}
 	case *workloadmeta.KubernetesPod:
@@ -169,18 +169,31 @@ func change[K comparable](x index[K], k K, id string, add bool) {
 // livePID is the PID that is really the container's: a stopped container's may be
 // somebody else's by now.
 func livePID(c *workloadmeta.Container) int {
-	if c.State.Status == workloadmeta.StatusStopped {
+	if stopped(c) {
 		return 0
 	}
 	return c.PID
 }
 
-// podIP is the address that is the pod's alone.
+func stopped(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusStopped }
+
+// hasIP reports whether the address is the container's; like its PID, that of a stopped
+// one may be somebody else's by now.
+func hasIP(c *workloadmeta.Container, ip string) bool {
+	return !stopped(c) && (hasValue(c.NetworkIPs, ip) || hasValue(c.NetworkIPv6s, ip))
+}
+
+// podIP is the address that is the pod's alone. A pod that has ended still shows the
+// address it had, which may have been given to another.
 func podIP(p *workloadmeta.KubernetesPod) string {
-	if p.HostNetwork {
+	if onHostNetwork(p) || p.Phase == "Succeeded" || p.Phase == "Failed" {
 		return ""
 	}
 	return p.IP
+}
+
+func onHostNetwork(p *workloadmeta.KubernetesPod) bool {
+	return p.HostNetwork || p.IP != "" && p.IP == p.HostIP
 }
 
 // otherUID is the second UID of a static pod. The kubelet reports the hash of the

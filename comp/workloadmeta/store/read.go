@@ -132,6 +132,9 @@ func (s *Store) GetContainerByPrefix(prefix string) (*workloadmeta.Container, er
 	if len(prefix) < workloadmeta.MinIDPrefix {
 		return nil, fmt.Errorf("container %s…: %w: at least %d characters of the ID are needed", prefix, workloadmeta.ErrNotFound, workloadmeta.MinIDPrefix)
 	}
+	if c, err := s.GetContainer(prefix); err == nil {
+		return c, nil // whole, even if others begin so: on Fargate "<task>-1" and "<task>-10"
+	}
 	var found []*workloadmeta.Container
 	for c := range s.Containers() {
 		if strings.HasPrefix(c.ID, prefix) {
@@ -166,25 +169,45 @@ func (s *Store) GetKubernetesPodForContainer(containerID string) (*workloadmeta.
 	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, s.index.podByContainer.get(containerID), "pod of container "+containerID)
 }
 
-// ContainerForPID implements [workloadmeta.Component].
+// ContainerForPID implements [workloadmeta.Component]. If the runtime and the process
+// table disagree, one of them has not noticed yet that the PID was reused, and nobody
+// can tell which: that is ambiguous.
 func (s *Store) ContainerForPID(pid int) (*workloadmeta.Container, error) {
 	what := "container of PID " + strconv.Itoa(pid)
-	if found := s.index.containerByPID.get(pid); found.len() > 0 {
-		return one[*workloadmeta.Container](s, workloadmeta.KindContainer, found, what)
+	inside := "" // where the process table sees the process
+	if p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess, strconv.Itoa(pid)); err == nil {
+		inside = p.ContainerID
 	}
-	if p, err := s.GetProcess(int32(pid)); err == nil && p.ContainerID != "" {
-		return s.GetContainer(p.ContainerID)
+	found := s.index.containerByPID.get(pid)
+	switch {
+	case found.len() == 0 && inside == "":
+		return nil, fmt.Errorf("%s: %w", what, workloadmeta.ErrNotFound)
+	case found.len() == 0:
+		return s.GetContainer(inside)
+	case found.len() == 1 && inside != "" && inside != found.first:
+		return nil, fmt.Errorf("%s: %w: first process of %s, but seen in %s", what, workloadmeta.ErrAmbiguous, found.first, inside)
 	}
-	return nil, fmt.Errorf("%s: %w", what, workloadmeta.ErrNotFound)
+	return one[*workloadmeta.Container](s, workloadmeta.KindContainer, found, what)
 }
 
 // EntityForIP implements [workloadmeta.Component]. A pod goes before its containers,
-// which share its address.
+// which share its address. A runtime that looks into the network namespace of a
+// container on the host's network sees the host's address; such claims do not count.
 func (s *Store) EntityForIP(ip string) (workloadmeta.Entity, error) {
 	if found := s.index.podByIP.get(ip); found.len() > 0 {
 		return one[workloadmeta.Entity](s, workloadmeta.KindKubernetesPod, found, "pod at "+ip)
 	}
-	return one[workloadmeta.Entity](s, workloadmeta.KindContainer, s.index.containerByIP.get(ip), "container at "+ip)
+	var claims []string
+	for _, id := range s.index.containerByIP.get(ip).all() {
+		if pod, err := s.GetKubernetesPodForContainer(id); err != nil || !onHostNetwork(pod) {
+			claims = append(claims, id)
+		}
+	}
+	var found owners
+	if len(claims) > 0 {
+		found = owners{claims[0], claims[1:]}
+	}
+	return one[workloadmeta.Entity](s, workloadmeta.KindContainer, found, "container at "+ip)
 }
 
 // ProcessesOf implements [workloadmeta.Component].

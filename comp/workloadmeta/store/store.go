@@ -10,7 +10,8 @@
 //     the last one withdraws, they get an unset with the last full state, filled up with
 //     what the message of the end revealed.
 //   - A process ID that is reused arrives as an unset of the old process, then a set of
-//     the new one, in one bundle.
+//     the new one, in one bundle, whichever source notices first. What another source
+//     still says about an older process, its end included, is not mixed into the newer.
 //   - Look-ups by name, owner, PID or address use indexes. An index entry belongs to
 //     whoever made it: removing one entity never removes another's entry, and several
 //     owners are "ambiguous".
@@ -105,12 +106,23 @@ func New(opts Options) *Store {
 // Close ends all subscriptions. Look-ups go on to work.
 func (s *Store) Close() {
 	s.table.Close()
-	if s.fingerprints != nil {
-		s.fingerprints.checkAll()
-	}
+	s.update(func(*tx) { s.fingerprints.checkAll() })
 }
 
 type tx = statebus.Tx[workloadmeta.EntityID, *record]
+
+// update makes changes as one, and then, without any lock, tells whose entities were
+// found to have been written to.
+func (s *Store) update(change func(*tx)) {
+	var mutated []fingerprintKey
+	s.table.Update(func(t *tx) {
+		change(t)
+		mutated = s.fingerprints.take()
+	})
+	for _, m := range mutated {
+		s.fingerprints.report(m.id, m.source)
+	}
+}
 
 // Notify implements [workloadmeta.Writer].
 func (s *Store) Notify(events []workloadmeta.CollectorEvent) error {
@@ -118,7 +130,7 @@ func (s *Store) Notify(events []workloadmeta.CollectorEvent) error {
 		return nil
 	}
 	var bad []error
-	s.table.Update(func(t *tx) {
+	s.update(func(t *tx) {
 		for i := range events {
 			if err := events[i].Validate(); err != nil {
 				bad = append(bad, err)
@@ -156,6 +168,9 @@ func (s *Store) Push(source workloadmeta.Source, events ...workloadmeta.Collecto
 
 // Reset implements [workloadmeta.Writer].
 func (s *Store) Reset(source workloadmeta.Source, entities []workloadmeta.Entity) error {
+	if source == workloadmeta.SourceAll {
+		return errors.New("reset: no source")
+	}
 	events := make([]workloadmeta.CollectorEvent, 0, len(entities))
 	var bad []error
 	for _, e := range entities {
@@ -173,7 +188,7 @@ func (s *Store) Reset(source workloadmeta.Source, entities []workloadmeta.Entity
 	for _, ev := range events {
 		keep[ev.Entity.GetID()] = struct{}{}
 	}
-	s.table.Update(func(t *tx) {
+	s.update(func(t *tx) {
 		for i := range events {
 			s.apply(t, &events[i])
 		}
@@ -207,12 +222,19 @@ func (s *Store) apply(t *tx, ev *workloadmeta.CollectorEvent) {
 		if have.Equal(ev.Entity) {
 			return
 		}
-		if !workloadmeta.SameIncarnation(have, ev.Entity) {
-			// What other sources said was about the old incarnation, too.
-			s.remove(t, id, old, old)
-			s.put(t, id, nil, newRecord(workloadmeta.View{Source: ev.Source, Entity: ev.Entity}))
-			return
+	}
+	switch {
+	case workloadmeta.SameIncarnation(old.entity, ev.Entity):
+	case held && len(old.views) == 1, workloadmeta.Newer(ev.Entity, old.entity):
+		// What the sources said until now was about the old incarnation.
+		for _, v := range old.views {
+			s.fingerprints.forget(id, v.Source)
 		}
+		s.remove(t, id, old, old)
+		s.put(t, id, nil, newRecord(workloadmeta.View{Source: ev.Source, Entity: ev.Entity}))
+		return
+	default:
+		return // this source has not noticed yet that what it reports is gone
 	}
 	view := workloadmeta.View{Source: ev.Source, Entity: ev.Entity}
 	if len(old.views) == 1 && held {
@@ -235,11 +257,11 @@ func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
 		return
 	}
 	at, held := s.find(old.views, ev.Source)
-	if !held {
+	if !held || !workloadmeta.SameIncarnation(old.views[at].Entity, ev.Entity) {
 		return
 	}
 	s.fingerprints.check(id, ev.Source)
-	s.fingerprints.forget(id, ev.Source)
+	defer s.fingerprints.forget(id, ev.Source)
 	view := old.views[at]
 	view.Entity = workloadmeta.Finalize(view.Entity, ev.Entity)
 	if len(old.views) == 1 {

@@ -1,0 +1,461 @@
+package tagstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
+)
+
+var c1, c2, c3 = tagger.Container("c1"), tagger.Container("c2"), tagger.Container("c3")
+
+func wantTags(t *testing.T, s *tagstore.Store, id tagger.EntityID, want ...string) {
+	t.Helper()
+	got, err := s.Tags(id, tagger.HighCardinality)
+	if err != nil || !slices.Equal(got.Slice(), want) {
+		t.Errorf("Tags(%s) = %q, %v; want %q", id, got.Slice(), err, want)
+	}
+}
+
+func wantMiss(t *testing.T, s *tagstore.Store, id tagger.EntityID, c tagger.TagCardinality, want error) {
+	t.Helper()
+	if _, err := s.Tags(id, c); !errors.Is(err, want) {
+		t.Errorf("Tags(%q, %d) error = %v, want %v", id, c, err, want)
+	}
+	if _, _, err := s.Lookup(id, c); !errors.Is(err, want) {
+		t.Errorf("Lookup(%q, %d) error = %v, want %v", id, c, err, want)
+	}
+}
+
+func TestHigherPriorityHidesANameAtAnyCardinality(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	process(t, s,
+		tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"env:runtime", "image:a"}, HighCardTags: []string{"id:1", "team:x"}, StandardTags: []string{"env:runtime"}},
+		tagger.TagInfo{Source: plain, Entity: c1, LowCardTags: []string{"image:a", "image:b"}},
+		tagger.TagInfo{Source: high, Entity: c1, LowCardTags: []string{"env:pod", "env:pod"}, OrchestratorCardTags: []string{"team:y"}, StandardTags: []string{"env:pod", "env:pod"}})
+	// Sources of equal priority keep all they say, doubles included.
+	wantTags(t, s, c1, "env:pod", "env:pod", "image:a", "image:a", "image:b", "team:y", "id:1")
+	if got, err := s.Standard(c1); err != nil || !slices.Equal(got, []string{"env:pod"}) {
+		t.Errorf("Standard = %q, %v; want env:pod once", got, err)
+	}
+	for c, want := range map[tagger.TagCardinality]int{
+		tagger.LowCardinality: 5, tagger.OrchestratorCardinality: 6, tagger.HighCardinality: 7, tagger.NoneCardinality: 0,
+	} {
+		if tags, err := s.Tags(c1, c); tags.Len() != want || err != nil {
+			t.Errorf("Tags(%s) = %d tags, %v; want %d", c, tags.Len(), err, want)
+		}
+	}
+	e, err := s.GetEntity(c1)
+	if err != nil || len(e.Sources) != 3 || e.Sources[0].Source != plain || len(e.Sources[1].All()) != 4 {
+		t.Errorf("GetEntity = %+v, %v", e, err)
+	}
+}
+
+func TestWithdrawnTagsStayForTheGraceTime(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	process(t, s, lowTags(c1, low, "a:1"), lowTags(c1, high, "b:1"))
+	process(t, s, gone(c1, high), gone(c1, "nobody"), gone(c2, low))
+	clock.advance(tagstore.DefaultGrace)
+	if n := s.Prune(); n != 0 {
+		t.Errorf("Prune at the very end of the grace time = %d", n)
+	}
+	wantTags(t, s, c1, "a:1", "b:1")
+	clock.advance(1)
+	if n := s.Prune(); n != 0 {
+		t.Errorf("Prune = %d entities, want only a source to go", n)
+	}
+	wantTags(t, s, c1, "a:1")
+	if c := s.Completeness(c1); c != tagger.Complete {
+		t.Errorf("completeness = %s while a source remains", c)
+	}
+	process(t, s, gone(c1, low))
+	if c := s.Completeness(c1); c != tagger.Expired {
+		t.Errorf("completeness of a tombstone = %s", c)
+	}
+	until, ok := s.Withdrawn(c1)
+	if !ok || !until.Equal(clock.now.Add(tagstore.DefaultGrace)) {
+		t.Errorf("Withdrawn = %s, %v", until, ok)
+	}
+	wantTags(t, s, c1, "a:1")
+	clock.advance(tagstore.DefaultGrace + 1)
+	if n := s.Prune(); n != 1 || s.Len() != 0 {
+		t.Errorf("Prune = %d, %d entities left", n, s.Len())
+	}
+	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrExpired)
+}
+
+func TestNewReportCancelsTheWithdrawal(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	process(t, s, lowTags(c1, low, "a:1"))
+	process(t, s, gone(c1, low))
+	process(t, s, lowTags(c1, low, "a:1"))
+	if st := s.Stats(); st.Tombstones != 0 || s.Completeness(c1) != tagger.Complete {
+		t.Errorf("%d tombstones, %s", st.Tombstones, s.Completeness(c1))
+	}
+	clock.advance(time.Hour)
+	s.Prune()
+	wantTags(t, s, c1, "a:1")
+}
+
+func TestExpiryDates(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	at := func(id tagger.EntityID, when time.Time) tagger.TagInfo {
+		info := lowTags(id, low, "a:1")
+		info.ExpiryDate = when
+		return info
+	}
+	process(t, s, at(c1, clock.now.Add(time.Second)), at(c2, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)), at(c3, time.Date(1815, 1, 1, 0, 0, 0, 0, time.UTC)))
+	if n := s.Prune(); n != 1 {
+		t.Errorf("Prune = %d, want the one from 1815", n)
+	}
+	process(t, s, at(c1, clock.now.Add(3*time.Second))) // renewed
+	clock.advance(2 * time.Second)
+	s.Prune()
+	wantTags(t, s, c1, "a:1")
+	clock.advance(2 * time.Second)
+	s.Prune()
+	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrExpired)
+	wantTags(t, s, c2, "a:1") // "never" is a date, too
+}
+
+func TestRenewedExpiryDatesDoNotGather(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	info := lowTags(c1, low, "a:1")
+	renew := func(n int) {
+		for range n {
+			info.ExpiryDate = info.ExpiryDate.Add(1)
+			process(t, s, info)
+		}
+	}
+	info.ExpiryDate = clock.now.Add(time.Hour)
+	renew(5000)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range 20 {
+		renew(5000)
+		s.Prune()
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	clock.advance(2 * time.Hour)
+	if n := s.Prune(); n != 1 {
+		t.Errorf("Prune = %d, want 1", n)
+	}
+}
+
+func TestEmptyInfoTakesTheSourceOut(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	process(t, s, tagger.TagInfo{Source: low, Entity: c2, IsComplete: true})
+	if st := s.Stats(); s.Len() != 0 || st.Updated != 0 || st.Unchanged != 1 {
+		t.Errorf("no tags for an unknown entity: %d entities, %+v", s.Len(), st)
+	}
+	process(t, s, lowTags(c1, low, "a:1"), lowTags(c1, high, "b:1"))
+	process(t, s, tagger.TagInfo{Source: low, Entity: c1, IsComplete: true})
+	wantTags(t, s, c1, "b:1")
+	process(t, s, tagger.TagInfo{Source: high, Entity: c1})
+	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrExpired)
+}
+
+func TestInvalidInfosAreNamedAndTheRestApplied(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	err := s.Process([]tagger.TagInfo{lowTags("", low, "a:1"), lowTags(c1, low, "a:1"), lowTags(c2, "", "a:1")})
+	if err == nil || !strings.Contains(err.Error(), low) || !strings.Contains(err.Error(), string(c2)) {
+		t.Errorf("error = %v, want both named", err)
+	}
+	if s.Len() != 1 || s.Stats().Unchanged != 0 {
+		t.Errorf("%d entities, %d unchanged", s.Len(), s.Stats().Unchanged)
+	}
+}
+
+func TestMissesSayWhy(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{Grace: -1})
+	process(t, s, lowTags(c1, low, "a:1"), lowTags(c2, low, "a:1"))
+	process(t, s, gone(c1, low))
+	if n := s.Prune(); n != 1 {
+		t.Errorf("without a grace time, Prune at once = %d", n)
+	}
+	clock.advance(1)
+	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrExpired)
+	wantMiss(t, s, c3, tagger.LowCardinality, tagger.ErrUnknown)
+	wantMiss(t, s, "", tagger.LowCardinality, tagger.ErrEmptyEntityID)
+	wantMiss(t, s, c2, 200, tagger.ErrCardinality)
+	wantMiss(t, s, c3, 200, tagger.ErrCardinality)
+	if _, err := s.Standard(c3); !errors.Is(err, tagger.ErrUnknown) {
+		t.Errorf("Standard of the unknown: %v", err)
+	}
+	if _, err := s.GetEntity(c1); !errors.Is(err, tagger.ErrExpired) {
+		t.Errorf("GetEntity of the expired: %v", err)
+	}
+	if st := s.Stats(); st.MissExpired != 3 || st.MissUnknown != 3 || st.MissEmpty != 2 {
+		t.Errorf("counted misses = %+v", st)
+	}
+	if _, ok := s.Find(c3, tagger.LowCardinality); ok || s.Stats().MissUnknown != 3 {
+		t.Error("Find counts, or finds what is not there")
+	}
+}
+
+func TestOnlySoManyAreRememberedAsForgotten(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{Grace: -1, MaxForgotten: 2})
+	comeAndGo := func(ids ...tagger.EntityID) {
+		for _, id := range ids {
+			process(t, s, lowTags(id, low, "a:1"))
+			process(t, s, gone(id, low))
+			s.Prune()
+		}
+	}
+	comeAndGo(c1, c2, c3)
+	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrUnknown)
+	wantMiss(t, s, c2, tagger.LowCardinality, tagger.ErrExpired)
+	comeAndGo(c3, c3) // again and again: its older entries do not make it unknown
+	wantMiss(t, s, c3, tagger.LowCardinality, tagger.ErrExpired)
+	process(t, s, lowTags(c3, low, "a:1"))
+	wantTags(t, s, c3, "a:1")
+}
+
+func TestTombstonesAreBounded(t *testing.T) {
+	for _, c := range []struct{ limit, want int }{{0, 4}, {2, 2}, {-1, 0}} {
+		s, _ := newStore(t, tagstore.Options{MaxTombstones: c.limit})
+		ids := []tagger.EntityID{c1, c2, c3, tagger.Container("c4")}
+		for _, id := range ids {
+			process(t, s, lowTags(id, low, "a:1"))
+		}
+		process(t, s, gone(c1, low))
+		process(t, s, lowTags(c1, low, "a:1")) // it is alive again, and the youngest when it dies
+		for _, i := range []int{1, 2, 3, 0} {
+			process(t, s, gone(ids[i], low))
+		}
+		if st := s.Stats(); st.Tombstones != c.want || s.Len() != c.want {
+			t.Errorf("limit %d: %d tombstones, %d entities; want %d", c.limit, st.Tombstones, s.Len(), c.want)
+		}
+		if c.limit == 2 {
+			wantTags(t, s, c1, "a:1")
+			wantMiss(t, s, c2, tagger.LowCardinality, tagger.ErrExpired)
+		}
+	}
+}
+
+func TestPruneHoldsToTheBoundToo(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{MaxTombstones: -1})
+	expiring := lowTags(c1, plain, "b:1")
+	expiring.ExpiryDate = clock.now.Add(time.Second)
+	process(t, s, lowTags(c1, low, "a:1"), expiring)
+	process(t, s, gone(c1, low)) // the other one is still there
+	clock.advance(2 * time.Second)
+	if n := s.Prune(); s.Len() != 0 {
+		t.Errorf("Prune = %d and left %d entities, of which none is alive", n, s.Len())
+	}
+}
+
+func TestHandle(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	h := s.Handle(c1)
+	expect := func(step string, want tagger.Completeness, tags ...string) {
+		t.Helper()
+		if got := h.Tags(tagger.HighCardinality).Slice(); h.Completeness() != want || !slices.Equal(got, tags) {
+			t.Errorf("%s: %s %q, want %s %q", step, h.Completeness(), got, want, tags)
+		}
+	}
+	expect("before", tagger.Unknown)
+	process(t, s, tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"a:1"}})
+	expect("it appears", tagger.Partial, "a:1")
+	process(t, s, lowTags(c1, low, "a:2"))
+	expect("it changes", tagger.Complete, "a:2")
+	process(t, s, gone(c1, low))
+	expect("it goes", tagger.Expired, "a:2")
+	clock.advance(time.Hour)
+	s.Prune()
+	expect("it is forgotten", tagger.Expired, "a:2")
+	if other := s.Handle(c1); other != h {
+		t.Error("two handles on one entity")
+	}
+	process(t, s, lowTags(c1, low, "a:3"))
+	expect("it is created again", tagger.Complete, "a:3")
+	if h.ID() != c1 || h.Tags(200).Len() != 0 {
+		t.Errorf("ID = %s, tags at an invalid cardinality: %v", h.ID(), h.Tags(200))
+	}
+
+	process(t, s, lowTags(c2, low, "a:1"))
+	process(t, s, tagger.TagInfo{Source: low, Entity: c2})
+	if late := s.Handle(c2); late.Completeness() != tagger.Expired || late.Tags(tagger.LowCardinality).Len() != 0 {
+		t.Errorf("a handle on what is forgotten: %s", late.Completeness())
+	}
+}
+
+func TestDroppedHandlesAreCollected(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	kept := s.Handle(c1)
+	for i := range 1000 {
+		s.Handle(tagger.Container(fmt.Sprint(i)))
+	}
+	for range 100 {
+		runtime.GC()
+		time.Sleep(time.Millisecond) // clean-ups run on a goroutine of the runtime, which no bubble holds
+		if s.Stats().Handles == 1 {
+			break
+		}
+	}
+	if n := s.Stats().Handles; n != 1 {
+		t.Errorf("%d handles, want the one that is held", n)
+	}
+	runtime.KeepAlive(kept)
+}
+
+func TestSubscribersHearOnlyWhatTheySee(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tagstore.New(tagstore.Options{Grace: -1})
+		defer s.Close()
+		pod := tagger.KubernetesPod("p")
+		process(t, s, lowTags(c1, low, "a:1"), lowTags(pod, high, "p:1"))
+		only := func(c tagger.TagCardinality) *tagger.Filter {
+			return &tagger.Filter{Prefixes: []string{tagger.PrefixContainer}, Cardinality: c}
+		}
+		none, lows := record(t, s, only(tagger.NoneCardinality)), record(t, s, only(tagger.LowCardinality))
+		orchs, highs := record(t, s, only(tagger.OrchestratorCardinality)), record(t, s, only(tagger.HighCardinality))
+		expect := func(step string, n, l, o, h string) {
+			t.Helper()
+			for r, want := range map[*recorder]string{none: n, lows: l, orchs: o, highs: h} {
+				if want == "" {
+					r.want(t, step)
+				} else {
+					r.want(t, step, "|", want)
+				}
+			}
+		}
+		expect("snapshot", "added c1 [] [] complete", "added c1 [a:1] [] complete", "added c1 [a:1] [] complete", "added c1 [a:1] [] complete")
+		info := tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"a:1"}, HighCardTags: []string{"h:1"}, IsComplete: true}
+		process(t, s, info)
+		expect("a high tag", "", "", "", "modified c1 [a:1 h:1] [] complete")
+		info.OrchestratorCardTags = []string{"o:1"}
+		process(t, s, info)
+		expect("an orchestrator tag", "", "", "modified c1 [a:1 o:1] [] complete", "modified c1 [a:1 o:1 h:1] [] complete")
+		process(t, s, info, lowTags(pod, high, "p:2"))
+		expect("nothing new, and another prefix", "", "", "", "")
+		info.LowCardTags = []string{"a:2"}
+		process(t, s, info)
+		expect("a low tag", "", "modified c1 [a:2] [] complete", "modified c1 [a:2 o:1] [] complete", "modified c1 [a:2 o:1 h:1] [] complete")
+		process(t, s, gone(c1, low))
+		expect("withdrawn", "modified c1 [] [] expired", "modified c1 [a:2] [] expired", "modified c1 [a:2 o:1] [] expired", "modified c1 [a:2 o:1 h:1] [] expired")
+		s.Prune()
+		expect("forgotten", "deleted c1 [] [] expired", "deleted c1 [a:2] [] expired", "deleted c1 [a:2 o:1] [] expired", "deleted c1 [a:2 o:1 h:1] [] expired")
+		process(t, s, lowTags(c1, low, "a:3"))
+		expect("again", "added c1 [] [] complete", "added c1 [a:3] [] complete", "added c1 [a:3] [] complete", "added c1 [a:3] [] complete")
+		record(t, s, &tagger.Filter{Prefixes: []string{"gpu"}}).want(t, "an empty snapshot", "|")
+	})
+}
+
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tagstore.New(tagstore.Options{})
+		defer s.Close()
+		wait := func(want tagger.Completeness) chan error {
+			done := make(chan error, 1)
+			go func() { done <- s.Wait(t.Context(), c1, want) }()
+			return done
+		}
+		running := func(done chan error) bool {
+			synctest.Wait()
+			return len(done) == 0
+		}
+		partial, complete := wait(tagger.Partial), wait(tagger.Complete)
+		process(t, s, lowTags(c2, low, "a:1"))
+		if !running(partial) {
+			t.Error("woken by another entity")
+		}
+		process(t, s, tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"a:1"}})
+		if running(partial) || !running(complete) {
+			t.Error("partial tags: want one to return and one to wait")
+		}
+		process(t, s, gone(c1, low))
+		again := wait(tagger.Partial)
+		if !running(again) {
+			t.Error("a tombstone is taken for alive")
+		}
+		process(t, s, lowTags(c1, low, "a:1"))
+		for _, done := range []chan error{partial, complete, again} {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.Wait(ctx, c3, tagger.Partial); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Wait = %v, want the end of the context", err)
+		}
+	})
+}
+
+func TestQueriesDoNotAllocate(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	process(t, s, standardInfos(1, 1)...)
+	id := standardInfos(1, 1)[0].Entity
+	h := s.Handle(id)
+	for name, query := range map[string]func(){
+		"Tags":        func() { _, _ = s.Tags(id, tagger.HighCardinality) },
+		"Find":        func() { _, _ = s.Find(id, tagger.OrchestratorCardinality) },
+		"Find a miss": func() { _, _ = s.Find(c3, tagger.LowCardinality) },
+		"Lookup":      func() { _, _, _ = s.Lookup(id, tagger.HighCardinality) },
+		"Standard":    func() { _, _ = s.Standard(id) },
+		"Handle.Tags": func() { h.Tags(tagger.HighCardinality) },
+	} {
+		if n := testing.AllocsPerRun(100, query); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func TestReadersSeeWholeStatesWhileAWriterRuns(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{MaxTombstones: 1})
+	both := func(n int) []tagger.TagInfo {
+		tag := fmt.Sprint(":", n)
+		return []tagger.TagInfo{{Source: low, Entity: c1, LowCardTags: []string{"a" + tag}, HighCardTags: []string{"b" + tag}, IsComplete: true}}
+	}
+	process(t, s, both(0)...)
+	h := s.Handle(c1)
+	var readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				tags, _, err := s.Lookup(c1, tagger.HighCardinality)
+				if err != nil && !errors.Is(err, tagger.ErrExpired) && !errors.Is(err, tagger.ErrUnknown) {
+					t.Error(err)
+				}
+				for _, tags := range [][]string{tags.Slice(), h.Tags(tagger.HighCardinality).Slice()} {
+					if len(tags) == 2 && tags[0][1:] != tags[1][1:] || len(tags) == 1 {
+						t.Errorf("half of one state and half of another: %q", tags)
+					}
+				}
+				_ = s.List()
+				_ = s.Handle(c2)
+			}
+		})
+	}
+	for i := range 3000 {
+		process(t, s, both(i)...)
+		if i%7 == 0 {
+			process(t, s, gone(c1, low))
+			clock.advance(time.Hour)
+			s.Prune()
+		}
+	}
+	close(stop)
+	readers.Wait()
+}
