@@ -18,6 +18,15 @@ type List struct {
 
 func newList(tags []string) *List { return &List{tags: tags} }
 
+// ListOf returns a list of these tags that no interner knows; none give nil. They must
+// be sorted by [Compare]; the list keeps the slice.
+func ListOf(tags []string) *List {
+	if len(tags) == 0 {
+		return nil
+	}
+	return newList(tags)
+}
+
 func (l *List) tagsOrNil() []string {
 	if l == nil {
 		return nil

@@ -71,19 +71,21 @@ func (h *expiryHeap) rebuild(entries iter.Seq2[tagger.EntityID, *entry]) {
 // tombstones are the entities that are only remembered, oldest first.
 type tombstones struct {
 	count int // of valid ones
-	last  uint64
+	last  uint32
 	queue []tombstone // with invalid ones among them
 }
 
 // tombstone is valid as long as the entity's entry carries its number.
 type tombstone struct {
 	id     tagger.EntityID
-	number uint64
+	number uint32
 }
 
-func (t *tombstones) add(id tagger.EntityID) (number uint64) {
+func (t *tombstones) add(id tagger.EntityID) (number uint32) {
 	t.count++
-	t.last++
+	if t.last++; t.last == 0 {
+		t.last = 1 // 0 is no tombstone
+	}
 	t.queue = append(t.queue, tombstone{id, t.last})
 	return t.last
 }
@@ -113,13 +115,13 @@ type forgotten struct {
 	m    *xsync.Map[tagger.EntityID, farewell]
 	ring []tombstone // the IDs in the order they were forgotten, from next on
 	next int
-	last uint64
+	last uint32
 }
 
 // farewell says when an ID was forgotten, and under which number it is in the ring.
 type farewell struct {
 	at     time.Time
-	number uint64
+	number uint32
 }
 
 func newForgotten(limit int) forgotten {

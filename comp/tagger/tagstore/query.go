@@ -120,7 +120,7 @@ func (s *Store) Wait(ctx context.Context, id tagger.EntityID, want tagger.Comple
 // Standard returns the standard tags of an entity. The slice is shared.
 func (s *Store) Standard(id tagger.EntityID) ([]string, error) {
 	if e, ok := s.table.Get(id); ok {
-		return e.standard, nil
+		return e.standard.Tags(), nil
 	}
 	return nil, s.miss(id, tagger.LowCardinality)
 }
@@ -153,12 +153,12 @@ func (e *entry) export(id tagger.EntityID) tagger.Entity {
 	low, orchestrator, high := e.set.Levels()
 	out := tagger.Entity{
 		ID: id, LowCardTags: slices.Clone(low), OrchestratorCardTags: slices.Clone(orchestrator), HighCardTags: slices.Clone(high),
-		StandardTags: slices.Clone(e.standard), Completeness: e.completeness(),
+		StandardTags: slices.Clone(e.standard.Tags()), Completeness: e.completeness(),
 	}
 	for i := range e.sources {
 		src := &e.sources[i]
 		out.Sources = append(out.Sources, tagger.SourceTags{
-			Source: src.name, Low: slices.Clone(src.low.Tags()), Orchestrator: slices.Clone(src.rest[:src.nOrch]),
+			Source: src.name.Value(), Low: slices.Clone(src.low.Tags()), Orchestrator: slices.Clone(src.rest[:src.nOrch]),
 			High: slices.Clone(src.rest[src.nOrch:]), Standard: slices.Clone(src.standard.Tags()),
 		})
 	}

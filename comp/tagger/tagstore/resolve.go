@@ -32,7 +32,7 @@ func (r *resolver) begin(old *entry) []source {
 
 func find(sources []source, name string) int {
 	for i := range sources {
-		if sources[i].name == name {
+		if sources[i].name.Value() == name {
 			return i
 		}
 	}
@@ -41,17 +41,17 @@ func find(sources []source, name string) int {
 
 // resolve applies the priorities. It takes a reference to the set's low list. old is
 // what these sources replace, or nil.
-func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (tagset.Set, []string) {
+func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (tagset.Set, *tagset.List) {
 	if len(sources) == 1 {
 		src := &sources[0]
-		return tagset.MakeSet(in.Retain(src.low), src.rest, int(src.nOrch)), distinct(src.standard.Tags())
+		return tagset.MakeSet(in.Retain(src.low), src.rest, int(src.nOrch)), distinct(src.standard)
 	}
 	r.order = r.order[:0]
 	for i := range sources {
 		r.order = append(r.order, &sources[i])
 	}
 	slices.SortFunc(r.order, func(a, b *source) int {
-		return cmp.Or(-cmp.Compare(tagger.SourcePriority(a.name), tagger.SourcePriority(b.name)), cmp.Compare(a.name, b.name))
+		return cmp.Or(-cmp.Compare(a.priority(), b.priority()), cmp.Compare(a.name.Value(), b.name.Value()))
 	})
 	for i := range r.levels {
 		r.levels[i] = r.levels[i][:0]
@@ -86,13 +86,13 @@ func (r *resolver) sameLow(sources []source, old *entry) bool {
 	if old == nil || len(old.sources) != len(sources) {
 		return false
 	}
-	lowest := tagger.SourcePriority(r.order[len(r.order)-1].name)
+	lowest := r.order[len(r.order)-1].priority()
 	for i := range sources {
 		now, was := &sources[i], &old.sources[i]
 		if now.name != was.name || now.low != was.low {
 			return false
 		}
-		if (now.sum != was.sum || len(now.rest) != len(was.rest)) && tagger.SourcePriority(now.name) > lowest {
+		if !sameSlice(now.rest, was.rest) && now.priority() > lowest {
 			return false
 		}
 	}
@@ -101,51 +101,60 @@ func (r *resolver) sameLow(sources []source, old *entry) bool {
 
 // above returns the sources of strictly higher priority than the i-th.
 func (r *resolver) above(i int) []*source {
-	priority := tagger.SourcePriority(r.order[i].name)
-	for i > 0 && tagger.SourcePriority(r.order[i-1].name) == priority {
+	priority := r.order[i].priority()
+	for i > 0 && r.order[i-1].priority() == priority {
 		i--
 	}
 	return r.order[:i]
 }
 
 // resolveStandard is resolve for standard tags, which have no doubles.
-func (r *resolver) resolveStandard() []string {
-	var standard []string
-	shared := false
+func (r *resolver) resolveStandard() *tagset.List {
+	var first *tagset.List
+	var united []string // nil as long as the first list says it all
 	for i, src := range r.order {
 		if src.standard.Len() == 0 {
 			continue
 		}
-		if standard == nil {
-			standard, shared = distinct(src.standard.Tags()), true
+		if first == nil {
+			first = distinct(src.standard)
 			continue
 		}
 		above := r.above(i)
 		for _, tag := range src.standard.Tags() {
-			if slices.Contains(standard, tag) || hidden(tag, above) {
+			if slices.Contains(first.Tags(), tag) || slices.Contains(united, tag) || hidden(tag, above) {
 				continue
 			}
-			if shared {
-				standard, shared = slices.Clone(standard), false
+			if united == nil {
+				united = slices.Clone(first.Tags())
 			}
-			standard = append(standard, tag)
+			united = append(united, tag)
 		}
 	}
-	if !shared {
-		tagset.Sort(standard)
+	if united == nil {
+		return first
 	}
-	return standard
+	tagset.Sort(united)
+	return tagset.ListOf(united)
 }
 
-// distinct returns the sorted tags without doubles, in a new slice if there are any.
-func distinct(tags []string) []string {
+// distinct returns the list without doubles: itself, if it has none.
+func distinct(list *tagset.List) *tagset.List {
+	tags := list.Tags()
 	for i := 1; i < len(tags); i++ {
 		if tags[i] == tags[i-1] {
-			return slices.Compact(slices.Clone(tags))
+			return tagset.ListOf(slices.Compact(slices.Clone(tags)))
 		}
 	}
-	return tags
+	return list
 }
+
+// sameSlice reports whether two slices are one and the same memory.
+func sameSlice(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+func (s *source) priority() tagger.Priority { return tagger.SourcePriority(s.name.Value()) }
 
 // visible appends the tags whose name no source above has.
 func visible(dst, tags []string, above []*source) []string {

@@ -34,7 +34,7 @@ func (s *Store) Subscribe(name string, filter *tagger.Filter) tagger.Subscriptio
 }
 
 func sameAt(a, b *entry, c tagger.TagCardinality) bool {
-	return a.completeness() == b.completeness() && slices.Equal(a.standard, b.standard) && a.at(c).Equal(b.at(c))
+	return a.completeness() == b.completeness() && slices.Equal(a.standard.Tags(), b.standard.Tags()) && a.at(c).Equal(b.at(c))
 }
 
 func (e *entry) at(c tagger.TagCardinality) tagset.Tags {
@@ -57,7 +57,7 @@ func (s *subscription) Bundles(ctx context.Context) iter.Seq[tagger.Bundle] {
 			for _, ev := range b.Events {
 				out := tagger.Event{
 					Type: tagger.EventModified, ID: ev.Key, Tags: ev.Value.at(s.cardinality),
-					Standard: ev.Value.standard, Completeness: ev.Value.completeness(),
+					Standard: ev.Value.standard.Tags(), Completeness: ev.Value.completeness(),
 				}
 				switch {
 				case ev.Type == statebus.Unset:

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/pkg/statebus"
@@ -84,22 +85,23 @@ type Store struct {
 	counts    counts
 }
 
-// entry is what the table holds per entity. It is immutable.
+// entry is what the table holds per entity. It is immutable. There is one per
+// container, so its fields and those of source are kept small and in the order of the
+// least padding.
 type entry struct {
 	set      tagset.Set
-	standard []string // shared with the strongest source
+	standard *tagset.List // counted, if at all, by the source it comes from
 	sources  []source
-	tomb     uint64 // not 0 if all sources have withdrawn: the tombstone's number
+	tomb     uint32 // not 0 if all sources have withdrawn: the tombstone's number
 	complete bool
 }
 
 // source is what one source said about an entity, sorted.
 type source struct {
-	name      string
+	name      unique.Handle[string]
 	low       *tagset.List
 	standard  *tagset.List
 	rest      []string // orchestrator tags, then high ones
-	sum       uint64   // of rest
 	expiry    int64    // Unix nanoseconds; 0 = none
 	nOrch     int32
 	withdrawn bool
@@ -190,7 +192,7 @@ func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad [
 			complete, changed = info.IsComplete, true
 		}
 		if at < 0 {
-			sources = append(sources, source{name: info.Source})
+			sources = append(sources, source{name: unique.Make(info.Source)})
 			at = len(sources) - 1
 		}
 		if s.replace(&sources[at], info, id) {
@@ -215,15 +217,15 @@ func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (
 	standard, c2 := s.list(src.standard, info.StandardTags)
 	src.standard = standard
 	changed = c1 || c2
-	sum := s.in.Sum(info.OrchestratorCardTags)*31 + s.in.Sum(info.HighCardTags)
 	nOrch := int32(len(info.OrchestratorCardTags))
 	n := len(info.OrchestratorCardTags) + len(info.HighCardTags)
-	if sum != src.sum || nOrch != src.nOrch || n != len(src.rest) {
+	if nOrch != src.nOrch || n != len(src.rest) ||
+		s.in.Sum(info.OrchestratorCardTags) != s.in.Sum(src.rest[:nOrch]) || s.in.Sum(info.HighCardTags) != s.in.Sum(src.rest[nOrch:]) {
 		rest := make([]string, 0, n)
 		rest = append(append(rest, info.OrchestratorCardTags...), info.HighCardTags...)
 		tagset.Sort(rest[:nOrch])
 		tagset.Sort(rest[nOrch:])
-		src.rest, src.sum, src.nOrch = rest, sum, nOrch
+		src.rest, src.nOrch = rest, nOrch
 		changed = true
 	}
 	expiry := nanoseconds(info.ExpiryDate)
