@@ -1,0 +1,135 @@
+// Package config reads rollcall's configuration.
+//
+// Four layers say what an option is; the first that does wins:
+//
+//  1. flags of the command line,
+//  2. the environment: ROLLCALL_ and the upper-case name of the option, with "_" for "."; for
+//     the options that a Datadog agent knows, too, DD_ and the same,
+//  3. a YAML file,
+//  4. the defaults.
+//
+// An option is replaced as a whole: a map in the environment is not united with the one in the file.
+//
+// # Promises
+//
+//   - An option that does not exist, a value of the wrong type and a value that makes no sense is an
+//     error of one line. It names the file and the line, the variable or the flag, then the option
+//     and what was expected. Nothing is ignored or guessed.
+//   - [Options] lists every option with its type, default and meaning: the documentation is made of it.
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// Config is every option. The koanf tags are the options' names, what is nested has a dot in its
+// name. [Options] says what each means. Start from [Default].
+type Config struct {
+	extract.Options `koanf:",squash"`
+
+	Tags      []string `koanf:"tags"`
+	ExtraTags []string `koanf:"extra_tags"`
+
+	ClusterName                         string        `koanf:"cluster_name"`
+	EnabledRFC1123CompliantClusterName  bool          `koanf:"enabled_rfc1123_compliant_cluster_name_tag"`
+	EKSFargate                          bool          `koanf:"eks_fargate"`
+	KubernetesKubeletNodename           string        `koanf:"kubernetes_kubelet_nodename"`
+	OrchestratorClusterID               string        `koanf:"orchestrator_cluster_id"`
+	ECSTaskCollectionEnabled            bool          `koanf:"ecs_task_collection_enabled"`
+	KubernetesMetadataTagUpdateInterval time.Duration `koanf:"kubernetes_metadata_tag_update_freq"`
+
+	ExpectedTagsDuration  time.Duration  `koanf:"expected_tags_duration"`
+	ExcludePauseContainer bool           `koanf:"exclude_pause_container"`
+	ContainerImage        ContainerImage `koanf:"container_image"`
+
+	ChecksTagCardinality         tagger.TagCardinality `koanf:"checks_tag_cardinality"`
+	DogstatsdTagCardinality      tagger.TagCardinality `koanf:"dogstatsd_tag_cardinality"`
+	DogstatsdEntityIDPrecedence  bool                  `koanf:"dogstatsd_entity_id_precedence"`
+	DogstatsdOriginOptoutEnabled bool                  `koanf:"dogstatsd_origin_optout_enabled"`
+	OriginDetectionUnified       bool                  `koanf:"origin_detection_unified"`
+
+	Collectors Collectors `koanf:"collectors"`
+	Docker     Docker     `koanf:"docker"`
+	Process    Process    `koanf:"process"`
+	Retention  Retention  `koanf:"retention"`
+	ProcRoot   string     `koanf:"proc_root"`
+}
+
+// ContainerImage has the options about images.
+type ContainerImage struct {
+	Enabled bool `koanf:"enabled"`
+}
+
+// Collectors switches collectors by ID.
+type Collectors struct {
+	Docker  collection.Switch `koanf:"docker"`
+	Process collection.Switch `koanf:"process"`
+	Host    collection.Switch `koanf:"host"`
+}
+
+// Docker has the options of the Docker collector.
+type Docker struct {
+	Host        string `koanf:"host"`
+	KeepStopped bool   `koanf:"keep_stopped"`
+}
+
+// Process has the options of the process collector.
+type Process struct {
+	Period    time.Duration `koanf:"period"`
+	StripArgs bool          `koanf:"strip_args"`
+}
+
+// Retention says how long what is gone is remembered.
+type Retention struct {
+	Grace         time.Duration `koanf:"grace"`
+	MaxTombstones int           `koanf:"max_tombstones"`
+}
+
+// Default returns the defaults.
+func Default() Config {
+	return Config{
+		Options:                             extract.DefaultOptions(),
+		EnabledRFC1123CompliantClusterName:  true,
+		ECSTaskCollectionEnabled:            true,
+		KubernetesMetadataTagUpdateInterval: time.Minute,
+		ExcludePauseContainer:               true,
+		ContainerImage:                      ContainerImage{Enabled: true},
+		DogstatsdOriginOptoutEnabled:        true,
+		Process:                             Process{Period: 10 * time.Second},
+		Retention:                           Retention{Grace: 5 * time.Minute, MaxTombstones: 65536},
+	}
+}
+
+// Switches returns the collectors' switches by ID, as [collection.Options] takes them.
+func (c *Config) Switches() map[string]collection.Switch {
+	return map[string]collection.Switch{
+		"docker": c.Collectors.Docker, "process": c.Collectors.Process, "host": c.Collectors.Host,
+	}
+}
+
+// TagOptions returns the options of the tag rules. The environment ("NAME=value" each) tells
+// whether this machine has an identity of its own: on ECS Fargate and EKS Fargate it has none, and
+// everything carries the configured tags.
+func (c *Config) TagOptions(environ []string) extract.Options {
+	ecsFargate := false
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		ecsFargate = ecsFargate || name == "ECS_FARGATE" && value != "" || name == "AWS_EXECUTION_ENV" && value == "AWS_ECS_FARGATE"
+	}
+	cluster := strings.ToLower(c.ClusterName)
+	if c.EnabledRFC1123CompliantClusterName {
+		cluster = strings.ReplaceAll(cluster, "_", "-")
+	}
+	options := c.Options
+	options.StaticTags = extract.StaticTags(extract.StaticConfig{
+		Tags: c.Tags, ExtraTags: c.ExtraTags, Hostless: ecsFargate || c.EKSFargate,
+		EKSFargate: c.EKSFargate, NodeName: c.KubernetesKubeletNodename, ClusterName: cluster,
+		OrchClusterID: c.OrchestratorClusterID,
+	})
+	return options
+}

@@ -1,0 +1,302 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+	"go.yaml.in/yaml/v3"
+)
+
+// DefaultFile is read when nothing names another file, if it is there.
+const DefaultFile = "/etc/rollcall/rollcall.yaml"
+
+// Source is where a configuration comes from. The zero Source gives the defaults.
+type Source struct {
+	// File is the YAML file; "" = none. It is an error if it cannot be read.
+	File string
+	// Env is the environment, "NAME=value" each, as from [os.Environ].
+	Env []string
+	// Flags are options given on the command line: what the flag is called, and the
+	// option's name and value.
+	Flags []Flag
+}
+
+// Flag is an option given on the command line.
+type Flag struct {
+	Flag          string // "--docker-host", for error messages
+	Option, Value string
+}
+
+// Loaded is a configuration and how it came to be.
+type Loaded struct {
+	Config
+	// From says by option where its value is from: "rollcall.yaml:3", "ROLLCALL_DOCKER_HOST",
+	// "--docker-host". Options with their default are not in it.
+	From map[string]string
+	// Warnings are lines for people, such as a variable that looks like a misspelt option.
+	Warnings []string
+}
+
+// Load puts the layers together. Its error is one line with everything that is wrong, separated
+// by "; ".
+func Load(src Source) (*Loaded, error) {
+	l := &loader{options: Options(), k: koanf.New("."), out: &Loaded{From: map[string]string{}}}
+	if src.File != "" {
+		data, err := os.ReadFile(src.File)
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration %s: %w", src.File, plain(err))
+		}
+		l.file(src.File, data)
+	}
+	l.env(src.Env)
+	l.flags(src.Flags)
+	if len(l.problems) > 0 {
+		return nil, errors.New(strings.Join(l.problems, "; "))
+	}
+	l.out.Config = Default()
+	err := l.k.UnmarshalWithConf("", &l.out.Config, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		TagName: "koanf", Result: &l.out.Config,
+		ZeroFields: true, // a map replaces the default, it is not added to it
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return l.out, nil
+}
+
+// plain takes the operation and the path off an error, which the caller names itself.
+func plain(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
+}
+
+type loader struct {
+	options  []Option
+	k        *koanf.Koanf
+	out      *Loaded
+	problems []string
+}
+
+func (l *loader) wrong(where, format string, args ...any) {
+	l.problems = append(l.problems, where+": "+fmt.Sprintf(format, args...))
+}
+
+// set makes v the option's value for this layer and those before it.
+func (l *loader) set(o Option, v any, where string) {
+	if key, err := o.checkMapping(v); err != nil {
+		l.wrong(where, "option %s: key %q: %v", o.Name, key, err)
+		return
+	}
+	if err := l.k.Load(confmap.Provider(map[string]any{o.Name: v}, "."), nil); err != nil {
+		l.wrong(where, "option %s: %v", o.Name, err)
+		return
+	}
+	l.out.From[o.Name] = where
+}
+
+func (l *loader) file(name string, data []byte) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		text := strings.TrimPrefix(err.Error(), "yaml: ")
+		if rest, ok := strings.CutPrefix(text, "line "); ok {
+			line, rest, _ := strings.Cut(rest, ": ")
+			l.wrong(name+":"+line, "not valid YAML: %s", rest)
+			return
+		}
+		l.wrong(name+":1", "not valid YAML: %s", text) // the parser leaves out line 1
+		return
+	}
+	if len(doc.Content) == 0 {
+		return // empty
+	}
+	top := resolve(doc.Content[0])
+	if top.Kind != yaml.MappingNode {
+		if top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
+			return
+		}
+		l.wrong(fmt.Sprintf("%s:%d", name, top.Line), "want options, \"name: value\" each, have %s", describe(top))
+		return
+	}
+	l.group(name, "", top, map[string]int{})
+}
+
+// group reads the options of one mapping; prefix is the name it stands under, with a dot.
+func (l *loader) group(file, prefix string, n *yaml.Node, seen map[string]int) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], resolve(n.Content[i+1])
+		name := prefix + key.Value
+		where := fmt.Sprintf("%s:%d", file, key.Line)
+		if first, ok := seen[name]; ok {
+			l.wrong(where, "option %s is there twice, first in line %d", name, first)
+			continue
+		}
+		seen[name] = key.Line
+		o, ok := find(l.options, name)
+		switch {
+		case ok && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null":
+			// "option:" with nothing behind it, as left over from an example: the default
+		case ok:
+			l.value(where, file, o, value)
+		case l.isGroup(name) && value.Kind == yaml.MappingNode:
+			l.group(file, name+".", value, seen)
+		case l.isGroup(name) && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null":
+		case l.isGroup(name):
+			l.wrong(where, "option %s: want a map with %s, have %s", name, strings.Join(l.members(name), ", "), describe(value))
+		default:
+			l.wrong(where, "unknown option %s%s", name, l.didYouMean(name))
+		}
+	}
+}
+
+func (l *loader) value(where, file string, o Option, n *yaml.Node) {
+	v, err := o.fromNode(n)
+	if err != nil {
+		if p, ok := errors.AsType[*problem](err); ok {
+			where = fmt.Sprintf("%s:%d", file, p.line)
+		}
+		l.wrong(where, "option %s: %v", o.Name, err)
+		return
+	}
+	if key, err := o.checkMapping(v); err != nil {
+		l.wrong(fmt.Sprintf("%s:%d", file, lineOf(n, key)), "option %s: key %q: %v", o.Name, key, err)
+		return
+	}
+	l.set(o, v, where)
+}
+
+// lineOf returns the line of a key in a mapping or in the mappings in it, else that of the mapping.
+func lineOf(n *yaml.Node, key string) int {
+	if line, ok := keyLine(n, key); ok {
+		return line
+	}
+	return n.Line
+}
+
+func keyLine(n *yaml.Node, key string) (int, bool) {
+	n = resolve(n)
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i].Line, true
+		}
+		if line, ok := keyLine(n.Content[i+1], key); ok {
+			return line, true
+		}
+	}
+	return 0, false
+}
+
+func (l *loader) isGroup(name string) bool { return len(l.members(name)) > 0 }
+
+func (l *loader) members(group string) (names []string) {
+	for _, o := range l.options {
+		if rest, ok := strings.CutPrefix(o.Name, group+"."); ok {
+			names = append(names, rest)
+		}
+	}
+	return names
+}
+
+func (l *loader) env(environ []string) {
+	values := map[string]string{}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		values[name] = value
+	}
+	known := map[string]bool{"ROLLCALL_CONFIG": true}
+	for _, o := range l.options {
+		// The name of our own comes last, because what is set last wins.
+		for _, name := range slices.Backward(o.Env) {
+			known[name] = true
+			text, ok := values[name]
+			if !ok || text == "" {
+				continue
+			}
+			v, err := o.fromText(text)
+			if err != nil {
+				l.wrong("environment variable "+name, "option %s: %v", o.Name, err)
+				continue
+			}
+			l.set(o, v, name)
+		}
+	}
+	// A variable that is no option may be anything: Kubernetes, for one, makes ROLLCALL_PORT for a
+	// service called rollcall. What looks like a slip is worth a word.
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !strings.HasPrefix(name, "ROLLCALL_") || known[name] {
+			continue
+		}
+		if near := nearest(name, slices.Collect(maps.Keys(known)), 2); near != "" {
+			l.out.Warnings = append(l.out.Warnings, fmt.Sprintf("environment variable %s is no option; did you mean %s?", name, near))
+		}
+	}
+}
+
+func (l *loader) flags(flags []Flag) {
+	for _, f := range flags {
+		o, ok := find(l.options, f.Option)
+		if !ok {
+			l.wrong(f.Flag, "unknown option %s%s", f.Option, l.didYouMean(f.Option))
+			continue
+		}
+		v, err := o.fromText(f.Value)
+		if err != nil {
+			l.wrong(f.Flag, "option %s: %v", o.Name, err)
+			continue
+		}
+		l.set(o, v, f.Flag)
+	}
+}
+
+func (l *loader) didYouMean(name string) string {
+	names := make([]string, 0, len(l.options))
+	for _, o := range l.options {
+		names = append(names, o.Name)
+	}
+	if near := nearest(name, names, max(2, len(name)/4)); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return "; docs/configuration.md and \"rollcall config --example\" list what there is"
+}
+
+// nearest returns the name that is reached with the fewest changed characters, "" if that takes
+// more than limit.
+func nearest(name string, names []string, limit int) string {
+	best := ""
+	slices.Sort(names)
+	for _, candidate := range names {
+		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d <= limit {
+			best, limit = candidate, d-1
+		}
+	}
+	return best
+}
+
+// distance is the number of characters to insert, remove or replace to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,279 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// fromText reads a value as it stands in the environment or on the command line: maps as JSON
+// objects, lists as JSON arrays or separated by commas or blanks.
+func (o Option) fromText(text string) (any, error) {
+	switch o.typ {
+	case typeList:
+		if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, "[") {
+			var list []string
+			if err := json.Unmarshal([]byte(trimmed), &list); err != nil {
+				return nil, errors.New("want a JSON array of texts, or texts separated by commas")
+			}
+			return list, nil
+		}
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' }), nil
+	case typeMap:
+		var m map[string]string
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			return nil, errors.New(`want a JSON object with texts, such as {"app":"kube_app"}`)
+		}
+		return m, nil
+	case typeMaps:
+		return mapsFromJSON(text)
+	}
+	return o.scalar(text)
+}
+
+func mapsFromJSON(text string) (any, error) {
+	m := map[string]map[string]string{}
+	if strings.TrimSpace(text) == "" {
+		return m, nil
+	}
+	if err := json.Unmarshal([]byte(text), &m); err != nil {
+		return nil, errors.New(`want JSON such as {"deployments.apps":{"team":"team"}}`)
+	}
+	return m, nil
+}
+
+// scalar reads a value that is no list and no map.
+func (o Option) scalar(text string) (any, error) {
+	switch o.typ {
+	case typeDuration:
+		d, err := time.ParseDuration(text)
+		if seconds, nerr := strconv.ParseFloat(text, 64); nerr == nil {
+			d, err = time.Duration(seconds*float64(time.Second)), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("want a duration such as 30s or 5m, have %q", text)
+		}
+		if d < 0 {
+			return nil, fmt.Errorf("want a duration that is not negative, have %q", text)
+		}
+		return d, nil
+	case typeSwitch:
+		var s collection.Switch
+		if err := s.UnmarshalText([]byte(text)); err != nil || text == "" {
+			return nil, fmt.Errorf("want auto, on or off, have %q", text)
+		}
+		return s, nil
+	case typeCardinality:
+		c, err := tagger.ParseCardinality(text)
+		if err != nil || c == tagger.NoneCardinality {
+			return nil, fmt.Errorf("want low, orchestrator or high, have %q", text)
+		}
+		return c, nil
+	}
+	switch o.typ.Kind() {
+	case reflect.Bool:
+		switch strings.ToLower(text) {
+		case "true", "yes", "on", "1":
+			return true, nil
+		case "false", "no", "off", "0":
+			return false, nil
+		}
+		return nil, fmt.Errorf("want true or false, have %q", text)
+	case reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("want a number, have %q", text)
+		}
+		if n < 0 {
+			return nil, fmt.Errorf("want a number that is not negative, have %q", text)
+		}
+		return n, nil
+	}
+	return text, nil
+}
+
+// problem is what is wrong with a value in a file, and where.
+type problem struct {
+	line int
+	err  error
+}
+
+func (p *problem) Error() string { return p.err.Error() }
+
+func wrong(n *yaml.Node, format string, args ...any) error {
+	return &problem{n.Line, fmt.Errorf(format, args...)}
+}
+
+// fromNode reads a value as it stands in a file.
+func (o Option) fromNode(n *yaml.Node) (any, error) {
+	n = resolve(n)
+	switch o.typ {
+	case typeList:
+		if n.Kind != yaml.SequenceNode {
+			return nil, wrong(n, "want a list of texts, have %s", describe(n))
+		}
+		list := make([]string, 0, len(n.Content))
+		for i, item := range n.Content {
+			text, err := nodeText(item)
+			if err != nil {
+				return nil, wrong(item, "item %d: %v%s", i+1, err, hint(item))
+			}
+			list = append(list, text)
+		}
+		return list, nil
+	case typeMap:
+		return textMap(n)
+	case typeMaps:
+		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
+			m, err := mapsFromJSON(n.Value)
+			if err != nil {
+				return nil, wrong(n, "%v", err)
+			}
+			return m, nil
+		}
+		if n.Kind != yaml.MappingNode {
+			return nil, wrong(n, "want a map of maps or a text with JSON, have %s", describe(n))
+		}
+		m := map[string]map[string]string{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			inner, err := textMap(resolve(n.Content[i+1]))
+			if err != nil {
+				return nil, fmt.Errorf("key %q: %w", n.Content[i].Value, err)
+			}
+			m[n.Content[i].Value] = inner
+		}
+		return m, nil
+	}
+	if n.Kind != yaml.ScalarNode {
+		return nil, wrong(n, "want %s, have %s", typeName(o.typ), describe(n))
+	}
+	tag := n.ShortTag()
+	switch {
+	case o.typ.Kind() == reflect.String && tag != "!!str",
+		o.typ.Kind() == reflect.Bool && tag != "!!bool" && !oldBool(n):
+		return nil, wrong(n, "want %s, have %s", typeName(o.typ), describe(n))
+	}
+	v, err := o.scalar(n.Value)
+	if err != nil {
+		return nil, wrong(n, "%v", err)
+	}
+	return v, nil
+}
+
+// oldBool reports whether the node is one of the words that were booleans in YAML 1.1.
+func oldBool(n *yaml.Node) bool {
+	switch strings.ToLower(n.Value) {
+	case "yes", "no", "on", "off":
+		return n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) == 0
+	}
+	return false
+}
+
+func textMap(n *yaml.Node) (map[string]string, error) {
+	if n.Kind != yaml.MappingNode {
+		return nil, wrong(n, "want a map, text to text, have %s", describe(n))
+	}
+	m := map[string]string{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i].Value
+		text, err := nodeText(n.Content[i+1])
+		if err != nil {
+			return nil, wrong(n.Content[i+1], "key %q: %v", key, err)
+		}
+		m[key] = text
+	}
+	return m, nil
+}
+
+func nodeText(n *yaml.Node) (string, error) {
+	n = resolve(n)
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+		return "", fmt.Errorf("want text, have %s", describe(n))
+	}
+	return n.Value, nil
+}
+
+// hint helps who has written "- env: prod" where "- env:prod" was meant.
+func hint(n *yaml.Node) string {
+	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[1].Kind == yaml.ScalarNode {
+		return fmt.Sprintf(" (for the tag %s:%s leave out the blank)", n.Content[0].Value, n.Content[1].Value)
+	}
+	return ""
+}
+
+func resolve(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+func describe(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a map"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		return "nothing"
+	case "!!int", "!!float":
+		return "the number " + n.Value
+	case "!!bool":
+		return "the truth value " + n.Value
+	case "!!timestamp":
+		return "the date " + n.Value
+	}
+	return fmt.Sprintf("the text %q", n.Value)
+}
+
+// checkMapping finds what the tag rules cannot work with, such as globs that do not compile. It
+// returns the key at fault, if one is.
+func (o Option) checkMapping(v any) (key string, err error) {
+	check := func(v any) error {
+		var c Config
+		reflect.ValueOf(&c).Elem().FieldByIndex(o.index).Set(reflect.ValueOf(v))
+		_, err := extract.New(c.Options)
+		return err
+	}
+	switch m := v.(type) {
+	case map[string]string:
+		for key, value := range m {
+			if err := check(map[string]string{key: value}); err != nil {
+				return key, root(err)
+			}
+		}
+	case map[string]map[string]string:
+		for resource, inner := range m {
+			for key, value := range inner {
+				if err := check(map[string]map[string]string{resource: {key: value}}); err != nil {
+					return key, root(err)
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+// root returns what the tag rules complain of, without the option and the key, which the
+// caller knows better.
+func root(err error) error {
+	text := err.Error()
+	if _, rest, ok := strings.Cut(text, "key "); ok {
+		if quoted, qerr := strconv.QuotedPrefix(rest); qerr == nil {
+			return errors.New(strings.TrimPrefix(rest[len(quoted):], ": "))
+		}
+	}
+	return err
+}
