@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/config"
+	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+)
+
+// engine is the store, the collectors and the tagger in this process. Close it.
+type engine struct {
+	app        *app
+	conf       *config.Loaded
+	store      *store.Store
+	tagger     *local.Tagger
+	supervisor *collection.Supervisor // nil with --from
+	outcomes   []collection.Outcome
+	recording  *recordingInfo // nil without --from
+	// now is when the answer is from: of a recording, when it ended.
+	now time.Time
+	// clock is the tagger's time while a recording is played, in Unix nanoseconds: what ended long
+	// before the recording did is forgotten, as it was then.
+	clock atomic.Int64
+}
+
+// stopTimeout bounds how long the end of a command waits for collectors that do not return.
+const stopTimeout = 5 * time.Second
+
+// open starts everything and waits for the first answer of each collector, or reads the recording.
+// strict makes the absence of a Docker daemon that was asked for by name an error.
+func (a *app) open(ctx context.Context, strict bool) (*engine, error) {
+	e, err := a.build()
+	if err != nil {
+		return nil, err
+	}
+	if err = e.start(ctx); err == nil {
+		err = e.firstAnswers(ctx, strict)
+	}
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// build makes an engine that is not started.
+func (a *app) build() (*engine, error) {
+	conf, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{app: a, conf: conf, store: store.New(store.Options{}), now: time.Now()}
+	opts := local.Options{
+		Extract:     conf.TagOptions(a.environ),
+		TagStore:    tagstore.Options{Grace: orNever(conf.Retention.Grace), MaxTombstones: orNever(conf.Retention.MaxTombstones)},
+		Cardinality: conf.DogstatsdTagCardinality,
+		Missing:     e.missing,
+		Log:         a.log(),
+	}
+	if a.from != "" {
+		opts.SelfContainerID = "none"
+		e.clock.Store(e.now.UnixNano())
+		opts.TagStore.Now = func() time.Time { return time.Unix(0, e.clock.Load()) }
+	} else {
+		collectors, err := a.collectors(conf, e.store, sync.OnceFunc(e.waitForRuntime))
+		if err != nil {
+			return nil, err
+		}
+		e.supervisor, err = collection.New(collection.Options{
+			Store: e.store, Collectors: collectors, Enabled: enabled(conf, collectors), Log: a.log(),
+			Periods: periods(conf, collectors),
+		})
+		if err != nil {
+			return nil, err
+		}
+		opts.OnMiss = e.supervisor
+	}
+	if e.tagger, err = local.New(e.store, opts); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// orNever turns the configuration's 0, which means "not at all", into the components' -1.
+func orNever[T int | time.Duration](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+// enabled returns the switches of the collectors that are linked here.
+func enabled(conf *config.Loaded, collectors []workloadmeta.Collector) map[string]collection.Switch {
+	switches := map[string]collection.Switch{}
+	for id, s := range conf.Switches() {
+		if slices.ContainsFunc(collectors, func(c workloadmeta.Collector) bool { return c.ID() == id }) {
+			switches[id] = s
+		}
+	}
+	return switches
+}
+
+func periods(conf *config.Loaded, collectors []workloadmeta.Collector) map[string]time.Duration {
+	for _, c := range collectors {
+		if c.ID() == "process" && conf.Process.Period > 0 {
+			return map[string]time.Duration{"process": conf.Process.Period}
+		}
+	}
+	return nil
+}
+
+// start starts what build has made.
+func (e *engine) start(ctx context.Context) error {
+	if err := e.tagger.Start(ctx); err != nil {
+		return err
+	}
+	if e.supervisor == nil {
+		return nil
+	}
+	if a := e.app; a.verbose || isTerminal(a.err) {
+		a.say("no agent is running here; looking once in this process")
+	}
+	return e.supervisor.Start(ctx)
+}
+
+// firstAnswers waits until there is something to answer from.
+func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
+	if e.supervisor == nil {
+		if err := e.play(ctx, nil); err != nil {
+			return err
+		}
+		e.store.MarkSynced()
+		return e.tagger.CatchUp(ctx)
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, e.app.timeout, fmt.Errorf("none within %s (--timeout)", e.app.timeout))
+	defer cancel()
+	stop := e.progress()
+	outcomes, err := e.supervisor.WaitFirstPass(waiting)
+	stop()
+	e.outcomes = outcomes
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	e.now = time.Now()
+	if err := e.complaints(err, strict); err != nil {
+		return err
+	}
+	return e.tagger.CatchUp(ctx)
+}
+
+// complaints says what went wrong with collectors, one line each. It is quiet about those that have
+// nothing to collect here, unless somebody has asked for them.
+func (e *engine) complaints(late error, strict bool) error {
+	where, named := e.conf.From["docker.host"]
+	for _, o := range e.outcomes {
+		reason := o.Reason
+		if o.Err != nil {
+			reason = o.Err.Error()
+		}
+		asked := o.ID == "docker" && named && e.conf.Collectors.Docker != collection.Off
+		if strict && asked && o.Result != collection.Listed {
+			if o.Result == collection.Pending {
+				reason = fmt.Sprintf("no answer within %s (--timeout)", e.app.timeout)
+			}
+			return fmt.Errorf("docker: %s (docker.host is set by %s)", reason, where)
+		}
+		switch {
+		case o.Result == collection.Failed:
+			e.app.say("%s: %s", o.ID, oneLine(reason))
+		case o.Result == collection.NotDetected && strings.Contains(reason, "permission denied"):
+			e.app.say("%s: %s", o.ID, oneLine(reason))
+		}
+	}
+	if late != nil {
+		e.app.say("%s; the answer is without it", oneLine(late.Error()))
+	}
+	return nil
+}
+
+// progress says on a terminal what is being waited for, if it takes longer than a second. The
+// returned function takes the line away.
+func (e *engine) progress() (stop func()) {
+	a := e.app
+	if a.completing || !isTerminal(a.err) {
+		return func() {}
+	}
+	ended, quit := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for shown := false; ; shown = true {
+			select {
+			case <-quit:
+				if shown {
+					fmt.Fprint(a.err, "\r\x1b[K")
+				}
+				return
+			case <-tick.C:
+			}
+			var pending []string
+			for _, s := range e.supervisor.Status() {
+				if s.State == collection.StateConnecting || s.State == collection.StateSyncing {
+					pending = append(pending, s.ID)
+				}
+			}
+			fmt.Fprintf(a.err, "\r\x1b[Kwaiting for %s …", strings.Join(pending, ", "))
+		}
+	}()
+	return func() { close(quit); <-ended }
+}
+
+// close stops everything and waits for it.
+func (e *engine) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if e.supervisor != nil {
+		if err := e.supervisor.Stop(ctx); err != nil {
+			e.app.say("%s", oneLine(err.Error()))
+		}
+	}
+	if err := e.tagger.Stop(ctx); err != nil {
+		e.app.say("%s", oneLine(err.Error()))
+	}
+	e.store.Close()
+}
+
+// runtimeGrace bounds how long the first look at /proc waits for the container runtime.
+const runtimeGrace = 2 * time.Second
+
+// waitForRuntime returns when the container runtime has answered for the first time, or has none,
+// so that the first look at /proc leaves to it what is its own.
+func (e *engine) waitForRuntime() {
+	for deadline := time.Now().Add(runtimeGrace); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		i := slices.IndexFunc(e.supervisor.Status(), func(s collection.Status) bool {
+			return s.ID == "docker" && (s.State == collection.StateConnecting || s.State == collection.StateSyncing ||
+				s.State == collection.StateWaiting && s.NextRetry.IsZero()) // not looked for yet
+		})
+		if i < 0 {
+			return
+		}
+	}
+}
+
+// missing says why nothing may be known about a kind: the collectors for it that do not work.
+func (e *engine) missing(kind workloadmeta.Kind) string {
+	if e.supervisor == nil {
+		return "it is not in the recording " + e.app.from
+	}
+	var lines []string
+	reported := false
+	for _, s := range e.supervisor.Status() {
+		// The process collector finds containers by the way, without promising them.
+		if !slices.Contains(s.Kinds, kind) && !(kind == workloadmeta.KindContainer && s.ID == "process") {
+			continue
+		}
+		reported = true
+		if s.State != collection.StateLive {
+			line := fmt.Sprintf("collector %s is %s", s.ID, s.State)
+			if s.Reason != "" {
+				line += ": " + s.Reason
+			}
+			lines = append(lines, line)
+		}
+	}
+	if !reported {
+		return "no collector in this program reports this kind"
+	}
+	return strings.Join(lines, "; ")
+}

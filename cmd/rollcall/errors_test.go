@@ -1,0 +1,142 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Everything that is wrong is one line that names it, and nothing on the standard output.
+func TestErrorsAreOneLine(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	badKey := write("key.yaml", "container_lables_as_tags: {}\n")
+	badType := write("type.yaml", "tags: 3\n")
+	badGlob := write("glob.yaml", "container_labels_as_tags:\n  'a*[': b\n")
+	badLine := write("bad.jsonl", `{"type":"set","source":"runtime","entity":{"kind":"container","id":"a"}}`+"\n"+`{"type":"set","source":"runtime","entity":{"kind":"pot","id":"a"}}`+"\n")
+	twins := write("twins.jsonl", `{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd1111","name":"web"}}`+"\n"+`{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd2222","name":"web"}}`+"\n")
+	for _, tc := range []struct {
+		line string
+		code int
+		want string
+	}{
+		{"--bad", 2, `unknown flag: --bad; "rollcall --help" lists the flags`},
+		{"ls --bad", 2, `unknown flag: --bad; "rollcall ls --help" lists the flags`},
+		{"statsu", 2, `unknown command "statsu"; did you mean status?`},
+		{"frobnicate", 2, `unknown command "frobnicate"; "rollcall --help" lists the commands`},
+		{"ls pots", 2, `unknown kind "pots" (want container, pod, `},
+		{"watch pots", 2, `unknown kind "pots" (want container, pod, `},
+		{"get pot x", 2, `unknown kind "pot" (want container, pod, `},
+		{"get container", 2, `get: want a kind and an ID or a name, have 1 arguments; "rollcall get --help" says more`},
+		{"ls -o xml", 2, `unknown output format "xml" (want table, wide, json, yaml)`},
+		{"ls --cardinality middling", 2, `unknown cardinality "middling" (want low, orchestrator or high)`},
+		{"ls --timeout soon", 2, `invalid argument "soon" for "--timeout" flag`},
+		{"ls --timeout 0", 2, `--timeout is 0s; want more than 0`},
+		{"ls --color sometimes", 2, `unknown value "sometimes" of --color (want auto, always or never)`},
+		{"tags foo://x --from " + shop, 2, `entity ID "foo://x": unknown prefix "foo" (known prefixes: container_id, `},
+		{"tags container_id:// --from " + shop, 2, `entity ID "container_id://": nothing after "://"`},
+		{"explain foo://x --from " + shop, 2, `unknown prefix "foo"`},
+		{"explain", 2, `explain: want one entity ID, have 0 arguments`},
+		{"replay", 2, `replay: want one recording, have 0 arguments`},
+		{"replay x --speed -1", 2, `--speed is -1; want 0 or more`},
+		{"replay " + shop + " --from " + shop, 2, `give the recording as the argument, not with --from`},
+		{"ls --set docker.host", 2, `--set "docker.host": want name=value`},
+
+		{"ls --from nope.jsonl", 1, `read the recording nope.jsonl: no such file or directory`},
+		{"ls --from testdata", 1, `read the recording testdata: it is a folder; want a file made by "rollcall record"`},
+		{"tags --from " + badLine, 1, badLine + `:2: field "entity": entity: field "kind": unknown kind "pot"`},
+		{"ls --config nope.yaml", 1, `read the configuration nope.yaml: no such file or directory`},
+		{"ls --config " + badKey, 1, badKey + `:1: unknown option container_lables_as_tags; did you mean container_labels_as_tags?`},
+		{"tags --config " + badType, 1, badType + `:1: option tags: want a list of texts, have the number 3`},
+		{"tags --config " + badGlob + " --from " + shop, 1, badGlob + `:2: option container_labels_as_tags: key "a*[": `},
+		{"ls --set dokker.host=x", 1, `--set: unknown option dokker.host; did you mean docker.host?`},
+		{"ls --docker-host nonsense", 1, `option docker.host, set by --docker-host: docker host "nonsense": want unix:///path, tcp://host:port`},
+		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`},
+		{"tags web --docker-host tcp://127.0.0.1:1", 1, `docker: cannot reach tcp://127.0.0.1:1: `},
+		{"record /nonexistent/x.jsonl --from " + shop, 1, `record to /nonexistent/x.jsonl: no such file or directory`},
+		{"get container web --from " + twins, 1, `"web" is ambiguous: there are 2 of kind container: abcd1111, abcd2222`},
+		{"tags abcd --from " + twins, 1, `"abcd" is ambiguous: there are 2 of kind container: abcd1111 (web), abcd2222 (web)`},
+
+		{"get container nope --from " + shop, 3, `no container with the ID or name "nope"; container: it is not in the recording testdata/shop.jsonl`},
+		{"tags nope --from " + shop, 3, `no container or pod with the ID or name "nope"; `},
+		{"tags container_id://nope --from " + shop, 3, `container_id://nope: unknown entity: no collector has reported it`},
+		{"get process 99999 --from " + shop, 3, `no process 99999; process: it is not in the recording`},
+		{"get container x --set collectors.process=off --set collectors.docker=off", 3, `collector docker is disabled`},
+	} {
+		t.Run(tc.line, func(t *testing.T) {
+			t.Parallel()
+			r := rollcall(t, strings.Fields(tc.line)...)
+			if r.code != tc.code || !strings.HasPrefix(r.err, "rollcall: ") || !strings.Contains(r.err, tc.want) || strings.Count(r.err, "\n") != 1 || r.out != "" {
+				t.Errorf("rollcall %s\n exit code %d, want %d\n stderr %q\n want   %q in one line\n stdout %q, want none", tc.line, r.code, tc.code, r.err, tc.want, r.out)
+			}
+		})
+	}
+}
+
+func TestBadLinesAreCountedOnRequest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.jsonl")
+	good := `{"op":"set","source":"runtime","entity":{"kind":"container","id":"a","name":"web","colour":"blue"}}` + "\n"
+	if err := os.WriteFile(path, []byte("nonsense\n"+good+"{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := rollcall(t, "tags", "web", "--from", path, "--skip-bad-lines")
+	if r.code != 0 || !strings.Contains(r.out, "container_name:web") ||
+		!strings.Contains(r.err, path+": passed over 2 lines that cannot be read; the first: "+path+":1: ") ||
+		!strings.Contains(r.err, path+": left out fields that this version does not know: entity.colour\n") {
+		t.Errorf("tags: %+v", r)
+	}
+}
+
+// A socket that may not be opened is named, with what to do about it.
+func TestSocketWithoutPermission(t *testing.T) {
+	if os.Geteuid() != 0 || runtime.GOOS == "windows" {
+		t.Skip("needs root, to run rollcall as somebody else")
+	}
+	dir, err := os.MkdirTemp("", "rollcall")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	exe, err := os.ReadFile("/proc/self/exe")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "rollcall"), exe, 0o755)
+	}
+	for _, change := range []struct {
+		path string
+		mode os.FileMode
+	}{{dir, 0o755}, {socket, 0o600}} {
+		if err == nil {
+			err = os.Chmod(change.path, change.mode)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, nil, "ls", "containers", "--docker-host", "unix://"+socket)
+	cmd.Path, cmd.Dir = filepath.Join(dir, "rollcall"), dir
+	cmd.Env = []string{asMain + "=1"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	_ = cmd.Run()
+	want := "rollcall: docker: permission denied on " + socket + "; add the user to group docker or run as root (docker.host is set by --docker-host)\n"
+	if errs.String() != want || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("exit code %d, stderr %q; want 1, %q", cmd.ProcessState.ExitCode(), errs.String(), want)
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const shop = "testdata/shop.jsonl"
+
+// Every command, in every format that it has, from a recording.
+func TestGolden(t *testing.T) {
+	for name, line := range map[string]string{
+		"ls-table":            "ls",
+		"ls-width":            "ls --width 100",
+		"watch-width":         "watch --width 60",
+		"ls-wide":             "ls -o wide",
+		"ls-json":             "ls -o json",
+		"ls-yaml":             "ls -o yaml",
+		"ls-all":              "ls --all",
+		"ls-high":             "ls process --cardinality high -o json",
+		"ls-none":             "ls gpu -o json",
+		"ls-color":            "ls containers --color always",
+		"get-table":           "get container web",
+		"get-json":            "get container 3f0c9a1b -o json",
+		"get-yaml":            "get pod shop/cart-7d9c5b8f6-x2x9p -o yaml",
+		"get-process":         "get process 1310",
+		"get-task":            "get task 5f00 -o json",
+		"get-image":           "get image nginx:1.27",
+		"tags-table":          "tags",
+		"tags-one":            "tags cart",
+		"tags-json":           "tags -o json",
+		"tags-yaml":           "tags web -o yaml",
+		"tags-low":            "tags docker://3f0c9a1b -o json --cardinality low",
+		"tags-mapping":        "tags web -o json --config testdata/mapping.yaml",
+		"tags-gone":           "tags nightly -o json",
+		"tags-process":        "tags process://1201 -o json",
+		"watch-table":         "watch",
+		"watch-json":          "watch container -o json",
+		"watch-yaml":          "watch image -o yaml",
+		"explain-table":       "explain cart",
+		"explain-json":        "explain web -o json",
+		"explain-mapping":     "explain web --config testdata/mapping.yaml",
+		"explain-gone":        "explain nightly",
+		"explain-unknown":     "explain container_id://0000",
+		"explain-unknown-yml": "explain container_id://0000 -o yaml",
+		"explain-untagged":    "explain process://1",
+		"status-table":        "status",
+		"status-json":         "status -o json",
+		"status-yaml":         "status -o yaml",
+		"config-default":      "config",
+		"config-file":         "config --config testdata/mapping.yaml --docker-host unix:///run/x.sock",
+		"config-json":         "config -o json --config testdata/mapping.yaml",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := append(strings.Fields(line), "--from", shop)
+			r := rollcall(t, args...)
+			text := fmt.Sprintf("$ rollcall %s\n%s", strings.Join(args, " "), r.out)
+			if r.err != "" {
+				text += "--- standard error\n" + r.err
+			}
+			if r.code != 0 {
+				text += fmt.Sprintf("--- exit code %d\n", r.code)
+			}
+			golden(t, name+".txt", text)
+		})
+	}
+	t.Run("replay", func(t *testing.T) {
+		t.Parallel()
+		golden(t, "replay.txt", rollcall(t, "replay", shop).out)
+		golden(t, "replay-follow.txt", rollcall(t, "replay", shop, "--speed", "0").out)
+		golden(t, "replay-tags.txt", rollcall(t, "replay", shop, "--tags", "-o", "json").out)
+	})
+}
+
+// What was recorded from a recording gives the same tags, to the byte, and the same recording.
+func TestRecordingOfARecordingIsTheSame(t *testing.T) {
+	first := filepath.Join(t.TempDir(), "first.jsonl")
+	if r := rollcall(t, "record", first, "--from", shop); r.code != 0 || r.err != "rollcall: "+first+": 10 events\n" {
+		t.Fatalf("record: %+v", r)
+	}
+	if info, err := os.Stat(first); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the recording has mode %v, %v; want 0600", info.Mode(), err)
+	}
+	if r := rollcall(t, "record", first, "--from", shop); r.code != 1 || !strings.Contains(r.err, "is there already; choose another name or give --force") {
+		t.Errorf("record over a file: %+v", r)
+	}
+	if r := rollcall(t, "record", first, "--from", shop, "--force"); r.code != 0 {
+		t.Errorf("record --force: %+v", r)
+	}
+	for _, args := range [][]string{{"tags", "-o", "json", "web"}, {"tags", "-o", "json", "cart"}, {"ls", "-o", "json"}, {"ls", "-a", "-o", "json", "--cardinality", "high"}} {
+		live, replayed := rollcall(t, append(args, "--from", shop)...), rollcall(t, append(args, "--from", first)...)
+		if live.out != replayed.out || live.code != 0 {
+			t.Errorf("%q from the recording of a recording differs:\n%s\n%s", args, live.out, replayed.out)
+		}
+	}
+	strip := func(text string) string { // of the times, which are those of the recording
+		var lines []string
+		for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+			_, rest, _ := strings.Cut(line, ",")
+			lines = append(lines, rest)
+		}
+		return strings.Join(lines, "\n")
+	}
+	again := rollcall(t, "record", "--from", first)
+	text, err := os.ReadFile(first)
+	if err != nil || strip(again.out) != strip(string(text)) {
+		t.Errorf("recording a recording gives\n%s\nwant %v\n%s", again.out, err, text)
+	}
+}
+
+// Containers that ended long before the recording did are forgotten, as they were then.
+func TestRetentionFollowsTheRecordingsTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.jsonl")
+	lines := `{"time":"2026-03-01T10:00:00Z","type":"set","source":"runtime","entity":{"kind":"container","id":"aaaa1111","name":"old"}}
+{"time":"2026-03-01T10:00:01Z","type":"unset","source":"runtime","entity":{"kind":"container","id":"aaaa1111"}}
+{"time":"2026-03-01T10:04:00Z","type":"set","source":"runtime","entity":{"kind":"container","id":"bbbb2222","name":"young"}}
+{"time":"2026-03-01T10:05:30Z","type":"unset","source":"runtime","entity":{"kind":"container","id":"bbbb2222"}}
+{"time":"2026-03-01T10:07:00Z","type":"set","source":"runtime","entity":{"kind":"container","id":"cccc3333","name":"new"}}
+{"time":"2026-03-01T10:08:30Z","type":"set","source":"runtime","entity":{"kind":"container","id":"cccc3333","name":"newer"}}
+`
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := rollcall(t, "tags", "--from", path)
+	if strings.Contains(r.out, "aaaa1111") || !strings.Contains(r.out, "bbbb2222") || !strings.Contains(r.out, "newer") {
+		t.Errorf("tags: %+v", r)
+	}
+	r = rollcall(t, "explain", "container_id://aaaa1111", "--from", path)
+	if r.code != 3 || !strings.Contains(r.out, "expired: it is gone and its tags have been forgotten") {
+		t.Errorf("explain of what is forgotten: %+v", r)
+	}
+	r = rollcall(t, "tags", "container_id://aaaa1111", "--from", path)
+	if r.code != 3 || r.out != "" || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "forgotten") {
+		t.Errorf("tags of what is forgotten: %+v", r)
+	}
+	r = rollcall(t, "tags", "aaaa1111", "--from", path, "--set", "retention.grace=1h")
+	if r.code != 0 || !strings.Contains(r.out, "container_name:old") {
+		t.Errorf("tags with a longer retention: %+v", r)
+	}
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+func (a *app) lsCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:     "ls [kind…]",
+		Aliases: []string{"list"},
+		Short:   "List what runs here, with its tags",
+		Long: `List what runs here, with its tags: containers, pods, tasks and processes, or the kinds that are named.
+A process in a container shows its container's tags, too.`,
+		Example: `  rollcall ls
+  rollcall ls containers
+  rollcall ls process -o json --cardinality high`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: completeKinds,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			kinds, err := parseKinds(args)
+			if err != nil {
+				return err
+			}
+			if len(kinds) == 0 {
+				kinds = usual()
+			}
+			if all {
+				kinds = workloadmeta.Kinds()
+			}
+			return a.list(cmd.Context(), kinds, len(args) > 0)
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "every kind, images and the like, too")
+	return cmd
+}
+
+// list prints entities. named says that somebody asked for these kinds: nothing is then not found.
+func (a *app) list(ctx context.Context, kinds []workloadmeta.Kind, named bool) error {
+	c, err := a.cardinality(tagger.LowCardinality)
+	if err != nil {
+		return err
+	}
+	e, err := a.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	list := e.views(kinds, c)
+	if a.structured() {
+		if err := a.print(map[string]any{"entities": list}); err != nil {
+			return err
+		}
+	} else if err := e.printTables(kinds, list); err != nil {
+		return err
+	}
+	if len(list) == 0 && named {
+		return notFoundf("nothing found%s", e.why(kinds))
+	}
+	return nil
+}
+
+// printTables prints one table per kind that has entities.
+func (e *engine) printTables(kinds []workloadmeta.Kind, list []view) error {
+	first := true
+	for _, kind := range kinds {
+		var of []view
+		for _, v := range list {
+			if v.entity.GetID().Kind == kind {
+				of = append(of, v)
+			}
+		}
+		if len(of) == 0 {
+			continue
+		}
+		if !first {
+			if _, err := fmt.Fprintln(e.app.out); err != nil {
+				return err
+			}
+		}
+		first = false
+		if err := e.app.printTable(e.tableOf(kind, of)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// why explains that there is nothing of these kinds.
+func (e *engine) why(kinds []workloadmeta.Kind) string {
+	text := ""
+	for _, kind := range kinds {
+		if reason := e.missing(kind); reason != "" {
+			text += fmt.Sprintf("; %s: %s", kind, reason)
+		}
+	}
+	return text
+}

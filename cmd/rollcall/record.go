@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
+)
+
+func (a *app) recordCommand() *cobra.Command {
+	var once, force bool
+	var duration time.Duration
+	cmd := &cobra.Command{
+		Use:   "record [file]",
+		Short: "Write down what runs here and what changes",
+		Long: `Write down what the collectors report, source by source, until Ctrl-C: a line of JSON for each event. Without a file,
+or with "-", to the standard output. What is recorded gives the same answers with --from, anywhere.
+
+A recording holds labels, names and command lines (secrets in command lines are masked; of environment variables only the
+allow-listed ones are ever read). Files are readable by their owner only.`,
+		Example: `  rollcall record --once > now.jsonl
+  rollcall record incident.jsonl --duration 10m
+  rollcall tags --from incident.jsonl`,
+		Args: args(0, 1, "at most one file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file := "-"
+			if len(args) == 1 {
+				file = args[0]
+			}
+			if duration < 0 {
+				return usagef("--duration is %s; want more than 0", duration)
+			}
+			return a.record(cmd.Context(), file, once || a.from != "", force, duration)
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "write what is there now, and end")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite the file if it is there")
+	cmd.Flags().DurationVar(&duration, "duration", 0, "end after this time (default: at Ctrl-C)")
+	return cmd
+}
+
+func (a *app) record(ctx context.Context, file string, once, force bool, duration time.Duration) (err error) {
+	e, err := a.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	var out io.Writer = a.out
+	if file != "-" {
+		flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+		if force {
+			flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+		}
+		f, err := os.OpenFile(file, flags, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("record to %s: it is there already; choose another name or give --force", file)
+		}
+		if err != nil {
+			if path, ok := errors.AsType[*fs.PathError](err); ok {
+				err = path.Err
+			}
+			return fmt.Errorf("record to %s: %w", file, err)
+		}
+		defer func() {
+			if cerr := f.Close(); err == nil && cerr != nil {
+				err = fmt.Errorf("record to %s: %w", file, cerr)
+			}
+		}()
+		out = f
+	}
+	if duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, duration)
+		defer cancel()
+	}
+	var source workloadmeta.Component = e.store
+	if once {
+		source = snapshotOnly{e.store}
+	}
+	r := recording.NewRecorder(source, nil, recording.NewWriter(out))
+	if err := r.Run(ctx); err != nil {
+		return err
+	}
+	if file != "-" {
+		a.say("%s: %d events", file, r.Lines())
+	}
+	return nil
+}
+
+// snapshotOnly is a store whose subscriptions end after the first bundle, which is in order.
+type snapshotOnly struct{ workloadmeta.Component }
+
+// Subscribe implements [workloadmeta.Component].
+func (s snapshotOnly) Subscribe(name string, filter *workloadmeta.Filter, options ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
+	return firstBundle{s.Component.Subscribe(name, filter, options...)}
+}
+
+type firstBundle struct{ workloadmeta.Subscription }
+
+// Bundles implements [workloadmeta.Subscription].
+func (f firstBundle) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle] {
+	return func(yield func(workloadmeta.Bundle) bool) {
+		for bundle := range f.Subscription.Bundles(ctx) {
+			slices.SortFunc(bundle.Events, func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
+			yield(bundle)
+			return
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rollcall-dev/rollcall/comp/config"
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+)
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitError    = 1
+	exitUsage    = 2
+	exitNotFound = 3
+)
+
+// app is one run of the program: where its output goes and what its flags say.
+type app struct {
+	out, err io.Writer
+	environ  []string
+
+	output, configFile, from   string
+	dockerHost, cardinalityArg string
+	colorArg                   string
+	set                        []string
+	skipBad, noColor, verbose  bool
+	timeout                    time.Duration
+	width                      int  // of tables; negative = the terminal's
+	completing                 bool // collecting for shell completion: be quick and quiet
+}
+
+// usageError is a mistake in how the program was called.
+type usageError struct{ error }
+
+// notFoundError says that what was asked for is not there.
+type notFoundError struct{ error }
+
+func usagef(format string, args ...any) error    { return usageError{fmt.Errorf(format, args...)} }
+func notFoundf(format string, args ...any) error { return notFoundError{fmt.Errorf(format, args...)} }
+
+// run runs the program and returns its exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	a.say("%s", oneLine(err.Error()))
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	if _, ok := errors.AsType[notFoundError](err); ok {
+		return exitNotFound
+	}
+	return exitError
+}
+
+// say writes a line for people to the standard error.
+func (a *app) say(format string, args ...any) {
+	if !a.completing {
+		fmt.Fprintf(a.err, "rollcall: %s\n", clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+func oneLine(text string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(text, "\n"), func(s string) bool { return strings.TrimSpace(s) == "" }), "; ")
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rollcall",
+		Short: "What runs on this machine, and what tags its telemetry must carry",
+		Long: `rollcall tells what runs on this machine, and what tags its telemetry must carry.
+
+Commands look once, in this process, and answer; --from answers from a recording.
+Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := "; \"rollcall --help\" lists the commands"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "; did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return usagef("unknown command %q%s", args[0], hint)
+		},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Version:           version,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkFlags(cmd) },
+	}
+	root.SetVersionTemplate("rollcall {{.Version}}\n")
+	root.SuggestionsMinimumDistance = 2
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; %q lists the flags", err, cmd.CommandPath()+" --help")
+	})
+	f := root.PersistentFlags()
+	f.StringVarP(&a.output, "output", "o", "table", "table, wide, json or yaml")
+	f.StringVar(&a.configFile, "config", "", "YAML file with options (default "+config.DefaultFile+", if it is there)")
+	f.StringVar(&a.from, "from", "", "answer from a recording, and touch nothing of this machine")
+	f.BoolVar(&a.skipBad, "skip-bad-lines", false, "pass over lines of a recording that cannot be read, and count them")
+	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to wait for the collectors' first answers")
+	f.StringVar(&a.dockerHost, "docker-host", "", "address of the Docker daemon (option docker.host)")
+	f.StringArrayVar(&a.set, "set", nil, "set an option: --set name=value (repeatable)")
+	f.StringVar(&a.cardinalityArg, "cardinality", "", "tags up to this cardinality: low, orchestrator or high")
+	f.IntVar(&a.width, "width", -1, "cut tables and lines to this many columns; 0: never (-1: the terminal's width)")
+	f.StringVar(&a.colorArg, "color", "auto", "auto, always or never")
+	f.BoolVar(&a.noColor, "no-color", false, "the same as --color never")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what the collectors do")
+	for flag, values := range map[string][]string{
+		"output": formats, "cardinality": {"low", "orchestrator", "high"}, "color": {"auto", "always", "never"},
+	} {
+		must(root.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+	}
+	root.AddCommand(a.lsCommand(), a.getCommand(), a.tagsCommand(), a.watchCommand(), a.explainCommand(),
+		a.statusCommand(), a.recordCommand(), a.replayCommand(), a.configCommand(), a.versionCommand())
+	return root
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err) // a flag that is not there: our own mistake
+	}
+}
+
+var formats = []string{"table", "wide", "json", "yaml"}
+
+// checkFlags refuses values that no command can work with.
+func (a *app) checkFlags(*cobra.Command) error {
+	if !slices.Contains(formats, a.output) {
+		return usagef("unknown output format %q (want %s)", a.output, strings.Join(formats, ", "))
+	}
+	if _, err := a.cardinality(tagger.LowCardinality); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"auto", "always", "never"}, a.colorArg) {
+		return usagef("unknown value %q of --color (want auto, always or never)", a.colorArg)
+	}
+	if a.timeout <= 0 {
+		return usagef("--timeout is %s; want more than 0", a.timeout)
+	}
+	return nil
+}
+
+// cardinality returns what --cardinality asks for, or the command's own default.
+func (a *app) cardinality(fallback tagger.TagCardinality) (tagger.TagCardinality, error) {
+	if a.cardinalityArg == "" {
+		return fallback, nil
+	}
+	c, err := tagger.ParseCardinality(a.cardinalityArg)
+	if err != nil || c == tagger.NoneCardinality {
+		return c, usagef("unknown cardinality %q (want low, orchestrator or high)", a.cardinalityArg)
+	}
+	return c, nil
+}
+
+// loadConfig puts the configuration together.
+func (a *app) loadConfig() (*config.Loaded, error) {
+	src := config.Source{File: a.configFile, Env: a.environ}
+	if src.File == "" {
+		src.File = a.getenv("ROLLCALL_CONFIG")
+	}
+	if src.File == "" {
+		if _, err := os.Stat(config.DefaultFile); err == nil {
+			src.File = config.DefaultFile
+		}
+	}
+	if a.dockerHost != "" {
+		src.Flags = append(src.Flags, config.Flag{Flag: "--docker-host", Option: "docker.host", Value: a.dockerHost})
+	}
+	for _, pair := range a.set {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, usagef("--set %q: want name=value", pair)
+		}
+		src.Flags = append(src.Flags, config.Flag{Flag: "--set", Option: name, Value: value})
+	}
+	conf, err := config.Load(src)
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range conf.Warnings {
+		a.say("%s", warning)
+	}
+	return conf, nil
+}
+
+func (a *app) getenv(name string) string {
+	for _, entry := range slices.Backward(a.environ) {
+		if n, value, _ := strings.Cut(entry, "="); n == name {
+			return value
+		}
+	}
+	return ""
+}
+
+func (a *app) log() *slog.Logger {
+	if !a.verbose || a.completing {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// args returns a check of the number of arguments; what names them, for the error.
+func args(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least || most >= 0 && len(args) > most {
+			return usagef("%s: want %s, have %d arguments; %q says more", cmd.Name(), what, len(args), cmd.CommandPath()+" --help")
+		}
+		return nil
+	}
+}

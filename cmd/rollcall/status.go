@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// statusReport is what status prints for programs.
+type statusReport struct {
+	Version    string              `json:"version"`
+	Mode       string              `json:"mode"` // "in-process" or "recording"
+	Recording  *recordingInfo      `json:"recording,omitempty"`
+	Collectors []collection.Status `json:"collectors"`
+	Store      storeReport         `json:"store"`
+	Tagger     taggerReport        `json:"tagger"`
+}
+
+type storeReport struct {
+	Revision uint64         `json:"revision"`
+	Synced   bool           `json:"synced"`
+	Entities map[string]int `json:"entities"` // by kind
+}
+
+type taggerReport struct {
+	Entities   int    `json:"entities"`
+	Tombstones int    `json:"tombstones"` // of those, gone and still remembered
+	Strings    int    `json:"strings"`    // different tags that are held
+	Updates    uint64 `json:"updates"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show how the collectors are doing",
+		Long: `Show how each collector is doing, and why one that does nothing does so; what the store and the tagger hold.
+It always answers: collectors that fail are part of the answer.`,
+		Args: args(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := a.open(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			defer e.close()
+			r := e.status()
+			if a.structured() {
+				return a.print(r)
+			}
+			return e.printStatus(r)
+		},
+	}
+}
+
+func (e *engine) status() statusReport {
+	r := statusReport{
+		Version: version, Mode: "in-process", Recording: e.recording, Collectors: []collection.Status{},
+		Store: storeReport{Revision: e.store.Revision(), Synced: e.store.Synced(), Entities: map[string]int{}},
+	}
+	if e.supervisor != nil {
+		r.Collectors = e.supervisor.Status()
+	} else {
+		r.Mode = "recording"
+	}
+	for _, kind := range workloadmeta.Kinds() {
+		for range e.store.List(kind) {
+			r.Store.Entities[kind.String()]++
+		}
+	}
+	stats := e.tagger.Stats()
+	r.Tagger = taggerReport{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones, Strings: stats.Strings, Updates: stats.Updated}
+	return r
+}
+
+func (e *engine) printStatus(r statusReport) error {
+	a := e.app
+	source := "looked once, in this process"
+	if r.Recording != nil {
+		source = fmt.Sprintf("%s: %d events", r.Recording.File, r.Recording.Events)
+		if !r.Recording.First.IsZero() {
+			source += fmt.Sprintf(", %s to %s", r.Recording.First.Format(time.RFC3339), r.Recording.Last.Format(time.RFC3339))
+		}
+	}
+	if _, err := fmt.Fprintf(a.out, "rollcall %s, %s\n\n", r.Version, clean(source)); err != nil {
+		return err
+	}
+	if len(r.Collectors) > 0 {
+		t := &table{
+			titles: []string{"COLLECTOR", "STATE", "SINCE", "ENTITIES", "EVENTS", "REASON"},
+			fixed:  []bool{true, true, true, true, true, false},
+			right:  []bool{false, false, true, true, true, false},
+		}
+		if a.wide() {
+			t.titles, t.fixed, t.right = append(t.titles, "MODES", "RESTARTS", "FAILURES", "LAST PULL"),
+				append(t.fixed, false, false, false, false), append(t.right, false, true, true, true)
+		}
+		for _, c := range r.Collectors {
+			reason := c.Reason
+			if c.LastError != "" && !strings.Contains(reason, c.LastError) {
+				reason = strings.TrimPrefix(reason+"; last error: "+c.LastError, "; ")
+			}
+			row := []string{
+				c.ID, string(c.State), age(e.now, c.Since), fmt.Sprint(c.Entities), fmt.Sprint(c.Events), oneLine(reason),
+			}
+			if a.wide() {
+				row = append(row, strings.Join(c.Modes, ","), fmt.Sprint(c.Restarts), fmt.Sprint(c.Failures), c.LastPull.Round(time.Millisecond).String())
+			}
+			t.rows = append(t.rows, row)
+		}
+		t.color = func(row, col int) string {
+			if col == 1 {
+				return stateColor(t.rows[row][col])
+			}
+			return ""
+		}
+		if err := a.printTable(t); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(a.out); err != nil {
+			return err
+		}
+	}
+	var parts []string
+	for _, kind := range workloadmeta.Kinds() {
+		if n := r.Store.Entities[kind.String()]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"nothing"}
+	}
+	_, err := fmt.Fprintf(a.out, "store   %s; revision %d, synced: %s\ntagger  %d entities, %d of them gone and still remembered; %d different tags\n",
+		strings.Join(parts, ", "), r.Store.Revision, yesNo(r.Store.Synced), r.Tagger.Entities, r.Tagger.Tombstones, r.Tagger.Strings)
+	return err
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func render(t *testing.T, table *table, width int, color bool) string {
+	t.Helper()
+	var b strings.Builder
+	if err := table.write(&b, width, color); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTableFitsTheTerminal(t *testing.T) {
+	make := func() *table {
+		return &table{
+			titles: []string{"ID", "NAME", "N", "TAGS"}, fixed: []bool{true, false, true, false}, right: []bool{false, false, true, false},
+			rows: [][]string{{"aaaabbbbcccc", "a-rather-long-name-of-a-thing", "7", "env:prod service:web version:1.2.3"}, {"dddd", "é", "12", ""}},
+		}
+	}
+	want := `ID            NAME                            N  TAGS
+aaaabbbbcccc  a-rather-long-name-of-a-thing   7  env:prod service:web version:1.2.3
+dddd          é                              12
+`
+	if got := render(t, make(), 0, false); got != want {
+		t.Errorf("without a terminal:\n%swant\n%s", got, want)
+	}
+	want = `ID            NAME            N  TAGS
+aaaabbbbcccc  a-rather-lon…   7  env:prod ser…
+dddd          é              12
+`
+	if got := render(t, make(), 46, false); got != want {
+		t.Errorf("with 46 columns:\n%swant\n%s", got, want)
+	}
+}
+
+// Whatever the cells hold: lines are as many as rows, have no control characters, and fit if the
+// columns that may be cut leave room.
+func TestTableOfAnything(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n := rapid.IntRange(1, 4).Draw(rt, "columns")
+		tab := &table{}
+		for range n {
+			tab.titles = append(tab.titles, "TITLE")
+		}
+		for range rapid.IntRange(0, 4).Draw(rt, "rows") {
+			row := make([]string, n)
+			for i := range row {
+				row[i] = rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~\x00-\x1f]{0,60}`)).Draw(rt, "cell")
+			}
+			tab.rows = append(tab.rows, row)
+		}
+		rows := len(tab.rows)
+		got := render(t, tab, 60, false)
+		lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+		if len(lines) != rows+1 {
+			rt.Fatalf("%d lines for %d rows: %q", len(lines), rows, got)
+		}
+		for _, line := range lines {
+			if strings.ContainsFunc(line, isControl) || utf8.RuneCountInString(line) > 60 {
+				rt.Fatalf("line %q", line)
+			}
+		}
+	})
+}
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":           "plain",
+		"a\x1b[31mred":    `a\u001b[31mred`,
+		"two\nlines\t!":   `two\nlines\t!`,
+		"right\u202eleft": `right\u202eleft`,
+		"bad\xff":         "bad\ufffd",
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestYAMLSaysTheSameAsJSON(t *testing.T) {
+	got, err := toYAML([]byte(`{"b":"1","a":[],"c":{},"d":["true",true,null,1.5,"x: y","two\nlines"],"e":"<&>"}`))
+	want := "b: \"1\"\na: []\nc: {}\nd:\n  - \"true\"\n  - true\n  - null\n  - 1.5\n  - 'x: y'\n  - |-\n    two\n    lines\ne: <&>\n"
+	if err != nil || string(got) != want {
+		t.Errorf("toYAML() = %v\n%s\nwant\n%s", err, got, want)
+	}
+}
