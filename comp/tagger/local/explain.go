@@ -37,10 +37,7 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 	if err != nil {
 		return out
 	}
-	var traced []extract.Traced
-	if entity != nil {
-		traced = t.trace(id, entity)
-	}
+	traced := t.trace(id, entity)
 	for _, src := range known.Sources {
 		for _, level := range []struct {
 			c    tagger.TagCardinality
@@ -62,42 +59,49 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 }
 
 // trace returns where the tags of an entity come from: itself, and for a container its
-// pod or task.
+// pod or task; for the global entity, the host and the tasks. entity is nil if the store
+// does not have it.
 func (t *Tagger) trace(id tagger.EntityID, entity workloadmeta.Entity) []extract.Traced {
-	traced, _ := t.x.Explain(entity, t.store)
-	for parent, children := range t.parents(id, entity) {
-		if children {
-			more, _ := t.x.Explain(parent, t.store)
-			traced = append(traced, more...)
+	var makers []workloadmeta.Entity
+	switch {
+	case id == tagger.GlobalEntityID:
+		makers = slices.AppendSeq(makers, t.store.List(workloadmeta.KindHost))
+		makers = slices.AppendSeq(makers, t.store.List(workloadmeta.KindECSTask))
+	case entity != nil:
+		makers = append(makers, entity)
+		if parent := t.parent(entity); parent != nil {
+			makers = append(makers, parent)
 		}
+	}
+	var traced []extract.Traced
+	for _, maker := range makers {
+		tags, _ := t.x.Explain(maker, t.store)
+		traced = append(traced, tags...)
 	}
 	return traced
 }
 
-// parents yields the pod or task whose tags the entity carries.
-func (t *Tagger) parents(_ tagger.EntityID, entity workloadmeta.Entity) func(yield func(workloadmeta.Entity, bool) bool) {
-	return func(yield func(workloadmeta.Entity, bool) bool) {
-		c, ok := entity.(*workloadmeta.Container)
-		if !ok {
-			return
-		}
-		if c.Owner != nil {
-			if owner, err := t.store.Get(*c.Owner); err == nil {
-				yield(owner, true)
-				return
-			}
-		}
-		if finder, ok := t.store.(interface {
-			GetKubernetesPodForContainer(string) (*workloadmeta.KubernetesPod, error)
-		}); ok {
-			if pod, err := finder.GetKubernetesPodForContainer(c.ID); err == nil {
-				yield(pod, true)
-			}
+// parent returns the pod or task that a container belongs to, nil if there is none.
+func (t *Tagger) parent(entity workloadmeta.Entity) workloadmeta.Entity {
+	c, ok := entity.(*workloadmeta.Container)
+	if !ok {
+		return nil
+	}
+	if c.Owner != nil {
+		if owner, err := t.store.Get(*c.Owner); err == nil {
+			return owner
 		}
 	}
+	if pod, err := t.store.GetKubernetesPodForContainer(c.ID); err == nil {
+		return pod
+	}
+	return nil
 }
 
 func ruleOf(traced []extract.Traced, id tagger.EntityID, source, tag string, c tagger.TagCardinality) (rule, field string) {
+	if source == tagger.SourceStatic {
+		return "static tag", ""
+	}
 	var rules, fields []string
 	for _, tr := range traced {
 		if tr.Entity == id && tr.Source == source && tr.Tag == tag && tr.Cardinality == c && !slices.Contains(rules, tr.Rule) {

@@ -23,12 +23,14 @@ type follower struct {
 	children map[workloadmeta.EntityID][]tagger.EntityID
 	// global are the entities whose tags everything carries.
 	global map[workloadmeta.EntityID]struct{}
+
 	out    []tagger.TagInfo
+	lookup bundleLookup
 }
 
 func newFollower(t *Tagger) follower {
 	return follower{
-		x: t.x, store: t.store, tags: t.tags,
+		x: t.x, store: t.store, tags: t.tags, lookup: bundleLookup{store: t.store},
 		complete: map[workloadmeta.EntityID]bool{},
 		children: map[workloadmeta.EntityID][]tagger.EntityID{},
 		global:   map[workloadmeta.EntityID]struct{}{},
@@ -39,6 +41,8 @@ func newFollower(t *Tagger) follower {
 func (f *follower) infos(events []workloadmeta.Event) []tagger.TagInfo {
 	clear(f.out)
 	f.out = f.out[:0]
+	f.lookup.begin(events)
+	defer f.lookup.begin(nil)
 	for i := range events {
 		ev := &events[i]
 		if ev.Type == workloadmeta.EventTypeSet {
@@ -57,8 +61,8 @@ func (f *follower) set(ev *workloadmeta.Event) {
 		f.complete[id] = ev.Complete
 	}
 	own := extract.TaggerID(id)
-	infos := f.x.Extract(ev.Entity, f.store)
-	var children []tagger.EntityID
+	infos := f.x.Extract(ev.Entity, &f.lookup)
+	var children, gone []tagger.EntityID
 	global := false
 	for i := range infos {
 		info := &infos[i]
@@ -71,12 +75,19 @@ func (f *follower) set(ev *workloadmeta.Event) {
 		default:
 			child := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: info.Entity.ID()}
 			info.IsComplete = f.isComplete(ev) && f.complete[child]
-			children = append(children, info.Entity)
+			if _, err := f.store.Get(child); err != nil {
+				gone = append(gone, info.Entity)
+			} else {
+				children = append(children, info.Entity)
+			}
 		}
 	}
 	f.out = append(f.out, infos...)
+	for _, child := range gone {
+		f.withdraw(extract.Source(id.Kind), child) // the grace time is all it has
+	}
 	for _, child := range f.children[id] {
-		if !slices.Contains(children, child) {
+		if !slices.Contains(children, child) && !slices.Contains(gone, child) {
 			f.withdraw(extract.Source(id.Kind), child)
 		}
 	}
@@ -106,8 +117,8 @@ func (f *follower) unset(ev *workloadmeta.Event) {
 	f.setGlobal(id, false)
 }
 
-// setGlobal notes whether the entity's tags are everybody's, and takes them back when
-// the last such entity of its kind goes.
+// setGlobal notes whether the entity's tags are everybody's. When such an entity goes,
+// another of its kind gives its own instead; with the last one, the tags are taken back.
 func (f *follower) setGlobal(id workloadmeta.EntityID, global bool) {
 	if global {
 		f.global[id] = struct{}{}
@@ -117,12 +128,26 @@ func (f *follower) setGlobal(id workloadmeta.EntityID, global bool) {
 		return
 	}
 	delete(f.global, id)
+	var heir workloadmeta.EntityID
 	for other := range f.global {
-		if other.Kind == id.Kind {
-			return
+		if other.Kind == id.Kind && (heir.ID == "" || other.ID < heir.ID) {
+			heir = other
 		}
 	}
-	f.withdraw(extract.Source(id.Kind), tagger.GlobalEntityID)
+	if heir.ID == "" {
+		f.withdraw(extract.Source(id.Kind), tagger.GlobalEntityID)
+		return
+	}
+	e, err := f.lookup.Get(heir)
+	if err != nil {
+		return // its own end is on the way
+	}
+	for _, info := range f.x.Extract(e, &f.lookup) {
+		if info.Entity == tagger.GlobalEntityID {
+			info.IsComplete = f.isComplete(&workloadmeta.Event{Entity: e, Complete: f.complete[heir]})
+			f.out = append(f.out, info)
+		}
+	}
 }
 
 func (f *follower) withdraw(source string, id tagger.EntityID) {
@@ -159,4 +184,33 @@ func (f *follower) isComplete(ev *workloadmeta.Event) bool {
 		return !ok || task.ClusterName != ""
 	}
 	return true
+}
+
+// bundleLookup finds entities for the extractor: those in the store, and those that the
+// events at hand are about. The store is ahead of the events, so that a container may
+// have gone from it before the tags of its pod are made.
+type bundleLookup struct {
+	store  Store
+	events []workloadmeta.Event
+	byID   map[workloadmeta.EntityID]workloadmeta.Entity // of events; made when first needed
+}
+
+func (l *bundleLookup) begin(events []workloadmeta.Event) { l.events, l.byID = events, nil }
+
+// Get implements [extract.Lookup].
+func (l *bundleLookup) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
+	e, err := l.store.Get(id)
+	if err == nil {
+		return e, nil
+	}
+	if l.byID == nil {
+		l.byID = make(map[workloadmeta.EntityID]workloadmeta.Entity, len(l.events))
+		for i := range l.events {
+			l.byID[l.events[i].Entity.GetID()] = l.events[i].Entity
+		}
+	}
+	if e, ok := l.byID[id]; ok {
+		return e, nil
+	}
+	return nil, err
 }

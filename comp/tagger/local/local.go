@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -55,7 +56,9 @@ type Store interface {
 	Views(id workloadmeta.EntityID) ([]workloadmeta.View, error)
 	Subscribe(name string, filter *workloadmeta.Filter, options ...workloadmeta.SubscribeOption) workloadmeta.Subscription
 	Revision() uint64
+	List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity]
 	GetKubernetesPod(uid string) (*workloadmeta.KubernetesPod, error)
+	GetKubernetesPodForContainer(containerID string) (*workloadmeta.KubernetesPod, error)
 	ContainerForPID(pid int) (*workloadmeta.Container, error)
 }
 
@@ -73,6 +76,8 @@ type Tagger struct {
 	mu       sync.Mutex    // guards advanced
 	advanced chan struct{} // closed and replaced whenever handled grows
 	waiting  atomic.Int32  // how many wait for that
+
+	unresolved atomic.Uint64 // origins of which nothing had tags
 
 	lifecycle sync.Mutex // guards cancel and stopped
 	cancel    context.CancelFunc
@@ -111,11 +116,8 @@ func New(store Store, opts Options) (*Tagger, error) {
 		t.self = selfContainerID()
 	}
 	t.follower = newFollower(t)
-	if len(opts.Extract.StaticTags) > 0 {
-		err := t.tags.Process([]tagger.TagInfo{{
-			Source: tagger.SourceStatic, Entity: tagger.GlobalEntityID, LowCardTags: opts.Extract.StaticTags, IsComplete: true,
-		}})
-		if err != nil {
+	if static, ok := x.StaticInfo(); ok {
+		if err := t.tags.Process([]tagger.TagInfo{static}); err != nil {
 			return nil, fmt.Errorf("tagger: static tags: %w", err)
 		}
 	}
@@ -224,6 +226,10 @@ func (t *Tagger) CatchUp(ctx context.Context) error {
 // Stats returns figures for status and metrics.
 func (t *Tagger) Stats() tagstore.Stats { return t.tags.Stats() }
 
+// UnresolvedOrigins counts the calls of EnrichTags that said something about the sender
+// and found no tags for it.
+func (t *Tagger) UnresolvedOrigins() uint64 { return t.unresolved.Load() }
+
 // Tag implements [tagger.Component].
 func (t *Tagger) Tag(id tagger.EntityID, c tagger.TagCardinality) ([]string, error) {
 	tags, err := t.tags.Tags(id, c)
@@ -237,31 +243,31 @@ func (t *Tagger) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags,
 
 // TagWithCompleteness implements [tagger.Component].
 func (t *Tagger) TagWithCompleteness(id tagger.EntityID, c tagger.TagCardinality) ([]string, tagger.Completeness, error) {
-	tags, err := t.tags.Tags(id, c)
-	if err != nil && (errors.Is(err, tagger.ErrUnknown) || errors.Is(err, tagger.ErrExpired)) {
+	tags, known, err := t.tags.Lookup(id, c)
+	if errors.Is(err, tagger.ErrUnknown) || errors.Is(err, tagger.ErrExpired) {
 		err = nil
 	}
-	return tags.Slice(), t.tags.Completeness(id), err
+	return tags.Slice(), known, err
 }
 
 // TagWait implements [tagger.Component].
 func (t *Tagger) TagWait(ctx context.Context, id tagger.EntityID, c tagger.TagCardinality, want tagger.Completeness) (tagset.Tags, tagger.Completeness, error) {
-	if id == "" {
-		return tagset.Tags{}, tagger.Unknown, tagger.ErrEmptyEntityID
-	}
 	want = max(want, tagger.Partial)
-	if t.tags.Completeness(id) < want {
-		if err := t.await(ctx, id, want); err != nil {
-			have := t.tags.Completeness(id)
-			tags, _ := t.tags.Tags(id, c)
-			if have >= tagger.Partial {
-				err = nil
-			}
-			return tags, have, err
+	for {
+		tags, known, err := t.tags.Lookup(id, c)
+		if known >= want || errors.Is(err, tagger.ErrEmptyEntityID) || errors.Is(err, tagger.ErrCardinality) {
+			return tags, known, err
 		}
+		waited := t.await(ctx, id, want)
+		if waited == nil {
+			continue // it was known well enough a moment ago, and nearly always still is
+		}
+		tags, known, _ = t.tags.Lookup(id, c)
+		if known >= tagger.Partial {
+			waited = nil
+		}
+		return tags, known, waited
 	}
-	tags, err := t.tags.Tags(id, c)
-	return tags, t.tags.Completeness(id), err
 }
 
 // await asks those who can look the entity up and waits for what comes of it, or from
@@ -300,7 +306,7 @@ func (t *Tagger) GetEntity(id tagger.EntityID) (tagger.Entity, error) { return t
 
 // GetEntityHash implements [tagger.Component].
 func (t *Tagger) GetEntityHash(id tagger.EntityID, c tagger.TagCardinality) string {
-	tags, _ := t.tags.Tags(id, c)
+	tags, _ := t.tags.Find(id, c)
 	return tags.Hash()
 }
 
@@ -327,9 +333,9 @@ func (t *Tagger) AgentTags(c tagger.TagCardinality) ([]string, error) {
 
 // orNone returns no tags instead of an error for an entity that is not known.
 func (t *Tagger) orNone(id tagger.EntityID, c tagger.TagCardinality) ([]string, error) {
-	tags, err := t.tags.Tags(id, c)
-	if errors.Is(err, tagger.ErrUnknown) || errors.Is(err, tagger.ErrExpired) {
-		return nil, nil
+	if c > tagger.NoneCardinality {
+		return nil, fmt.Errorf("cardinality %d: %w", uint8(c), tagger.ErrCardinality)
 	}
-	return tags.Slice(), err
+	tags, _ := t.tags.Find(id, c)
+	return tags.Slice(), nil
 }

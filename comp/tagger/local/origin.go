@@ -7,6 +7,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/cgroup"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
 // EnrichTags implements [tagger.Component].
@@ -26,19 +27,30 @@ func (t *Tagger) EnrichTags(acc tagger.TagsAccumulator, origin tagger.OriginInfo
 		return
 	}
 	if origin.PodUID != tagger.EntityNone {
-		for id := range t.candidates(origin) {
-			if tags, err := t.tags.Tags(id, c); err == nil && tags.Len() > 0 {
-				for tag := range tags.All() {
-					acc.Append(tag)
-				}
-				break
-			}
+		t.addFirst(acc, origin, c)
+	}
+	if tags, ok := t.tags.Find(tagger.GlobalEntityID, c); ok {
+		add(acc, tags)
+	}
+}
+
+// addFirst adds the tags of the first candidate that has any.
+func (t *Tagger) addFirst(acc tagger.TagsAccumulator, origin tagger.OriginInfo, c tagger.TagCardinality) {
+	for id := range t.candidates(origin) {
+		if tags, ok := t.tags.Find(id, c); ok && tags.Len() > 0 {
+			add(acc, tags)
+			return
 		}
 	}
-	if tags, err := t.tags.Tags(tagger.GlobalEntityID, c); err == nil {
-		for tag := range tags.All() {
-			acc.Append(tag)
-		}
+	origin.Cardinality = ""
+	if origin != (tagger.OriginInfo{}) {
+		t.unresolved.Add(1)
+	}
+}
+
+func add(acc tagger.TagsAccumulator, tags tagset.Tags) {
+	for tag := range tags.All() {
+		acc.Append(tag)
 	}
 }
 
