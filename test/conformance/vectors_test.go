@@ -333,3 +333,18 @@ func TestVectorIDsAreUnique(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryDeviationIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/deviations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob("testdata/tags/*.json")
+	for _, file := range files {
+		for _, v := range readVectors(t, file) {
+			if v.Deviation != "" && !strings.Contains(string(doc), v.ID) {
+				t.Errorf("%s: vector %s was edited (%s), docs/deviations.md does not say so", file, v.ID, v.Deviation)
+			}
+		}
+	}
+}
