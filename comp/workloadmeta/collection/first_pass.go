@@ -78,6 +78,9 @@ func (p *firstPass) list() []Outcome {
 func (s *Supervisor) WaitFirstPass(ctx context.Context) ([]Outcome, error) {
 	select {
 	case <-s.first.done:
+		// The supervisor's own goroutine says so, too, but whoever waited here may look
+		// at the store before it runs.
+		s.marked.Do(s.opts.Store.MarkSynced)
 		return s.first.list(), nil
 	case <-ctx.Done():
 	}

@@ -264,18 +264,22 @@ func (byProducer) ByProducts() []workloadmeta.Kind {
 
 func TestByProductsAreReportedAndNotExpected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, collection.Options{}, &byProducer{fakeStreamer{fake{id: "docker"}, func(ctx context.Context, sink workloadmeta.Sink) error {
+		stream := func(ctx context.Context, sink workloadmeta.Sink) error {
 			sink.Set(process(7, 1))
 			sink.Synced()
 			<-ctx.Done()
 			return nil
-		}}})
+		}
+		r := start(t, collection.Options{},
+			&byProducer{fakeStreamer{fake{id: "docker"}, stream}},
+			&fakeStreamer{fake{id: "process", source: "procs", kinds: []workloadmeta.Kind{workloadmeta.KindProcess}}, stream})
 		synctest.Wait()
 		r.wantHas(runtime, "7")
 		if n := len(r.log.lines("level=WARN")); n != 0 {
 			t.Errorf("%d warnings about what was announced", n)
 		}
-		if got := r.store.expectedOf(workloadmeta.KindProcess); got != "[]" {
+		// Somebody else is expected to report the kind; that does not make it the by-producer's.
+		if got := r.store.expectedOf(workloadmeta.KindProcess); got != "[procs]" {
 			t.Errorf("expected of processes: %s", got)
 		}
 	})

@@ -14,6 +14,8 @@ import (
 // Supervisor runs collectors. Create one with [New]. Its methods may be called from any
 // goroutine.
 type Supervisor struct {
+	marked sync.Once // the store as synced
+
 	opts         Options
 	ledger       ledger
 	expectations expectations
@@ -88,7 +90,7 @@ func (s *Supervisor) markSynced(ctx context.Context) {
 		s.opts.Log.Warn("the store counts as synced although some collectors have not answered",
 			"collectors", strings.Join(late, ", "), "grace", s.opts.SyncGrace)
 	}
-	s.opts.Store.MarkSynced()
+	s.marked.Do(s.opts.Store.MarkSynced)
 }
 
 // Stop ends everything and waits until it has ended. If ctx ends first, the error names
