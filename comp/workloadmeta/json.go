@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ func UnmarshalEntity(data []byte) (e Entity, unknown []string, err error) {
 	if err := json.Unmarshal(fields["kind"], &id.Kind); err != nil {
 		return nil, nil, fmt.Errorf(`entity: field "kind": %w`, err)
 	}
+	if !id.Kind.Valid() {
+		return nil, nil, errors.New(`entity: field "kind" is null`)
+	}
 	if _, ok := fields["id"]; !ok {
 		return nil, nil, fmt.Errorf(`%s: field "id" is missing`, id.Kind)
 	}
@@ -40,21 +44,39 @@ func UnmarshalEntity(data []byte) (e Entity, unknown []string, err error) {
 	if e, err = NewEntity(id); err != nil {
 		return nil, nil, err
 	}
-	if err := json.Unmarshal(data, e); err != nil {
-		var typeErr *json.UnmarshalTypeError
-		if errors.As(err, &typeErr) {
-			return nil, nil, fmt.Errorf("%s: field %q: want %s, have a JSON %s", id, fieldPath(typeErr.Field), typeErr.Type, typeErr.Value)
-		}
-		return nil, nil, fmt.Errorf("%s: %w", id, err)
-	}
 	known := jsonNames(reflect.TypeOf(e).Elem(), nil)
-	for name := range fields {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !slices.Contains(known, name) {
 			unknown = append(unknown, name)
+			delete(fields, name) // or it would fill a field whose name differs in case only
 		}
 	}
-	slices.Sort(unknown)
+	if len(unknown) > 0 {
+		if data, err = json.Marshal(fields); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", id, err)
+		}
+	}
+	if err := json.Unmarshal(data, e); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", id, nameField(id, fields, err))
+	}
 	return e, unknown, nil
+}
+
+// nameField says which field an error is about: one of a value's own methods does not
+// know in which field it is.
+func nameField(id EntityID, fields map[string]json.RawMessage, err error) error {
+	var typeErr *json.UnmarshalTypeError
+	if errors.As(err, &typeErr) {
+		return fmt.Errorf("field %q: want %s, have a JSON %s", fieldPath(typeErr.Field), typeErr.Type, typeErr.Value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		alone, _ := NewEntity(id)
+		data, _ := json.Marshal(map[string]json.RawMessage{name: fields[name]})
+		if err := json.Unmarshal(data, alone); err != nil {
+			return fmt.Errorf("field %q: %w", name, err)
+		}
+	}
+	return err
 }
 
 // fieldPath removes the names of embedded Go structs, which are not in the JSON.

@@ -1,0 +1,245 @@
+package workloadmeta
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func merge(views ...View) Entity {
+	slices.SortFunc(views, func(a, b View) int { return CompareSources(a.Source, b.Source) })
+	return Merge(views)
+}
+
+func c(edit func(*Container)) *Container {
+	c := &Container{EntityID: EntityID{KindContainer, "c"}}
+	edit(c)
+	return c
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestSourcesAreInTheOrderOfTheTable(t *testing.T) {
+	sources := []Source{"zebra", SourceRuntime, SourceRemoteStore, "alpha", SourceTrivy, SourceNodeOrchestrator, SourceClusterOrchestrator}
+	slices.SortFunc(sources, CompareSources)
+	want := []Source{SourceClusterOrchestrator, SourceNodeOrchestrator, SourceRuntime, SourceTrivy, SourceRemoteStore, "alpha", "zebra"}
+	if !slices.Equal(sources, want) {
+		t.Errorf("order %q, want %q", sources, want)
+	}
+}
+
+func TestIdentityIsTheOrchestratorsObservationTheRuntimes(t *testing.T) {
+	early, late := time.Unix(1000, 0), time.Unix(2000, 0)
+	say := func(who string, pid int, at time.Time) *Container {
+		return c(func(c *Container) {
+			c.Name, c.Hostname, c.CgroupPath, c.PID, c.RestartCount = who, who, who, pid, pid
+			c.Image = ContainerImage{Name: who}
+			c.Runtime = ContainerRuntime(who)
+			c.State = ContainerState{Status: ContainerStatus(who), StartedAt: at, ExitCode: ptr(int64(pid))}
+			c.Labels = map[string]string{"both": who, who: who}
+			c.NetworkIPs = map[string]string{"": who}
+			c.Owner = &EntityID{KindKubernetesPod, who}
+			c.Resources.CPULimit = ptr(float64(pid))
+		})
+	}
+	got := merge(View{SourceRuntime, say("runtime", 0, late)}, View{SourceNodeOrchestrator, say("kubelet", 7, early)}, View{"unheard-of", say("other", 9, early)}).(*Container)
+	for what, ok := range map[string]bool{
+		"name":           got.Name == "kubelet",
+		"host name":      got.Hostname == "kubelet",
+		"image":          got.Image.Name == "kubelet",
+		"runtime":        got.Runtime == "kubelet",
+		"owner":          got.Owner.ID == "kubelet",
+		"resources":      *got.Resources.CPULimit == 7,
+		"labels united":  len(got.Labels) == 4 && got.Labels["both"] == "kubelet",
+		"cgroup":         got.CgroupPath == "runtime",
+		"status":         got.State.Status == "runtime",
+		"times":          got.State.StartedAt.Equal(late),
+		"exit code 0":    *got.State.ExitCode == 0,
+		"network":        got.NetworkIPs[""] == "runtime",
+		"PID: 0 is none": got.PID == 7,
+		"restarts":       got.RestartCount == 7,
+	} {
+		if !ok {
+			t.Errorf("%s: from the wrong source in %+v", what, got)
+		}
+	}
+}
+
+func TestPodsIdentityIsTheClustersStateTheNodes(t *testing.T) {
+	say := func(who string, ready bool) *KubernetesPod {
+		return &KubernetesPod{EntityID: EntityID{KindKubernetesPod, "p"}, EntityMeta: EntityMeta{Labels: map[string]string{"app": who}},
+			Phase: who, IP: who, QOSClass: who, Ready: ready, KubeServices: []string{who}}
+	}
+	got := merge(View{SourceNodeOrchestrator, say("node", false)}, View{SourceClusterOrchestrator, say("cluster", true)}).(*KubernetesPod)
+	if got.Labels["app"] != "cluster" || got.QOSClass != "cluster" || got.Phase != "node" || got.IP != "node" || !got.Ready ||
+		!slices.Equal(got.KubeServices, []string{"cluster", "node"}) {
+		t.Errorf("merged %+v", got)
+	}
+}
+
+func TestUnknownNeverHidesARealValue(t *testing.T) {
+	got := merge(
+		View{SourceRuntime, c(func(c *Container) { c.State.Health, c.State.Status = HealthUnknown, StatusUnknown })},
+		View{SourceNodeOrchestrator, c(func(c *Container) {
+			c.State.Health, c.State.Status, c.State.Running = HealthHealthy, StatusRunning, true
+		})},
+	).(*Container)
+	if got.State.Health != HealthHealthy || got.State.Status != StatusRunning || !got.State.Running {
+		t.Errorf("merged state %+v", got.State)
+	}
+}
+
+func TestListsAndMapsAreUnited(t *testing.T) {
+	got := merge(
+		View{SourceRuntime, c(func(c *Container) {
+			c.CollectorTags, c.EnvVars = []string{"b:2", "c:3"}, map[string]string{"A": "runtime", "B": "runtime"}
+		})},
+		View{SourceNodeOrchestrator, c(func(c *Container) {
+			c.CollectorTags, c.EnvVars = []string{"a:1", "b:2"}, map[string]string{"A": "kubelet", "B": ""}
+		})},
+	).(*Container)
+	if !slices.Equal(got.CollectorTags, []string{"a:1", "b:2", "c:3"}) {
+		t.Errorf("tags %q, want each once, the stronger source's first", got.CollectorTags)
+	}
+	if got.EnvVars["A"] != "kubelet" || got.EnvVars["B"] != "runtime" {
+		t.Errorf("variables %v: want the kubelet's unless empty", got.EnvVars)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	port := func(name string, number int, protocol string, host uint16) ContainerPort {
+		return ContainerPort{Name: name, Port: number, Protocol: protocol, HostPort: host}
+	}
+	for name, test := range map[string]struct{ kubelet, runtime, want []ContainerPort }{
+		"one side is empty: order stays": {[]ContainerPort{port("b", 2, "TCP", 0), port("a", 1, "TCP", 0)}, nil,
+			[]ContainerPort{port("b", 2, "TCP", 0), port("a", 1, "TCP", 0)}},
+		"sorted, the first stays": {[]ContainerPort{port("x", 80, "TCP", 0), port("y", 53, "UDP", 0)}, []ContainerPort{port("z", 80, "TCP", 0), port("", 53, "TCP", 0)},
+			[]ContainerPort{port("", 53, "TCP", 0), port("y", 53, "UDP", 0), port("x", 80, "TCP", 0)}},
+		"a host port replaces": {[]ContainerPort{port("x", 80, "tcp", 0)}, []ContainerPort{port("", 80, "tcp", 8080)}, []ContainerPort{port("", 80, "tcp", 8080)}},
+		"a name replaces":      {[]ContainerPort{port("", 80, "tcp", 1)}, []ContainerPort{port("x", 80, "tcp", 0)}, []ContainerPort{port("x", 80, "tcp", 0)}},
+		"protocols to the letter": {[]ContainerPort{port("x", 80, "TCP", 0)}, []ContainerPort{port("x", 80, "tcp", 0)},
+			[]ContainerPort{port("x", 80, "TCP", 0), port("x", 80, "tcp", 0)}},
+	} {
+		got := merge(View{SourceNodeOrchestrator, c(func(c *Container) { c.Ports = test.kubelet })},
+			View{SourceRuntime, c(func(c *Container) { c.Ports = test.runtime })}).(*Container)
+		if !slices.Equal(got.Ports, test.want) {
+			t.Errorf("%s: %+v\nwant %+v", name, got.Ports, test.want)
+		}
+	}
+}
+
+func TestFinalize(t *testing.T) {
+	last := c(func(c *Container) {
+		c.Name, c.PID = "web", 7
+		c.State = ContainerState{Running: true, Status: StatusRunning, ExitCode: ptr(int64(1))}
+		c.CollectorTags = []string{"a"}
+	})
+	died := time.Unix(2000, 0)
+	final := Finalize(last, c(func(c *Container) {
+		c.Name, c.CollectorTags = "renamed", []string{"b"}
+		c.State = ContainerState{Status: StatusStopped, ExitCode: ptr(int64(0)), FinishedAt: died}
+	})).(*Container)
+	if final.Name != "web" || final.PID != 7 || final.State.Running || final.State.Status != StatusStopped ||
+		*final.State.ExitCode != 0 || !final.State.FinishedAt.Equal(died) || !slices.Equal(final.CollectorTags, []string{"a", "b"}) {
+		t.Errorf("final state %+v", final)
+	}
+	if !last.State.Running || *last.State.ExitCode != 1 {
+		t.Error("the last state was written to")
+	}
+	for name, message := range map[string]Entity{"nothing": nil, "the same": last, "only the ID": c(func(*Container) {})} {
+		if got := Finalize(last, message); got != Entity(last) {
+			t.Errorf("Finalize with %s = %+v, want the last state itself", name, got)
+		}
+	}
+}
+
+func TestIncarnations(t *testing.T) {
+	p := func(ticks uint64) Entity { return &Process{EntityID: EntityID{KindProcess, "7"}, StartTicks: ticks} }
+	for _, test := range []struct {
+		a, b        Entity
+		same, newer bool
+	}{
+		{p(1), p(1), true, false}, {p(2), p(1), false, true}, {p(1), p(2), false, false},
+		{p(0), p(1), true, false}, {p(1), p(0), true, false},
+		{c(func(*Container) {}), c(func(*Container) {}), true, false}, {p(1), c(func(*Container) {}), true, false},
+	} {
+		if SameIncarnation(test.a, test.b) != test.same || Newer(test.a, test.b) != test.newer {
+			t.Errorf("%v and %v: same %v, newer %v", test.a, test.b, SameIncarnation(test.a, test.b), Newer(test.a, test.b))
+		}
+	}
+}
+
+func TestParseKind(t *testing.T) {
+	for _, k := range Kinds() {
+		if got, err := ParseKind(k.String()); got != k || err != nil {
+			t.Errorf("ParseKind(%s) = %v, %v", k, got, err)
+		}
+		text, err := k.MarshalText()
+		var again Kind
+		if err != nil || again.UnmarshalText(text) != nil || again != k {
+			t.Errorf("%s does not survive its text form", k)
+		}
+	}
+	for _, text := range []string{"", "pod", "Container", "kind(0)"} {
+		if k, err := ParseKind(text); err == nil || k != 0 || !strings.Contains(err.Error(), `"`+text+`"`) || !strings.Contains(err.Error(), "kubernetes_pod") {
+			t.Errorf("ParseKind(%q) = %v, %v; want an error that names it and what is known", text, k, err)
+		}
+	}
+	for _, k := range []Kind{0, 200} {
+		if _, err := k.MarshalText(); err == nil || k.Valid() || !strings.HasPrefix(k.String(), "kind(") {
+			t.Errorf("Kind %d passes for valid", k)
+		}
+		if _, err := NewEntity(EntityID{k, "x"}); err == nil {
+			t.Errorf("NewEntity of kind %d: no error", k)
+		}
+	}
+}
+
+func TestEventTypes(t *testing.T) {
+	for _, et := range []EventType{EventTypeSet, EventTypeUnset} {
+		text, _ := et.MarshalText()
+		var again EventType
+		if err := again.UnmarshalText(text); err != nil || again != et {
+			t.Errorf("%s became %s, %v", et, again, err)
+		}
+	}
+	if _, err := ParseEventType("SET"); err == nil || !strings.Contains(err.Error(), `"SET"`) {
+		t.Errorf("ParseEventType(SET) = %v", err)
+	}
+	if got := EventType(7).String(); got != "event type 7" {
+		t.Errorf("EventType(7) = %q", got)
+	}
+}
+
+func TestFilter(t *testing.T) {
+	web := c(func(c *Container) { c.Name = "web" })
+	isWeb := func(e Entity) bool { return e.(*Container).Name == "web" }
+	pod := &KubernetesPod{EntityID: EntityID{KindKubernetesPod, "p"}}
+	for name, test := range map[string]struct {
+		filter             *Filter
+		web, other, pod    bool
+		wantsSet, wantsEnd bool
+	}{
+		"nil":               {nil, true, true, true, true, true},
+		"zero":              {&Filter{}, true, true, true, true, true},
+		"a kind":            {NewFilter().Kind(KindContainer), true, true, false, true, true},
+		"a predicate":       {NewFilter().Kind(KindContainer, isWeb).Kind(KindKubernetesPod), true, false, true, true, true},
+		"the last one wins": {NewFilter().Kind(KindContainer, isWeb).Kind(KindContainer), true, true, false, true, true},
+		"a nil predicate":   {NewFilter().Kind(KindContainer, nil), true, true, false, true, true},
+		"sets":              {NewFilter().Events(EventTypeSet), true, true, true, true, false},
+		"ends":              {NewFilter().Events(EventTypeUnset), true, true, true, false, true},
+	} {
+		f := test.filter
+		if f.Accepts(web) != test.web || f.Accepts(c(func(*Container) {})) != test.other || f.Accepts(pod) != test.pod ||
+			f.WantsType(EventTypeSet) != test.wantsSet || f.WantsType(EventTypeUnset) != test.wantsEnd || f.ViewOf() != SourceAll {
+			t.Errorf("%s: matches the wrong things", name)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a filter on an invalid kind does not panic")
+		}
+	}()
+	NewFilter().Kind(0)
+}
