@@ -34,6 +34,9 @@ type engine struct {
 	clock atomic.Int64
 }
 
+// errInterrupted reports that the user has had enough before there was an answer.
+var errInterrupted = errors.New("interrupted")
+
 // stopTimeout bounds how long the end of a command waits for collectors that do not return.
 const stopTimeout = 5 * time.Second
 
@@ -150,7 +153,7 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 	stop()
 	e.outcomes = outcomes
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return errInterrupted
 	}
 	e.now = time.Now()
 	if err := e.complaints(err, strict); err != nil {
@@ -236,13 +239,15 @@ func (e *engine) close() {
 	e.store.Close()
 }
 
-// runtimeGrace bounds how long the first look at /proc waits for the container runtime.
+// runtimeGrace bounds how long the first look at /proc waits for the container runtime, at most half
+// of the time there is for all of them.
 const runtimeGrace = 2 * time.Second
 
 // waitForRuntime returns when the container runtime has answered for the first time, or has none,
 // so that the first look at /proc leaves to it what is its own.
 func (e *engine) waitForRuntime() {
-	for deadline := time.Now().Add(runtimeGrace); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	deadline := time.Now().Add(min(runtimeGrace, e.app.timeout/2))
+	for ; time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		i := slices.IndexFunc(e.supervisor.Status(), func(s collection.Status) bool {
 			return s.ID == "docker" && (s.State == collection.StateConnecting || s.State == collection.StateSyncing ||
 				s.State == collection.StateWaiting && s.NextRetry.IsZero()) // not looked for yet
@@ -262,7 +267,8 @@ func (e *engine) missing(kind workloadmeta.Kind) string {
 	reported := false
 	for _, s := range e.supervisor.Status() {
 		// The process collector finds containers by the way, without promising them.
-		if !slices.Contains(s.Kinds, kind) && !(kind == workloadmeta.KindContainer && s.ID == "process") {
+		byTheWay := kind == workloadmeta.KindContainer && s.ID == "process"
+		if !byTheWay && !slices.Contains(s.Kinds, kind) {
 			continue
 		}
 		reported = true

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -94,49 +91,5 @@ func TestBadLinesAreCountedOnRequest(t *testing.T) {
 		!strings.Contains(r.err, path+": passed over 2 lines that cannot be read; the first: "+path+":1: ") ||
 		!strings.Contains(r.err, path+": left out fields that this version does not know: entity.colour\n") {
 		t.Errorf("tags: %+v", r)
-	}
-}
-
-// A socket that may not be opened is named, with what to do about it.
-func TestSocketWithoutPermission(t *testing.T) {
-	if os.Geteuid() != 0 || runtime.GOOS == "windows" {
-		t.Skip("needs root, to run rollcall as somebody else")
-	}
-	dir, err := os.MkdirTemp("", "rollcall")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "docker.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	exe, err := os.ReadFile("/proc/self/exe")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "rollcall"), exe, 0o755)
-	}
-	for _, change := range []struct {
-		path string
-		mode os.FileMode
-	}{{dir, 0o755}, {socket, 0o600}} {
-		if err == nil {
-			err = os.Chmod(change.path, change.mode)
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := command(t, nil, "ls", "containers", "--docker-host", "unix://"+socket)
-	cmd.Path, cmd.Dir = filepath.Join(dir, "rollcall"), dir
-	cmd.Env = []string{asMain + "=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	_ = cmd.Run()
-	want := "rollcall: docker: permission denied on " + socket + "; add the user to group docker or run as root (docker.host is set by --docker-host)\n"
-	if errs.String() != want || cmd.ProcessState.ExitCode() != 1 {
-		t.Errorf("exit code %d, stderr %q; want 1, %q", cmd.ProcessState.ExitCode(), errs.String(), want)
 	}
 }

@@ -44,7 +44,7 @@ func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, exe, args...)
-	cmd.Env = append([]string{asMain + "=1", "HOME=" + t.TempDir(), "GOCOVERDIR=" + t.TempDir()}, env...)
+	cmd.Env = append([]string{asMain + "=1", "GORACE=atexit_sleep_ms=0", "HOME=" + t.TempDir(), "GOCOVERDIR=" + t.TempDir()}, env...)
 	return cmd
 }
 

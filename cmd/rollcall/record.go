@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -51,11 +50,14 @@ allow-listed ones are ever read). Files are readable by their owner only.`,
 
 func (a *app) record(ctx context.Context, file string, once, force bool, duration time.Duration) (err error) {
 	e, err := a.open(ctx, true)
+	if errors.Is(err, errInterrupted) && !once {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer e.close()
-	var out io.Writer = a.out
+	out := a.out
 	if file != "-" {
 		flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 		if force {

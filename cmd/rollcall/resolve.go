@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -96,9 +97,6 @@ func (e *engine) entityID(text string) (tagger.EntityID, error) {
 	}
 	id, err := tagger.ParseEntityID(prefix + "://" + rest)
 	if err != nil {
-		if _, err := tagger.ParseEntityID(text); err != nil {
-			return "", usageError{err}
-		}
 		return "", usageError{err}
 	}
 	if prefix == tagger.PrefixContainer && e.tagger.Explain(id).Completeness == tagger.Unknown.String() {
@@ -115,17 +113,13 @@ func (e *engine) bare(text string) (tagger.EntityID, error) {
 	if text == "" {
 		return "", usagef("empty entity ID; want <prefix>://<id>, or a container's name")
 	}
-	var failed error
 	for _, kind := range []workloadmeta.Kind{workloadmeta.KindContainer, workloadmeta.KindKubernetesPod} {
 		entity, err := e.find(kind, text)
 		if err == nil {
 			return extract.TaggerID(entity.GetID()), nil
 		}
-		if _, missing := err.(notFoundError); !missing { //nolint:errorlint // find returns it as it is
+		if _, missing := errors.AsType[notFoundError](err); !missing {
 			return "", err
-		}
-		if failed == nil {
-			failed = err
 		}
 	}
 	// What is gone may still have tags.

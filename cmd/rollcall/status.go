@@ -28,10 +28,9 @@ type storeReport struct {
 }
 
 type taggerReport struct {
-	Entities   int    `json:"entities"`
-	Tombstones int    `json:"tombstones"` // of those, gone and still remembered
-	Strings    int    `json:"strings"`    // different tags that are held
-	Updates    uint64 `json:"updates"`
+	Entities   int `json:"entities"`
+	Tombstones int `json:"tombstones"` // of those, gone and still remembered
+	Strings    int `json:"strings"`    // different tags that are held
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -72,7 +71,7 @@ func (e *engine) status() statusReport {
 		}
 	}
 	stats := e.tagger.Stats()
-	r.Tagger = taggerReport{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones, Strings: stats.Strings, Updates: stats.Updated}
+	r.Tagger = taggerReport{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones, Strings: stats.Strings}
 	return r
 }
 

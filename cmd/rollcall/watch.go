@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -67,6 +68,9 @@ func (a *app) watcher(args []string) (*watcher, error) {
 // live prints what happens on this machine until ctx ends.
 func (w *watcher) live(ctx context.Context) error {
 	e, err := w.app.open(ctx, true)
+	if errors.Is(err, errInterrupted) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
