@@ -96,7 +96,7 @@ func TestFieldsAreKnownByTheirExactNames(t *testing.T) {
 	if !ok || p.GetID() != (workloadmeta.EntityID{Kind: workloadmeta.KindProcess, ID: "1"}) || p.PID != 0 {
 		t.Fatalf("got %#v", line.Event.Entity)
 	}
-	if unknown := r.Unknown(); unknown["Kind"] != 1 || unknown["PID"] != 1 {
+	if unknown := r.Unknown(); unknown["entity.Kind"] != 1 || unknown["entity.PID"] != 1 {
 		t.Fatalf("unknown fields: %v", unknown)
 	}
 }
