@@ -255,3 +255,11 @@ func TestTypedLookups(t *testing.T) {
 		t.Errorf("pods and processes = %v", got)
 	}
 }
+
+func TestCountIsByKindAndSource(t *testing.T) {
+	s := newStore(t, sets(runtime, container("a")), sets(runtime, container("b")), sets(kubelet, container("b")), sets(kubelet, pod("p")))
+	got := s.Count()
+	if len(got) != 2 || got[wm.KindContainer][runtime] != 2 || got[wm.KindContainer][kubelet] != 1 || got[wm.KindKubernetesPod][kubelet] != 1 {
+		t.Errorf("Count = %v", got)
+	}
+}

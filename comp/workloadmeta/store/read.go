@@ -238,6 +238,23 @@ func (s *Store) Dump() []workloadmeta.DumpedEntity {
 // Len returns the number of entities.
 func (s *Store) Len() int { return s.table.Len() }
 
+// Count returns how many entities of each kind each source reports. It looks at all of
+// them: it is for metrics and status.
+func (s *Store) Count() map[workloadmeta.Kind]map[workloadmeta.Source]int {
+	counts := map[workloadmeta.Kind]map[workloadmeta.Source]int{}
+	for id, r := range s.table.All() {
+		bySource := counts[id.Kind]
+		if bySource == nil {
+			bySource = map[workloadmeta.Source]int{}
+			counts[id.Kind] = bySource
+		}
+		for i := range r.views {
+			bySource[r.views[i].Source]++
+		}
+	}
+	return counts
+}
+
 // Revision implements [workloadmeta.Component].
 func (s *Store) Revision() uint64 { return s.table.Revision() }
 
