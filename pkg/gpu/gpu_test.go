@@ -64,6 +64,6 @@ func FuzzTypeFromDeviceName(f *testing.F) {
 		if again := gpu.TypeFromDeviceName(strings.ToUpper("nvidia " + got)); got != "" && again != got {
 			t.Fatalf("TypeFromDeviceName(%q) = %q, which reads back as %q", s, got, again)
 		}
-		gpu.VendorFromResourceName(s)
+		_, _ = gpu.VendorFromResourceName(s)
 	})
 }

@@ -125,7 +125,7 @@ func print(rows []row) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, short(r.Value), r.Unit, baseline, ratio, budget, over)
 	}
-	w.Flush()
+	_ = w.Flush() // to a terminal or a pipe that has gone: nobody is left to tell
 }
 
 func short(f float64) string {

@@ -272,7 +272,7 @@ func TestSynced(t *testing.T) {
 					if r.store.isSynced() {
 						t.Errorf("synced before %s", c.after)
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 				}
 				synctest.Wait()
 				if !r.store.isSynced() {

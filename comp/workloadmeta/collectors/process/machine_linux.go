@@ -174,7 +174,7 @@ func readAt(dir int, name string, buf []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }() // it was only read from
 	return retry(func() (int, error) { return unix.Read(fd, buf) })
 }
 
