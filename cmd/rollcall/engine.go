@@ -263,25 +263,5 @@ func (e *engine) missing(kind workloadmeta.Kind) string {
 	if e.supervisor == nil {
 		return "it is not in the recording " + e.app.from
 	}
-	var lines []string
-	reported := false
-	for _, s := range e.supervisor.Status() {
-		// The process collector finds containers by the way, without promising them.
-		byTheWay := kind == workloadmeta.KindContainer && s.ID == "process"
-		if !byTheWay && !slices.Contains(s.Kinds, kind) {
-			continue
-		}
-		reported = true
-		if s.State != collection.StateLive {
-			line := fmt.Sprintf("collector %s is %s", s.ID, s.State)
-			if s.Reason != "" {
-				line += ": " + s.Reason
-			}
-			lines = append(lines, line)
-		}
-	}
-	if !reported {
-		return "no collector in this program reports this kind"
-	}
-	return strings.Join(lines, "; ")
+	return e.supervisor.Missing(kind)
 }

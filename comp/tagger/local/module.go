@@ -34,6 +34,11 @@ func provide(p params) (*Tagger, error) {
 	if opts.OnMiss == nil {
 		opts.OnMiss = p.OnMiss
 	}
+	if explainer, ok := p.OnMiss.(interface {
+		Missing(workloadmeta.Kind) string
+	}); ok && opts.Missing == nil {
+		opts.Missing = explainer.Missing // the supervisor of the collectors knows why
+	}
 	if opts.Log == nil {
 		opts.Log = p.Log
 	}

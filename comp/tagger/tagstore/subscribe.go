@@ -24,6 +24,7 @@ func (s *Store) Subscribe(name string, filter *tagger.Filter) tagger.Subscriptio
 	c := filter.Cardinality
 	opts := statebus.SubOptions[tagger.EntityID, *entry]{
 		Name: name,
+		Tier: statebus.Second,
 		Same: func(a, b *entry) bool { return sameAt(a, b, c) },
 	}
 	if len(filter.Prefixes) > 0 {

@@ -2,6 +2,7 @@ package collection
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -88,4 +89,31 @@ func summarize(modes [numModes]modeState) (worst modeState) {
 		}
 	}
 	return worst
+}
+
+// Missing says in one line, for people, why nothing may be known about entities of a
+// kind: which of the collectors that report it are off or failing, and why. It is empty
+// if all of them work.
+func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
+	var lines []string
+	reported := false
+	for _, r := range s.runners {
+		if !r.reports(kind) {
+			continue
+		}
+		reported = true
+		status := r.snapshot()
+		if status.State == StateLive {
+			continue
+		}
+		line := "collector " + status.ID + " is " + string(status.State)
+		if status.Reason != "" {
+			line += ": " + status.Reason
+		}
+		lines = append(lines, line)
+	}
+	if !reported {
+		return "no collector in this program reports this kind"
+	}
+	return strings.Join(lines, "; ")
 }
