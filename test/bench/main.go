@@ -66,9 +66,7 @@ func main() {
 		best := b.run()
 		for i := 1; i < *attempts && anyOver(best); i++ {
 			for j, again := range b.run() {
-				if better(again, best[j]) {
-					best[j] = again
-				}
+				best[j] = best[j].with(again)
 			}
 		}
 		rows = append(rows, best...)
@@ -98,11 +96,16 @@ func anyOver(rows []row) bool {
 	return false
 }
 
-func better(a, b row) bool {
-	if a.BudgetIs == "ratio" {
-		return *a.Ratio < *b.Ratio
+// with takes the best of two measurements, of the value and of the baseline each: what
+// is best of one alone would prefer the rounds in which the baseline was held up.
+func (r row) with(again row) row {
+	r.Value = min(r.Value, again.Value)
+	if r.Baseline != nil {
+		baseline := min(*r.Baseline, *again.Baseline)
+		ratio := r.Value / baseline
+		r.Baseline, r.Ratio = &baseline, &ratio
 	}
-	return a.Value < b.Value
+	return r
 }
 
 func print(rows []row) {
