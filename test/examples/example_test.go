@@ -13,7 +13,6 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -67,8 +66,10 @@ func Example_fx() {
 		local.Module,  // the tagger
 
 		fx.Supply(replay.Options{Path: "testdata/shop.jsonl"}),
-		fx.Supply(&local.Options{
-			Extract: extract.Options{ContainerLabelsAsTags: map[string]string{"team": "team"}},
+		fx.Provide(func() local.Options {
+			opts := local.DefaultOptions()
+			opts.Extract.ContainerLabelsAsTags = map[string]string{"team": "team"}
+			return opts
 		}),
 		fx.Supply(slog.New(slog.NewTextHandler(io.Discard, nil))),
 
