@@ -148,7 +148,7 @@ func TestImages(t *testing.T) {
 	expect(t, "images.json", listed)
 	for _, name := range []string{"web", "built"} {
 		in := read[dockerimage.InspectResponse](t, "image-inspect/"+name+".json")
-		i, _, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, "image-history/"+name+".json"))
+		i, _, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, "image-history/"+name+".json"), builtIn(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,9 +340,22 @@ func TestLayers(t *testing.T) {
 		{"no history", nil, []string{"d1"}, []string{"d1/"}},
 		{"nothing", nil, nil, nil},
 	} {
-		if got := summary(mapLayers(tc.history, tc.digests)); !slices.Equal(got, tc.want) {
+		if got := summary(mapLayers(tc.history, tc.digests, builtIn(t))); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
+	}
+}
+
+// Everything a builder writes into an image's history may hold values of its environment.
+func TestHistoryHasNoSecrets(t *testing.T) {
+	layers := mapLayers([]dockerimage.HistoryResponseItem{
+		{CreatedBy: "RUN |1 TOKEN=hunter2 /bin/sh -c make # buildkit"},
+		{CreatedBy: "ENV DB=hunter2 DD_ENV=prod"},
+		{CreatedBy: "/bin/sh -c #(nop)  ENV DB=hunter2"},
+	}, nil, builtIn(t))
+	text, err := json.Marshal(layers)
+	if err != nil || bytes.Contains(text, []byte("hunter")) || !bytes.Contains(text, []byte("DD_ENV=prod")) {
+		t.Errorf("layers = %s, %v", text, err)
 	}
 }
 
