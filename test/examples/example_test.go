@@ -67,7 +67,7 @@ func Example_fx() {
 		local.Module,  // the tagger
 
 		fx.Supply(replay.Options{Path: "testdata/shop.jsonl"}),
-		fx.Supply(&local.Options{
+		fx.Supply(local.Options{
 			Extract: extract.Options{ContainerLabelsAsTags: map[string]string{"team": "team"}},
 		}),
 		fx.Supply(slog.New(slog.NewTextHandler(io.Discard, nil))),

@@ -2,6 +2,7 @@ package local
 
 import (
 	"log/slog"
+	"reflect"
 
 	"go.uber.org/fx"
 
@@ -10,7 +11,8 @@ import (
 )
 
 // Module provides a [*Tagger], also as [tagger.Component], that starts and stops with
-// the application. It needs a [workloadmeta.Component]; supply [Options] to tune it.
+// the application. It needs a [workloadmeta.Component]; supply [Options] to tune it,
+// starting from [DefaultOptions]. Without, or with the zero Options, it has the defaults.
 var Module = fx.Module("tagger/local",
 	fx.Provide(fx.Annotate(provide, fx.As(fx.Self()), fx.As(new(tagger.Component)))),
 	fx.Invoke(func(*Tagger) {}), // it has to follow the store whether or not somebody asks for it
@@ -21,15 +23,15 @@ type params struct {
 
 	Lifecycle fx.Lifecycle
 	Store     workloadmeta.Component
-	Options   *Options            `optional:"true"`
+	Options   Options             `optional:"true"`
 	OnMiss    workloadmeta.OnMiss `optional:"true"`
 	Log       *slog.Logger        `optional:"true"`
 }
 
 func provide(p params) (*Tagger, error) {
-	opts := DefaultOptions()
-	if p.Options != nil {
-		opts = *p.Options
+	opts := p.Options
+	if reflect.ValueOf(opts).IsZero() {
+		opts = DefaultOptions()
 	}
 	if opts.OnMiss == nil {
 		opts.OnMiss = p.OnMiss
