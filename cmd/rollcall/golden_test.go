@@ -88,8 +88,14 @@ func TestRecordingOfARecordingIsTheSame(t *testing.T) {
 	if r := rollcall(t, "record", first, "--from", shop); r.code != 1 || !strings.Contains(r.err, "is there already; choose another name or give --force") {
 		t.Errorf("record over a file: %+v", r)
 	}
+	if err := os.Chmod(first, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if r := rollcall(t, "record", first, "--from", shop, "--force"); r.code != 0 {
 		t.Errorf("record --force: %+v", r)
+	}
+	if info, err := os.Stat(first); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the overwritten recording has mode %v, %v; want 0600", info.Mode(), err)
 	}
 	for _, args := range [][]string{{"tags", "-o", "json", "web"}, {"tags", "-o", "json", "cart"}, {"ls", "-o", "json"}, {"ls", "-a", "-o", "json", "--cardinality", "high"}} {
 		live, replayed := rollcall(t, append(args, "--from", shop)...), rollcall(t, append(args, "--from", first)...)

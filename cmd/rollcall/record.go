@@ -78,6 +78,12 @@ func (a *app) record(ctx context.Context, file string, once, force bool, duratio
 				err = fmt.Errorf("record to %s: %w", file, cerr)
 			}
 		}()
+		// The mode given above counts for a new file only. What is no file, such as a pipe, has its own.
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm() != 0o600 {
+			if err := f.Chmod(0o600); err != nil {
+				return fmt.Errorf("record to %s: make it readable by its owner only: %w", file, err)
+			}
+		}
 		out = f
 	}
 	if duration > 0 {

@@ -55,8 +55,10 @@ const (
 )
 
 // userinfo finds the password in a URL. The part before "@" ends at the last
-// one, because people do not escape it in passwords.
-var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/?#:@"']*:)[^\s/?#]+@`)
+// one, because people do not escape it in passwords; nor do they escape "/", "?"
+// and "#", so that the second form looks for an "@" behind these. There, what
+// begins like a port is one: http://host:8080/@scope/package has no password.
+var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/?#:@"'\[]*:)(?:[^\s/?#]+|[0-9]*[^0-9\s/?#]\S*)@`)
 
 // defaultScrubber is immutable.
 var defaultScrubber = must(New())

@@ -56,7 +56,9 @@ type Options struct {
 	// and not once per instance; that task's tags are then global.
 	ECSSidecar bool `koanf:"-"`
 	// LookupEnv resolves %%env_NAME%% in annotations with tags. nil resolves nothing.
-	// It must always give the same answers.
+	// It must always give the same answers. Whoever may annotate a pod chooses the name
+	// and sees the value as a tag: never pass [os.LookupEnv], which has this process's
+	// secrets, but a short list.
 	LookupEnv func(name string) (value string, ok bool) `koanf:"-"`
 }
 

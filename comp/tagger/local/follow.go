@@ -21,6 +21,10 @@ type follower struct {
 	complete map[workloadmeta.EntityID]bool
 	// children are the containers that carry tags of a pod or task.
 	children map[workloadmeta.EntityID][]tagger.EntityID
+	// parentOf says whose children they are.
+	parentOf map[tagger.EntityID]workloadmeta.EntityID
+	// orphans are children that have gone before their pod or task has changed.
+	orphans map[tagger.EntityID]struct{}
 	// global are the entities whose tags everything carries.
 	global map[workloadmeta.EntityID]struct{}
 
@@ -33,6 +37,8 @@ func newFollower(t *Tagger) follower {
 		x: t.x, store: t.store, tags: t.tags, lookup: bundleLookup{store: t.store},
 		complete: map[workloadmeta.EntityID]bool{},
 		children: map[workloadmeta.EntityID][]tagger.EntityID{},
+		parentOf: map[tagger.EntityID]workloadmeta.EntityID{},
+		orphans:  map[tagger.EntityID]struct{}{},
 		global:   map[workloadmeta.EntityID]struct{}{},
 	}
 }
@@ -47,6 +53,7 @@ func (f *follower) infos(events []workloadmeta.Event) []tagger.TagInfo {
 		ev := &events[i]
 		if ev.Type == workloadmeta.EventTypeSet {
 			f.set(ev)
+			f.adopt(ev.Entity.GetID())
 		} else {
 			f.unset(ev)
 		}
@@ -91,12 +98,50 @@ func (f *follower) set(ev *workloadmeta.Event) {
 			f.withdraw(extract.Source(id.Kind), child)
 		}
 	}
-	if len(children) > 0 {
-		f.children[id] = children
-	} else {
-		delete(f.children, id)
-	}
+	f.setChildren(id, children)
 	f.setGlobal(id, global)
+}
+
+func (f *follower) setChildren(id workloadmeta.EntityID, children []tagger.EntityID) {
+	for _, child := range f.children[id] {
+		if f.parentOf[child] == id && !slices.Contains(children, child) {
+			delete(f.parentOf, child)
+			delete(f.orphans, child)
+		}
+	}
+	if len(children) == 0 {
+		delete(f.children, id)
+		return
+	}
+	f.children[id] = children
+	for _, child := range children {
+		f.parentOf[child] = id
+		delete(f.orphans, child)
+	}
+}
+
+// orphan withdraws from a container that has gone what its pod or task says of it, which
+// may go on to list it: a pod that has completed does so for days.
+func (f *follower) orphan(child tagger.EntityID) {
+	if parent, ok := f.parentOf[child]; ok {
+		f.withdraw(extract.Source(parent.Kind), child)
+		f.orphans[child] = struct{}{}
+	}
+}
+
+// adopt gives a container that is back the tags of its pod or task again.
+func (f *follower) adopt(id workloadmeta.EntityID) {
+	if id.Kind != workloadmeta.KindContainer || len(f.orphans) == 0 {
+		return
+	}
+	child := extract.TaggerID(id)
+	if _, ok := f.orphans[child]; !ok {
+		return
+	}
+	parent := f.parentOf[child]
+	if e, err := f.lookup.Get(parent); err == nil { // else its own end is on the way
+		f.set(&workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: e, Complete: f.complete[parent]})
+	}
 }
 
 func (f *follower) unset(ev *workloadmeta.Event) {
@@ -109,10 +154,11 @@ func (f *follower) unset(ev *workloadmeta.Event) {
 	}
 	source := extract.Source(id.Kind)
 	f.withdraw(source, own)
+	f.orphan(own)
 	for _, child := range f.children[id] {
 		f.withdraw(source, child)
 	}
-	delete(f.children, id)
+	f.setChildren(id, nil)
 	delete(f.complete, id)
 	f.setGlobal(id, false)
 }

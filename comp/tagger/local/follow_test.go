@@ -110,6 +110,34 @@ func TestTagsOfThePodComeAndGoWithIt(t *testing.T) {
 	w.lacks("the runtime has withdrawn", c1, "container_id")
 }
 
+// A pod that has completed lists containers for days that are gone for good.
+func TestAContainerEndsBeforeItsPod(t *testing.T) {
+	for name, parent := range map[string]wm.Entity{
+		"kube_container_name": pod("p1", "c1", "c2"),
+		"ecs_container_name":  task("arn", "prod", "c1", "c2"),
+	} {
+		w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
+		w.notify(sets(runtime, container("c1", noOne)), sets(runtime, container("c2", noOne)), sets(kubelet, parent))
+		w.notify(unsets(runtime, container("c1", noOne)))
+		w.has("just gone", c1, tagger.Expired, "container_id:c1", name+":app")
+		w.has("the other one", c2, tagger.Complete, name+":app")
+		w.notify(sets(runtime, container("c1", noOne)))
+		w.tagger.Prune()
+		w.has("started again", c1, tagger.Complete, "container_id:c1", name+":app")
+
+		w.notify(unsets(runtime, container("c1", noOne)))
+		w.tagger.Prune()
+		w.has("forgotten", c1, tagger.Expired)
+		w.lacks("forgotten", c1, name)
+		w.has("the other one", c2, tagger.Complete, "container_id:c2", name+":app")
+
+		w.notify(unsets(kubelet, parent))
+		w.notify(sets(runtime, container("c1", noOne)))
+		w.has("the other is gone", c1, tagger.Complete, "container_id:c1")
+		w.lacks("the other is gone", c1, name)
+	}
+}
+
 func TestCompleteness(t *testing.T) {
 	partial, complete := tagger.Partial, tagger.Complete
 	arn := tagger.NewEntityID(tagger.PrefixECSTask, "arn")

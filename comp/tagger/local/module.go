@@ -11,8 +11,8 @@ import (
 )
 
 // Module provides a [*Tagger], also as [tagger.Component], that starts and stops with
-// the application. It needs a [workloadmeta.Component]; supply [Options], made from
-// [DefaultOptions], to tune it.
+// the application. It needs a [workloadmeta.Component]; supply [Options] to tune it,
+// starting from [DefaultOptions]. Without, or with the zero Options, it has the defaults.
 var Module = fx.Module("tagger/local",
 	fx.Provide(fx.Annotate(provide, fx.As(fx.Self()), fx.As(new(tagger.Component)))),
 	fx.Invoke(func(*Tagger) {}), // it has to follow the store whether or not somebody asks for it
@@ -31,7 +31,7 @@ type params struct {
 func provide(p params) (*Tagger, error) {
 	opts := p.Options
 	if reflect.ValueOf(opts).IsZero() {
-		opts = DefaultOptions() // nothing was supplied
+		opts = DefaultOptions()
 	}
 	if opts.OnMiss == nil {
 		opts.OnMiss = p.OnMiss

@@ -18,7 +18,7 @@ const group = `group:"collectors"`
 // It needs a [workloadmeta.Writer] that is a [Store], and takes a *slog.Logger and
 // [Options] if there are any; of the latter it fills in Store, Collectors and, if it is
 // missing, Log.
-var Module = fx.Module("collection",
+var Module = fx.Module("workloadmeta/collection",
 	fx.Provide(fx.Annotate(provide, fx.As(fx.Self()), fx.As(new(workloadmeta.OnMiss)))),
 	fx.Invoke(func(*Supervisor) {}), // it must run even if nobody asks for it
 )

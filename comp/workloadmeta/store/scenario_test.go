@@ -167,6 +167,12 @@ func TestEventsCarryViewsAndCompleteness(t *testing.T) {
 		if ev = r.take()[0].Events[0]; ev.Complete || ev.Type != wm.EventTypeUnset {
 			t.Errorf("end = %s, complete %v", ev.Type, ev.Complete)
 		}
+		s.Expect(wm.KindContainer, nil)
+		notify(t, s, sets(runtime, container("d")), unsets(runtime, container("d")))
+		events := r.take()[0].Events
+		if end := events[len(events)-1]; end.Type != wm.EventTypeUnset || !end.Complete {
+			t.Errorf("end of what was complete = %s, complete %v", end.Type, end.Complete)
+		}
 	})
 }
 

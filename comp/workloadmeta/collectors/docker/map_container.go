@@ -43,7 +43,7 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (inspected, 
 	mapState(c, in.State)
 	c.State.CreatedAt = parseTime(in.Created)
 	if in.Config != nil {
-		c.Labels = maps.Clone(in.Config.Labels)
+		c.Labels = metadata(in.Config.Labels)
 		c.Hostname = in.Config.Hostname
 		c.EnvVars = nilIfEmpty(allowed.Filter(in.Config.Env))
 		c.Image.RawName = in.Config.Image
@@ -55,7 +55,7 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (inspected, 
 	policy := "no"
 	if h := in.HostConfig; h != nil {
 		policy = cmp.Or(string(h.RestartPolicy.Name), "no")
-		c.Annotations = maps.Clone(h.Annotations)
+		c.Annotations = metadata(h.Annotations)
 		c.RuntimeFlavor = flavor(h.Runtime)
 		c.Resources = mapResources(&h.Resources)
 		c.SecurityContext = mapSecurity(h)
@@ -74,8 +74,8 @@ func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 		Runtime:  workloadmeta.RuntimeDocker,
 	}
 	c.Name = listName(in.Names)
-	c.Labels = maps.Clone(in.Labels)
-	c.Annotations = maps.Clone(in.HostConfig.Annotations)
+	c.Labels = metadata(in.Labels)
+	c.Annotations = metadata(in.HostConfig.Annotations)
 	c.Image.ID, c.Image.RawName = imageID(in.ImageID), in.Image
 	c.State.Status = status(in.State)
 	c.State.Running = isUp(c.State.Status)
@@ -120,7 +120,7 @@ func mapEvent(m *message) *workloadmeta.Container {
 	if strings.HasPrefix(c.Image.RawName, "sha256:") {
 		c.Image.ID = c.Image.RawName
 	}
-	labels := maps.Clone(m.Actor.Attributes)
+	labels := metadata(m.Actor.Attributes)
 	for _, key := range reservedAttributes {
 		delete(labels, key)
 	}
@@ -130,6 +130,17 @@ func mapEvent(m *message) *workloadmeta.Container {
 	}
 	c.Owner = owner(c.Labels)
 	return c
+}
+
+// lastApplied is the annotation in which kubectl keeps the whole manifest of a pod, with the plain values of its
+// environment. Kubernetes' Docker shims make it a label of the pod's sandbox, with "annotation." before it.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// metadata copies labels or annotations without what may hold secrets.
+func metadata(in map[string]string) map[string]string {
+	out := maps.Clone(in)
+	maps.DeleteFunc(out, func(key, _ string) bool { return strings.HasSuffix(key, lastApplied) })
+	return out
 }
 
 // listName picks the container's own name: the others are aliases that links have given it.

@@ -10,7 +10,9 @@ import (
 
 	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/env"
 	"github.com/rollcall-dev/rollcall/pkg/image"
+	"github.com/rollcall-dev/rollcall/pkg/scrub"
 )
 
 // imageInfo is what containers need to know about their image.
@@ -166,7 +168,7 @@ func renamed(i *workloadmeta.ContainerImageMetadata, info imageInfo) *workloadme
 
 // mapImage makes an image of its inspection and its history. With the containerd image store the ID is the digest of a
 // manifest or an index, not of the configuration; containers name their image by the same ID.
-func mapImage(in *dockerimage.InspectResponse, history []dockerimage.HistoryResponseItem) (*workloadmeta.ContainerImageMetadata, imageInfo, error) {
+func mapImage(in *dockerimage.InspectResponse, history []dockerimage.HistoryResponseItem, allowed *env.Filter) (*workloadmeta.ContainerImageMetadata, imageInfo, error) {
 	if in.ID == "" {
 		return nil, imageInfo{}, errors.New("image inspect answer without an ID")
 	}
@@ -180,14 +182,15 @@ func mapImage(in *dockerimage.InspectResponse, history []dockerimage.HistoryResp
 	}
 	i.SizeBytes = in.Size
 	i.OS, i.OSVersion, i.Architecture, i.Variant = in.Os, in.OsVersion, in.Architecture, in.Variant
-	i.Layers = mapLayers(history, in.RootFS.Layers)
+	i.Layers = mapLayers(history, in.RootFS.Layers, allowed)
 	return i, info, nil
 }
 
 // mapLayers pairs an image's history, newest first and without digests, with the digests of its layers, oldest first. An
 // entry that changed no file has no layer, but a layer may also be empty: where the numbers do not agree the digests
-// are left out rather than guessed. Without a history there are only digests.
-func mapLayers(history []dockerimage.HistoryResponseItem, digests []string) []workloadmeta.ContainerImageLayer {
+// are left out rather than guessed. Without a history there are only digests. What builders write into the history has the
+// values of variables and build arguments in it, of which those that are not allowed are masked.
+func mapLayers(history []dockerimage.HistoryResponseItem, digests []string, allowed *env.Filter) []workloadmeta.ContainerImageLayer {
 	if len(history) == 0 {
 		var layers []workloadmeta.ContainerImageLayer
 		for _, digest := range digests {
@@ -209,7 +212,7 @@ func mapLayers(history []dockerimage.HistoryResponseItem, digests []string) []wo
 		empty := h.Size == 0 && !allFilled
 		layer := workloadmeta.ContainerImageLayer{
 			SizeBytes: h.Size,
-			History:   &workloadmeta.LayerHistory{CreatedBy: h.CreatedBy, Comment: h.Comment, EmptyLayer: empty},
+			History:   &workloadmeta.LayerHistory{CreatedBy: scrub.History(h.CreatedBy, allowed.Allowed), Comment: h.Comment, EmptyLayer: empty},
 		}
 		if h.Created > 0 {
 			layer.History.Created = time.Unix(h.Created, 0).UTC()

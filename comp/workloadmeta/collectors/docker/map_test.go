@@ -148,7 +148,7 @@ func TestImages(t *testing.T) {
 	expect(t, "images.json", listed)
 	for _, name := range []string{"web", "built"} {
 		in := read[dockerimage.InspectResponse](t, "image-inspect/"+name+".json")
-		i, _, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, "image-history/"+name+".json"))
+		i, _, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, "image-history/"+name+".json"), builtIn(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,7 +340,7 @@ func TestLayers(t *testing.T) {
 		{"no history", nil, []string{"d1"}, []string{"d1/"}},
 		{"nothing", nil, nil, nil},
 	} {
-		if got := summary(mapLayers(tc.history, tc.digests)); !slices.Equal(got, tc.want) {
+		if got := summary(mapLayers(tc.history, tc.digests, builtIn(t))); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}

@@ -68,7 +68,7 @@ func (s *session) workImage(ctx context.Context, r *result) {
 			return
 		}
 	}
-	r.image, r.info, r.err = mapImage(&in, history)
+	r.image, r.info, r.err = mapImage(&in, history, s.opts.Env)
 }
 
 // fetchLists asks for both lists at once. That of images may fail without harm to the containers.

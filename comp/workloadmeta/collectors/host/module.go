@@ -13,7 +13,7 @@ import (
 // Module adds the collector to the application. Supply [Options] with a duration;
 // without, it is off. Providers are also taken from the fx group "host_tag_providers",
 // sorted by name, after those of the options.
-var Module = fx.Module("collectors/host", fx.Provide(collection.AsCollector(provide)))
+var Module = fx.Module("workloadmeta/collectors/host", fx.Provide(collection.AsCollector(provide)))
 
 type params struct {
 	fx.In
