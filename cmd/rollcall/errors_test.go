@@ -59,6 +59,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"ls --set dokker.host=x", 1, `--set: unknown option dokker.host; did you mean docker.host?`},
 		{"ls --docker-host nonsense", 1, `option docker.host, set by --docker-host: docker host "nonsense": want unix:///path, tcp://host:port`},
 		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`},
+		{"ls --set collectors.host=on --set collectors.docker=off", 1, `host: host tags are not asked for; set expected_tags_duration (collectors.host is set to on by --set)`},
 		{"tags web --docker-host tcp://127.0.0.1:1", 1, `docker: cannot reach tcp://127.0.0.1:1: `},
 		{"record /nonexistent/x.jsonl --from " + shop, 1, `record to /nonexistent/x.jsonl: no such file or directory`},
 		{"get container web --from " + twins, 1, `"web" is ambiguous: there are 2 of kind container: abcd1111, abcd2222`},
@@ -91,5 +92,22 @@ func TestBadLinesAreCountedOnRequest(t *testing.T) {
 		!strings.Contains(r.err, path+": passed over 2 lines that cannot be read; the first: "+path+":1: ") ||
 		!strings.Contains(r.err, path+": left out fields that this version does not know: entity.colour\n") {
 		t.Errorf("tags: %+v", r)
+	}
+}
+
+// DOCKER_HOST may be set for other programs: a daemon that is not there is told of, and the rest is
+// shown all the same.
+func TestUnreachableDockerHostIsToldOf(t *testing.T) {
+	env := []string{"DOCKER_HOST=unix:///nonexistent/d.sock"}
+	r := rollcallEnv(t, env, "ls", "process")
+	if want := "rollcall: docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST\n"; r.code != 0 || r.err != want || r.out == "" {
+		t.Errorf("exit code %d, stderr %q, want %q; stdout %d bytes", r.code, r.err, want, len(r.out))
+	}
+	if r := rollcallEnv(t, env, "ls", "process", "--set", "collectors.docker=off"); r.code != 0 || r.err != "" {
+		t.Errorf("with collectors.docker=off: %d, %q", r.code, r.err)
+	}
+	if r := rollcallEnv(t, env, "ls", "--set", "collectors.docker=on"); r.code != 1 || r.out != "" ||
+		!strings.Contains(r.err, "(collectors.docker is set to on by --set)") {
+		t.Errorf("with collectors.docker=on: %+v", r)
 	}
 }
