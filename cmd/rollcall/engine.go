@@ -266,7 +266,7 @@ func (e *engine) waitForRuntime() {
 // missing says why nothing may be known about a kind: the collectors for it that do not work.
 func (e *engine) missing(kind workloadmeta.Kind) string {
 	if e.supervisor == nil {
-		return "it is not in the recording " + e.app.from
+		return "it was not there when the recording " + e.app.from + " ended"
 	}
 	var lines []string
 	reported := false

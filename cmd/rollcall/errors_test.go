@@ -65,10 +65,10 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"get container web --from " + twins, 1, `"web" is ambiguous: there are 2 of kind container: abcd1111, abcd2222`},
 		{"tags abcd --from " + twins, 1, `"abcd" is ambiguous: there are 2 of kind container: abcd1111 (web), abcd2222 (web)`},
 
-		{"get container nope --from " + shop, 3, `no container with the ID or name "nope"; container: it is not in the recording testdata/shop.jsonl`},
+		{"get container nope --from " + shop, 3, `no container with the ID or name "nope"; container: it was not there when the recording testdata/shop.jsonl ended`},
 		{"tags nope --from " + shop, 3, `no container or pod with the ID or name "nope"; `},
 		{"tags container_id://nope --from " + shop, 3, `container_id://nope: unknown entity: no collector has reported it`},
-		{"get process 99999 --from " + shop, 3, `no process 99999; process: it is not in the recording`},
+		{"get process 99999 --from " + shop, 3, `no process 99999; process: it was not there when the recording`},
 		{"get container x --set collectors.process=off --set collectors.docker=off", 3, `collector docker is disabled`},
 	} {
 		t.Run(tc.line, func(t *testing.T) {
@@ -109,5 +109,21 @@ func TestUnreachableDockerHostIsToldOf(t *testing.T) {
 	if r := rollcallEnv(t, env, "ls", "--set", "collectors.docker=on"); r.code != 1 || r.out != "" ||
 		!strings.Contains(r.err, "(collectors.docker is set to on by --set)") {
 		t.Errorf("with collectors.docker=on: %+v", r)
+	}
+}
+
+// What changes is what a line of watch shows.
+func TestWatchShowsHealth(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.jsonl")
+	var lines string
+	for _, health := range []string{"unknown", "healthy", "unhealthy"} {
+		lines += `{"type":"set","source":"runtime","entity":{"kind":"container","id":"a","name":"web","state":{"running":true,"status":"running","health":"` + health + `"}}}` + "\n"
+	}
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := rollcall(t, "watch", "--from", path)
+	if r.code != 0 || !strings.Contains(r.out, "running (healthy)\n") || !strings.Contains(r.out, "running (unhealthy)\n") {
+		t.Errorf("watch: %+v", r)
 	}
 }
