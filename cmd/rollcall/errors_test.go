@@ -43,6 +43,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"tags foo://x --from " + shop, 2, `entity ID "foo://x": unknown prefix "foo" (known prefixes: container_id, `},
 		{"tags container_id:// --from " + shop, 2, `entity ID "container_id://": nothing after "://"`},
 		{"explain foo://x --from " + shop, 2, `unknown prefix "foo"`},
+		{"completion tcsh", 2, `unknown shell "tcsh" (want bash, zsh, fish or powershell)`},
 		{"explain", 2, `explain: want one entity ID, have 0 arguments`},
 		{"replay", 2, `replay: want one recording, have 0 arguments`},
 		{"replay x --speed -1", 2, `--speed is -1; want 0 or more`},
