@@ -166,22 +166,27 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 // nothing to collect here, unless somebody has asked for them.
 func (e *engine) complaints(late error, strict bool) error {
 	where, named := e.conf.From["docker.host"]
+	meant := e.app.getenv("DOCKER_HOST") != "" && e.conf.Collectors.Docker != collection.Off
 	for _, o := range e.outcomes {
 		reason := o.Reason
 		if o.Err != nil {
 			reason = o.Err.Error()
 		}
-		asked := o.ID == "docker" && named && e.conf.Collectors.Docker != collection.Off
-		if strict && asked && o.Result != collection.Listed {
+		if strict && o.Result != collection.Listed {
 			if o.Result == collection.Pending {
 				reason = fmt.Sprintf("no answer within %s (--timeout)", e.app.timeout)
 			}
-			return fmt.Errorf("docker: %s (docker.host is set by %s)", reason, where)
+			if o.ID == "docker" && named && e.conf.Collectors.Docker != collection.Off {
+				return fmt.Errorf("docker: %s (docker.host is set by %s)", reason, where)
+			}
+			if option := "collectors." + o.ID; e.conf.Switches()[o.ID] == collection.On {
+				return fmt.Errorf("%s: %s (%s is set to on by %s)", o.ID, reason, option, e.conf.From[option])
+			}
 		}
 		switch {
 		case o.Result == collection.Failed:
 			e.app.say("%s: %s", o.ID, oneLine(reason))
-		case o.Result == collection.NotDetected && strings.Contains(reason, "permission denied"):
+		case o.Result == collection.NotDetected && (strings.Contains(reason, "permission denied") || meant && o.ID == "docker"):
 			e.app.say("%s: %s", o.ID, oneLine(reason))
 		}
 	}
@@ -261,7 +266,7 @@ func (e *engine) waitForRuntime() {
 // missing says why nothing may be known about a kind: the collectors for it that do not work.
 func (e *engine) missing(kind workloadmeta.Kind) string {
 	if e.supervisor == nil {
-		return "it is not in the recording " + e.app.from
+		return "it was not there when the recording " + e.app.from + " ended"
 	}
 	return e.supervisor.Missing(kind)
 }

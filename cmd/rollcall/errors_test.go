@@ -43,6 +43,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"tags foo://x --from " + shop, 2, `entity ID "foo://x": unknown prefix "foo" (known prefixes: container_id, `},
 		{"tags container_id:// --from " + shop, 2, `entity ID "container_id://": nothing after "://"`},
 		{"explain foo://x --from " + shop, 2, `unknown prefix "foo"`},
+		{"completion tcsh", 2, `unknown shell "tcsh" (want bash, zsh, fish or powershell)`},
 		{"explain", 2, `explain: want one entity ID, have 0 arguments`},
 		{"replay", 2, `replay: want one recording, have 0 arguments`},
 		{"replay x --speed -1", 2, `--speed is -1; want 0 or more`},
@@ -59,15 +60,16 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"ls --set dokker.host=x", 1, `--set: unknown option dokker.host; did you mean docker.host?`},
 		{"ls --docker-host nonsense", 1, `option docker.host, set by --docker-host: docker host "nonsense": want unix:///path, tcp://host:port`},
 		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`},
+		{"ls --set collectors.host=on --set collectors.docker=off", 1, `host: host tags are not asked for; set expected_tags_duration (collectors.host is set to on by --set)`},
 		{"tags web --docker-host tcp://127.0.0.1:1", 1, `docker: cannot reach tcp://127.0.0.1:1: `},
 		{"record /nonexistent/x.jsonl --from " + shop, 1, `record to /nonexistent/x.jsonl: no such file or directory`},
 		{"get container web --from " + twins, 1, `"web" is ambiguous: there are 2 of kind container: abcd1111, abcd2222`},
 		{"tags abcd --from " + twins, 1, `"abcd" is ambiguous: there are 2 of kind container: abcd1111 (web), abcd2222 (web)`},
 
-		{"get container nope --from " + shop, 3, `no container with the ID or name "nope"; container: it is not in the recording testdata/shop.jsonl`},
+		{"get container nope --from " + shop, 3, `no container with the ID or name "nope"; container: it was not there when the recording testdata/shop.jsonl ended`},
 		{"tags nope --from " + shop, 3, `no container or pod with the ID or name "nope"; `},
 		{"tags container_id://nope --from " + shop, 3, `container_id://nope: unknown entity: no collector has reported it`},
-		{"get process 99999 --from " + shop, 3, `no process 99999; process: it is not in the recording`},
+		{"get process 99999 --from " + shop, 3, `no process 99999; process: it was not there when the recording`},
 		{"get container x --set collectors.process=off --set collectors.docker=off", 3, `collector docker is disabled`},
 	} {
 		t.Run(tc.line, func(t *testing.T) {
@@ -91,5 +93,38 @@ func TestBadLinesAreCountedOnRequest(t *testing.T) {
 		!strings.Contains(r.err, path+": passed over 2 lines that cannot be read; the first: "+path+":1: ") ||
 		!strings.Contains(r.err, path+": left out fields that this version does not know: entity.colour\n") {
 		t.Errorf("tags: %+v", r)
+	}
+}
+
+// DOCKER_HOST may be set for other programs: a daemon that is not there is told of, and the rest is
+// shown all the same.
+func TestUnreachableDockerHostIsToldOf(t *testing.T) {
+	env := []string{"DOCKER_HOST=unix:///nonexistent/d.sock"}
+	r := rollcallEnv(t, env, "ls", "process")
+	if want := "rollcall: docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST\n"; r.code != 0 || r.err != want || r.out == "" {
+		t.Errorf("exit code %d, stderr %q, want %q; stdout %d bytes", r.code, r.err, want, len(r.out))
+	}
+	if r := rollcallEnv(t, env, "ls", "process", "--set", "collectors.docker=off"); r.code != 0 || r.err != "" {
+		t.Errorf("with collectors.docker=off: %d, %q", r.code, r.err)
+	}
+	if r := rollcallEnv(t, env, "ls", "--set", "collectors.docker=on"); r.code != 1 || r.out != "" ||
+		!strings.Contains(r.err, "(collectors.docker is set to on by --set)") {
+		t.Errorf("with collectors.docker=on: %+v", r)
+	}
+}
+
+// What changes is what a line of watch shows.
+func TestWatchShowsHealth(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.jsonl")
+	var lines string
+	for _, health := range []string{"unknown", "healthy", "unhealthy"} {
+		lines += `{"type":"set","source":"runtime","entity":{"kind":"container","id":"a","name":"web","state":{"running":true,"status":"running","health":"` + health + `"}}}` + "\n"
+	}
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := rollcall(t, "watch", "--from", path)
+	if r.code != 0 || !strings.Contains(r.out, "running (healthy)\n") || !strings.Contains(r.out, "running (unhealthy)\n") {
+		t.Errorf("watch: %+v", r)
 	}
 }

@@ -129,6 +129,17 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 	}
 	root.AddCommand(a.lsCommand(), a.getCommand(), a.tagsCommand(), a.watchCommand(), a.explainCommand(),
 		a.statusCommand(), a.recordCommand(), a.replayCommand(), a.configCommand(), a.versionCommand())
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		// Cobra's own answer to a shell it does not know is the help text, as if all were well.
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown shell %q (want bash, zsh, fish or powershell)", args[0])
+			}
+			return cmd.Help()
+		}
+		c.Args = cobra.ArbitraryArgs
+	}
 	return root
 }
 

@@ -235,7 +235,11 @@ func shortKind(kind workloadmeta.Kind) string {
 func (e *engine) details(entity workloadmeta.Entity) string {
 	switch t := entity.(type) {
 	case *workloadmeta.Container:
-		return strings.Join(slices.DeleteFunc([]string{t.Name, imageOf(t.Image), stateOf(t.State)}, empty), "  ")
+		state := stateOf(t.State)
+		if h := t.State.Health; h == workloadmeta.HealthHealthy || h == workloadmeta.HealthUnhealthy {
+			state += " (" + string(h) + ")" // or a change of it would be a line that shows no change
+		}
+		return strings.Join(slices.DeleteFunc([]string{t.Name, imageOf(t.Image), state}, empty), "  ")
 	case *workloadmeta.KubernetesPod:
 		return strings.Join(slices.DeleteFunc([]string{qualified(t.Namespace, t.Name), t.Phase}, empty), "  ")
 	case *workloadmeta.Process:

@@ -180,9 +180,15 @@ func Example_machine() {
 		docker.Module, process.Module, host.Module,
 		local.Module,
 		fx.Invoke(func(entities workloadmeta.Component, t tagger.Component) {
-			for c := range entities.Containers() {
-				fmt.Println(t.Tag(tagger.Container(c.ID), tagger.HighCardinality))
-			}
+			containers := entities.Subscribe("example", workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
+			go func() { // ends with the store
+				for bundle := range containers.Bundles(context.Background()) {
+					for _, ev := range bundle.Events {
+						fmt.Println(ev.Type)
+						fmt.Println(t.Tag(tagger.Container(ev.Entity.GetID().ID), tagger.HighCardinality))
+					}
+				}
+			}()
 		}),
 	).Run()
 }

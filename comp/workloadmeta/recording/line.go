@@ -104,7 +104,7 @@ func decode(data []byte) (l Line, unknown []string, bad *fieldError) {
 	_, hasOp := fields["op"]
 	switch {
 	case hasType && hasOp:
-		return Line{}, nil, &fieldError{"op", errors.New(`says the same as "type"; want one of them`)}
+		return Line{}, nil, &fieldError{"op", errors.New(`there is "type", too, which means the same; want one of them`)}
 	case hasOp:
 		name = "op"
 	case !hasType:

@@ -60,7 +60,7 @@ func TestBadLinesAreNamed(t *testing.T) {
 		`{"time":"yesterday","type":"set"}`:      `x.jsonl:3: field "time": want a time in RFC 3339, have "yesterday"`,
 		`{"time":5,"type":"set"}`:                `x.jsonl:3: field "time": want a string, have 5`,
 		`{"source":"runtime"}`:                   `x.jsonl:3: field "type": missing`,
-		`{"type":"set","op":"set"}`:              `x.jsonl:3: field "op": says the same as "type"; want one of them`,
+		`{"type":"set","op":"set"}`:              `x.jsonl:3: field "op": there is "type", too, which means the same; want one of them`,
 		`{"type":"add"}`:                         `x.jsonl:3: field "type": unknown event type "add" (want set or unset)`,
 		`{"op":"add"}`:                           `x.jsonl:3: field "op": unknown event type "add" (want set or unset)`,
 		`{"type":"set","entity":{}}`:             `x.jsonl:3: field "source": missing`,

@@ -282,6 +282,9 @@ func (s *session) handleFailure(k key) {
 	switch {
 	case tr.listed != nil:
 		s.useListed(tr)
+	case tr.started != nil && !s.synced:
+		s.stopWaiting(tr) // Synced promises that what is there has been reported
+		s.useEvents(tr)
 	case tr.missing && s.synced:
 		s.end(tr, tr.exit)
 	}
@@ -464,7 +467,7 @@ func (s *session) settle() {
 	}
 }
 
-// useEvents reports what the events have told of a container whose inspection has not come.
+// useEvents reports what the events or a list have told of a container whose inspection has not come.
 func (s *session) useEvents(tr *tracked) {
 	switch {
 	case tr.exit != nil && restarts(tr.policy, tr.exit.code) && tr.entity != nil:

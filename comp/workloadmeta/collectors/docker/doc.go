@@ -5,8 +5,9 @@
 //  1. Ping the daemon (never /info, which a single wedged container can block), agree on an API
 //     version, and refuse a Podman that answers in Docker's place: it has a collector of its own.
 //  2. Open the event stream, so that nothing that happens from here on is lost.
-//  3. List images and containers and report them at once with what the lists tell.
-//  4. Inspect everything, a few at a time. When all have answered, or after [Options.InitialWait],
+//  3. List images and containers. Images are reported at once with what the list tells.
+//  4. Inspect everything, a few at a time. A container is reported when it has been inspected, because a list has no
+//     environment; if that takes longer than a moment, with what the list tells for the time being. When all have answered, or after [Options.InitialWait],
 //     call Synced.
 //  5. Follow the events. Most only say "look again": the container is inspected, at once the first
 //     time, then at most once per [Options.Coalesce].

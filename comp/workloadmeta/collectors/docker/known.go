@@ -66,7 +66,7 @@ type tracked struct {
 	run    uint64 // session in which entity was last reported
 	// listed is the list's view, held back while an inspection that will tell more is on its way.
 	listed *workloadmeta.Container
-	// started is the view made of a start event, to be reported if no inspection comes in time.
+	// started is the view made of a start event or of a list, to be reported if no inspection comes in time.
 	started *workloadmeta.Container
 	exit    *exit  // an end that an inspection is to confirm
 	policy  string // restart policy, known after an inspection; "" = not known

@@ -11,9 +11,9 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// begin reports what the first lists tell, images before the containers that are made of them, and has everything inspected.
-// Containers that an earlier session has reported are held back until their inspection has come, so
-// that a reconnection does not take away for a moment what the lists do not tell.
+// begin reports the images that the first lists tell of, and has everything inspected. New containers are reported when
+// their inspection has come: see expect. Those that an earlier session has reported are held back, too, so that a
+// reconnection does not take away for a moment what the lists do not tell.
 func (s *session) begin(l lists, now time.Time) {
 	s.clock++
 	s.initialUntil = now.Add(s.opts.InitialWait)
@@ -38,7 +38,7 @@ func (s *session) begin(l lists, now time.Time) {
 			s.use(tr, c.Image.ID)
 			tr.listed = c
 		} else {
-			s.set(tr, c)
+			s.expect(tr, c, now)
 		}
 		s.lookFirst(key{id: c.ID}, now)
 	}
@@ -106,9 +106,13 @@ func (s *session) checkInitial(now time.Time) {
 		return
 	}
 	for _, tr := range s.containers {
+		_, due := s.initial[key{id: tr.id}]
 		switch {
 		case tr.listed != nil:
 			s.useListed(tr)
+		case due && tr.started != nil:
+			s.stopWaiting(tr)
+			s.useEvents(tr)
 		case tr.missing:
 			s.drop(tr) // not reported again in this session, so the store drops it
 		}
@@ -116,6 +120,13 @@ func (s *session) checkInitial(now time.Time) {
 	s.flush()
 	s.synced, s.initial = true, nil
 	s.sink.Synced()
+}
+
+// expect holds back what a list tells of a new container for as long as its inspection may reasonably take. A list has no
+// environment: who heard of the container before would take its tags for all of them, without service and env.
+func (s *session) expect(tr *tracked, c *workloadmeta.Container, now time.Time) {
+	tr.started = c
+	s.wait(tr, now.Add(startWait))
 }
 
 // useListed reports a container that was held back, without waiting for its inspection any longer.
@@ -178,7 +189,7 @@ func (s *session) compareContainers(r result, now time.Time) (differences int) {
 				s.exclude(tr)
 				continue
 			}
-			s.set(tr, c)
+			s.expect(tr, c, now)
 			s.look(tr, false, now)
 			continue
 		}

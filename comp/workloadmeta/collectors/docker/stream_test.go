@@ -45,8 +45,9 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 		if first != workloadmeta.KindContainerImage {
 			t.Errorf("the first thing reported is a %s", first)
 		}
-		if h := w.history("c1"); h != "[set set]" {
-			t.Errorf("c1: %s, want the list's view and the inspection's", h)
+		// A list has no environment: an earlier report would be a container without its service.
+		if h := w.history("c1"); h != "[set]" {
+			t.Errorf("c1: %s, want one report, with what the inspection tells", h)
 		}
 		st := c.Stats()
 		if st.Containers != 2 || st.Images != 1 || st.Inspects["ok"] != 3 || st.QueueDepth != 0 {
@@ -67,6 +68,11 @@ func TestHangingInspectDelaysOnlyItsOwnContainer(t *testing.T) {
 		c := newCollector(t, f, nil)
 		begin := time.Now()
 		s := start(t, c, w)
+		synctest.Wait()
+		if got := w.container("c05"); got != nil {
+			t.Errorf("c05 is reported before its inspection has had time: %+v", got)
+		}
+		time.Sleep(300 * time.Millisecond)
 		synctest.Wait()
 		for i := range 20 {
 			got := w.container(fmt.Sprintf("c%02d", i))
