@@ -220,14 +220,16 @@ func stalledSubscriber() []row {
 func storeFlatness() []row {
 	return flatness("store", func(n int) func() float64 {
 		s := filledStore(n)
-		var events [2][1000][]workloadmeta.CollectorEvent
-		for i := range 1000 {
+		var events [2][hot][]workloadmeta.CollectorEvent
+		for i := range hot {
 			events[0][i], events[1][i] = set(container(i, 1)), set(container(i, 2))
 		}
-		round := 0
+		call := 0
 		return func() float64 {
-			round++
-			return nsPer(20_000, func(i int) { must(s.Notify(events[(round+i/1000)%2][i%1000])) })
+			return nsPer(20_000, func(int) {
+				must(s.Notify(events[call/hot%2][call%hot]))
+				call++
+			})
 		}
 	})
 }
