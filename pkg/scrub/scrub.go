@@ -35,6 +35,7 @@ const Mask = "********"
 var defaultWords = []string{
 	"*password*", "*passwd*", "*mysql_pwd*", "*access_token*", "*auth_token*",
 	"*api_key*", "*apikey*", "*secret*", "*credentials*", "stripetoken",
+	"*token", "*pwd", "*passphrase*", "*private_key*", "requirepass", "pgpass",
 }
 
 const (
