@@ -18,9 +18,13 @@ type Collector struct{ dir string }
 // New returns a collector of the containers in LXC's usual place.
 func New() *Collector { return &Collector{dir: "/var/lib/lxc"} }
 
-// ID implements workloadmeta.Collector, as do Source and Kinds.
-func (c *Collector) ID() string                  { return "lxc" }
+// ID implements workloadmeta.Collector.
+func (c *Collector) ID() string { return "lxc" }
+
+// Source implements workloadmeta.Collector.
 func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }
+
+// Kinds implements workloadmeta.Collector.
 func (c *Collector) Kinds() []workloadmeta.Kind {
 	return []workloadmeta.Kind{workloadmeta.KindContainer}
 }
