@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Entities are encoded by [json.Marshal] as one flat object with "kind", "id" and
@@ -44,14 +45,18 @@ func UnmarshalEntity(data []byte) (e Entity, unknown []string, err error) {
 	if e, err = NewEntity(id); err != nil {
 		return nil, nil, err
 	}
-	known := jsonNames(reflect.TypeOf(e).Elem(), nil)
+	known := jsonFields(reflect.TypeOf(e).Elem(), map[string]reflect.Type{})
+	foreign := false
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !slices.Contains(known, name) {
-			unknown = append(unknown, name)
-			delete(fields, name) // or it would fill a field whose name differs in case only
+		if t, ok := known[name]; ok {
+			unknown = unknownWithin(t, fields[name], name, unknown)
+			continue
 		}
+		unknown = append(unknown, name)
+		delete(fields, name) // or it would fill a field whose name differs in case only
+		foreign = true
 	}
-	if len(unknown) > 0 {
+	if foreign {
 		if data, err = json.Marshal(fields); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", id, err)
 		}
@@ -59,7 +64,8 @@ func UnmarshalEntity(data []byte) (e Entity, unknown []string, err error) {
 	if err := json.Unmarshal(data, e); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", id, nameField(id, fields, err))
 	}
-	return e, unknown, nil
+	slices.Sort(unknown)
+	return e, slices.Compact(unknown), nil
 }
 
 // nameField says which field an error is about: one of a value's own methods does not
@@ -84,15 +90,49 @@ func fieldPath(path string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(path, "EntityMeta."), "EntityID.")
 }
 
-func jsonNames(t reflect.Type, names []string) []string {
+// unknownWithin appends the names of fields inside a value of type t that t does not
+// have, with the path to them. What is not of the type's shape is left to the decoder.
+func unknownWithin(t reflect.Type, value json.RawMessage, path string, unknown []string) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+		var items []json.RawMessage
+		if json.Unmarshal(value, &items) != nil {
+			return unknown
+		}
+		for _, item := range items {
+			unknown = unknownWithin(t.Elem(), item, path+"[]", unknown)
+		}
+	case t.Kind() == reflect.Struct && t != reflect.TypeFor[time.Time]():
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(value, &fields) != nil {
+			return unknown
+		}
+		known := jsonFields(t, map[string]reflect.Type{})
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if inner, ok := known[name]; ok {
+				unknown = unknownWithin(inner, fields[name], path+"."+name, unknown)
+			} else {
+				unknown = append(unknown, path+"."+name)
+			}
+		}
+	}
+	return unknown
+}
+
+// jsonFields adds the JSON names of a struct's fields, those of embedded structs
+// included, with their types.
+func jsonFields(t reflect.Type, fields map[string]reflect.Type) map[string]reflect.Type {
 	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous:
-			names = jsonNames(f.Type, names)
+			jsonFields(f.Type, fields)
 		case name != "":
-			names = append(names, name)
+			fields[name] = f.Type
 		}
 	}
-	return names
+	return fields
 }

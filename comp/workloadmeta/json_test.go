@@ -89,3 +89,14 @@ func FuzzUnmarshalEntity(f *testing.F) {
 		}
 	})
 }
+
+func TestUnknownFieldsInsideAreNamed(t *testing.T) {
+	_, unknown, err := workloadmeta.UnmarshalEntity([]byte(`{"kind":"container","id":"c",
+		"image":{"name":"web","nam":"x"},"state":{"created_at":"2026-01-01T00:00:00Z","Status":"running"},
+		"ports":[{"port":80},{"port":81,"protokol":"tcp"}],"owner":{"kind":"kubernetes_pod","id":"p","uid":"u"},
+		"resources":{"cpu_limit":50,"cpu":1},"labels":{"anything":"goes"}}`))
+	want := []string{"image.nam", "owner.uid", "ports[].protokol", "resources.cpu", "state.Status"}
+	if err != nil || !slices.Equal(unknown, want) {
+		t.Fatalf("unknown fields = %q, %v; want %q", unknown, err, want)
+	}
+}
