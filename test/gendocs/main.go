@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 //go:generate go run . ../../docs/tags.md
@@ -65,11 +66,32 @@ func reference() []byte {
 			field := "–"
 			if d.Field != "" {
 				field = "`" + d.Field + "`"
+				if owner := fieldOwner(d, kind); owner != "" {
+					field += " of its " + owner
+				}
 			}
 			fmt.Fprintf(&out, "| `%s` | %s | %s | %s | %s |\n", d.Name, level, cell(d.Doc), cell(field), cell(d.Condition))
 		}
 	}
 	return out.Bytes()
+}
+
+// fieldOwner returns the kind of entity that a definition's field belongs to, where that
+// is not the one that carries the tag: the first of the definition's kinds.
+func fieldOwner(d extract.Definition, kind string) string {
+	owner := d.Kinds[0]
+	switch kind {
+	case workloadmeta.KindContainer.String(), workloadmeta.KindKubernetesPod.String(), workloadmeta.KindProcess.String():
+	default:
+		return "" // the others are described by fields of their own
+	}
+	if d.Field == "namespace" {
+		owner = workloadmeta.KindKubernetesPod // queues have one, too, but theirs is not passed on
+	}
+	if owner.String() == kind {
+		return ""
+	}
+	return owner.String()
 }
 
 // cell escapes what would end a table's cell.
