@@ -262,7 +262,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, value string) {
 		path := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Skip()
+			t.Fatal(err)
 		}
 		_, _ = config.Load(config.Source{File: path, Env: []string{"DD_TAGS=" + value, "DD_CONTAINER_LABELS_AS_TAGS=" + value}})
 	})
