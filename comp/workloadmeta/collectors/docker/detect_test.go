@@ -11,6 +11,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
+	"github.com/rollcall-dev/rollcall/test/unprivileged"
 	"go.uber.org/fx"
 )
 
@@ -102,10 +103,9 @@ func TestDetectDefaultSockets(t *testing.T) {
 	}
 }
 
-func TestPermissionDenied(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root may do everything; run as another user to see this")
-	}
+func TestPermissionDenied(t *testing.T) { unprivileged.Run(t, testPermissionDenied) }
+
+func testPermissionDenied(t *testing.T) {
 	_, path := onSocket(t)
 	if err := os.Chmod(path, 0); err != nil {
 		t.Fatal(err)

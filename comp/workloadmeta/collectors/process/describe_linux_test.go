@@ -17,6 +17,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
+	"github.com/rollcall-dev/rollcall/test/unprivileged"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -223,9 +224,10 @@ func TestExecutablesHaveABudget(t *testing.T) {
 }
 
 func TestForbiddenExecutablesAreLoggedOnce(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("nothing is forbidden to root")
-	}
+	unprivileged.Run(t, testForbiddenExecutablesAreLoggedOnce)
+}
+
+func testForbiddenExecutablesAreLoggedOnce(t *testing.T) {
 	dir := t.TempDir()
 	exe := filepath.Join(dir, "exe")
 	if err := os.WriteFile(exe, nil, 0); err != nil {
