@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -426,6 +427,43 @@ func TestErrorsAreTriedAgain(t *testing.T) {
 		synctest.Wait()
 		if got := w.container("c1"); got.PID == 0 {
 			t.Errorf("container = %+v", got)
+		}
+		s.stop()
+	})
+}
+
+// Events are not strictly in the order of their times: the end of a container's life may
+// be heard of when its next life has been inspected already.
+func TestALateEndIsOfTheLifeBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := inMemory(t)
+		c := f.run(&fakeContainer{ID: "again"})
+		w := newWorld()
+		s := start(t, newCollector(t, f, nil), w)
+		synctest.Wait()
+		time.Sleep(time.Second)
+
+		ended := time.Now()
+		time.Sleep(time.Second)
+		f.with(func(f *fakeDocker) { f.start(c) })
+		time.Sleep(time.Second)
+		f.with(func(f *fakeDocker) {
+			line, err := json.Marshal(map[string]any{
+				"Type": "container", "Action": "die", "scope": "local", "time": ended.Unix(), "timeNano": ended.UnixNano(),
+				"Actor": map[string]any{"ID": c.ID, "Attributes": f.attributes(c, "exitCode", "1")},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			f.raw(ended.UnixNano(), append(line, '\n'))
+		})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := w.container("again"); got == nil || !got.State.Running || !got.State.StartedAt.After(ended) {
+			t.Errorf("the container that runs again = %+v", got)
+		}
+		if dead := w.dead("again"); dead != nil {
+			t.Errorf("it was reported to have ended: %+v", dead)
 		}
 		s.stop()
 	})
