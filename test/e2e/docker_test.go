@@ -426,7 +426,7 @@ func TestDockerdFrozenFor30Seconds(t *testing.T) {
 	d := realnode.StartDockerd(t)
 	d.ImportImage("web:1")
 	id := d.Run("--name", "web", "web:1", "sleep", "1000")
-	a := startDocker(t, d, docker.Options{SettleResync: time.Second}) // so that a list is asked for meanwhile
+	a := startDocker(t, d, docker.Options{Tuning: docker.Tuning{SettleResync: time.Second}}) // so that a list is asked for meanwhile
 	d.Freeze()
 	c, err := a.store.GetContainer(id)
 	if err != nil {

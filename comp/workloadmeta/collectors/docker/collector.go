@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
 )
 
 // Collector reports the containers and images of one Docker daemon. Create one with [New].
@@ -15,10 +15,7 @@ type Collector struct {
 	opts     Options
 	host     string   // configured address; "" = look at sockets
 	sockets  []string // default paths
-	counters *counters
-
-	streaming atomic.Bool
-	known     *known // what the last run of Stream knew; only the running one may touch it
+	follower *follow.Follower
 
 	// decode is decodeEvent; a test makes it panic.
 	decode func(line []byte) (*message, error)
@@ -43,9 +40,16 @@ func New(o Options) (*Collector, error) {
 		}
 	}
 	return &Collector{
-		opts: o, host: host, sockets: DefaultSockets(), counters: newCounters(), known: newKnown(), decode: decodeEvent,
+		opts: o, host: host, sockets: DefaultSockets(), decode: decodeEvent,
+		follower: follow.New(follow.Options{
+			Tuning: o.Tuning, Name: "docker", NoImages: o.NoImages, KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
+			SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
+		}),
 	}, nil
 }
+
+// Stats returns the collector's counters. The caller owns the result.
+func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
 // ID implements [workloadmeta.Collector].
 func (c *Collector) ID() string { return "docker" }
@@ -65,10 +69,6 @@ func (c *Collector) Kinds() []workloadmeta.Kind {
 // Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and everything it has started
 // has then ended. One Stream runs at a time.
 func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
-	if !c.streaming.CompareAndSwap(false, true) {
-		return errors.New("docker collector: Stream is running already")
-	}
-	defer c.streaming.Store(false)
 	host, found := c.host, workloadmeta.Detection{}
 	if host == "" {
 		if host, found = c.find(ctx); host == "" {
@@ -80,5 +80,11 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 		return err
 	}
 	defer d.close()
-	return c.stream(ctx, d, sink)
+	if err := d.connect(ctx); err != nil {
+		return err
+	}
+	if err := c.follower.Stream(ctx, &backend{daemon: d, opts: &c.opts, decode: c.decode}, sink); err != nil {
+		return fmt.Errorf("docker at %s: %w", d.host, err)
+	}
+	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -279,5 +278,3 @@ func (d *daemon) imageHistory(ctx context.Context, id string) ([]image.HistoryRe
 	}
 	return history, nil
 }
-
-func isNotFound(err error) bool { return errdefs.IsNotFound(err) }

@@ -135,10 +135,10 @@ func TestNewRefusesBadOptions(t *testing.T) {
 	if _, err := docker.New(docker.Options{}); err == nil || !strings.Contains(err.Error(), `DOCKER_HOST: docker host "nonsense"`) {
 		t.Errorf("DOCKER_HOST: %v", err)
 	}
-	if _, err := docker.New(docker.Options{Host: "unix:///x", Coalesce: -1}); err == nil || !strings.Contains(err.Error(), "Coalesce") {
+	if _, err := docker.New(docker.Options{Host: "unix:///x", Tuning: docker.Tuning{Coalesce: -1}}); err == nil || !strings.Contains(err.Error(), "Coalesce") {
 		t.Errorf("Coalesce: %v", err)
 	}
-	if _, err := docker.New(docker.Options{Host: "unix:///x", Workers: -1}); err == nil || !strings.Contains(err.Error(), "Workers") {
+	if _, err := docker.New(docker.Options{Host: "unix:///x", Tuning: docker.Tuning{Workers: -1}}); err == nil || !strings.Contains(err.Error(), "Workers") {
 		t.Errorf("Workers: %v", err)
 	}
 }
@@ -160,26 +160,5 @@ func TestModule(t *testing.T) {
 		if app.Err() != nil {
 			t.Error(app.Err())
 		}
-	}
-}
-
-func TestCgroupPath(t *testing.T) {
-	root := t.TempDir()
-	id := strings.Repeat("ab", 32)
-	if err := os.Mkdir(filepath.Join(root, "42"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	text := "12:cpu,cpuacct:/\n11:memory:/docker/" + id + "\n0::/docker/" + id + "\n"
-	if err := os.WriteFile(filepath.Join(root, "42", "cgroup"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := docker.CgroupPath(root, 42, id); got != "/docker/"+id {
-		t.Errorf("path = %q", got)
-	}
-	if got := docker.CgroupPath(root, 42, strings.Repeat("cd", 32)); got != "" {
-		t.Errorf("somebody else's process gives %q", got)
-	}
-	if got := docker.CgroupPath(root, 43, id); got != "" {
-		t.Errorf("no process gives %q", got)
 	}
 }

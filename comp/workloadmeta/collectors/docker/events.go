@@ -52,12 +52,12 @@ func (m *message) action() (name, detail string) {
 }
 
 // size is roughly what the event takes in memory.
-func (m *message) size() int64 {
+func (m *message) size() int {
 	n := 256 + len(m.Actor.ID)
 	for k, v := range m.Actor.Attributes {
 		n += len(k) + len(v) + 48
 	}
-	return int64(n)
+	return n
 }
 
 // exitCode returns the code in a die event, or nil. Podman spells the attribute differently.

@@ -14,6 +14,3 @@ func SetDecode(c *Collector, f func(line []byte, next func([]byte) error) error)
 
 // SetSockets replaces the default sockets.
 func SetSockets(c *Collector, paths ...string) { c.host, c.sockets = "", paths }
-
-// CgroupPath is cgroupPath.
-var CgroupPath = cgroupPath

@@ -4,48 +4,31 @@ import (
 	"cmp"
 	"errors"
 	"maps"
-	"path"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
-// Labels that Kubernetes' Docker shims put on containers.
-const (
-	labelPodUID        = "io.kubernetes.pod.uid"
-	labelPodName       = "io.kubernetes.pod.name"
-	labelContainerName = "io.kubernetes.container.name"
-	labelType          = "io.kubernetes.docker.type"
-)
-
-// inspected is what an inspection says about a container.
-type inspected struct {
-	entity *workloadmeta.Container // its image has only ID and RawName
-	policy string                  // restart policy: "no", "always", "unless-stopped", "on-failure"
-}
-
 // mapInspect turns the answer to an inspection into an entity, which owns everything in it.
-func mapInspect(in *container.InspectResponse, allowed *env.Filter) (inspected, error) {
+func mapInspect(in *container.InspectResponse, allowed *env.Filter) (follow.Container, error) {
 	if in.ContainerJSONBase == nil || in.ID == "" {
-		return inspected{}, errors.New("inspect answer without an ID")
+		return follow.Container{}, errors.New("inspect answer without an ID")
 	}
-	c := &workloadmeta.Container{
-		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: in.ID},
-		Runtime:  workloadmeta.RuntimeDocker,
-	}
+	c := runtimes.NewContainer(in.ID, workloadmeta.RuntimeDocker)
 	c.Name = strings.TrimPrefix(in.Name, "/")
-	c.Image.ID = imageID(in.Image)
+	c.Image.ID = runtimes.ImageID(in.Image)
 	c.RestartCount = in.RestartCount
 	mapState(c, in.State)
 	c.State.CreatedAt = parseTime(in.Created)
 	if in.Config != nil {
-		c.Labels = metadata(in.Config.Labels)
+		c.Labels = runtimes.Metadata(in.Config.Labels)
 		c.Hostname = in.Config.Hostname
-		c.EnvVars = nilIfEmpty(allowed.Filter(in.Config.Env))
+		c.EnvVars = runtimes.NilIfEmpty(allowed.Filter(in.Config.Env))
 		c.Image.RawName = in.Config.Image
 	}
 	if in.NetworkSettings != nil {
@@ -55,13 +38,13 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (inspected, 
 	policy := "no"
 	if h := in.HostConfig; h != nil {
 		policy = cmp.Or(string(h.RestartPolicy.Name), "no")
-		c.Annotations = metadata(h.Annotations)
-		c.RuntimeFlavor = flavor(h.Runtime)
+		c.Annotations = runtimes.Metadata(h.Annotations)
+		c.RuntimeFlavor = runtimes.Flavor(h.Runtime)
 		c.Resources = mapResources(&h.Resources)
 		c.SecurityContext = mapSecurity(h)
 	}
-	c.Owner = owner(c.Labels)
-	return inspected{entity: c, policy: policy}, nil
+	c.Owner = runtimes.Owner(c.Labels)
+	return follow.Container{Key: in.ID, Entity: c, Complete: true, Policy: policy}, nil
 }
 
 // mapList turns an entry of the list of containers into an entity that lacks what only an inspection tells.
@@ -69,16 +52,13 @@ func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 	if in.ID == "" {
 		return nil, errors.New("list entry without an ID")
 	}
-	c := &workloadmeta.Container{
-		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: in.ID},
-		Runtime:  workloadmeta.RuntimeDocker,
-	}
+	c := runtimes.NewContainer(in.ID, workloadmeta.RuntimeDocker)
 	c.Name = listName(in.Names)
-	c.Labels = metadata(in.Labels)
-	c.Annotations = metadata(in.HostConfig.Annotations)
-	c.Image.ID, c.Image.RawName = imageID(in.ImageID), in.Image
+	c.Labels = runtimes.Metadata(in.Labels)
+	c.Annotations = runtimes.Metadata(in.HostConfig.Annotations)
+	c.Image.ID, c.Image.RawName = runtimes.ImageID(in.ImageID), in.Image
 	c.State.Status = status(in.State)
-	c.State.Running = isUp(c.State.Status)
+	c.State.Running = runtimes.IsUp(c.State.Status)
 	c.State.Health = workloadmeta.HealthUnknown
 	if in.Created > 0 {
 		c.State.CreatedAt = time.Unix(in.Created, 0).UTC()
@@ -98,8 +78,8 @@ func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 	for _, p := range in.Ports {
 		c.Ports = append(c.Ports, workloadmeta.ContainerPort{Port: int(p.PrivatePort), Protocol: p.Type, HostPort: p.PublicPort})
 	}
-	c.Ports = sortPorts(c.Ports)
-	c.Owner = owner(c.Labels)
+	c.Ports = runtimes.SortPorts(c.Ports)
+	c.Owner = runtimes.Owner(c.Labels)
 	return c, nil
 }
 
@@ -111,36 +91,22 @@ var reservedAttributes = [...]string{
 // mapEvent makes an entity of what an event carries, for a container that nothing else is known of: it runs
 // since the event.
 func mapEvent(m *message) *workloadmeta.Container {
-	c := &workloadmeta.Container{
-		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: m.Actor.ID},
-		Runtime:  workloadmeta.RuntimeDocker,
-	}
+	c := runtimes.NewContainer(m.Actor.ID, workloadmeta.RuntimeDocker)
 	c.Name = strings.TrimPrefix(m.Actor.Attributes["name"], "/")
 	c.Image.RawName = m.Actor.Attributes["image"]
 	if strings.HasPrefix(c.Image.RawName, "sha256:") {
 		c.Image.ID = c.Image.RawName
 	}
-	labels := metadata(m.Actor.Attributes)
+	labels := runtimes.Metadata(m.Actor.Attributes)
 	for _, key := range reservedAttributes {
 		delete(labels, key)
 	}
-	c.Labels = nilIfEmpty(labels)
+	c.Labels = runtimes.NilIfEmpty(labels)
 	c.State = workloadmeta.ContainerState{
 		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown, StartedAt: m.at(),
 	}
-	c.Owner = owner(c.Labels)
+	c.Owner = runtimes.Owner(c.Labels)
 	return c
-}
-
-// lastApplied is the annotation in which kubectl keeps the whole manifest of a pod, with the plain values of its
-// environment. Kubernetes' Docker shims make it a label of the pod's sandbox, with "annotation." before it.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
-// metadata copies labels or annotations without what may hold secrets.
-func metadata(in map[string]string) map[string]string {
-	out := maps.Clone(in)
-	maps.DeleteFunc(out, func(key, _ string) bool { return strings.HasSuffix(key, lastApplied) })
-	return out
 }
 
 // listName picks the container's own name: the others are aliases that links have given it.
@@ -169,12 +135,6 @@ func status(s string) workloadmeta.ContainerStatus {
 	return workloadmeta.StatusUnknown
 }
 
-// isUp reports whether a container of this status is one that is there: Docker says of a restarting container that
-// it runs, although it has no process at the moment.
-func isUp(s workloadmeta.ContainerStatus) bool {
-	return s == workloadmeta.StatusRunning || s == workloadmeta.StatusPaused || s == workloadmeta.StatusRestarting
-}
-
 func mapState(c *workloadmeta.Container, in *container.State) {
 	c.State.Status, c.State.Health = workloadmeta.StatusUnknown, workloadmeta.HealthUnknown
 	if in == nil {
@@ -182,7 +142,7 @@ func mapState(c *workloadmeta.Container, in *container.State) {
 	}
 	s := &c.State
 	s.Status = status(in.Status)
-	s.Running = isUp(s.Status)
+	s.Running = runtimes.IsUp(s.Status)
 	s.OOMKilled = in.OOMKilled
 	s.StartedAt = parseTime(in.StartedAt)
 	if s.Running {
@@ -190,7 +150,7 @@ func mapState(c *workloadmeta.Container, in *container.State) {
 	}
 	// A paused container's checks fail and a stopped one keeps its last result: neither says anything.
 	if s.Status == workloadmeta.StatusRunning && in.Health != nil {
-		s.Health = health(string(in.Health.Status))
+		s.Health = runtimes.Health(string(in.Health.Status))
 	}
 	// While it runs, the end and the exit code are those of the run before, or zero.
 	if s.Status == workloadmeta.StatusStopped || s.Status == workloadmeta.StatusRestarting {
@@ -202,16 +162,6 @@ func mapState(c *workloadmeta.Container, in *container.State) {
 	}
 }
 
-func health(s string) workloadmeta.ContainerHealth {
-	switch s {
-	case string(container.Healthy):
-		return workloadmeta.HealthHealthy
-	case string(container.Unhealthy):
-		return workloadmeta.HealthUnhealthy
-	}
-	return workloadmeta.HealthUnknown
-}
-
 // parseTime reads the daemon's time format. Its zero is the year 1.
 func parseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
@@ -219,49 +169,6 @@ func parseTime(s string) time.Time {
 		return time.Time{}
 	}
 	return t.UTC()
-}
-
-// owner returns the pod that Kubernetes' labels name. For a static pod it is the hash that the kubelet uses as well.
-func owner(labels map[string]string) *workloadmeta.EntityID {
-	if uid := labels[labelPodUID]; uid != "" {
-		return &workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: uid}
-	}
-	return nil
-}
-
-// isSandbox reports whether the labels are those of a pod's sandbox.
-func isSandbox(labels map[string]string) bool {
-	if labels[labelType] == "podsandbox" || labels[labelContainerName] == "POD" {
-		return true
-	}
-	_, pod := labels[labelPodName]
-	_, name := labels[labelContainerName]
-	return pod && !name
-}
-
-func flavor(runtime string) workloadmeta.ContainerRuntimeFlavor {
-	switch runtime = path.Base(runtime); {
-	case strings.HasPrefix(runtime, "io.containerd.kata"), strings.HasPrefix(runtime, "kata"):
-		return workloadmeta.FlavorKata
-	case strings.HasPrefix(runtime, "runsc"), strings.HasPrefix(runtime, "io.containerd.runsc"):
-		return workloadmeta.FlavorGVisor
-	}
-	return workloadmeta.FlavorDefault
-}
-
-// imageID returns an image's ID with its algorithm.
-func imageID(s string) string {
-	if len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" {
-		return "sha256:" + s
-	}
-	return s
-}
-
-func nilIfEmpty(m map[string]string) map[string]string {
-	if len(m) == 0 {
-		return nil
-	}
-	return m
 }
 
 // sameAsListed reports whether a list entry tells nothing new about a known container.
@@ -281,11 +188,4 @@ func overlay(known, listed *workloadmeta.Container) *workloadmeta.Container {
 	c.NetworkIPs, c.NetworkIPv6s = listed.NetworkIPs, listed.NetworkIPv6s
 	c.PID = 0
 	return &c
-}
-
-// sortPorts orders ports and removes doubles; a port that is published needs no entry without a host port.
-func sortPorts(ports []workloadmeta.ContainerPort) []workloadmeta.ContainerPort {
-	slices.SortFunc(ports, comparePorts)
-	ports = slices.Compact(ports)
-	return slices.Clip(slices.DeleteFunc(ports, func(p workloadmeta.ContainerPort) bool { return p.Port <= 0 || p.Port > 65535 }))
 }

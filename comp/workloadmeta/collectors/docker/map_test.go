@@ -16,8 +16,8 @@ import (
 	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 	"github.com/rollcall-dev/rollcall/pkg/env"
-	"pgregory.net/rapid"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected entities in testdata")
@@ -62,15 +62,16 @@ func expect(t *testing.T, name string, v any) {
 	}
 }
 
-func recordedImages(t testing.TB) map[string]*imageInfo {
+func recordedImages(t testing.TB) map[string]*runtimes.ImageNames {
 	t.Helper()
-	infos := map[string]*imageInfo{}
+	infos := map[string]*runtimes.ImageNames{}
 	for _, in := range read[[]dockerimage.Summary](t, "images.json") {
-		_, info, err := mapImageList(&in)
+		i, err := mapImageList(&in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		infos[info.id] = &info
+		names := runtimes.NamesOf(i)
+		infos[i.ID] = &names
 	}
 	return infos
 }
@@ -98,8 +99,8 @@ func TestInspectedContainers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := got.entity
-			c.Image = resolveImage(c.Image.ID, c.Image.RawName, images[c.Image.ID])
+			c := got.Entity
+			c.Image = runtimes.ResolveImage(c.Image.ID, c.Image.RawName, images[c.Image.ID])
 			expect(t, "inspect/"+name, c)
 			text, err := json.Marshal(c)
 			if err != nil || bytes.Contains(text, []byte("hunter")) {
@@ -117,7 +118,7 @@ func TestListedContainers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Image = resolveImage(c.Image.ID, c.Image.RawName, images[c.Image.ID])
+		c.Image = runtimes.ResolveImage(c.Image.ID, c.Image.RawName, images[c.Image.ID])
 		all = append(all, c)
 
 		// What both tell they have to tell alike, or every comparison would find a difference.
@@ -129,8 +130,8 @@ func TestListedContainers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !sameAsListed(full.entity, c) {
-			t.Errorf("list and inspect differ:\n%s", cmp.Diff(full.entity, c))
+		if !sameAsListed(full.Entity, c) {
+			t.Errorf("list and inspect differ:\n%s", cmp.Diff(full.Entity, c))
 		}
 	}
 	expect(t, "containers.json", all)
@@ -139,7 +140,7 @@ func TestListedContainers(t *testing.T) {
 func TestImages(t *testing.T) {
 	var listed []*workloadmeta.ContainerImageMetadata
 	for _, in := range read[[]dockerimage.Summary](t, "images.json") {
-		i, _, err := mapImageList(&in)
+		i, err := mapImageList(&in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +149,7 @@ func TestImages(t *testing.T) {
 	expect(t, "images.json", listed)
 	for _, name := range []string{"web", "built"} {
 		in := read[dockerimage.InspectResponse](t, "image-inspect/"+name+".json")
-		i, _, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, "image-history/"+name+".json"), builtIn(t))
+		i, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, "image-history/"+name+".json"), builtIn(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,59 +256,6 @@ func TestStates(t *testing.T) {
 	}
 }
 
-func TestResolveImage(t *testing.T) {
-	id := "sha256:" + strings.Repeat("ab", 32)
-	digest := "sha256:" + strings.Repeat("cd", 32)
-	other := "sha256:" + strings.Repeat("ef", 32)
-	info := func(tags, digests []string) *imageInfo {
-		i := newImageInfo(id, tags, digests)
-		return &i
-	}
-	for _, tc := range []struct {
-		raw  string
-		info *imageInfo
-		want workloadmeta.ContainerImage
-	}{
-		{raw: "redis", want: workloadmeta.ContainerImage{Name: "redis", ShortName: "redis", Tag: "latest"}},
-		{
-			raw: "reg:5000/shop/cart:9", info: info([]string{"reg:5000/shop/cart:9"}, []string{"reg:5000/shop/cart@" + digest}),
-			want: workloadmeta.ContainerImage{Name: "reg:5000/shop/cart", Registry: "reg:5000", ShortName: "cart", Tag: "9", RepoDigest: digest},
-		},
-		{
-			raw: "b/app:1", info: info(nil, []string{"a/app@" + other, "b/app@" + digest}),
-			want: workloadmeta.ContainerImage{Name: "b/app", ShortName: "app", Tag: "1", RepoDigest: digest},
-		},
-		{
-			raw: "reg.io/x/app:1", info: info(nil, []string{"a/app@" + other, "reg.io/y/app@" + digest}),
-			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io", ShortName: "app", Tag: "1", RepoDigest: digest},
-		},
-		{
-			raw:  "reg.io/x/app:1@" + digest,
-			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io", ShortName: "app", Tag: "1", RepoDigest: digest},
-		},
-		{
-			raw:  "app@" + digest,
-			want: workloadmeta.ContainerImage{Name: "app", ShortName: "app", RepoDigest: digest},
-		},
-		{
-			raw: id, info: info([]string{"z:1", "b.io/z:1", "a:2", "<none>:<none>"}, nil),
-			want: workloadmeta.ContainerImage{Name: "a", ShortName: "a", Tag: "2"},
-		},
-		{
-			raw: "abababababab", info: info(nil, []string{"a/app@" + digest}),
-			want: workloadmeta.ContainerImage{Name: "a/app", ShortName: "app", RepoDigest: digest},
-		},
-		{raw: id, info: info(nil, nil), want: workloadmeta.ContainerImage{Name: id}},
-		{raw: id, want: workloadmeta.ContainerImage{Name: id}},
-		{raw: "", want: workloadmeta.ContainerImage{Name: id}},
-	} {
-		tc.want.ID, tc.want.RawName = id, tc.raw
-		if diff := cmp.Diff(tc.want, resolveImage(id, tc.raw, tc.info)); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", tc.raw, diff)
-		}
-	}
-}
-
 func TestLayers(t *testing.T) {
 	step := func(size int64, by string) dockerimage.HistoryResponseItem {
 		return dockerimage.HistoryResponseItem{ID: "<missing>", Size: size, CreatedBy: by}
@@ -347,18 +295,6 @@ func TestLayers(t *testing.T) {
 }
 
 func TestDetails(t *testing.T) {
-	for list, want := range map[string]int{"": 0, "0": 1, "0-3,7": 5, "3-1": 0, "x": 0, "0,,1": 0} {
-		if got := cpusetSize(list); got != want {
-			t.Errorf("cpusetSize(%q) = %d, want %d", list, got, want)
-		}
-	}
-	for runtime, want := range map[string]workloadmeta.ContainerRuntimeFlavor{
-		"runc": "", "": "", "kata-fc": "kata", "io.containerd.kata.v2": "kata", "runsc": "gvisor", "/usr/bin/runsc": "gvisor",
-	} {
-		if got := flavor(runtime); got != want {
-			t.Errorf("flavor(%q) = %q, want %q", runtime, got, want)
-		}
-	}
 	if got := listName([]string{"/web/db", "/db"}); got != "db" {
 		t.Errorf("listName prefers the alias: %q", got)
 	}
@@ -374,17 +310,6 @@ func TestDetails(t *testing.T) {
 	} {
 		if got := *mapSecurity(&tc.h).SeccompProfile; got != tc.want {
 			t.Errorf("%v: seccomp = %v, want %v", tc.h.SecurityOpt, got, tc.want)
-		}
-	}
-	for labels, want := range map[[2]string]bool{
-		{"io.kubernetes.docker.type", "podsandbox"}: true,
-		{"io.kubernetes.container.name", "POD"}:     true,
-		{"io.kubernetes.pod.name", "web-0"}:         true,
-		{"io.kubernetes.container.name", "web"}:     false,
-		{"team", "blue"}:                            false,
-	} {
-		if got := isSandbox(map[string]string{labels[0]: labels[1]}); got != want {
-			t.Errorf("isSandbox(%v) = %v", labels, got)
 		}
 	}
 	if got := (&message{Time: 1795309912, TimeNano: 1795309912999880941}).at(); got != time.Unix(1795309912, 999880941).UTC() {
@@ -414,8 +339,8 @@ func TestBadAnswers(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &in); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := mapInspect(&in, builtIn(t)); err != nil || got.entity.ID != "a" || got.entity.State.Status != workloadmeta.StatusUnknown {
-			t.Errorf("%s: %+v, %v", text, got.entity, err)
+		if got, err := mapInspect(&in, builtIn(t)); err != nil || got.Entity.ID != "a" || got.Entity.State.Status != workloadmeta.StatusUnknown {
+			t.Errorf("%s: %+v, %v", text, got.Entity, err)
 		}
 	}
 }
@@ -464,7 +389,7 @@ func FuzzInspect(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c := got.entity
+		c := got.Entity
 		for name := range c.EnvVars {
 			if !allowed.Allowed(name) {
 				t.Errorf("variable %q is kept", name)
@@ -475,13 +400,13 @@ func FuzzInspect(f *testing.F) {
 				t.Errorf("port %d", p.Port)
 			}
 		}
-		if len(c.Ports) > 2*maxPorts && len(in.NetworkSettings.Ports) < maxPorts {
+		if len(c.Ports) > 2*runtimes.MaxPorts && len(in.NetworkSettings.Ports) < runtimes.MaxPorts {
 			t.Errorf("%d ports", len(c.Ports))
 		}
-		if again, err := mapInspect(&in, allowed); err != nil || !again.entity.Equal(c) {
+		if again, err := mapInspect(&in, allowed); err != nil || !again.Entity.Equal(c) {
 			t.Error("mapping the same answer twice gives two entities")
 		}
-		c.Image = resolveImage(c.Image.ID, c.Image.RawName, nil)
+		c.Image = runtimes.ResolveImage(c.Image.ID, c.Image.RawName, nil)
 		if e := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "runtime", Entity: c}); e.Validate() != nil {
 			t.Error(e.Validate())
 		}
@@ -509,147 +434,4 @@ func FuzzEvent(f *testing.F) {
 		}
 		exitCode(m.Actor.Attributes)
 	})
-}
-
-// TestQueueModel checks the queue's promises over random operations with a clock.
-func TestQueueModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		const coalesce = 100 * time.Millisecond
-		q := newQueue(coalesce, 5*time.Second, 5*time.Minute)
-		now := time.Unix(1_800_000_000, 0)
-		type look struct {
-			generation uint64
-			void       bool // a barrier or a forget came later
-		}
-		running := map[key]*look{}
-		last := map[key]time.Time{}
-		failures := map[key]int{}
-		dirty := map[key]bool{} // marked since the last look began
-		keys := rapid.SampledFrom([]key{{id: "a"}, {id: "b"}, {image: true, id: "a"}})
-		t.Repeat(map[string]func(*rapid.T){
-			"mark": func(t *rapid.T) {
-				k, barrier := keys.Draw(t, "key"), rapid.Bool().Draw(t, "barrier")
-				q.mark(k, barrier, now)
-				dirty[k] = true
-				if r := running[k]; r != nil && barrier {
-					r.void = true
-				}
-			},
-			"forget": func(t *rapid.T) {
-				k := keys.Draw(t, "key")
-				q.forget(k)
-				delete(dirty, k)
-				delete(last, k)
-				delete(failures, k)
-				if r := running[k]; r != nil {
-					r.void = true
-					running[key{id: "forgotten " + k.id, image: k.image}] = r
-					delete(running, k)
-				}
-			},
-			"next": func(t *rapid.T) {
-				k, generation, ok := q.next(now)
-				if !ok {
-					return
-				}
-				if running[k] != nil {
-					t.Fatalf("two looks at %v", k)
-				}
-				if !dirty[k] {
-					t.Fatalf("a look at %v, which is not marked", k)
-				}
-				if at, ok := last[k]; ok && now.Sub(at) < coalesce {
-					t.Fatalf("looks at %v %v apart", k, now.Sub(at))
-				}
-				if n := failures[k]; n > 0 && now.Sub(last[k]) < 5*time.Second {
-					t.Fatalf("a look at %v %v after a failure", k, now.Sub(last[k]))
-				}
-				running[k] = &look{generation: generation}
-				last[k] = now
-				delete(dirty, k)
-			},
-			"done": func(t *rapid.T) {
-				k := keys.Draw(t, "key")
-				r := running[k]
-				if r == nil {
-					return
-				}
-				delete(running, k)
-				if verdict := q.done(k, r.generation, now); (verdict == usable) == r.void {
-					t.Fatalf("verdict %d on a look at %v, void %v", verdict, k, r.void)
-				}
-				failures[k] = 0
-			},
-			"failed": func(t *rapid.T) {
-				k := keys.Draw(t, "key")
-				r := running[k]
-				if r == nil {
-					return
-				}
-				delete(running, k)
-				q.failed(k, r.generation, rapid.Bool().Draw(t, "slow"), now)
-				failures[k]++
-				dirty[k] = true // it is tried again
-			},
-			"time": func(t *rapid.T) {
-				now = now.Add(time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * time.Millisecond)
-			},
-			"": func(t *rapid.T) {
-				// Everything that is marked is waiting or will be after the look that runs.
-				for k := range dirty {
-					if e := q.entries[k]; e == nil || e.heapIndex < 0 && e.looking == 0 {
-						t.Fatalf("%v is marked and nothing will look at it", k)
-					}
-				}
-				open := 0
-				for _, n := range failures {
-					if n > 0 {
-						open++
-					}
-				}
-				if q.open != open {
-					t.Fatalf("%d failing keys, want %d", q.open, open)
-				}
-			},
-		})
-	})
-}
-
-func TestQueueBackoff(t *testing.T) {
-	q := newQueue(time.Millisecond, 5*time.Second, 5*time.Minute)
-	now := time.Unix(1_800_000_000, 0)
-	q.mark(key{id: "a"}, false, now)
-	var pauses []time.Duration
-	for range 9 {
-		k, generation, ok := q.next(now)
-		if !ok {
-			t.Fatal("nothing is due")
-		}
-		q.failed(k, generation, true, now)
-		q.mark(k, true, now) // must not hurry it
-		pause, _ := q.wait(now)
-		pauses = append(pauses, pause)
-		now = now.Add(pause)
-	}
-	want := []time.Duration{5, 10, 20, 40, 80, 160, 300, 300, 300}
-	for i := range want {
-		if pauses[i] != want[i]*time.Second {
-			t.Fatalf("pauses = %v", pauses)
-		}
-	}
-	// A daemon that is slow altogether is no reason to wait longer for one container.
-	q.forget(key{id: "a"})
-	q.mark(key{id: "a"}, false, now)
-	for range 3 {
-		k, generation, _ := q.next(now)
-		q.failed(k, generation, false, now)
-		if pause, _ := q.wait(now); pause != 5*time.Second {
-			t.Fatalf("pause = %v", pause)
-		}
-		now = now.Add(5 * time.Second)
-	}
-	q.renew(key{id: "a"}, now)
-	if pause, ok := q.wait(now); !ok || pause > time.Millisecond || q.open != 0 {
-		t.Fatalf("pause after renew = %v, %d failing", pause, q.open)
-	}
 }

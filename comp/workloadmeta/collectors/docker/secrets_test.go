@@ -30,7 +30,7 @@ func TestLastAppliedConfigurationIsLeftOut(t *testing.T) {
 	}
 	started := message{}
 	started.Actor.ID, started.Actor.Attributes = "c1", labels
-	for what, c := range map[string]*workloadmeta.Container{"inspected": inspected.entity, "listed": listed, "started": mapEvent(&started)} {
+	for what, c := range map[string]*workloadmeta.Container{"inspected": inspected.Entity, "listed": listed, "started": mapEvent(&started)} {
 		text, err := json.Marshal(c)
 		if err != nil || bytes.Contains(text, []byte("hunter")) || c.Labels["app"] != "cart" {
 			t.Errorf("%s: %s, %v", what, text, err)

@@ -116,6 +116,7 @@ type Image struct {
 type Listing struct {
 	Containers []Container
 	Images     []Image
+	AllImages  bool    // no image is missing; otherwise those may be that only other images are made of
 	ImagesErr  error   // the images are not known
 	Problems   []error // entries that make no sense and were left out
 }

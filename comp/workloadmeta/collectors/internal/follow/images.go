@@ -1,27 +1,12 @@
-package docker
+package follow
 
 import (
 	"slices"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
-
-func (s *session) handleImageEvent(m *message, action string, now time.Time) {
-	id := m.Actor.ID
-	switch action {
-	case "pull":
-		// The actor is the reference that was pulled, not an ID; with Podman it is missing.
-		if id == "" {
-			id = m.Actor.Attributes["name"]
-		}
-		s.lookAtImage(id, now)
-	case "tag", "untag", "load", "import":
-		s.lookAtImage(imageID(id), now)
-	case "delete":
-		s.removeImage(imageID(id))
-	}
-}
 
 // lookAtImage has an image inspected, if anybody wants to know.
 func (s *session) lookAtImage(id string, now time.Time) {
@@ -32,54 +17,63 @@ func (s *session) lookAtImage(id string, now time.Time) {
 	if t := s.images[id]; t != nil {
 		t.touched = s.clock
 	}
-	if !s.opts.NoImages || s.users[id] != nil || !isFullID(id) {
+	if !s.opts.NoImages || s.users[id] != nil || !runtimes.IsFullImageID(id) {
 		s.queue.mark(key{image: true, id: id}, true, now)
 	}
 }
 
-func isFullID(id string) bool {
-	return len(id) == len("sha256:")+64 && imageID(id[len("sha256:"):]) == id
-}
-
 // handleImage uses an image's inspection.
 func (s *session) handleImage(r result, now time.Time) {
-	if r.key.id != r.info.id {
+	e := r.image.Entity
+	if e == nil || r.key.id != e.ID {
 		s.queue.forget(r.key) // a name: the next event is about an ID again
 	}
 	if r.err != nil {
-		// Deleted, which an event or the next list tells, or never there: then it is not asked for again until something happens.
-		if s.images[r.key.id] == nil {
-			s.names.Add(r.key.id, imageInfo{id: r.key.id})
-		}
-		s.queue.forget(r.key)
+		s.handleImageGone(r)
 		return
 	}
-	t := s.images[r.info.id]
-	e := r.image
-	if t != nil && t.inspected && !r.history {
-		e = renamed(t.entity, r.info)
+	t := s.images[e.ID]
+	if t != nil && r.image.Seq < t.seq {
+		return // its answer has been overtaken by that to another question
 	}
-	s.setImage(e, r.info, r.history || t != nil && t.inspected)
-	s.takeTags(r.info, now)
+	names := runtimes.NamesOf(e)
+	complete := r.image.Complete
+	if t != nil && t.inspected && !complete {
+		e, complete = runtimes.Renamed(t.entity, names), true
+	}
+	s.setImage(e, names, complete, r.image.Seq)
+	s.takeTags(names, now)
+}
+
+// handleImageGone: an image is not there. If the backend knows which one has gone, it is unset; otherwise an event or the next
+// list will tell. One that was never there is not asked for again until something happens.
+func (s *session) handleImageGone(r result) {
+	s.queue.forget(r.key)
+	switch gone := r.image.Entity; {
+	case gone != nil:
+		s.removeImage(gone.ID)
+	case s.images[r.key.id] == nil:
+		s.names.Add(r.key.id, runtimes.ImageNames{ID: r.key.id})
+	}
 }
 
 // setImage reports an image and tells its containers of its names.
-func (s *session) setImage(e *workloadmeta.ContainerImageMetadata, info imageInfo, complete bool) {
-	before := s.info(info.id)
-	changed := before == nil || !before.equal(&info)
+func (s *session) setImage(e *workloadmeta.ContainerImageMetadata, names runtimes.ImageNames, complete bool, seq uint64) {
+	before := s.namesOf(names.ID)
+	changed := before == nil || !before.Equal(&names)
 	if s.opts.NoImages {
-		s.names.Add(info.id, info)
+		s.names.Add(names.ID, names)
 	} else {
-		t := s.images[info.id]
+		t := s.images[names.ID]
 		if t == nil {
 			t = &trackedImage{}
-			s.images[info.id] = t
-			s.names.Remove(info.id)
+			s.images[names.ID] = t
+			s.names.Remove(names.ID)
 		}
 		same := t.entity != nil && t.run == s.run && t.entity.Equal(e)
-		t.info, t.inspected, t.touched = info, complete, s.clock
+		t.names, t.inspected, t.touched, t.seq = names, complete, s.clock, seq
 		if same {
-			s.c.counters.update(func(st *Stats) { st.SuppressedEqual++ })
+			s.f.counters.update(func(st *Stats) { st.SuppressedEqual++ })
 		} else {
 			t.entity, t.run = e, s.run
 			s.add(workloadmeta.EventTypeSet, e)
@@ -88,18 +82,18 @@ func (s *session) setImage(e *workloadmeta.ContainerImageMetadata, info imageInf
 	if !changed {
 		return
 	}
-	for tr := range s.users[info.id] {
+	for tr := range s.users[names.ID] {
 		s.resolveAgain(tr)
 	}
 }
 
-// takeTags has images inspected that had one of the tags until now: the daemon does not tell that a tag moves away.
-func (s *session) takeTags(info imageInfo, now time.Time) {
-	shares := func(o *imageInfo) bool {
-		return o.id != info.id && slices.ContainsFunc(info.tags, func(tag string) bool { return slices.Contains(o.tags, tag) })
+// takeTags has images inspected that had one of the tags until now: runtimes do not tell that a tag moves away.
+func (s *session) takeTags(names runtimes.ImageNames, now time.Time) {
+	shares := func(o *runtimes.ImageNames) bool {
+		return o.ID != names.ID && slices.ContainsFunc(names.Tags, func(tag string) bool { return slices.Contains(o.Tags, tag) })
 	}
 	for id, t := range s.images {
-		if shares(&t.info) {
+		if shares(&t.names) {
 			s.lookAtImage(id, now)
 		}
 	}
@@ -120,21 +114,21 @@ func (s *session) removeImage(id string) {
 		s.add(workloadmeta.EventTypeUnset, t.entity)
 	}
 	if s.users[id] != nil {
-		s.names.Add(id, imageInfo{id: id})
+		s.names.Add(id, runtimes.ImageNames{ID: id})
 	}
 }
 
 // imageOf returns a container's image, and has it inspected if nothing is known of it yet.
 func (s *session) imageOf(tr *tracked, id, rawName string) workloadmeta.ContainerImage {
-	info := s.info(id)
-	if info == nil && id != "" {
+	names := s.namesOf(id)
+	if names == nil && id != "" {
 		s.queue.mark(key{image: true, id: id}, false, time.Now())
 	}
-	img := resolveImage(id, rawName, info)
+	img := runtimes.ResolveImage(id, rawName, names)
 	// An image that has lost its names is still the one the container was started from.
 	if tr.entity != nil && tr.entity.Image.ID == id {
 		last := tr.entity.Image
-		if last.RawName == rawName && isImageID(rawName, id) && (info == nil || info.reference() == "") {
+		if last.RawName == rawName && runtimes.NamesID(rawName, id) && (names == nil || names.Reference() == "") {
 			return last
 		}
 		if img.RepoDigest == "" && img.Name == last.Name {

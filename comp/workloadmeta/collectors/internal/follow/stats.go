@@ -1,4 +1,4 @@
-package docker
+package follow
 
 import (
 	"maps"
@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// Stats counts what the collector has done since it was made, over all connections.
+// Stats counts what a follower has done since it was made, over all connections.
 type Stats struct {
 	Connects        int
-	Events          map[string]int // by type and action: "container start"
+	Events          map[string]int // by what the runtime calls them: "container start"
 	Inspects        map[string]int // container and image inspections by result: ok, gone, timeout, error, stale
-	Lists           int            // comparisons with the daemon's lists, the first included
+	Lists           int            // comparisons with the runtime's lists, the first included
 	Differences     int            // what those found that events had not told
 	Published       int            // sets and unsets handed over
 	SuppressedEqual int            // sets that would have changed nothing
@@ -38,7 +38,7 @@ func newCounters() *counters {
 	return &counters{s: Stats{Events: map[string]int{}, Inspects: map[string]int{}}}
 }
 
-// maxActions bounds the names in Stats.Events, because the daemon chooses them.
+// maxActions bounds the names in Stats.Events, because the runtime chooses them.
 const maxActions = 64
 
 func (c *counters) event(name string, now time.Time) {
@@ -64,6 +64,3 @@ func (c *counters) snapshot() Stats {
 	out.Events, out.Inspects = maps.Clone(c.s.Events), maps.Clone(c.s.Inspects)
 	return out
 }
-
-// Stats returns the collector's counters. The caller owns the result.
-func (c *Collector) Stats() Stats { return c.counters.snapshot() }

@@ -1,4 +1,4 @@
-package docker
+package follow
 
 import (
 	"context"
@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/docker/docker/api/types/container"
-	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"golang.org/x/time/rate"
 )
@@ -22,23 +20,23 @@ const (
 	backoffMax = 5 * time.Minute
 	startWait  = 250 * time.Millisecond // for the inspection of a container that has started, before what the event tells is reported
 	exitWait   = time.Second            // for the inspection of one that has ended, where the restart policy decides
-	goneWait   = 5 * time.Second        // for the end of a container that the daemon no longer knows
+	goneWait   = 5 * time.Second        // for the end of a container that the runtime no longer knows
 	tick       = 50 * time.Millisecond  // between looks at these waits
 	listPause  = time.Second            // between lists, however often events were lost
 	maxRing    = 32 << 20               // bytes of events that may wait
-	pingWait   = time.Second            // for the ping that tells a slow container from a slow daemon
+	pingWait   = time.Second            // for the ping that tells a slow container from a slow runtime
 	listTries  = 3                      // failed lists before the connection is given up
 )
 
 // session is one connection, from its beginning to its end. Everything but the ring is touched by one
-// goroutine only, that of Collector.stream.
+// goroutine only, that of Follower.stream.
 type session struct {
 	*known
-	c      *Collector
-	opts   *Options
-	daemon *daemon
-	sink   workloadmeta.Sink
-	log    *slog.Logger
+	f       *Follower
+	opts    *Options
+	backend Backend
+	sink    workloadmeta.Sink
+	log     *slog.Logger
 
 	queue    *queue
 	limiter  *rate.Limiter
@@ -52,71 +50,68 @@ type session struct {
 	initialUntil time.Time
 	synced       bool
 
-	resume     int64     // events up to this time may be repetitions
+	resume     time.Time // events up to this time may be repetitions
 	listDue    time.Time // when to compare with the lists
 	listing    bool
 	lastList   time.Time
 	listErrors int
+	heard      time.Time // when the runtime last said anything
+	pinging    bool
 
-	ring      chan *message
+	ring      chan *Event
 	ringBytes atomic.Int64
 	overflow  chan struct{} // holds one token when an event was dropped
 }
 
-// job is a request for a worker; the zero key asks for the lists.
+// job is a request for a worker.
 type job struct {
+	task       task
 	key        key
 	generation uint64
-	history    bool   // of an image
+	full       bool   // of an image
 	clock      uint64 // when the job was given
 }
+
+type task uint8
+
+const (
+	taskInspect task = iota
+	taskList
+	taskPing
+)
 
 // result is a worker's answer.
 type result struct {
 	job
 	err       error
-	slow      bool // the daemon answers, only not this
-	container inspected
-	image     *workloadmeta.ContainerImageMetadata
-	info      imageInfo
-	lists     lists
-}
-
-type lists struct {
-	containers []container.Summary
-	images     []dockerimage.Summary
-	imagesErr  error
+	slow      bool // the runtime answers, only not this
+	container Container
+	image     Image
+	lists     Listing
 }
 
 // stream is one session. All its goroutines have ended when it returns.
-func (c *Collector) stream(ctx context.Context, d *daemon, sink workloadmeta.Sink) error {
-	if err := d.connect(ctx); err != nil {
-		return err
-	}
+func (f *Follower) stream(ctx context.Context, b Backend, sink workloadmeta.Sink) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
 
 	now := time.Now()
-	c.known.run++
+	f.known.run++
 	s := &session{
-		known: c.known, c: c, opts: &c.opts, daemon: d, sink: sink, log: c.opts.Log.With("collector", c.ID()),
-		queue:    newQueue(c.opts.Coalesce, backoffMin, backoffMax),
-		limiter:  rate.NewLimiter(rate.Limit(c.opts.InspectRate), c.opts.InspectBurst),
-		jobs:     make(chan job, c.opts.Workers),
-		results:  make(chan result, c.opts.Workers),
+		known: f.known, f: f, opts: &f.opts, backend: b, sink: sink, log: f.log,
+		queue:    newQueue(f.opts.Coalesce, backoffMin, backoffMax),
+		limiter:  rate.NewLimiter(rate.Limit(f.opts.InspectRate), f.opts.InspectBurst),
+		jobs:     make(chan job, f.opts.Workers+1),
+		results:  make(chan result, f.opts.Workers+1),
 		waiting:  map[*tracked]struct{}{},
 		initial:  map[key]struct{}{},
-		resume:   c.known.lastNano,
-		ring:     make(chan *message, c.opts.RingSize),
+		resume:   f.known.newest,
+		ring:     make(chan *Event, f.opts.RingSize),
 		overflow: make(chan struct{}, 1),
 	}
-	since := ""
-	if s.resume != 0 {
-		since = fmt.Sprintf("%d.%09d", s.resume/1e9, s.resume%1e9)
-	}
-	stream, err := d.events(ctx, since)
+	stream, err := b.Events(ctx, s.resume)
 	if err != nil {
 		return err
 	}
@@ -125,7 +120,8 @@ func (c *Collector) stream(ctx context.Context, d *daemon, sink workloadmeta.Sin
 		defer stream.Close() // only read from
 		readerErr <- s.read(ctx, stream)
 	})
-	for range c.opts.Workers {
+	// One more than may inspect, for pings.
+	for range f.opts.Workers + 1 {
 		workers.Go(func() {
 			for {
 				select {
@@ -138,18 +134,18 @@ func (c *Collector) stream(ctx context.Context, d *daemon, sink workloadmeta.Sin
 		})
 	}
 
-	first, err := s.fetchLists(ctx)
+	first, err := b.List(ctx)
 	if err != nil {
-		return fmt.Errorf("docker at %s: %w", d.host, err)
+		return err
 	}
-	c.counters.update(func(st *Stats) { st.Connects++ })
+	f.counters.update(func(st *Stats) { st.Connects++ })
 	s.begin(first, now)
 	err = s.loop(ctx, readerErr)
 	if ctx.Err() == nil {
 		s.settle()
 		s.flush()
 	}
-	return fmt.Errorf("docker at %s: %w", d.host, err)
+	return err
 }
 
 // loop handles events and results until the connection or ctx ends.
@@ -168,6 +164,7 @@ func (s *session) loop(ctx context.Context, readerErr <-chan error) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case m := <-s.ring:
+			s.heard = time.Now()
 			s.drain(m)
 		case r := <-s.results:
 			if err := s.handleResult(r); err != nil {
@@ -189,7 +186,7 @@ func (s *session) loop(ctx context.Context, readerErr <-chan error) error {
 }
 
 // drain handles an event and those that have come since, but not for so long that results have to wait.
-func (s *session) drain(m *message) {
+func (s *session) drain(m *Event) {
 	for range 256 {
 		s.ringBytes.Add(-m.size())
 		s.handleSafely(m)
@@ -204,73 +201,68 @@ func (s *session) drain(m *message) {
 }
 
 // handleSafely keeps a panic over one event from ending the session.
-func (s *session) handleSafely(m *message) {
+func (s *session) handleSafely(m *Event) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("panic while handling an event", "type", m.Type, "action", m.Action, "panic", p)
-			s.c.counters.update(func(st *Stats) { st.DecodePanics++ })
+			s.log.Error("panic while handling an event", "event", m.Name, "panic", p)
+			s.f.counters.update(func(st *Stats) { st.DecodePanics++ })
 			s.requestList(time.Now())
 		}
 	}()
 	s.handleEvent(m)
 }
 
-// read takes events off the wire as fast as they come, because the daemon drops what a slow reader does not
+// read takes events off the wire as fast as they come, because some daemons drop what a slow reader does not
 // take. It returns why the stream ended, never nil.
-func (s *session) read(ctx context.Context, stream io.Reader) error {
-	in := newLines(stream)
+func (s *session) read(ctx context.Context, stream Events) error {
 	for {
-		line, err := in.next()
+		events, err := s.next(stream)
 		switch {
-		case errors.Is(err, errLongEvent):
-			s.lost(func(st *Stats) { st.DecodeErrors++ })
-			continue
 		case errors.Is(err, io.EOF):
 			return errors.New("the event stream has ended")
+		case IsLost(err):
+			s.log.Debug("an event cannot be read", "error", err)
+			s.lost(func(st *Stats) { st.DecodeErrors++ })
 		case err != nil:
 			return fmt.Errorf("read the event stream: %w", err)
 		}
-		m, err := s.decode(line)
-		if err != nil {
-			s.log.Debug("an event cannot be read", "error", err)
-			s.lost(func(st *Stats) { st.DecodeErrors++ })
-			continue
-		}
-		if m == nil {
-			continue
-		}
-		if s.ringBytes.Load() > maxRing {
-			s.lost(func(st *Stats) { st.RingOverflow++ })
-			continue
-		}
-		// Counted before it is sent: the receiver subtracts.
-		s.ringBytes.Add(m.size())
-		select {
-		case s.ring <- m:
-		case <-ctx.Done():
-			return ctx.Err()
-		default:
-			s.ringBytes.Add(-m.size())
-			s.lost(func(st *Stats) { st.RingOverflow++ })
+		for i := range events {
+			m := &events[i]
+			if s.ringBytes.Load() > maxRing {
+				s.lost(func(st *Stats) { st.RingOverflow++ })
+				continue
+			}
+			// Counted before it is sent: the receiver subtracts.
+			s.ringBytes.Add(m.size())
+			select {
+			case s.ring <- m:
+			case <-ctx.Done():
+				return ctx.Err()
+			default:
+				s.ringBytes.Add(-m.size())
+				s.lost(func(st *Stats) { st.RingOverflow++ })
+			}
 		}
 	}
 }
 
-// decode reads an event; a panic makes no event.
-func (s *session) decode(line []byte) (m *message, err error) {
+func (m *Event) size() int64 { return int64(m.Size) + 256 }
+
+// next reads events; a panic over them makes no event.
+func (s *session) next(stream Events) (events []Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while reading an event", "panic", p)
 			s.lost(func(st *Stats) { st.DecodePanics++ })
-			m, err = nil, nil
+			events, err = nil, nil
 		}
 	}()
-	return s.c.decode(line)
+	return stream.Next()
 }
 
 // lost counts an event that was not handled and has the lists compared to make up for it.
 func (s *session) lost(count func(*Stats)) {
-	s.c.counters.update(count)
+	s.f.counters.update(count)
 	select {
 	case s.overflow <- struct{}{}:
 	default:
@@ -285,17 +277,25 @@ func (s *session) dispatch(now time.Time) time.Duration {
 			wake = min(wake, max(0, t.Sub(now)))
 		}
 	}
+	if !s.pinging {
+		if due := s.heard.Add(s.opts.PingEvery); due.After(now) {
+			until(due)
+		} else {
+			s.pinging = true
+			s.jobs <- job{task: taskPing}
+		}
+	}
 	for s.busy() < s.opts.Workers {
 		if !s.listing && !s.listDue.IsZero() && !s.listDue.After(now) {
 			s.listing = true
 			s.lastList = now
-			s.jobs <- job{clock: s.clock}
+			s.jobs <- job{task: taskList, clock: s.clock}
 			continue
 		}
 		if !s.listing {
 			until(s.listDue)
 		}
-		// The first inspections are held back only by the number of workers: a healthy daemon answers
+		// The first inspections are held back only by the number of workers: a healthy runtime answers
 		// one in under a millisecond, and they end soon, whatever it does.
 		if s.synced && s.limiter.TokensAt(now) < 1 {
 			if _, ok := s.queue.wait(now); ok {
@@ -314,7 +314,7 @@ func (s *session) dispatch(now time.Time) time.Duration {
 			s.limiter.AllowN(now, 1)
 		}
 		t := s.images[k.id]
-		s.jobs <- job{key: k, generation: generation, clock: s.clock, history: k.image && !s.opts.NoImages && (t == nil || !t.inspected)}
+		s.jobs <- job{key: k, generation: generation, clock: s.clock, full: k.image && !s.opts.NoImages && (t == nil || !t.inspected)}
 	}
 	if len(s.waiting) > 0 {
 		until(s.nextTick)
@@ -341,15 +341,15 @@ func (s *session) flush() {
 	batch := s.batch
 	s.batch = nil
 	s.sink.Apply(batch)
-	s.c.counters.update(func(st *Stats) { st.Published += len(batch) })
+	s.f.counters.update(func(st *Stats) { st.Published += len(batch) })
 }
 
 func (s *session) add(t workloadmeta.EventType, e workloadmeta.Entity) {
-	s.batch = append(s.batch, workloadmeta.CollectorEvent{Type: t, Source: s.c.Source(), Entity: e})
+	s.batch = append(s.batch, workloadmeta.CollectorEvent{Type: t, Source: s.opts.Source, Entity: e})
 }
 
 func (s *session) report() {
-	s.c.counters.update(func(st *Stats) {
+	s.f.counters.update(func(st *Stats) {
 		st.QueueDepth, st.BreakerOpen = s.queue.waiting(), s.queue.open
 		st.Coalesced += s.queue.coalesced
 		st.Containers, st.Images = len(s.containers), len(s.images)
@@ -357,7 +357,7 @@ func (s *session) report() {
 	s.queue.coalesced = 0
 }
 
-// requestList has the daemon's lists compared soon.
+// requestList has the runtime's lists compared soon.
 func (s *session) requestList(now time.Time) {
 	due := now
 	if next := s.lastList.Add(listPause); next.After(due) {

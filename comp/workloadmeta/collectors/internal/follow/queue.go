@@ -1,4 +1,4 @@
-package docker
+package follow
 
 import (
 	"container/heap"
@@ -32,7 +32,7 @@ type queue struct {
 // key names an object.
 type key struct {
 	image bool
-	id    string // for an image also a name, where the daemon tells no more
+	id    string // for an image also a name, where the runtime tells no more
 }
 
 type entry struct {

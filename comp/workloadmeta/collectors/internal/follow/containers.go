@@ -1,115 +1,98 @@
-package docker
+package follow
 
 import (
-	"strings"
+	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 	"github.com/rollcall-dev/rollcall/pkg/image"
 )
 
 // handleEvent takes an event into account. Most events only have the container inspected; what they tell by themselves
 // is used where the inspection may come too late or never.
-func (s *session) handleEvent(m *message) {
+func (s *session) handleEvent(m *Event) {
 	now := time.Now()
-	action, detail := m.action()
-	s.c.counters.event(m.Type+" "+action, now)
+	s.f.counters.event(m.Name, now)
 	if s.repeated(m) {
-		s.c.counters.update(func(st *Stats) { st.Duplicates++ })
+		s.f.counters.update(func(st *Stats) { st.Duplicates++ })
 		return
 	}
 	s.clock++
-	if action == "prune" {
+	switch m.Action {
+	case ActionNone:
+	case ActionCompare:
 		s.requestList(now)
-		return
-	}
-	switch m.Type {
-	case "container":
-		s.handleContainerEvent(m, action, detail, now)
-	case "image":
-		s.handleImageEvent(m, action, now)
-	case "network":
-		if tr := s.containers[m.Actor.Attributes["container"]]; tr != nil && (action == "connect" || action == "disconnect") {
-			s.look(tr, false, now)
-		}
-	case "daemon":
-		if action == "reload" {
-			s.requestList(now)
+	case ActionImageChanged:
+		s.lookAtImage(m.Key, now)
+	case ActionImageRemoved:
+		s.removeImage(m.Key)
+	default:
+		if m.Key != "" {
+			s.handleContainerEvent(m, now)
 		}
 	}
 }
 
 // repeated reports whether this connection repeats an event of an earlier one, and remembers the event.
-func (s *session) repeated(m *message) bool {
-	if m.TimeNano == 0 {
+func (s *session) repeated(m *Event) bool {
+	if m.ID == "" || m.At.IsZero() {
 		return false
 	}
-	k := eventKey{m.TimeNano, m.Type, m.Action, m.Actor.ID}
-	if m.TimeNano <= s.resume && s.recent.Contains(k) {
+	if !m.At.After(s.resume) && s.recent.Contains(m.ID) {
 		return true
 	}
-	s.recent.Add(k, struct{}{})
-	s.lastNano = max(s.lastNano, m.TimeNano) // events are not strictly in order of time
+	s.recent.Add(m.ID, struct{}{})
+	if m.At.After(s.newest) { // events are not strictly in order of time
+		s.newest = m.At
+	}
 	return false
 }
 
-func (s *session) handleContainerEvent(m *message, action, detail string, now time.Time) {
-	id := m.Actor.ID
-	if id == "" {
-		return
-	}
-	tr := s.containers[id]
-	switch action {
-	case "start":
+func (s *session) handleContainerEvent(m *Event, now time.Time) {
+	tr := s.containers[m.Key]
+	switch m.Action {
+	case ActionStarted:
 		s.started(m, now)
-	case "die", "died": // Podman says died
+	case ActionEnded:
 		s.died(m, now)
-	case "destroy", "remove":
+	case ActionRemoved:
 		if tr != nil {
 			s.end(tr, tr.exit)
 		}
-	case "create":
-		if s.opts.KeepStopped {
-			s.look(s.track(id), false, now)
-		}
-	case "commit":
-		if id := imageID(m.Actor.Attributes["imageID"]); id != "" {
-			s.lookAtImage(id, now)
-		}
-	case "oom":
+	case ActionCreated:
+		s.look(s.track(m.Key), false, now)
+	case ActionOOM:
 		if tr != nil && tr.entity != nil {
 			s.change(tr, func(c *workloadmeta.Container) { c.State.OOMKilled = true })
 			s.look(tr, false, now) // a child may have been killed, and the container lives
 		}
-	case "pause":
+	case ActionPaused:
 		s.changeStatus(tr, workloadmeta.StatusPaused, now)
-	case "unpause":
+	case ActionResumed:
 		s.changeStatus(tr, workloadmeta.StatusRunning, now)
-	case "rename":
+	case ActionRenamed:
 		if tr != nil {
-			if name := strings.TrimPrefix(m.Actor.Attributes["name"], "/"); name != "" {
-				s.change(tr, func(c *workloadmeta.Container) { c.Name = name })
+			if m.Detail != "" {
+				s.change(tr, func(c *workloadmeta.Container) { c.Name = m.Detail })
 			}
 			s.look(tr, true, now)
 		}
-	case "health_status":
-		if tr == nil {
-			return
-		}
-		if detail == "" {
-			detail = m.Actor.Attributes["health_status"]
-		}
-		if detail == "" {
+	case ActionHealth:
+		switch {
+		case tr == nil:
+		case m.Detail == "":
 			s.look(tr, false, now)
-			return
+		default:
+			s.change(tr, func(c *workloadmeta.Container) {
+				if c.State.Status == workloadmeta.StatusRunning {
+					c.State.Health = runtimes.Health(m.Detail)
+				}
+			})
+			s.queue.supersede(key{id: m.Key})
 		}
-		s.change(tr, func(c *workloadmeta.Container) {
-			if c.State.Status == workloadmeta.StatusRunning {
-				c.State.Health = health(detail)
-			}
-		})
-		s.queue.supersede(key{id: id})
-	case "restart", "update":
+	case ActionChanged:
 		if tr != nil {
 			s.look(tr, false, now)
 		}
@@ -117,11 +100,11 @@ func (s *session) handleContainerEvent(m *message, action, detail string, now ti
 }
 
 // track returns the container's record, which is made if there is none.
-func (s *session) track(id string) *tracked {
-	tr := s.containers[id]
+func (s *session) track(key string) *tracked {
+	tr := s.containers[key]
 	if tr == nil {
-		tr = &tracked{id: id}
-		s.containers[id] = tr
+		tr = &tracked{key: key, keep: s.opts.KeepStopped}
+		s.containers[key] = tr
 	}
 	tr.touched = s.clock
 	return tr
@@ -131,53 +114,43 @@ func (s *session) track(id string) *tracked {
 func (s *session) look(tr *tracked, barrier bool, now time.Time) {
 	tr.touched = s.clock
 	if !tr.excluded {
-		s.queue.mark(key{id: tr.id}, barrier, now)
+		s.queue.mark(keyOf(tr), barrier, now)
 	}
 }
 
-func (s *session) started(m *message, now time.Time) {
-	tr := s.track(m.Actor.ID)
-	s.ended.Remove(tr.id)
+func (s *session) started(m *Event, now time.Time) {
+	tr := s.track(m.Key)
+	s.ended.Remove(tr.key)
 	tr.exit, tr.missing, tr.gone = nil, false, false
 	if tr.excluded {
 		return
 	}
-	if !s.opts.KeepPause && isSandbox(m.Actor.Attributes) {
+	if !s.opts.KeepPause && (m.Sandbox || m.Container != nil && runtimes.IsSandbox(m.Container.Labels)) {
 		s.exclude(tr)
 		return
 	}
-	s.queue.renew(key{id: tr.id}, now)
-	s.queue.mark(key{id: tr.id}, true, now)
-	switch {
-	case tr.entity == nil:
-		tr.started = mapEvent(m)
-		s.wait(tr, now.Add(startWait))
-	case !tr.entity.State.Running:
-		// Kept while it was stopped.
-		s.wait(tr, now.Add(startWait))
-		tr.started = mapEvent(m)
-	default:
+	s.queue.renew(keyOf(tr), now)
+	s.queue.mark(keyOf(tr), true, now)
+	if tr.entity != nil && tr.entity.State.Running {
 		s.stopWaiting(tr)
+		return
+	}
+	// New, or kept while it was stopped.
+	if tr.started = m.Container; m.Container != nil {
+		s.wait(tr, now.Add(startWait))
 	}
 }
 
 // died handles the end of a container's process, which is the container's end unless it is started again by its policy.
-func (s *session) died(m *message, now time.Time) {
-	id := m.Actor.ID
-	x := &exit{code: exitCode(m.Actor.Attributes), at: m.at()}
-	tr := s.containers[id]
+func (s *session) died(m *Event, now time.Time) {
+	x := &exit{code: m.ExitCode, at: m.At}
+	tr := s.containers[m.Key]
 	switch {
 	case tr == nil:
-		// Perhaps the store has it from before; if not, it drops the event.
-		if !s.ended.Contains(id) {
-			s.ended.Add(id, s.clock)
-			s.add(workloadmeta.EventTypeUnset, ended(&workloadmeta.Container{
-				EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id},
-			}, x))
-		}
+		s.ended.Add(m.Key, s.clock) // a list that is on its way may still have it
 	case tr.excluded:
 		s.drop(tr)
-	case s.opts.KeepStopped:
+	case tr.keep:
 		tr.started = nil
 		if tr.entity != nil {
 			s.change(tr, func(c *workloadmeta.Container) { *c = *ended(c, x) })
@@ -212,7 +185,7 @@ func (s *session) changeStatus(tr *tracked, status workloadmeta.ContainerStatus,
 		return
 	}
 	s.change(tr, func(c *workloadmeta.Container) {
-		if isUp(c.State.Status) {
+		if runtimes.IsUp(c.State.Status) {
 			c.State.Status, c.State.Running, c.State.Health = status, true, workloadmeta.HealthUnknown
 		}
 	})
@@ -222,15 +195,25 @@ func (s *session) changeStatus(tr *tracked, status workloadmeta.ContainerStatus,
 // handleResult takes a worker's answer into account. Its error ends the session.
 func (s *session) handleResult(r result) error {
 	now := time.Now()
-	if r.key == (key{}) {
-		return s.handleLists(r, now)
+	if r.err == nil {
+		s.heard = now
 	}
-	if r.err != nil && !isNotFound(r.err) {
+	switch r.task {
+	case taskList:
+		return s.handleLists(r, now)
+	case taskPing:
+		s.pinging = false
+		if r.err != nil {
+			return fmt.Errorf("nothing has come for %v, and: %w", now.Sub(s.heard).Round(time.Second), r.err)
+		}
+		return nil
+	}
+	if r.err != nil && !errdefs.IsNotFound(r.err) {
 		outcome := "error"
 		if isTimeout(r.err) {
 			outcome = "timeout"
 		}
-		s.c.counters.update(func(st *Stats) { st.Inspects[outcome]++ })
+		s.f.counters.update(func(st *Stats) { st.Inspects[outcome]++ })
 		if s.queue.failed(r.key, r.generation, r.slow, now) {
 			s.log.Debug("cannot inspect; it is tried again", "error", r.err)
 			s.handleFailure(r.key)
@@ -238,7 +221,7 @@ func (s *session) handleResult(r result) error {
 		return nil
 	}
 	verdict := s.queue.done(r.key, r.generation, now)
-	s.c.counters.update(func(st *Stats) {
+	s.f.counters.update(func(st *Stats) {
 		switch {
 		case verdict != usable:
 			st.Inspects["stale"]++
@@ -291,12 +274,16 @@ func (s *session) handleFailure(k key) {
 }
 
 // handleInspected uses an inspection, which is newer than everything else known of the container.
-func (s *session) handleInspected(tr *tracked, in inspected) {
-	c := in.entity
-	tr.policy = in.policy
+func (s *session) handleInspected(tr *tracked, in Container) {
+	c := in.Entity
+	tr.policy, tr.keep = in.Policy, in.Keep || s.opts.KeepStopped
 	tr.listed, tr.missing, tr.gone = nil, false, false
 	s.stopWaiting(tr)
-	if isUp(c.State.Status) || s.opts.KeepStopped {
+	if in.Sandbox && !s.opts.KeepPause {
+		s.exclude(tr)
+		return
+	}
+	if runtimes.IsUp(c.State.Status) || tr.keep {
 		tr.exit, tr.started = nil, nil
 		s.set(tr, c)
 		return
@@ -319,13 +306,13 @@ func (s *session) handleInspected(tr *tracked, in inspected) {
 // handleOvertaken uses an inspection that an event has overtaken, where that does no harm. The inspection is repeated in
 // any case.
 func (s *session) handleOvertaken(tr *tracked, r result) {
-	c := r.container.entity
-	tr.policy = r.container.policy
+	c := r.container.Entity
+	tr.policy, tr.keep = r.container.Policy, r.container.Keep || s.opts.KeepStopped
 	switch {
-	case s.opts.KeepStopped || tr.excluded:
+	case tr.keep || tr.excluded:
 	case tr.policy != "no":
 		// A container that crashes and is started again and again would otherwise never be up to date.
-		if tr.entity != nil && tr.changed <= r.clock && isUp(c.State.Status) {
+		if tr.entity != nil && tr.changed <= r.clock && runtimes.IsUp(c.State.Status) {
 			s.set(tr, c)
 		}
 	case tr.exit != nil && !c.State.StartedAt.After(tr.exit.at):
@@ -337,7 +324,7 @@ func (s *session) handleOvertaken(tr *tracked, r result) {
 	}
 }
 
-// handleGone handles a container that the daemon does not know. Its end is told by an event, which is usually on its way.
+// handleGone handles a container that the runtime does not know. Its end is told by an event, which is usually on its way.
 func (s *session) handleGone(tr *tracked, now time.Time) {
 	tr.listed = nil
 	switch {
@@ -356,14 +343,25 @@ func (s *session) handleGone(tr *tracked, now time.Time) {
 
 // set reports a container, unless that would change nothing.
 func (s *session) set(tr *tracked, c *workloadmeta.Container) {
+	if tr.entity != nil && tr.entity.Image.ID != "" && tr.entity.Image.RawName == c.Image.RawName {
+		c.Image.ID = tr.entity.Image.ID // the name may mean another image by now
+	}
 	s.use(tr, c.Image.ID)
 	c.Image = s.imageOf(tr, c.Image.ID, c.Image.RawName)
-	if !s.opts.KeepPause && (isSandbox(c.Labels) || image.IsPause(c.Image.Name)) {
+	if !s.opts.KeepPause && (runtimes.IsSandbox(c.Labels) || image.IsPause(c.Image.Name)) {
 		s.exclude(tr)
 		return
 	}
+	if owner := s.owners[c.ID]; owner != nil && owner != tr {
+		if !tr.shadowed {
+			s.log.Warn("two containers have one ID; the second is not reported while the first is there", "id", c.ID, "first", owner.key, "second", tr.key)
+		}
+		tr.shadowed = true
+		return
+	}
+	s.owners[c.ID], tr.shadowed = tr, false
 	if tr.run == s.run && tr.entity != nil && tr.entity.Equal(c) {
-		s.c.counters.update(func(st *Stats) { st.SuppressedEqual++ })
+		s.f.counters.update(func(st *Stats) { st.SuppressedEqual++ })
 		return
 	}
 	tr.entity, tr.run = c, s.run
@@ -383,12 +381,32 @@ func (s *session) end(tr *tracked, x *exit) {
 
 // drop forgets a container without a word.
 func (s *session) drop(tr *tracked) {
-	s.ended.Add(tr.id, s.clock)
+	s.ended.Add(tr.key, s.clock)
+	s.release(tr)
+	delete(s.containers, tr.key)
+}
+
+// release lets go of everything that is held for a container.
+func (s *session) release(tr *tracked) {
+	s.disown(tr)
 	s.unuse(tr)
 	s.stopWaiting(tr)
-	s.queue.forget(key{id: tr.id})
-	delete(s.initial, key{id: tr.id})
-	delete(s.containers, tr.id)
+	s.queue.forget(keyOf(tr))
+	delete(s.initial, keyOf(tr))
+}
+
+// disown lets another container with the same ID be reported.
+func (s *session) disown(tr *tracked) {
+	if tr.entity == nil || s.owners[tr.entity.ID] != tr {
+		return
+	}
+	delete(s.owners, tr.entity.ID)
+	for _, other := range s.containers {
+		if other.shadowed {
+			other.shadowed = false
+			s.look(other, false, time.Now())
+		}
+	}
 }
 
 // exclude takes a container that turns out to be a pause container out of what is reported.
@@ -396,12 +414,8 @@ func (s *session) exclude(tr *tracked) {
 	if tr.entity != nil {
 		s.add(workloadmeta.EventTypeUnset, tr.entity)
 	}
-	id, touched := tr.id, tr.touched
-	s.unuse(tr)
-	s.stopWaiting(tr)
-	s.queue.forget(key{id: id})
-	delete(s.initial, key{id: id})
-	*tr = tracked{id: id, touched: touched, excluded: true}
+	s.release(tr)
+	*tr = tracked{key: tr.key, touched: tr.touched, keep: tr.keep, excluded: true}
 }
 
 // ended returns the last view of a container that has ended. x may be nil.
@@ -487,7 +501,7 @@ func (s *session) useEvents(tr *tracked) {
 	}
 }
 
-// restarts reports whether Docker starts a container again that ended by itself.
+// restarts reports whether the runtime starts a container again that ended by itself.
 func restarts(policy string, code *int64) bool {
 	switch policy {
 	case "always", "unless-stopped":

@@ -1,10 +1,11 @@
-package docker
+package follow
 
 import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 // known is what the collector remembers from one connection to the next, so that a reconnection changes only what has
@@ -14,39 +15,36 @@ type known struct {
 	clock      uint64 // counts what was handled, to tell what is older than a list or an inspection
 	containers map[string]*tracked
 	images     map[string]*trackedImage // those that are reported
+	// owners are the containers whose entity is reported under its ID. Two may have one ID, in different namespaces.
+	owners map[string]*tracked
 	// names has what containers need to know of images that are not in images. An entry without names says that the
 	// image does not exist.
-	names *simplelru.LRU[string, imageInfo]
+	names *simplelru.LRU[string, runtimes.ImageNames]
 	// users are the containers of an image.
 	users map[string]map[*tracked]struct{}
 	// ended has containers whose end was reported, with the clock at that time.
 	ended *simplelru.LRU[string, uint64]
 
-	lastNano int64 // the newest event's time
+	newest time.Time // the newest event's time
 	// recent has the last events, to recognise those that a new connection repeats.
-	recent *simplelru.LRU[eventKey, struct{}]
-}
-
-// eventKey is what makes an event the same event.
-type eventKey struct {
-	nano             int64
-	kind, action, id string
+	recent *simplelru.LRU[string, struct{}]
 }
 
 const (
 	maxNames  = 1024
 	maxEnded  = 4096
-	maxRecent = 512 // the daemon repeats at most 256
+	maxRecent = 512 // dockerd repeats at most 256
 )
 
 func newKnown() *known {
 	return &known{
 		containers: map[string]*tracked{},
 		images:     map[string]*trackedImage{},
+		owners:     map[string]*tracked{},
 		users:      map[string]map[*tracked]struct{}{},
-		names:      newLRU[string, imageInfo](maxNames),
+		names:      newLRU[string, runtimes.ImageNames](maxNames),
 		ended:      newLRU[string, uint64](maxEnded),
-		recent:     newLRU[eventKey, struct{}](maxRecent),
+		recent:     newLRU[string, struct{}](maxRecent),
 	}
 }
 
@@ -60,7 +58,7 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 
 // tracked is a container.
 type tracked struct {
-	id string
+	key string
 	// entity is the newest full or thin view that was reported, perhaps in an earlier session; nil before the first.
 	entity *workloadmeta.Container
 	run    uint64 // session in which entity was last reported
@@ -76,8 +74,10 @@ type tracked struct {
 	deadline time.Time // when to stop waiting for an inspection; zero = not waiting
 	imageID  string    // under which it is in known.users
 	excluded bool      // a pause container, not reported
-	missing  bool      // not in the daemon's list
-	gone     bool      // the daemon does not know it any more; its end has not been told yet
+	keep     bool      // stays while it does not run
+	shadowed bool      // another container with the same ID is reported
+	missing  bool      // not in the runtime's list
+	gone     bool      // the runtime does not know it any more; its end has not been told yet
 }
 
 // exit is how a container ended.
@@ -90,19 +90,20 @@ type exit struct {
 // trackedImage is an image that is reported.
 type trackedImage struct {
 	entity    *workloadmeta.ContainerImageMetadata
-	info      imageInfo
+	names     runtimes.ImageNames
+	seq       uint64
 	run       uint64 // session in which it was last reported
 	inspected bool   // entity is complete
 	touched   uint64
 }
 
-// info returns what is known of an image's names, nil if nothing.
-func (k *known) info(id string) *imageInfo {
+// namesOf returns what is known of an image's names, nil if nothing.
+func (k *known) namesOf(id string) *runtimes.ImageNames {
 	if t := k.images[id]; t != nil {
-		return &t.info
+		return &t.names
 	}
-	if info, ok := k.names.Get(id); ok {
-		return &info
+	if names, ok := k.names.Get(id); ok {
+		return &names
 	}
 	return nil
 }

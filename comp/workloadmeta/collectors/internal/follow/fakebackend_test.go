@@ -1,0 +1,274 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
+)
+
+// fakeBackend is a runtime of which the test decides what it has and what goes wrong.
+type fakeBackend struct {
+	mu         sync.Mutex // guards the fields below
+	containers map[string]Container
+	images     map[string]Image
+	calls      map[string]int
+	hung       bool // no call is answered
+	since      []time.Time
+	events     chan []Event
+	ended      chan struct{}
+}
+
+func newFakeBackend() *fakeBackend {
+	return &fakeBackend{
+		containers: map[string]Container{}, images: map[string]Image{}, calls: map[string]int{},
+		events: make(chan []Event, 1000), ended: make(chan struct{}),
+	}
+}
+
+// run puts a running container there.
+func (b *fakeBackend) run(key, id, image string, edit func(*Container)) {
+	c := runtimes.NewContainer(id, "fake")
+	c.Name = key
+	c.Image.ID, c.Image.RawName = image, "app:1"
+	c.State.Running, c.State.Status = true, workloadmeta.StatusRunning
+	in := Container{Key: key, Entity: c, Policy: "no"}
+	if edit != nil {
+		edit(&in)
+	}
+	b.with(func() { b.containers[key] = in })
+}
+
+func (b *fakeBackend) with(change func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change()
+}
+
+func (b *fakeBackend) send(events ...Event) { b.events <- events }
+
+// call counts a call and lets it hang if the runtime does.
+func (b *fakeBackend) call(ctx context.Context, name string) error {
+	b.mu.Lock()
+	b.calls[name]++
+	hung := b.hung
+	b.mu.Unlock()
+	if hung {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		<-ctx.Done()
+		return fmt.Errorf("%s: %w", name, ctx.Err())
+	}
+	return nil
+}
+
+func (b *fakeBackend) Ping(ctx context.Context) error { return b.call(ctx, "ping") }
+
+func (b *fakeBackend) Events(ctx context.Context, since time.Time) (Events, error) {
+	b.with(func() { b.since = append(b.since, since) })
+	return &fakeEvents{b: b, over: ctx.Done(), closed: make(chan struct{})}, nil
+}
+
+type fakeEvents struct {
+	b      *fakeBackend
+	over   <-chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (e *fakeEvents) Next() ([]Event, error) {
+	select {
+	case events := <-e.b.events:
+		if len(events) == 1 && events[0].Name == "garbage" {
+			return nil, Lost(errors.New("garbage"))
+		}
+		return events, nil
+	case <-e.b.ended:
+		return nil, io.EOF
+	case <-e.over:
+		return nil, errors.New("over")
+	case <-e.closed:
+		return nil, errors.New("closed")
+	}
+}
+
+func (e *fakeEvents) Close() error { e.once.Do(func() { close(e.closed) }); return nil }
+
+// copied returns what the follower may own.
+func copied(in Container) Container {
+	c := *in.Entity
+	in.Entity = &c
+	return in
+}
+
+func (b *fakeBackend) List(ctx context.Context) (Listing, error) {
+	if err := b.call(ctx, "list"); err != nil {
+		return Listing{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := Listing{AllImages: true}
+	for _, key := range slices.Sorted(maps.Keys(b.containers)) {
+		l.Containers = append(l.Containers, copied(b.containers[key]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.images)) {
+		l.Images = append(l.Images, b.images[id])
+	}
+	return l, nil
+}
+
+func (b *fakeBackend) Inspect(ctx context.Context, key string) (Container, error) {
+	if err := b.call(ctx, "inspect"); err != nil {
+		return Container{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	in, ok := b.containers[key]
+	if !ok {
+		return Container{}, fmt.Errorf("container %s: %w", key, errdefs.ErrNotFound)
+	}
+	return copied(in), nil
+}
+
+func (b *fakeBackend) InspectImage(ctx context.Context, ref string, _ bool) (Image, error) {
+	if err := b.call(ctx, "image"); err != nil {
+		return Image{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i, ok := b.images[ref]; ok {
+		return i, nil
+	}
+	return Image{}, fmt.Errorf("image %s: %w", ref, errdefs.ErrNotFound)
+}
+
+// fakeImage returns an image with these tags.
+func fakeImage(id string, seq uint64, tags ...string) Image {
+	names := runtimes.NewImageNames(id, tags, nil)
+	return Image{Entity: names.NewImage(), Complete: true, Seq: seq}
+}
+
+// fakeSink notes what it is told, and sweeps at Synced as package collection does.
+type fakeSink struct {
+	mu       sync.Mutex // guards the fields below
+	live     map[workloadmeta.EntityID]workloadmeta.Entity
+	log      []string // "set web", "unset web exit 3"
+	reported map[workloadmeta.EntityID]bool
+	syncs    int
+}
+
+func newFakeSink() *fakeSink { return &fakeSink{live: map[workloadmeta.EntityID]workloadmeta.Entity{}} }
+
+// begin starts a run.
+func (s *fakeSink) begin() *fakeSink {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reported = map[workloadmeta.EntityID]bool{}
+	return s
+}
+
+func (s *fakeSink) Set(...workloadmeta.Entity)   { panic("not used by the follower") }
+func (s *fakeSink) Unset(...workloadmeta.Entity) { panic("not used by the follower") }
+
+func (s *fakeSink) Apply(events []workloadmeta.CollectorEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, ev := range events {
+		id := ev.Entity.GetID()
+		text := ev.Type.String() + " " + id.ID
+		if ev.Type == workloadmeta.EventTypeSet {
+			s.live[id], s.reported[id] = ev.Entity, true
+		} else {
+			delete(s.live, id)
+			if c, ok := ev.Entity.(*workloadmeta.Container); ok && c.State.ExitCode != nil {
+				text += fmt.Sprintf(" exit %d", *c.State.ExitCode)
+			}
+		}
+		if id.Kind == workloadmeta.KindContainer {
+			s.log = append(s.log, text)
+		}
+	}
+}
+
+func (s *fakeSink) Synced() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.syncs++
+	for id := range s.live {
+		if !s.reported[id] {
+			delete(s.live, id)
+			s.log = append(s.log, "swept "+id.ID)
+		}
+	}
+}
+
+// told returns what happened to containers since the last call.
+func (s *fakeSink) told() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := strings.Join(s.log, ", ")
+	s.log = nil
+	return text
+}
+
+func (s *fakeSink) container(id string) *workloadmeta.Container {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, _ := s.live[workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}].(*workloadmeta.Container)
+	return c
+}
+
+func (s *fakeSink) image(id string) *workloadmeta.ContainerImageMetadata {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, _ := s.live[workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: id}].(*workloadmeta.ContainerImageMetadata)
+	return i
+}
+
+// newFollower returns a follower whose lists tell everything or nothing.
+func newFollower(t testing.TB, edit func(*Options)) *Follower {
+	t.Helper()
+	tuning, err := Tuning{}.WithDefaults("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Tuning: tuning, Name: "fake", Log: slog.New(slog.DiscardHandler),
+		SameAsListed: func(known, listed *workloadmeta.Container) bool { return known.Name == listed.Name },
+		Overlay:      func(known, _ *workloadmeta.Container) *workloadmeta.Container { c := *known; return &c },
+	}
+	if edit != nil {
+		edit(&o)
+	}
+	return New(o)
+}
+
+// running is a connection under way.
+type running struct {
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func follow(f *Follower, b Backend, s *fakeSink) *running {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{cancel: cancel, done: make(chan error, 1)}
+	s.begin()
+	go func() { r.done <- f.Stream(ctx, b, s) }()
+	return r
+}
+
+func (r *running) stop() error {
+	r.cancel()
+	return <-r.done
+}

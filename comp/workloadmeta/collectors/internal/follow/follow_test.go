@@ -1,0 +1,245 @@
+package follow
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
+)
+
+var image1 = "sha256:" + strings.Repeat("ab", 32)
+
+// What every runtime has in common is tested with Docker, whose collector has a whole fake daemon. Here is what Docker
+// does not do.
+
+func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		complete := func(c *Container) { c.Complete = true }
+		b.run("a", "a", image1, complete)
+		b.run("b", "b", image1, complete)
+		b.images[image1] = fakeImage(image1, 1, "app:1")
+		r := follow(newFollower(t, nil), b, sink)
+		synctest.Wait()
+		if got := sink.told(); got != "set a, set b" || sink.syncs != 1 {
+			t.Errorf("told %q, synced %d times", got, sink.syncs)
+		}
+		if b.calls["inspect"]+b.calls["image"] != 0 || b.calls["list"] != 1 {
+			t.Errorf("calls: %v", b.calls)
+		}
+		// What a later list tells differently is taken from it.
+		b.run("b", "b", image1, func(c *Container) { c.Complete = true; c.Entity.Hostname = "new" })
+		b.with(func() { delete(b.containers, "a") })
+		time.Sleep(time.Minute)
+		if c := sink.container("b"); c == nil || c.Hostname != "new" {
+			t.Errorf("b = %v", c)
+		}
+		if got := sink.told(); got != "set b, unset a" {
+			t.Errorf("told %q", got)
+		}
+		if err := r.stop(); err == nil {
+			t.Error("a stream that is stopped says nothing")
+		}
+	})
+}
+
+// A daemon that is stopped with SIGSTOP keeps its connections open and says nothing.
+func TestSilentRuntimeIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		b.run("a", "a", image1, nil)
+		f := newFollower(t, nil)
+		r := follow(f, b, sink)
+		time.Sleep(5 * time.Minute)
+		if b.calls["ping"] < 15 || b.calls["ping"] > 25 {
+			t.Errorf("%d pings in five quiet minutes", b.calls["ping"])
+		}
+		select {
+		case err := <-r.done:
+			t.Fatalf("a runtime that answers is given up: %v", err)
+		default:
+		}
+		sink.told()
+		b.with(func() { b.hung = true })
+		began := time.Now()
+		err := <-r.done
+		if took := time.Since(began); err == nil || took > 25*time.Second {
+			t.Errorf("given up after %v: %v", took, err)
+		}
+		if !strings.Contains(err.Error(), "ping: context deadline exceeded") {
+			t.Errorf("error %q does not say why", err)
+		}
+		if got := sink.told(); got != "" || sink.container("a") == nil {
+			t.Errorf("a connection that is lost takes containers away: %q", got)
+		}
+		// The next connection repairs what has changed meanwhile.
+		b.with(func() { b.hung = false; delete(b.containers, "a") })
+		b.run("b", "b", image1, nil)
+		r = follow(f, b, sink)
+		time.Sleep(3 * time.Second)
+		if got := sink.told(); got != "set b, unset a" && got != "unset a, set b" {
+			t.Errorf("told %q", got)
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
+func TestOneIDInTwoNamespaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		b.run("blue/web", "web", image1, nil)
+		b.run("green/web", "web", image1, nil)
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		first := sink.container("web")
+		if first == nil || sink.told() != "set web" {
+			t.Fatalf("web = %v", first)
+		}
+		// Neither lists nor events may make it swap.
+		b.send(Event{Action: ActionChanged, Key: "blue/web"}, Event{Action: ActionChanged, Key: "green/web"}, Event{Action: ActionCompare})
+		time.Sleep(time.Minute)
+		if got := sink.told(); got != "" {
+			t.Errorf("told %q, although nothing changed", got)
+		}
+		// The end of the one that is reported is the other's turn; that of the other is nobody's business.
+		other := map[string]string{"blue/web": "green/web", "green/web": "blue/web"}[first.Name]
+		b.with(func() { delete(b.containers, first.Name) })
+		code := int64(3)
+		b.send(Event{Action: ActionEnded, Key: first.Name, ExitCode: &code, At: time.Now()})
+		time.Sleep(time.Second)
+		if c := sink.container("web"); c == nil || c.Name != other {
+			t.Errorf("web = %v, want that of %s", c, other)
+		}
+		if got := sink.told(); got != "unset web exit 3, set web" {
+			t.Errorf("told %q", got)
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
+func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		keep := func(c *Container) { c.Keep = true }
+		b.run("pod", "pod", image1, keep)
+		b.run("plain", "plain", image1, nil)
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		sink.told()
+		code := int64(137)
+		for _, key := range []string{"pod", "plain"} {
+			b.with(func() {
+				c := copied(b.containers[key])
+				c.Entity.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code}
+				b.containers[key] = c
+			})
+			b.send(Event{Action: ActionEnded, Key: key, ExitCode: &code, At: time.Now()})
+		}
+		time.Sleep(time.Minute)
+		c := sink.container("pod")
+		if c == nil || c.State.Running || c.State.Status != workloadmeta.StatusStopped || *c.State.ExitCode != 137 {
+			t.Errorf("the pod's container = %v", c)
+		}
+		if sink.container("plain") != nil {
+			t.Error("the plain container is still there")
+		}
+		b.with(func() { delete(b.containers, "pod") })
+		b.send(Event{Action: ActionRemoved, Key: "pod"})
+		time.Sleep(time.Second)
+		if got := sink.told(); sink.container("pod") != nil || !strings.Contains(got, "unset pod exit 137") {
+			t.Errorf("after its removal: %q", got)
+		}
+		// One that is created is looked at, and reported only if it is to be kept.
+		created := func(keep bool) func(*Container) {
+			return func(c *Container) {
+				c.Keep, c.Entity.State = keep, workloadmeta.ContainerState{Status: workloadmeta.StatusCreated}
+			}
+		}
+		b.run("kept", "kept", image1, created(true))
+		b.run("notkept", "notkept", image1, created(false))
+		b.send(Event{Action: ActionCreated, Key: "kept"}, Event{Action: ActionCreated, Key: "notkept"})
+		time.Sleep(time.Minute)
+		if sink.container("kept") == nil || sink.container("notkept") != nil {
+			t.Errorf("created: %q", sink.told())
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
+// Known bug: a tag that moved while a container ran changed the container's image.
+func TestImageOfAContainerIsItsOwnForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		image2 := "sha256:" + strings.Repeat("cd", 32)
+		b, sink := newFakeBackend(), newFakeSink()
+		b.run("a", "a", image1, nil)
+		b.images[image1] = fakeImage(image1, 1, "app:1")
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		b.run("a", "a", image2, nil) // the runtime finds the image by its name
+		b.with(func() {
+			b.images[image1], b.images[image2] = fakeImage(image1, 2), fakeImage(image2, 2, "app:1")
+		})
+		b.send(Event{Action: ActionImageChanged, Key: image2}, Event{Action: ActionChanged, Key: "a"})
+		time.Sleep(time.Minute)
+		if c := sink.container("a"); c.Image.ID != image1 || c.Image.Name != "app" || c.Image.Tag != "1" {
+			t.Errorf("image = %+v", c.Image)
+		}
+		if i := sink.image(image1); i == nil || len(i.RepoTags) != 0 {
+			t.Errorf("the old image = %v: its name has moved away", i)
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
+func TestOvertakenAnswerAboutAnImageIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		b.images[image1] = fakeImage(image1, 5, "app:1", "app:2")
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		b.with(func() { b.images["app:1"] = fakeImage(image1, 4, "app:1") })
+		b.send(Event{Action: ActionImageChanged, Key: "app:1"})
+		time.Sleep(time.Second)
+		if i := sink.image(image1); len(i.RepoTags) != 2 {
+			t.Errorf("tags = %v: an older answer has won", i.RepoTags)
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
+func TestLostEventsAreMadeUpFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(2 * time.Second)
+		b.run("a", "a", image1, nil)
+		b.send(Event{Name: "garbage"})
+		time.Sleep(2 * time.Second)
+		if sink.container("a") == nil {
+			t.Error("the start that could not be read was lost")
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
+func TestSandboxesStayOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		b.run("listed", "listed", image1, func(c *Container) { c.Sandbox = true })
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		b.run("started", "started", image1, func(c *Container) { c.Sandbox = true })
+		b.send(Event{Action: ActionStarted, Key: "started", Container: runtimes.NewContainer("started", "fake"), Sandbox: true})
+		b.run("inspected", "inspected", image1, func(c *Container) { c.Sandbox = true })
+		b.send(Event{Action: ActionStarted, Key: "inspected"})
+		b.send(Event{Action: ActionEnded, Key: "started"}, Event{Action: ActionEnded, Key: "inspected"})
+		time.Sleep(time.Minute)
+		if got := sink.told(); got != "" {
+			t.Errorf("told %q", got)
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}

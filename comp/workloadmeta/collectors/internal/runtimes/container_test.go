@@ -1,0 +1,173 @@
+package runtimes_test
+
+import (
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
+)
+
+func TestFlavor(t *testing.T) {
+	for runtime, want := range map[string]workloadmeta.ContainerRuntimeFlavor{
+		"runc": "", "": "", "kata-fc": "kata", "io.containerd.kata.v2": "kata", "runsc": "gvisor", "/usr/bin/runsc": "gvisor",
+	} {
+		if got := runtimes.Flavor(runtime); got != want {
+			t.Errorf("Flavor(%q) = %q, want %q", runtime, got, want)
+		}
+	}
+}
+
+func TestIsSandbox(t *testing.T) {
+	for labels, want := range map[[2]string]bool{
+		{"io.kubernetes.docker.type", "podsandbox"}: true,
+		{"io.cri-containerd.kind", "sandbox"}:       true,
+		{"io.cri-containerd.kind", "container"}:     false,
+		{"io.kubernetes.container.name", "POD"}:     true,
+		{"io.kubernetes.pod.name", "web-0"}:         true,
+		{"io.kubernetes.container.name", "web"}:     false,
+		{"team", "blue"}:                            false,
+	} {
+		if got := runtimes.IsSandbox(map[string]string{labels[0]: labels[1]}); got != want {
+			t.Errorf("IsSandbox(%v) = %v", labels, got)
+		}
+	}
+}
+
+func TestMetadataDropsTheWholeManifest(t *testing.T) {
+	got := runtimes.Metadata(map[string]string{
+		"kubectl.kubernetes.io/last-applied-configuration":            "hunter2",
+		"annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2", "team": "blue",
+	})
+	if diff := cmp.Diff(map[string]string{"team": "blue"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if got := runtimes.Metadata(map[string]string{"kubectl.kubernetes.io/last-applied-configuration": ""}); got != nil {
+		t.Errorf("nothing left is %v, want nil", got)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	percent := func(v float64) *float64 { return &v }
+	bytes := func(v uint64) *uint64 { return &v }
+	for _, tc := range []struct {
+		name string
+		in   runtimes.Limits
+		want workloadmeta.ContainerResources
+	}{
+		{"nothing", runtimes.Limits{Shares: 2, Quota: -1}, workloadmeta.ContainerResources{}},
+		{"CRI", runtimes.Limits{Quota: 50_000, Period: 100_000, Shares: 256, Memory: 128 << 20},
+			workloadmeta.ContainerResources{CPULimit: percent(50), CPURequest: percent(25), MemoryLimit: bytes(128 << 20)}},
+		{"the tightest", runtimes.Limits{NanoCPUs: 3e9, Quota: 250_000, Cpuset: "0-3,7"}, workloadmeta.ContainerResources{CPULimit: percent(250)}},
+		{"a set", runtimes.Limits{Cpuset: "0-3,7"}, workloadmeta.ContainerResources{CPULimit: percent(500)}},
+		{"sets that make no sense", runtimes.Limits{Cpuset: "3-1"}, workloadmeta.ContainerResources{}},
+		{"an empty item", runtimes.Limits{Cpuset: "0,,1"}, workloadmeta.ContainerResources{}},
+		{"unlimited memory", runtimes.Limits{Memory: math.MaxInt64 - 4095, MemoryReservation: math.MaxInt64}, workloadmeta.ContainerResources{}},
+		{"reserved memory", runtimes.Limits{MemoryReservation: 5}, workloadmeta.ContainerResources{MemoryRequest: bytes(5)}},
+	} {
+		if got := tc.in.Resources(); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s (-want +got):\n%s", tc.name, cmp.Diff(tc.want, got))
+		}
+	}
+}
+
+func TestPairLayers(t *testing.T) {
+	allowed := func(string) bool { return false }
+	layer := func(digest string) workloadmeta.ContainerImageLayer {
+		return workloadmeta.ContainerImageLayer{Digest: digest}
+	}
+	created := time.Date(2026, 11, 22, 1, 0, 0, 0, time.FixedZone("", 3600))
+	got := runtimes.PairLayers([]runtimes.HistoryEntry{
+		{CreatedBy: "ADD", Created: created}, {CreatedBy: "ENV", EmptyLayer: true}, {CreatedBy: "COPY", Author: "me", Comment: "note"},
+	}, []workloadmeta.ContainerImageLayer{layer("d1"), layer("d2")}, allowed)
+	want := []workloadmeta.ContainerImageLayer{
+		{Digest: "d1", History: &workloadmeta.LayerHistory{CreatedBy: "ADD", Created: created.UTC()}},
+		{History: &workloadmeta.LayerHistory{CreatedBy: "ENV", EmptyLayer: true}},
+		{Digest: "d2", History: &workloadmeta.LayerHistory{CreatedBy: "COPY", Author: "me", Comment: "note"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	alone := []workloadmeta.ContainerImageLayer{layer("d1")}
+	for _, history := range [][]runtimes.HistoryEntry{nil, {{CreatedBy: "a"}, {CreatedBy: "b"}}} {
+		if got := runtimes.PairLayers(history, alone, allowed); !cmp.Equal(alone, got) {
+			t.Errorf("history %v gives %v: it is guessed", history, got)
+		}
+	}
+	secret := runtimes.PairLayers([]runtimes.HistoryEntry{{CreatedBy: "ENV API_TOKEN=hunter2", EmptyLayer: true}, {CreatedBy: "ADD"}}, alone, allowed)
+	if text := secret[0].History.CreatedBy; strings.Contains(text, "hunter2") {
+		t.Errorf("a build's variable is in the history: %q", text)
+	}
+}
+
+func TestProbeSocket(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	listen := func(name string) net.Listener {
+		l, err := net.Listen("unix", path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	open := listen("open")
+	defer open.Close() // at the test's end
+	quiet := listen("quiet").(*net.UnixListener)
+	quiet.SetUnlinkOnClose(false)
+	quiet.Close() // the file stays, nobody listens
+	for _, err := range []error{os.Mkdir(path("folder"), 0o700), os.WriteFile(path("file"), nil, 0o600), os.Symlink(path("open"), path("link"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		name  string
+		state runtimes.SocketState
+		words string
+	}{
+		{"missing", runtimes.SocketAbsent, "no socket at " + path("missing")},
+		{"folder", runtimes.SocketUnfit, path("folder") + " is a folder"},
+		{"file", runtimes.SocketUnfit, path("file") + " is not a socket"},
+		{"quiet", runtimes.SocketQuiet, "connection refused"},
+		{"open", runtimes.SocketOpen, ""},
+		{"link", runtimes.SocketOpen, ""},
+	} {
+		state, words := runtimes.ProbeSocket(t.Context(), path(tc.name), "join the group")
+		if state != tc.state || !strings.Contains(words, tc.words) {
+			t.Errorf("%s: state %d, %q; want %d, %q", tc.name, state, words, tc.state, tc.words)
+		}
+	}
+	paths := []string{path("missing"), path("link"), path("open"), path("quiet")}
+	if got, want := runtimes.Distinct(paths), []string{path("link"), path("quiet")}; !slices.Equal(got, want) {
+		t.Errorf("Distinct(%v) = %v, want %v", paths, got, want)
+	}
+}
+
+func TestCgroupPath(t *testing.T) {
+	root := t.TempDir()
+	id := strings.Repeat("ab", 32)
+	if err := os.Mkdir(filepath.Join(root, "42"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "12:cpu,cpuacct:/\n11:memory:/docker/" + id + "\n0::/docker/" + id + "\n"
+	if err := os.WriteFile(filepath.Join(root, "42", "cgroup"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := runtimes.CgroupPath(root, 42, id); got != "/docker/"+id {
+		t.Errorf("path = %q", got)
+	}
+	if got := runtimes.CgroupPath(root, 42, strings.Repeat("cd", 32)); got != "" {
+		t.Errorf("somebody else's process gives %q", got)
+	}
+	if got := runtimes.CgroupPath(root, 43, id); got != "" {
+		t.Errorf("no process gives %q", got)
+	}
+}
