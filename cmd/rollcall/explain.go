@@ -1,19 +1,27 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
+
+// explanation is what explain prints for programs.
+type explanation struct {
+	tagger.Explanation
+	Reports []collection.Report `json:"reports,omitempty"` // who says what, the strongest first
+}
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain <entity-id>",
 		Short: "Say where each tag of an entity comes from, or why there are none",
 		Long: `Say for each tag of an entity which source it is from, and which rule made it of what; for an entity without
-tags, why there are none. An entity is named as for "rollcall tags".`,
+tags, why there are none. Then, who reports the entity, and if several do, who said what. An entity is named as for "rollcall tags".`,
 		Example: `  rollcall explain web
   rollcall explain container_id://3f0c…`,
 		Args:              args(1, 1, "one entity ID"),
@@ -28,15 +36,15 @@ tags, why there are none. An entity is named as for "rollcall tags".`,
 			if err != nil {
 				return err
 			}
-			x := e.tagger.Explain(id)
+			x, reports := e.tagger.Explain(id), e.reporters(id)
 			if a.structured() {
 				if x.Tags == nil {
 					x.Tags = []tagger.TagExplanation{}
 				}
-				if err := a.print(x); err != nil {
+				if err := a.print(explanation{x, reports}); err != nil {
 					return err
 				}
-			} else if err := a.printExplanation(x); err != nil {
+			} else if err := errors.Join(a.printExplanation(x), e.printReporters(id, reports)); err != nil {
 				return err
 			}
 			if len(x.Tags) == 0 && !e.runs(id) {
