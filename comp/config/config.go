@@ -53,8 +53,16 @@ type Config struct {
 	DogstatsdOriginOptoutEnabled bool                  `koanf:"dogstatsd_origin_optout_enabled"`
 	OriginDetectionUnified       bool                  `koanf:"origin_detection_unified"`
 
+	DockerQueryTimeout          time.Duration `koanf:"docker_query_timeout"`
+	CRIQueryTimeout             time.Duration `koanf:"cri_query_timeout"`
+	CRISocketPath               string        `koanf:"cri_socket_path"`
+	ContainerdNamespaces        []string      `koanf:"containerd_namespaces"`
+	ContainerdExcludeNamespaces []string      `koanf:"containerd_exclude_namespaces"`
+
 	Collectors Collectors `koanf:"collectors"`
 	Docker     Docker     `koanf:"docker"`
+	Containerd Containerd `koanf:"containerd"`
+	Podman     Podman     `koanf:"podman"`
 	Process    Process    `koanf:"process"`
 	Retention  Retention  `koanf:"retention"`
 	ProcRoot   string     `koanf:"proc_root"`
@@ -67,15 +75,30 @@ type ContainerImage struct {
 
 // Collectors switches collectors by ID.
 type Collectors struct {
-	Docker  collection.Switch `koanf:"docker"`
-	Process collection.Switch `koanf:"process"`
-	Host    collection.Switch `koanf:"host"`
+	Docker     collection.Switch `koanf:"docker"`
+	Containerd collection.Switch `koanf:"containerd"`
+	Podman     collection.Switch `koanf:"podman"`
+	CRI        collection.Switch `koanf:"cri"`
+	Process    collection.Switch `koanf:"process"`
+	Host       collection.Switch `koanf:"host"`
 }
 
 // Docker has the options of the Docker collector.
 type Docker struct {
 	Host        string `koanf:"host"`
 	KeepStopped bool   `koanf:"keep_stopped"`
+}
+
+// Containerd has the options of the containerd collector.
+type Containerd struct {
+	Address     string `koanf:"address"`
+	KeepStopped bool   `koanf:"keep_stopped"`
+}
+
+// Podman has the options of the Podman collector.
+type Podman struct {
+	Sockets     []string `koanf:"sockets"`
+	KeepStopped bool     `koanf:"keep_stopped"`
 }
 
 // Process has the options of the process collector.
@@ -100,6 +123,8 @@ func Default() Config {
 		ExcludePauseContainer:               true,
 		ContainerImage:                      ContainerImage{Enabled: true},
 		DogstatsdOriginOptoutEnabled:        true,
+		DockerQueryTimeout:                  5 * time.Second,
+		CRIQueryTimeout:                     5 * time.Second,
 		Process:                             Process{Period: 10 * time.Second},
 		Retention:                           Retention{Grace: 5 * time.Minute, MaxTombstones: 65536},
 	}
@@ -108,7 +133,8 @@ func Default() Config {
 // Switches returns the collectors' switches by ID, as [collection.Options] takes them.
 func (c *Config) Switches() map[string]collection.Switch {
 	return map[string]collection.Switch{
-		"docker": c.Collectors.Docker, "process": c.Collectors.Process, "host": c.Collectors.Host,
+		"docker": c.Collectors.Docker, "containerd": c.Collectors.Containerd, "podman": c.Collectors.Podman, "cri": c.Collectors.CRI,
+		"process": c.Collectors.Process, "host": c.Collectors.Host,
 	}
 }
 

@@ -24,6 +24,7 @@ func benchmarks() []benchmark {
 		{"stalled subscriber", stalledSubscriber},
 		{"tag flatness", tagFlatness},
 		{"store flatness", storeFlatness},
+		{"runtime start: docker", dockerStart},
 	}
 }
 
