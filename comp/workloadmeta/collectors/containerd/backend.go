@@ -443,8 +443,8 @@ func (b *backend) lookUp(ctx context.Context, ns, name string) (id string, err e
 			return c.id, nil
 		}
 	}
-	// Another event is on its way, and with it another look.
-	return b.index.id(key), nil
+	// It changes faster than it can be asked for. Another event is on its way, and with it another look.
+	return "", fmt.Errorf("image %s in namespace %s keeps changing", name, ns)
 }
 
 // InspectImage implements [follow.Backend]. ref is an ID or, from an event, a name with its namespace before it.

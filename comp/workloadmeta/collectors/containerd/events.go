@@ -183,7 +183,7 @@ func (b *backend) imageEvent(ev *follow.Event, namespace, name string) {
 }
 
 func unmarshal(e *types.Envelope, into proto.Message) error {
-	if want := "containerd.events." + string(into.ProtoReflect().Descriptor().Name()); !strings.HasSuffix(e.Event.TypeUrl, want) {
+	if want := into.ProtoReflect().Descriptor().FullName(); e.Event.MessageName() != want {
 		return fmt.Errorf("it holds a %s, not a %s", e.Event.TypeUrl, want)
 	}
 	return proto.Unmarshal(e.Event.Value, into)

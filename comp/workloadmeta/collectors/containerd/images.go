@@ -34,6 +34,7 @@ type named struct {
 	id     string
 	target string // digest
 	labels map[string]string
+	asked  uint64 // the clock when containerd was asked
 }
 
 type indexed struct {
@@ -66,11 +67,15 @@ func (x *index) now() uint64 {
 	return x.clock
 }
 
-// id returns the image that a name stands for, "" if that is not known.
+// id returns the image that a name stands for, "" if that is not known, or not since the last event about it.
 func (x *index) id(name string) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.names[name].id
+	n := x.names[name]
+	if x.overtaken(name, n.asked) {
+		return ""
+	}
+	return n.id
 }
 
 // has reports whether a name stands for an image with this target.
@@ -104,6 +109,7 @@ func (x *index) attach(name string, n named, c *content, asked uint64) bool {
 	if x.overtaken(name, asked) {
 		return false
 	}
+	n.asked = asked
 	x.set(name, n, c)
 	return true
 }
@@ -164,6 +170,7 @@ func (x *index) replace(entries []entry, asked uint64) {
 		e := &entries[i]
 		listed[e.name] = struct{}{}
 		if !x.overtaken(e.name, asked) {
+			e.asked = asked
 			x.set(e.name, e.named, e.content)
 		}
 	}

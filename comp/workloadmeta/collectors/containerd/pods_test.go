@@ -41,7 +41,9 @@ func startPods(t *testing.T, c *realnode.Containerd) *pods {
 	t.Cleanup(func() { conn.Close() }) //nolint:errcheck // the test has ended
 	p := &pods{t: t, runtime: cri.NewRuntimeServiceClient(conn)}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		status := must(t, func(ctx context.Context) (*cri.StatusResponse, error) { return p.runtime.Status(ctx, &cri.StatusRequest{}) })
+		status := must(t, func(ctx context.Context) (*cri.StatusResponse, error) {
+			return p.runtime.Status(ctx, &cri.StatusRequest{})
+		})
 		ready := true
 		for _, condition := range status.Status.Conditions {
 			ready = ready && condition.Status
