@@ -87,10 +87,6 @@ func (a *app) close() {
 	a.stop = nil
 }
 
-func containerID(id string) workloadmeta.EntityID {
-	return workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}
-}
-
 // history returns what a subscriber was told of a container: "set unset".
 func (a *app) history(id string) string {
 	a.mu.Lock()
