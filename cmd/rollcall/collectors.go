@@ -7,8 +7,12 @@ import (
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/cri"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
@@ -31,6 +35,35 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	if err != nil {
 		return nil, e.blame(err, "docker.host", "docker collector: option Host: ")
 	}
+	address := conf.Containerd.Address
+	if address == "" {
+		address = e.criAddress("containerd")
+	}
+	c, err := containerd.New(containerd.Options{
+		Tuning:  containerd.Tuning{CallTimeout: conf.CRIQueryTimeout},
+		Address: address, Namespaces: conf.ContainerdNamespaces, ExcludeNamespaces: conf.ContainerdExcludeNamespaces,
+		DockerRuns: func() bool { return e.supervisor.Collecting("docker") },
+		Env:        allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Containerd.KeepStopped,
+		ProcRoot: conf.ProcRoot, Log: log,
+	})
+	if err != nil {
+		return nil, e.blame(err, "containerd.address", "containerd collector: option Address: ")
+	}
+	p, err := podman.New(podman.Options{
+		Tuning:  podman.Tuning{CallTimeout: conf.DockerQueryTimeout},
+		Sockets: conf.Podman.Sockets, Env: allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Podman.KeepStopped,
+		ProcRoot: conf.ProcRoot, Log: log,
+	})
+	if err != nil {
+		return nil, e.blame(err, "podman.sockets", "podman collector: option Sockets: ")
+	}
+	r, err := cri.New(cri.Options{
+		Socket: e.criAddress("cri"), UseContainerd: conf.Collectors.CRI == collection.On, CallTimeout: conf.CRIQueryTimeout,
+		Env: allowed, NoImages: noImages, KeepPause: keepPause, ProcRoot: conf.ProcRoot, Log: log,
+	})
+	if err != nil {
+		return nil, e.blame(err, "cri_socket_path", "cri collector: option Socket ")
+	}
 	covered := process.CoveredBy(e.store)
 	procs := process.New(process.Options{
 		ProcRoot: conf.ProcRoot, StripArgs: conf.Process.StripArgs, Log: log,
@@ -46,7 +79,7 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	if err != nil {
 		return nil, err
 	}
-	return []workloadmeta.Collector{d, procs, hostTags}, nil
+	return []workloadmeta.Collector{d, c, p, r, procs, hostTags}, nil
 }
 
 // blame says which option a collector's complaint is about, and where it is set.

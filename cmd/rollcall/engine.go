@@ -165,6 +165,9 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 // complaints says what went wrong with collectors, one line each. It is quiet about those that have
 // nothing to collect here, unless somebody has asked for them.
 func (e *engine) complaints(late error, strict bool) error {
+	answered := slices.ContainsFunc(e.outcomes, func(o collection.Outcome) bool {
+		return o.Result == collection.Listed && slices.Contains(runtimes[:], o.ID)
+	})
 	for _, o := range e.outcomes {
 		reason := o.Reason
 		if o.Err != nil {
@@ -178,7 +181,9 @@ func (e *engine) complaints(late error, strict bool) error {
 			return fmt.Errorf("%s: %s (%s is set %s)", o.ID, reason, option, where)
 		}
 		meant := o.ID == "docker" && e.app.getenv("DOCKER_HOST") != "" && e.conf.Collectors.Docker != collection.Off
-		if o.Result == collection.Failed || o.Result == collection.NotDetected && (strings.Contains(reason, "permission denied") || meant) {
+		// Where one runtime answers, another that does not let us in is likely the one below it.
+		denied := !answered && strings.Contains(reason, "permission denied")
+		if o.Result == collection.Failed || o.Result == collection.NotDetected && (denied || meant) {
 			e.app.say("%s: %s", o.ID, oneLine(reason))
 		}
 	}

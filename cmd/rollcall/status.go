@@ -124,6 +124,9 @@ func (e *engine) printStatus(r statusReport) error {
 		}
 		for _, c := range r.Collectors {
 			reason := c.Reason
+			if c.State != collection.StateLive {
+				reason, _, _ = strings.Cut(reason, "; ") // the rest is below
+			}
 			if c.LastError != "" && !strings.Contains(reason, c.LastError) {
 				reason = strings.TrimPrefix(reason+"; last error: "+c.LastError, "; ")
 			}

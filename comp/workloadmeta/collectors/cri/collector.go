@@ -57,12 +57,12 @@ func New(o Options) (*Collector, error) {
 		return nil, err
 	}
 	c := &Collector{
-		opts: o, sockets: DefaultSockets(), docker: dockerSockets(), counters: newCounters(), now: time.Now,
+		opts: o, sockets: runtimes.Candidates(DefaultSockets()), docker: dockerSockets(), counters: newCounters(), now: time.Now,
 		decodeContainer: decodeContainer, decodeImage: decodeImage,
 		containers: map[string]*container{}, sandboxes: map[string]*sandbox{}, images: newImages(),
 	}
 	if o.UseContainerd {
-		c.sockets = append(c.sockets, ContainerdSockets()...)
+		c.sockets = append(c.sockets, runtimes.Candidates(ContainerdSockets())...)
 	}
 	return c, nil
 }

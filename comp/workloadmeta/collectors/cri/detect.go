@@ -58,7 +58,7 @@ func (c *Collector) find(ctx context.Context) (path string, found workloadmeta.D
 		case state == runtimes.SocketUnfit || state == runtimes.SocketAbsent:
 			reasons = append(reasons, reason)
 		case strings.HasSuffix(candidate, "/cri-dockerd.sock") && c.dockerAnswers(ctx):
-			reasons = append(reasons, "the containers behind "+candidate+" are Docker's and collected by the docker collector; set cri.socket to ask cri-dockerd all the same")
+			reasons = append(reasons, "the containers behind "+candidate+" are Docker's and collected by the docker collector; set cri_socket_path to ask cri-dockerd all the same")
 		case state == runtimes.SocketOpen:
 			return candidate, workloadmeta.Detection{State: workloadmeta.Detected, Reason: "socket at " + candidate}
 		case path == "":
@@ -71,9 +71,9 @@ func (c *Collector) find(ctx context.Context) (path string, found workloadmeta.D
 	case len(reasons) > 0:
 		return "", absent(strings.Join(reasons, "; "))
 	}
-	reason := fmt.Sprintf("no socket at %s; set cri.socket", strings.Join(c.sockets, " or "))
+	reason := fmt.Sprintf("no socket at %s; set cri_socket_path", strings.Join(c.sockets, " or "))
 	if !c.opts.UseContainerd {
-		reason += ", or cri.use_containerd to ask containerd in place of the containerd collector"
+		reason += ", or collectors.cri to on to ask containerd over the CRI, too"
 	}
 	return "", absent(reason)
 }
@@ -89,7 +89,7 @@ func (c *Collector) probe(ctx context.Context, path string) workloadmeta.Detecti
 	case runtimes.SocketQuiet:
 		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: reason}
 	case runtimes.SocketAbsent:
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason + "; set cri.socket"}
+		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason + "; set cri_socket_path"}
 	default:
 		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason}
 	}

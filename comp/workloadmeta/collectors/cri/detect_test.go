@@ -32,7 +32,7 @@ func TestDetect(t *testing.T) {
 		state  workloadmeta.DetectionState
 		words  string
 	}{
-		{path("missing"), workloadmeta.Absent, "no socket at " + path("missing") + "; set cri.socket"},
+		{path("missing"), workloadmeta.Absent, "no socket at " + path("missing") + "; set cri_socket_path"},
 		{path("folder"), workloadmeta.Absent, "is a folder"},
 		{path("quiet"), workloadmeta.Detected, "nobody answers"},
 		{open, workloadmeta.Detected, "socket at " + open},
@@ -49,7 +49,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
 	c := newCollector(t, "", nil)
-	all := strings.Join(c.sockets, " ")
+	all := strings.Join(DefaultSockets(), " ")
 	for _, want := range []string{"/run/crio/crio.sock", "/var/run/crio/crio.sock", "/host/run/crio/crio.sock", "/run/cri-dockerd.sock"} {
 		if !strings.Contains(all+" ", want+" ") {
 			t.Errorf("%s is not looked at", want)
@@ -65,7 +65,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 	c.sockets, c.docker = []string{path("none"), path("nor-here")}, nil
 	got := c.Detect(t.Context())
 	if got.State != workloadmeta.Absent || !strings.HasPrefix(got.Reason, "no socket at "+path("none")+" or ") ||
-		!strings.Contains(got.Reason, "set cri.socket, or cri.use_containerd") {
+		!strings.Contains(got.Reason, "set cri_socket_path, or collectors.cri to on") {
 		t.Errorf("nothing there: %v", got)
 	}
 	if _, err := c.tryPull(); err == nil || err.Error() != got.Reason {
@@ -114,7 +114,7 @@ func TestCRIDockerdIsLeftToDocker(t *testing.T) {
 	docker := newFake().socket(t)
 	c := newCollector(t, "", nil)
 	c.sockets, c.docker = []string{socket}, []string{docker}
-	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "collected by the docker collector; set cri.socket") {
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "collected by the docker collector; set cri_socket_path") {
 		t.Errorf("with Docker: %v", got)
 	}
 	c.docker = []string{filepath.Join(dir, "no-docker.sock")}

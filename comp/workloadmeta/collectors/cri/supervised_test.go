@@ -78,7 +78,7 @@ func TestBug37NothingHereIsNoFailure(t *testing.T) {
 	c := newCollector(t, path, nil)
 	var l log
 	entities, outcomes := supervise(t, c.Collector, &l)
-	if len(outcomes) != 1 || outcomes[0].Result != collection.NotDetected || !strings.Contains(outcomes[0].Reason, "set cri.socket") {
+	if len(outcomes) != 1 || outcomes[0].Result != collection.NotDetected || !strings.Contains(outcomes[0].Reason, "set cri_socket_path") {
 		t.Errorf("%+v", outcomes)
 	}
 	if l.count("level=WARN")+l.count("level=ERROR") != 0 {
