@@ -99,11 +99,17 @@ func cri[Q, A any](r *CRI, do func(context.Context, Q, ...grpc.CallOption) (A, e
 	r.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
 	defer cancel()
-	answer, err := do(ctx, question)
-	if err != nil {
-		r.tb.Fatalf("realnode: CRI %T: %v", question, err)
+	for {
+		answer, err := do(ctx, question)
+		switch {
+		case err == nil:
+			return answer
+		case strings.Contains(err.Error(), "server is not initialized yet") && ctx.Err() == nil:
+			time.Sleep(20 * time.Millisecond) // after a start the plugin is the last to be ready
+		default:
+			r.tb.Fatalf("realnode: CRI %T: %v", question, err)
+		}
 	}
-	return answer
 }
 
 // UseNetwork gives pods that do not use the machine's network addresses of their own, an IPv4 and an IPv6 one. They cannot

@@ -37,6 +37,7 @@ type Collector struct {
 	path       string // of the default socket in use; "" = has to be looked for
 	pulls      uint64
 	containers map[string]*container
+	gone       []*container // not listed any more, which has not been told yet
 	sandboxes  map[string]*sandbox
 	images     images
 }
@@ -202,6 +203,7 @@ func (c *Collector) take(containers []*runtimeapi.Container, sandboxes []*runtim
 	for id, k := range c.containers {
 		if k.pull != c.pulls {
 			delete(c.containers, id)
+			c.gone = append(c.gone, k)
 		}
 	}
 	for id, s := range c.sandboxes {
@@ -268,8 +270,14 @@ func (c *Collector) unreadable(what, id string, err error) {
 	c.opts.Log.Debug("cannot read all of the runtime's verbose answer", what, id, "error", err)
 }
 
-// report hands over everything that is known.
+// report hands over everything that is known. The ends come first: who follows may have the same name.
 func (c *Collector) report(sink workloadmeta.Sink) {
+	for _, k := range c.gone {
+		if k.reported && c.containers[k.id] == nil {
+			sink.Unset(k.end())
+		}
+	}
+	c.gone = nil
 	var entities []workloadmeta.Entity
 	unanswered := 0
 	if !c.opts.NoImages {
@@ -286,6 +294,7 @@ func (c *Collector) report(sink workloadmeta.Sink) {
 			unanswered++
 		}
 		if e := c.entityOf(k); !k.sandbox && (c.opts.KeepPause || !image.IsPause(e.Image.Name)) {
+			k.reported = true
 			entities = append(entities, e)
 		}
 	}

@@ -39,7 +39,8 @@ type container struct {
 	answered signature
 	detail   *detail // nil = not asked for yet
 	tries    tries
-	entity   *workloadmeta.Container // of the last report
+	entity   *workloadmeta.Container // the last one that was made
+	reported bool
 }
 
 // listed is a container's entry in the list.
@@ -205,6 +206,17 @@ func (k *container) build(runtime workloadmeta.ContainerRuntime, s *sandbox, pro
 		e.NetworkIPs, e.NetworkIPv6s = s.status.ips, s.status.ipv6s
 	}
 	return e
+}
+
+// end returns the last view of a container that the runtime has forgotten. If it was last seen running, then how it ended
+// will never be known, but it does not run.
+func (k *container) end() *workloadmeta.Container {
+	if !k.entity.State.Running {
+		return k.entity
+	}
+	e := *k.entity
+	e.State.Running, e.State.Status, e.PID = false, workloadmeta.StatusStopped, 0
+	return &e
 }
 
 // buildState takes the state from the list if it tells something newer than the last status.

@@ -353,6 +353,16 @@ func newCollector(t testing.TB, socket string, change func(*Options)) *collector
 type answer struct {
 	containers map[string]*workloadmeta.Container
 	images     map[string]*workloadmeta.ContainerImageMetadata
+	gone       map[string]*workloadmeta.Container
+}
+
+func (a *answer) Unset(entities ...workloadmeta.Entity) {
+	if len(a.containers) > 0 {
+		panic("an end comes after the others")
+	}
+	for _, e := range entities {
+		a.gone[e.GetID().ID] = e.(*workloadmeta.Container)
+	}
 }
 
 func (a *answer) Set(entities ...workloadmeta.Entity) {
@@ -371,13 +381,12 @@ func (a *answer) Set(entities ...workloadmeta.Entity) {
 	}
 }
 
-func (a *answer) Unset(...workloadmeta.Entity)        { panic("a pull unsets nothing") }
-func (a *answer) Apply([]workloadmeta.CollectorEvent) { panic("a pull only sets") }
+func (a *answer) Apply([]workloadmeta.CollectorEvent) { panic("a pull only sets and unsets") }
 func (a *answer) Synced()                             {}
 
 // tryPull is the pull of 5 s later.
 func (c *collector) tryPull() (*answer, error) {
-	a := &answer{map[string]*workloadmeta.Container{}, map[string]*workloadmeta.ContainerImageMetadata{}}
+	a := &answer{map[string]*workloadmeta.Container{}, map[string]*workloadmeta.ContainerImageMetadata{}, map[string]*workloadmeta.Container{}}
 	c.clock = c.clock.Add(5 * time.Second)
 	err := c.Pull(context.Background(), a)
 	return a, err

@@ -114,8 +114,42 @@ func TestLifeOfAContainer(t *testing.T) {
 		t.Errorf("statuses asked for: %q, want a short one, a verbose one and a short one", got)
 	}
 	f.remove(id)
-	if a := c.pull(); len(a.containers) != 0 || len(c.containers) != 0 {
-		t.Errorf("a container that is not listed any more: %v", a.containers)
+	if a := c.pull(); len(a.containers) != 0 || len(c.containers) != 0 || a.gone[id] != k {
+		t.Errorf("a container that is not listed any more: %v, %+v", a.containers, a.gone[id])
+	}
+	if a := c.pull(); len(a.gone) != 0 {
+		t.Errorf("its end was told twice: %v", a.gone)
+	}
+}
+
+// A container that ends and is removed between two pulls does not run in its last view, and has no made-up exit code.
+func TestEndThatNobodySaw(t *testing.T) {
+	f := newFake()
+	id, pause := f.add(0, running), f.add(1, running)
+	f.change(pause, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) { s.Image.Image = "registry.k8s.io/pause:3.9" })
+	c := newCollector(t, f.socket(t), nil)
+	before := c.pull().containers[id]
+	f.remove(id)
+	f.remove(pause)
+	f.with(func() {
+		f.before = func(_ context.Context, m, _ string) error {
+			if m == "ListPodSandbox" {
+				return status.Error(codes.Internal, "no")
+			}
+			return nil
+		}
+	})
+	if _, err := c.tryPull(); err == nil {
+		t.Error("no error")
+	}
+	f.with(func() { f.before = nil })
+	a := c.pull()
+	k := a.gone[id]
+	if k == nil || len(a.gone) != 1 || k.State.Running || k.State.Status != workloadmeta.StatusStopped || k.PID != 0 || k.State.ExitCode != nil || k.Name != "c0" || k.EnvVars["DD_ENV"] != "prod" {
+		t.Errorf("%+v", a.gone)
+	}
+	if !before.State.Running || before.PID == 0 {
+		t.Error("an entity that was handed over was written to")
 	}
 }
 
