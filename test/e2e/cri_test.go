@@ -224,7 +224,7 @@ func TestCRIContainersAreListedAndTaggedAtStart(t *testing.T) {
 		p.Linux.SecurityContext.NamespaceOptions.Network = runtimeapi.NamespaceMode_POD
 	})
 	web := pod.Run("web", "example.test/web:1", func(k *runtimeapi.ContainerConfig) {
-		k.Envs = []*runtimeapi.KeyValue{{Key: "DD_SERVICE", Value: "shop"}, {Key: "DB_PASSWORD", Value: "hunter2"}}
+		k.Envs = []*runtimeapi.KeyValue{{Key: "DD_SERVICE", Value: []byte("shop")}, {Key: "DB_PASSWORD", Value: []byte("hunter2")}}
 		k.Linux.Resources = &runtimeapi.LinuxContainerResources{CpuPeriod: 100_000, CpuQuota: 50_000, MemoryLimitInBytes: 64 << 20}
 	})
 	waiting := pod.Create("waiting", "example.test/web:1", nil)
@@ -514,7 +514,7 @@ func TestCRISecretsStayOut(t *testing.T) {
 		p.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": secret}
 	})
 	id := pod.Run("secret", "example.test/secret:1", func(k *runtimeapi.ContainerConfig) {
-		k.Envs = []*runtimeapi.KeyValue{{Key: "DB_PASSWORD", Value: secret}, {Key: "DD_ENV", Value: "prod"}, {Key: "DD_API_KEY", Value: secret}}
+		k.Envs = []*runtimeapi.KeyValue{{Key: "DB_PASSWORD", Value: []byte(secret)}, {Key: "DD_ENV", Value: []byte("prod")}, {Key: "DD_API_KEY", Value: []byte(secret)}}
 		k.Annotations["kubectl.kubernetes.io/last-applied-configuration"] = secret
 	}, "sleep", "1000")
 	a.expect(id, "start", func(c *workloadmeta.Container) bool { return runs(c) && c.EnvVars["DD_ENV"] == "prod" })

@@ -310,6 +310,7 @@ func (c *Collector) report(sink workloadmeta.Sink) {
 func (c *Collector) entityOf(k *container) *workloadmeta.Container {
 	e := k.build(c.peer.runtime, c.sandboxes[k.listed.sandbox], c.opts.ProcRoot)
 	e.Image = k.image(&c.images)
+	k.withImageLabels(&c.images, e)
 	if k.entity == nil || !k.entity.Equal(e) {
 		k.entity = e
 	}

@@ -3,6 +3,7 @@ package cri
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -40,7 +41,9 @@ type container struct {
 	detail   *detail // nil = not asked for yet
 	tries    tries
 	entity   *workloadmeta.Container // the last one that was made
-	reported bool
+	// imageLabels are those of the image it was started from, which every other interface gives to the container.
+	imageLabels map[string]string
+	reported    bool
 }
 
 // listed is a container's entry in the list.
@@ -301,6 +304,23 @@ func (k *container) image(known *images) workloadmeta.ContainerImage {
 		out.RepoDigest = last.RepoDigest
 	}
 	return out
+}
+
+// withImageLabels gives the container the labels of its image, as Docker, Podman and containerd do: the CRI leaves them out. The
+// container's own win.
+func (k *container) withImageLabels(known *images, e *workloadmeta.Container) {
+	if i := known.known[e.Image.ID]; i != nil && i.detail != nil {
+		k.imageLabels = i.detail.labels
+	}
+	if len(k.imageLabels) == 0 {
+		return
+	}
+	all := runtimes.Metadata(k.imageLabels)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, e.Labels)
+	e.Labels = all
 }
 
 // sandbox is what is known of a pod's sandbox.

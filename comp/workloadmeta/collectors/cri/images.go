@@ -158,11 +158,9 @@ func (k *knownImage) build() {
 	}
 }
 
-// imageJobs are the images that have not been asked for. Those that containers use come first.
+// imageJobs are the images that have not been asked for. Those that containers use come first: their labels are the
+// containers', too.
 func (c *Collector) imageJobs(r *remote, now time.Time) []job {
-	if c.opts.NoImages {
-		return nil
-	}
 	used := map[string]bool{}
 	for _, k := range c.containers {
 		used[c.images.reference(k)] = true
@@ -187,7 +185,7 @@ func (c *Collector) imageJobs(r *remote, now time.Time) []job {
 		}}
 		if used[id] {
 			first = append(first, j)
-		} else {
+		} else if !c.opts.NoImages {
 			rest = append(rest, j)
 		}
 	}

@@ -294,9 +294,9 @@ func decodeImage(info map[string]string, o *Options) (imageDetail, error) {
 	}
 	s := &in.Spec
 	d := imageDetail{os: s.OS, osVersion: s.OSVersion, architecture: s.Architecture, variant: s.Variant}
-	d.labels = runtimes.NilIfEmpty(s.Config.Labels)
+	d.labels = runtimes.Metadata(s.Config.Labels)
 	if d.labels == nil {
-		d.labels = runtimes.NilIfEmpty(in.Labels)
+		d.labels = runtimes.Metadata(in.Labels)
 	}
 	var layers []workloadmeta.ContainerImageLayer
 	for _, id := range s.RootFS.DiffIDs {
