@@ -107,13 +107,8 @@ func (l *loader) set(o Option, v any, where string) {
 func (l *loader) file(name string, data []byte) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		text := strings.TrimPrefix(err.Error(), "yaml: ")
-		if rest, ok := strings.CutPrefix(text, "line "); ok {
-			line, rest, _ := strings.Cut(rest, ": ")
-			l.wrong(name+":"+line, "not valid YAML: %s", rest)
-			return
-		}
-		l.wrong(name+":1", "not valid YAML: %s", text) // the parser leaves out line 1
+		line, text := yamlError(err)
+		l.wrong(name+":"+line, "not valid YAML: %s", text)
 		return
 	}
 	if len(doc.Content) == 0 {
