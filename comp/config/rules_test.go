@@ -2,6 +2,8 @@ package config_test
 
 import (
 	"encoding/json"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -158,4 +160,96 @@ func FuzzParseRules(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRulesFromEveryLayer(t *testing.T) {
+	path := file(t, "cluster_name: c\nrules:\n- drop: a\n- keep: b\n")
+	for _, tc := range []struct {
+		name      string
+		src       config.Source
+		drop      string
+		where     string
+		from, say string
+	}{
+		{name: "file", src: config.Source{File: path}, drop: "a", where: path + ":3", from: path + ":2"},
+		{name: "environment, YAML", src: config.Source{File: path, Env: []string{"ROLLCALL_RULES=\n- drop: c"}}, drop: "c", where: "ROLLCALL_RULES:2", from: "ROLLCALL_RULES"},
+		{name: "environment, JSON", src: config.Source{Env: []string{`ROLLCALL_RULES=[{"drop": "c"}]`}}, drop: "c", where: "ROLLCALL_RULES:1", from: "ROLLCALL_RULES"},
+		{name: "flag", src: config.Source{File: path, Flags: []config.Flag{{Flag: "--set", Option: "rules", Value: "[{drop: d}]"}}}, drop: "d", where: "--set:1", from: "--set"},
+	} {
+		l := load(t, tc.src)
+		if len(l.Rules) == 0 || l.Rules[0].Names[0] != tc.drop || l.Rules[0].Where != tc.where || l.From["rules"] != tc.from {
+			t.Errorf("%s: rules %+v from %s; want drop %s at %s from %s", tc.name, l.Rules, l.From["rules"], tc.drop, tc.where, tc.from)
+		}
+		again := load(t, config.Source{File: file(t, l.Render(true))})
+		if diff := cmp.Diff(l.Rules, again.Rules, cmpopts.IgnoreFields(rules.Rule{}, "Where")); diff != "" {
+			t.Errorf("%s: what Render wrote loads as others (-was +is):\n%s", tc.name, diff)
+		}
+	}
+	for _, tc := range []struct {
+		src  config.Source
+		want string
+	}{
+		{config.Source{File: file(t, "rules:\n- drop: a\n- dorp: b\n")}, `rollcall.yaml:3: option rules: rules[2]: unknown key "dorp"`},
+		{config.Source{File: file(t, "rules: {drop: a}\n")}, `rollcall.yaml:1: option rules: want a list of rules, have a map`},
+		{config.Source{Env: []string{"ROLLCALL_RULES=[{drop: ''}]"}}, `environment variable ROLLCALL_RULES: option rules: ROLLCALL_RULES:1: rules[1]: drop: the name is empty`},
+		{config.Source{Flags: []config.Flag{{Flag: "--set", Option: "rules", Value: "drop"}}}, `--set: option rules: --set:1: want a list of rules, have the text "drop"`},
+	} {
+		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("Load(%+v) error = %v\nwant %s", tc.src, err, tc.want)
+		}
+	}
+}
+
+// One bad expression is an error at the load that names the option and the item.
+func TestBadFilterIsAnErrorThatNamesIt(t *testing.T) {
+	for _, tc := range []struct {
+		src  config.Source
+		want string
+	}{
+		{config.Source{File: file(t, "container_exclude:\n- image:ok\n- name:(x\n")}, `rollcall.yaml:3: option container_exclude: item "name:(x": error parsing regexp`},
+		{config.Source{File: file(t, "ac_include: ['image:[']\n")}, `rollcall.yaml:1: option ac_include: item "image:[": error parsing regexp`},
+		{config.Source{Env: []string{"DD_CONTAINER_EXCLUDE_LOGS=image:a name:a{1,2} name:*"}}, `DD_CONTAINER_EXCLUDE_LOGS: option container_exclude_logs: item "name:*": error parsing regexp`},
+	} {
+		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("Load(%+v) error = %v\nwant %s", tc.src, err, tc.want)
+		}
+	}
+	l := load(t, config.Source{Env: []string{`DD_CONTAINER_EXCLUDE=image:a{1,2} pod:x`, `ROLLCALL_CONTAINER_INCLUDE=["name:a b"]`}})
+	if diff := cmp.Diff([]config.Filters{{"image:a{1,2}", "pod:x"}, {"name:a b"}}, []config.Filters{l.ContainerExclude, l.ContainerInclude}); diff != "" {
+		t.Errorf("filters (-want +got):\n%s", diff)
+	}
+	if want := `container_exclude "pod:x" (DD_CONTAINER_EXCLUDE): not understood and ignored`; len(l.Warnings) != 1 || !strings.HasPrefix(l.Warnings[0], want) {
+		t.Errorf("Warnings = %q, want %s", l.Warnings, want)
+	}
+}
+
+// The effective list: options, what pods say of themselves, the user's rules, and last what
+// nobody undoes.
+func TestOrderOfTheEffectiveList(t *testing.T) {
+	text := "container_labels_as_tags:\n  team: team\ncontainer_exclude: ['name:x']\ncontainer_include:\n- name:y\n- name:z\nrules:\n- include: containers\n"
+	path := file(t, text)
+	folder := regexp.MustCompile(`\(/.*/rollcall\.yaml:`)
+	list := func(l *config.Loaded) (labels []string) {
+		all, errs := l.TagOptions(nil).TagRules()
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		for i := range all {
+			labels = append(labels, folder.ReplaceAllString(all[i].Label(), "(f:"))
+		}
+		return labels
+	}
+	want := []string{
+		`container_labels_as_tags["team"] (f:2)`, `kubernetes_node_annotations_as_tags["cluster.k8s.io/machine"] (default)`,
+		`container_exclude "name:x" (f:3)`, `container_include "name:y" (f:5)`, `container_include "name:z" (f:6)`,
+		`pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`,
+		`rules[1] (f:8)`,
+	}
+	pause := slices.Repeat([]string{`pause containers (built in, exclude_pause_container)`}, 5)
+	if diff := cmp.Diff(append(slices.Clone(want), pause...), list(load(t, config.Source{File: path}))); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, list(load(t, config.Source{File: file(t, text+"exclude_pause_container: false\n")}))); diff != "" {
+		t.Errorf("without the rule about pause containers (-want +got):\n%s", diff)
+	}
 }

@@ -19,6 +19,16 @@ func (s *Set) Excludes() bool {
 	return false
 }
 
+// Selects reports whether anybody has written a rule about which containers count.
+func (s *Set) Selects() bool {
+	for _, c := range s.selected() {
+		if c.Origin != Builtin {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *Set) selected() []*compiled {
 	if s == nil {
 		return nil
