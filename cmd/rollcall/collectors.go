@@ -17,9 +17,9 @@ import (
 // collectors makes the collectors of this machine. What is imported here is what is linked.
 // runtimeAnswered returns when it is known which containers the runtime reports itself.
 func (a *app) collectors(conf *config.Loaded, s *store.Store, runtimeAnswered func()) ([]workloadmeta.Collector, error) {
-	allowed, err := env.NewFilter(conf.EnvNames()...)
+	allowed, err := env.NewFilter(slices.Concat(conf.EnvNames(), a.alsoEnv)...)
 	if err != nil {
-		return nil, fmt.Errorf("options container_env_as_tags and docker_env_as_tags: %w", err)
+		return nil, fmt.Errorf("options container_env_as_tags, docker_env_as_tags and rules: %w", err)
 	}
 	d, err := docker.New(docker.Options{
 		Host: conf.Docker.Host, Env: allowed, NoImages: !conf.ContainerImage.Enabled,

@@ -168,3 +168,21 @@ func (c *Config) TagOptions(environ []string) extract.Options {
 	})
 	return options
 }
+
+// WithoutRules returns the configuration without rules, and with those options that are
+// translated into rules at their defaults.
+func (c *Config) WithoutRules() Config {
+	out, defaults := *c, extract.DefaultOptions()
+	out.Rules = nil
+	out.ContainerExclude, out.ContainerInclude = nil, nil
+	out.ContainerExcludeMetrics, out.ContainerIncludeMetrics = nil, nil
+	out.ContainerExcludeLogs, out.ContainerIncludeLogs = nil, nil
+	out.ACExclude, out.ACInclude = nil, nil
+	out.DockerLabelsAsTags, out.ContainerLabelsAsTags = nil, nil
+	out.DockerEnvAsTags, out.ContainerEnvAsTags = nil, nil
+	out.KubernetesPodLabelsAsTags, out.KubernetesPodAnnotationsAsTags = nil, nil
+	out.KubernetesNamespaceLabelsAsTags, out.KubernetesNamespaceAnnotationsAsTags = nil, nil
+	out.KubernetesNodeLabelsAsTags, out.KubernetesNodeAnnotationsAsTags = nil, defaults.KubernetesNodeAnnotationsAsTags
+	out.KubernetesResourcesLabelsAsTags, out.KubernetesResourcesAnnotationsAsTags = nil, nil
+	return out
+}
