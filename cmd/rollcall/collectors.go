@@ -21,9 +21,9 @@ import (
 // runtimesAnswered returns when it is known which containers the runtimes report themselves.
 func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, error) {
 	conf, log := e.conf, e.app.log()
-	allowed, err := env.NewFilter(conf.EnvNames()...)
+	allowed, err := env.NewFilter(slices.Concat(conf.EnvNames(), e.app.alsoEnv)...)
 	if err != nil {
-		return nil, fmt.Errorf("options container_env_as_tags and docker_env_as_tags: %w", err)
+		return nil, fmt.Errorf("options container_env_as_tags, docker_env_as_tags and rules: %w", err)
 	}
 	noImages, keepPause := !conf.ContainerImage.Enabled, !conf.ExcludePauseContainer
 

@@ -42,10 +42,14 @@ const stopTimeout = 5 * time.Second
 
 // open starts everything and waits for the first answer of each collector, or reads the recording.
 // strict makes the absence of a Docker daemon that was asked for by name an error.
-func (a *app) open(ctx context.Context, strict bool) (*engine, error) {
+// prepare, if given, gets the engine before anything is known.
+func (a *app) open(ctx context.Context, strict bool, prepare ...func(*engine)) (*engine, error) {
 	e, err := a.build()
 	if err != nil {
 		return nil, err
+	}
+	for _, f := range prepare {
+		f(e)
 	}
 	if err = e.start(ctx); err == nil {
 		err = e.firstAnswers(ctx, strict)
