@@ -45,7 +45,7 @@ func New(o Options) (*Collector, error) {
 	c.shared = &shared{
 		scope: newScope(&o), memory: m, index: newIndex(), sandboxes: newSandboxes(), contents: newContents(),
 		reader: reader{platform: platforms.Default(), allowed: o.Env.Allowed},
-		mapper: mapper{env: o.Env, machine: machine{o.ProcRoot}, memory: m, now: time.Now},
+		mapper: mapper{env: o.Env, machine: machine{root: o.ProcRoot, now: time.Now}, memory: m, now: time.Now},
 	}
 	c.follower = follow.New(follow.Options{
 		Tuning: o.Tuning, Name: "containerd", Source: c.Source(), NoImages: o.NoImages, KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,

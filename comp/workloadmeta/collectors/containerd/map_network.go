@@ -20,6 +20,7 @@ const maxProcFile = 4 << 20
 // machine reads what the kernel tells of containers' processes.
 type machine struct {
 	root string // where the machine's /proc is
+	now  func() time.Time
 }
 
 func (m machine) path(pid int, name string) string {
@@ -49,7 +50,7 @@ func (m machine) started(pid int) (at time.Time, ok bool) {
 	if err != nil || seconds < 0 || seconds > maxUptime {
 		return time.Time{}, false
 	}
-	boot := time.Now().Add(-time.Duration(seconds * float64(time.Second)))
+	boot := m.now().Add(-time.Duration(seconds * float64(time.Second)))
 	return boot.Add(time.Duration(ticks) * time.Second / ticksPerSecond).UTC().Truncate(time.Second / ticksPerSecond), true
 }
 
