@@ -315,12 +315,12 @@ func (s *sandboxes) forget(key string) {
 	s.known.Remove(key)
 }
 
-// sandboxOf returns the sandbox of a pod's container, nil if there is none. It is asked for if it is not known.
+// sandboxOf returns the sandbox of a pod's container, nil if there is none. It is asked for if it is not known, or had no address yet.
 func (b *backend) sandboxOf(ctx context.Context, ns, id string) (*sandbox, error) {
 	if id == "" {
 		return nil, nil
 	}
-	if found := b.sandboxes.get(keyOf(ns, id)); found != nil {
+	if found := b.sandboxes.get(keyOf(ns, id)); found != nil && (found.hostNetwork || len(found.ips) > 0) {
 		return found, nil
 	}
 	c, err := b.getContainer(ctx, ns, id)

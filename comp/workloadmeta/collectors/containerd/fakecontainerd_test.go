@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	containersapi "github.com/containerd/containerd/api/services/containers/v1"
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
@@ -103,9 +104,15 @@ func (f *fakeContainerd) asked() map[string]int {
 	return out
 }
 
-// send sends events to all subscribers.
+// send sends events to all subscribers, of which it waits for one: nothing tells when a subscription counts.
 func (f *fakeContainerd) send(envelopes ...*types.Envelope) {
-	f.mu.Lock()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		f.mu.Lock()
+		if len(f.subscribers) > 0 || time.Now().After(deadline) {
+			break
+		}
+		f.mu.Unlock()
+	}
 	defer f.mu.Unlock()
 	for _, e := range envelopes {
 		for s := range f.subscribers {
