@@ -47,7 +47,7 @@ var _ workloadmeta.Puller = (*Collector)(nil)
 // peer is who answers at a socket.
 type peer struct {
 	path    string
-	socket  os.FileInfo // nil with Options.Dial
+	socket  os.FileInfo
 	runtime workloadmeta.ContainerRuntime
 }
 
@@ -94,10 +94,11 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 	path := c.opts.Socket
 	if path == "" {
 		if c.path == "" {
-			found := workloadmeta.Detection{}
-			if c.path, found = c.find(ctx); c.path == "" {
-				return errors.New(found.Reason)
+			found, detection := c.find(ctx)
+			if found == "" {
+				return errors.New(detection.Reason)
 			}
+			c.path = found
 		}
 		path = c.path
 	}
@@ -143,9 +144,9 @@ func (c *Collector) pull(ctx context.Context, r *remote, sink workloadmeta.Sink)
 
 // meet asks who answers at the socket, unless that is known and the socket is still the same.
 func (c *Collector) meet(ctx context.Context, r *remote) error {
-	var socket os.FileInfo
-	if c.opts.Dial == nil {
-		socket, _ = os.Stat(r.path) // without it the next call tells what is wrong
+	socket, err := os.Stat(r.path)
+	if err != nil {
+		return fmt.Errorf("look at the socket of the runtime: %w", err) // removed since the lists were read
 	}
 	if p := c.peer; p != nil && p.path == r.path && sameSocket(p.socket, socket) {
 		return nil
@@ -162,9 +163,6 @@ func (c *Collector) meet(ctx context.Context, r *remote) error {
 
 // sameSocket reports whether nobody has replaced the socket. Its inode number alone may be used again.
 func sameSocket(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime())
 }
 
@@ -216,11 +214,18 @@ func (c *Collector) take(containers []*runtimeapi.Container, sandboxes []*runtim
 	}
 }
 
-// statusJobs are the questions about sandboxes and containers, and the list of images, that are due.
+// statusJobs are the list of images and the questions about containers and sandboxes that are due, in the order of their use
+// to others if there is no time for all of them.
 func (c *Collector) statusJobs(r *remote, now time.Time) []job {
 	var jobs []job
 	if c.images.due(c, now) {
 		jobs = append(jobs, c.images.listJob(c, r))
+	}
+	for _, k := range c.containers {
+		if !k.wants() || !k.tries.due(now) {
+			continue
+		}
+		jobs = append(jobs, job{&k.tries, c.containerJob(r, k, k.wantsDetail())})
 	}
 	for id, s := range c.sandboxes {
 		if !s.wants() || !s.tries.due(now) {
@@ -234,12 +239,6 @@ func (c *Collector) statusJobs(r *remote, now time.Time) []job {
 			status := readSandboxStatus(answer)
 			return func() { s.status = &status }, nil
 		}})
-	}
-	for _, k := range c.containers {
-		if !k.wants() || !k.tries.due(now) {
-			continue
-		}
-		jobs = append(jobs, job{&k.tries, c.containerJob(r, k, k.wantsDetail())})
 	}
 	return jobs
 }

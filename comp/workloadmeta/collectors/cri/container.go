@@ -227,6 +227,9 @@ func (k *container) buildState(e *workloadmeta.Container) {
 	st := &e.State
 	st.CreatedAt = nanoTime(k.listed.created)
 	if k.status != nil {
+		if st.CreatedAt.IsZero() {
+			st.CreatedAt = k.status.created
+		}
 		st.StartedAt = k.status.started
 		if k.answered == k.listed.signature {
 			st.FinishedAt, st.ExitCode, st.OOMKilled = k.status.finished, k.status.exitCode, k.status.oom

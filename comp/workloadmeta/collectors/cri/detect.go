@@ -80,9 +80,6 @@ func (c *Collector) find(ctx context.Context) (path string, found workloadmeta.D
 
 // probe looks at the socket that was asked for.
 func (c *Collector) probe(ctx context.Context, path string) workloadmeta.Detection {
-	if c.opts.Dial != nil {
-		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: "socket at " + path}
-	}
 	switch state, reason := runtimes.ProbeSocket(ctx, path, permission); state {
 	case runtimes.SocketOpen:
 		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: "socket at " + path}

@@ -19,6 +19,9 @@
 //   - Environment variables enter only through the allow-list, see package env. Verbose answers hold all of them: they are
 //     decoded into types with the needed fields, and nothing else of them is kept or logged.
 //
+// It speaks version v1 of the interface, which containerd serves since 1.6 and CRI-O since 1.23. What is older serves v1alpha2, of which
+// no client is maintained any more: a pull then fails and says so.
+//
 // GetContainerEvents is never called. In containerd 1.7 and in CRI-O before it broadcast events, whoever else subscribes takes them away
 // from the kubelet.
 //

@@ -1,10 +1,8 @@
 package cri
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -38,8 +36,6 @@ type Options struct {
 
 	// Log receives what a person might want to know. Default: nothing is logged.
 	Log *slog.Logger
-	// Dial replaces the way to the runtime's socket; tests use it.
-	Dial func(ctx context.Context, path string) (net.Conn, error)
 }
 
 // withDefaults fills in what is not set and refuses what makes no sense.

@@ -291,6 +291,24 @@ func TestStatusThatFails(t *testing.T) {
 	}
 }
 
+// Issue 14: a container that is removed between the list and its status is normal, and nothing to write about.
+func TestBug14RemovedSinceItWasListed(t *testing.T) {
+	f := newFake()
+	id := f.add(0, running)
+	f.with(func() { delete(f.status, id) })
+	var log bytes.Buffer
+	c := newCollector(t, f.socket(t), func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	if k := c.pull().containers[id]; k == nil || k.Name != "c0" || k.PID != 0 {
+		t.Errorf("%+v", k)
+	}
+	f.remove(id)
+	if a := c.pull(); a.gone[id] == nil || log.Len() != 0 {
+		t.Errorf("%v; logged: %s", a.gone, log.String())
+	}
+}
+
 // The end of a container whose last status fails is told all the same, without an exit code rather than with a wrong one.
 func TestEndWithoutAStatus(t *testing.T) {
 	f := newFake()

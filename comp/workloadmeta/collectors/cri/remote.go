@@ -42,18 +42,12 @@ type remote struct {
 // newRemote prepares a connection, which the first call makes.
 func (c *Collector) newRemote(path string) (*remote, error) {
 	r := &remote{path: path, timeout: c.opts.CallTimeout, counters: c.counters}
-	dial := c.opts.Dial
-	if dial == nil {
-		dial = func(ctx context.Context, path string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		}
-	}
 	conn, err := grpc.NewClient(
 		"passthrough:///cri", // the address is path, whatever characters are in it
 		grpc.WithAuthority("localhost"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			conn, err := dial(ctx, path)
+			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.dialErr = err
@@ -111,12 +105,19 @@ func (r *remote) explain(ctx, limited context.Context, timeout time.Duration, er
 		return fmt.Errorf("%w; %s", dialErr, permission)
 	case dialErr != nil && said.Code() == codes.Unavailable:
 		return dialErr
-	case limited.Err() != nil:
+	case limited.Err() != nil || gaveUp(limited, timeout, said.Code()):
 		return fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded)
 	case said.Code() == codes.Unimplemented:
 		return fmt.Errorf("%w (it says: %s)", errNoCRI, shortened(said.Message()))
 	}
 	return &callError{said.Code(), shortened(said.Message())}
+}
+
+// gaveUp reports whether an answer means that the runtime's side, which is told of the time limit, has noticed its end a moment
+// before ours.
+func gaveUp(limited context.Context, timeout time.Duration, code codes.Code) bool {
+	end, _ := limited.Deadline()
+	return (code == codes.Canceled || code == codes.DeadlineExceeded) && time.Until(end) < timeout/10+10*time.Millisecond
 }
 
 // shortened keeps an error that quotes something big from filling logs.

@@ -93,8 +93,11 @@ func (c *Collector) work(ctx context.Context, jobs []job, until time.Time) {
 		}
 	}
 	if newlyFailed > 0 { // one line for all of them: they may have a reason in common
-		c.opts.Log.Warn("the runtime does not tell everything; what is missing is asked for again",
-			"missing", newlyFailed, "error", first.err, "stack", string(first.stack))
+		args := []any{"missing", newlyFailed, "error", first.err}
+		if first.stack != nil {
+			args = append(args, "stack", string(first.stack))
+		}
+		c.opts.Log.Warn("the runtime does not tell everything; what is missing is asked for again", args...)
 	}
 }
 
