@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -127,6 +128,9 @@ func (s *service) containerEvent(ev *follow.Event, m *message, action, detail st
 	case "rename":
 		ev.Action, ev.Detail = follow.ActionRenamed, m.Actor.Attributes["name"]
 	case "health_status":
+		if s.major < 5 {
+			return // it tells what was so before this probe: see stream.later
+		}
 		for _, word := range []string{m.HealthStatus, m.Actor.Attributes["health_status"]} {
 			if detail == "" {
 				detail = word
@@ -177,6 +181,8 @@ const (
 	noEventsWait = 5 * time.Minute
 	// maxEvent is the longest event that is read, in bytes. Events carry all labels of their container.
 	maxEvent = 4 << 20
+	// probeWait is between the end of a probe and the look at its result.
+	probeWait = 300 * time.Millisecond
 	// lineBuffer is how many events may wait between the wire and the follower.
 	lineBuffer = 64
 )
@@ -195,6 +201,8 @@ type stream struct {
 	// Of the goroutine that calls Next.
 	poll    *time.Ticker // runs while there are no events
 	polling bool
+	looks   map[string]struct{} // containers to be looked at when lookAt fires
+	lookAt  *time.Timer
 }
 
 // item is what has been read: one event, or one that is lost, or the end of events for a while or for good.
@@ -211,8 +219,10 @@ func (s *service) Events(ctx context.Context, since time.Time) (follow.Events, e
 	}
 	st := &stream{
 		s: s, items: make(chan item, lineBuffer), poll: time.NewTicker(s.opts.PollEvery), health: time.NewTicker(s.opts.ResyncEvery),
+		looks: map[string]struct{}{}, lookAt: time.NewTimer(time.Hour),
 	}
 	st.poll.Stop()
+	st.lookAt.Stop()
 	st.ctx, st.cancel = context.WithCancel(ctx)
 	began := make(chan error, 1)
 	st.ended.Go(func() { st.run(since, began) })
@@ -235,6 +245,7 @@ func (st *stream) Close() error {
 	st.ended.Wait()
 	st.poll.Stop()
 	st.health.Stop()
+	st.lookAt.Stop()
 	return nil
 }
 
@@ -246,7 +257,11 @@ func (st *stream) Next() ([]follow.Event, error) {
 	case <-st.poll.C:
 		return []follow.Event{{Action: follow.ActionCompare, Name: "poll"}}, nil
 	case <-st.health.C:
-		return st.s.lookAtHealth(), nil
+		return lookAt(st.s.withCheck()), nil
+	case <-st.lookAt.C:
+		ids := slices.Sorted(maps.Keys(st.looks))
+		clear(st.looks)
+		return lookAt(ids), nil
 	case <-st.ctx.Done():
 		return nil, st.ctx.Err()
 	}
@@ -276,19 +291,43 @@ func (st *stream) take(i item) ([]follow.Event, error) {
 		st.polling = false
 		st.poll.Stop()
 	}
+	st.later(m)
 	return []follow.Event{st.s.event(m)}, nil
 }
 
-// lookAtHealth has the containers with a health check inspected: lists do not have its result, and Podman need not send events of it.
-func (s *service) lookAtHealth() []follow.Event {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// later has a container looked at when a probe of its health, or whatever else was executed in it, has ended. Until Podman 4 the event of a
+// probe comes at its beginning and has the result of the one before; the new result is there a moment after what was executed has ended.
+func (st *stream) later(m *message) {
+	action, _, _ := strings.Cut(m.Action, ":")
+	if st.s.major >= 5 || m.Type != "container" || action != "exec_died" && action != "health_status" || !st.s.hasCheck(m.Actor.ID) {
+		return
+	}
+	if len(st.looks) == 0 {
+		st.lookAt.Reset(probeWait)
+	}
+	st.looks[m.Actor.ID] = struct{}{}
+}
+
+func lookAt(ids []string) []follow.Event {
 	var events []follow.Event
-	for id := range s.checked {
+	for _, id := range ids {
 		events = append(events, follow.Event{Action: follow.ActionChanged, Key: id, Name: "health look"})
 	}
-	slices.SortFunc(events, func(a, b follow.Event) int { return strings.Compare(a.Key, b.Key) })
 	return events
+}
+
+func (s *service) hasCheck(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.checked[id]
+	return ok
+}
+
+// withCheck returns the containers with a health check: lists do not have its result, and Podman need not send events of it.
+func (s *service) withCheck() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.checked))
 }
 
 // run reads the stream until it ends, and begins it anew from time to time while there are no events in it. began gets what became of

@@ -202,6 +202,10 @@ func readEvents(t *testing.T, path string) []follow.Event {
 		t.Fatal(err)
 	}
 	s := newTestService(t)
+	s.major = 4
+	if strings.HasPrefix(path, handmade) {
+		s.major = 5
+	}
 	in := lines{bufio.NewReader(bytes.NewReader(body))}
 	var events []follow.Event
 	for {

@@ -32,6 +32,9 @@ const (
 	// often. Podman starts it again at once, in about 0.1 s; together it must stay below the second that package follow waits.
 	restartLooks = 5
 	restartPause = 150 * time.Millisecond
+	// lostAfter is how long a container's process must have been gone before Podman is not believed any more. Usually it needs a
+	// fraction of a second to see that a container has ended, and tells with which code.
+	lostAfter = 5 * time.Second
 )
 
 // service is a connection to one Podman service. It implements [follow.Backend].
@@ -45,6 +48,7 @@ type service struct {
 	// What connect has found out.
 	api       string    // prefix of the paths that are Podman's own: v4.0.0/libpod
 	version   string    // of Podman
+	major     int       // of version
 	connected time.Time // by the service's clock
 	uid       int       // whose service it is; 0 also where that is not known
 	procs     processes // the processes it tells of, if they can be seen
@@ -55,6 +59,8 @@ type service struct {
 	pods map[string]string // names by ID
 	// checked are the containers with a health check that an inspection has found.
 	checked map[string]struct{}
+	// missed has since when containers that are said to run have no process.
+	missed map[string]time.Time
 }
 
 var _ follow.Backend = (*service)(nil)
@@ -71,7 +77,7 @@ func newService(a address, o *Options, log *slog.Logger) *service {
 	}
 	return &service{
 		address: a, opts: o, log: log, decode: decodeEvent, exposed: exposed,
-		pods: map[string]string{}, checked: map[string]struct{}{},
+		pods: map[string]string{}, checked: map[string]struct{}{}, missed: map[string]time.Time{},
 		http: &http.Client{
 			Transport: &http.Transport{
 				DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, a.network, a.target) },
@@ -98,10 +104,10 @@ func (s *service) connect(ctx context.Context) error {
 	}
 	// A service answers to every version of its own series and the last of the one before.
 	major, _, _ := strings.Cut(s.version, ".")
-	if n, err := strconv.Atoi(major); err != nil || n >= 4 {
-		major = "4"
+	if s.major, err = strconv.Atoi(major); err != nil {
+		return fmt.Errorf("ping podman at %s: what kind of version is %q", s.address, s.version)
 	}
-	s.api = "/v" + major + ".0.0/libpod/"
+	s.api = fmt.Sprintf("/v%d.0.0/libpod/", min(s.major, 4))
 	s.connected = begin
 	if date, err := http.ParseTime(head.Get("Date")); err == nil {
 		s.connected = date
@@ -252,6 +258,11 @@ func (s *service) List(ctx context.Context) (follow.Listing, error) {
 			delete(s.checked, id)
 		}
 	}
+	for id := range s.missed {
+		if _, ok := listed[id]; !ok {
+			delete(s.missed, id)
+		}
+	}
 	return l, nil
 }
 
@@ -260,7 +271,21 @@ func (s *service) complete(c *workloadmeta.Container) {
 	if s.uid != 0 {
 		runtimes.Put(&c.Annotations, annotationUID, strconv.Itoa(s.uid))
 	}
-	if c.PID != 0 && s.procs.gone(c.PID, c.ID) {
+	if c.PID == 0 {
+		return
+	}
+	gone := s.procs.gone(c.PID, c.ID)
+	now := time.Now()
+	s.mu.Lock()
+	since, missed := s.missed[c.ID]
+	switch {
+	case !gone:
+		delete(s.missed, c.ID)
+	case !missed:
+		s.missed[c.ID] = now
+	}
+	s.mu.Unlock()
+	if gone && missed && now.Sub(since) >= lostAfter {
 		lost(c)
 	}
 }
