@@ -87,12 +87,21 @@ func (a *app) close() {
 	a.stop = nil
 }
 
-// history returns what a subscriber was told of a container: "set unset".
-func (a *app) history(id string) string {
+func containerID(id string) workloadmeta.EntityID {
+	return workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}
+}
+
+// toldOf returns everything that a subscriber was told of a container.
+func (a *app) toldOf(id string) []workloadmeta.Event {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return slices.Clone(a.told[containerID(id)])
+}
+
+// history returns what a subscriber was told of a container: "set unset".
+func (a *app) history(id string) string {
 	var words []string
-	for _, e := range a.told[containerID(id)] {
+	for _, e := range a.toldOf(id) {
 		words = append(words, e.Type.String())
 	}
 	return strings.Join(words, " ")
@@ -100,9 +109,7 @@ func (a *app) history(id string) string {
 
 // last returns the last thing that was told of a container.
 func (a *app) last(id string) (workloadmeta.EventType, *workloadmeta.Container) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	events := a.told[containerID(id)]
+	events := a.toldOf(id)
 	if len(events) == 0 {
 		return 0, nil
 	}
@@ -110,10 +117,10 @@ func (a *app) last(id string) (workloadmeta.EventType, *workloadmeta.Container) 
 	return e.Type, e.Entity.(*workloadmeta.Container)
 }
 
-// expect waits until the container is in the store and check is content with it.
-func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool) {
+// expect waits until the container is in the store and check is content with it, and returns it.
+func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool) (found *workloadmeta.Container) {
 	a.t.Helper()
-	eventually(a.t, 5*time.Second, func() string {
+	eventually(a.t, 10*time.Second, func() string {
 		c, err := a.store.GetContainer(id)
 		if err != nil {
 			return fmt.Sprintf("%s: %v", what, err)
@@ -121,8 +128,10 @@ func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool
 		if !check(c) {
 			return fmt.Sprintf("%s: %+v", what, c)
 		}
+		found = c
 		return ""
 	})
+	return found
 }
 
 // expectEnd waits until subscribers have been told of the container's end, and checks the exit code; -1 means it is not known.

@@ -1,116 +1,42 @@
 package e2e
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/cri"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"github.com/rollcall-dev/rollcall/test/unprivileged"
 	"go.uber.org/fx"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// criApp is an application with the CRI collector, the store and the tagger. It pulls every 200 ms.
+// criApp is an application with the CRI collector. It pulls every 200 ms.
 type criApp struct {
-	t         *testing.T
-	fx        *fx.App
+	*app
 	collector *cri.Collector
-	store     workloadmeta.Component
-	tagger    *local.Tagger
-	runs      *collection.Supervisor
-
-	mu    sync.Mutex                      // guards the fields below
-	told  map[string][]workloadmeta.Event // by container
-	ended sync.WaitGroup
-	stop  context.CancelFunc
 }
 
 // startCRI starts the application and waits until it is synced. It stops at the test's end.
 func startCRI(t *testing.T, options cri.Options) *criApp {
 	t.Helper()
-	a := &criApp{t: t, told: map[string][]workloadmeta.Event{}}
-	var err error
-	if a.collector, err = cri.New(options); err != nil {
+	collector, err := cri.New(options)
+	if err != nil {
 		t.Fatal(err)
 	}
-	a.fx = fx.New(
-		fx.NopLogger, store.Module, collection.Module, local.Module,
-		fx.Provide(collection.AsCollector(func() *cri.Collector { return a.collector })),
-		fx.Supply(local.DefaultOptions(), slog.New(slog.DiscardHandler),
-			collection.Options{PullPeriod: 200 * time.Millisecond, RedetectEvery: time.Second}),
-		fx.Populate(&a.store, &a.tagger, &a.runs),
-	)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := a.fx.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var follow context.Context
-	follow, a.stop = context.WithCancel(context.Background())
-	sub := a.store.Subscribe("e2e", workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
-	a.ended.Go(func() {
-		defer sub.Close()
-		for bundle := range sub.Bundles(follow) {
-			a.mu.Lock()
-			for _, e := range bundle.Events {
-				id := e.Entity.GetID().ID
-				a.told[id] = append(a.told[id], e)
-			}
-			a.mu.Unlock()
-		}
-	})
-	t.Cleanup(a.close)
-	if err := a.store.WaitSynced(ctx); err != nil {
-		t.Fatalf("not synced: %v; %+v", err, a.runs.Status())
-	}
-	return a
-}
-
-func (a *criApp) close() {
-	if a.stop == nil {
-		return
-	}
-	begin := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := a.fx.Stop(ctx); err != nil {
-		a.t.Errorf("stop: %v", err)
-	}
-	if took := time.Since(begin); took > 2*time.Second {
-		a.t.Errorf("the application took %v to stop", took)
-	}
-	a.stop()
-	a.ended.Wait()
-	a.stop = nil
-}
-
-// history returns what a subscriber was told of a container: "set unset".
-func (a *criApp) history(id string) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var words []string
-	for _, e := range a.told[id] {
-		words = append(words, e.Type.String())
-	}
-	return strings.Join(words, " ")
+	return &criApp{startApp(t,
+		fx.Provide(collection.AsCollector(func() *cri.Collector { return collector })),
+		fx.Supply(collection.Options{PullPeriod: 200 * time.Millisecond, RedetectEvery: time.Second}),
+	), collector}
 }
 
 // heard waits until the subscriber has been told what the store knows of a container, a moment after the store.
@@ -121,31 +47,11 @@ func (a *criApp) heard(id string) {
 		if err != nil {
 			return err.Error()
 		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if events := a.told[id]; len(events) == 0 || !events[len(events)-1].Entity.(*workloadmeta.Container).Equal(c) {
+		if events := a.toldOf(id); len(events) == 0 || !events[len(events)-1].Entity.(*workloadmeta.Container).Equal(c) {
 			return fmt.Sprintf("told %v", events)
 		}
 		return ""
 	})
-}
-
-// expect waits until the container is in the store and check is content with it.
-func (a *criApp) expect(id, what string, check func(c *workloadmeta.Container) bool) *workloadmeta.Container {
-	a.t.Helper()
-	var found *workloadmeta.Container
-	eventually(a.t, 10*time.Second, func() string {
-		c, err := a.store.GetContainer(id)
-		if err != nil {
-			return fmt.Sprintf("%s: %v", what, err)
-		}
-		if !check(c) {
-			return fmt.Sprintf("%s: %+v", what, c)
-		}
-		found = c
-		return ""
-	})
-	return found
 }
 
 // expectGone waits until subscribers have been told that the runtime has forgotten the container, and checks the
@@ -153,9 +59,7 @@ func (a *criApp) expect(id, what string, check func(c *workloadmeta.Container) b
 func (a *criApp) expectGone(id string, code int64) {
 	a.t.Helper()
 	eventually(a.t, 10*time.Second, func() string {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if events := a.told[id]; len(events) > 0 && events[len(events)-1].Type == workloadmeta.EventTypeUnset {
+		if events := a.toldOf(id); len(events) > 0 && events[len(events)-1].Type == workloadmeta.EventTypeUnset {
 			c := events[len(events)-1].Entity.(*workloadmeta.Container)
 			if got := c.State.ExitCode; code >= 0 && (got == nil || *got != code) || c.State.Running {
 				return fmt.Sprintf("%s has gone with %+v", id, c.State)
@@ -163,19 +67,6 @@ func (a *criApp) expectGone(id string, code int64) {
 			return ""
 		}
 		return id + " has not gone"
-	})
-}
-
-func (a *criApp) expectTags(id string, want ...string) {
-	a.t.Helper()
-	eventually(a.t, 5*time.Second, func() string {
-		tags, err := a.tagger.Tag(tagger.Container(id), tagger.HighCardinality)
-		for _, tag := range want {
-			if !slices.Contains(tags, tag) {
-				return fmt.Sprintf("tags %v (%v), want %s", tags, err, tag)
-			}
-		}
-		return ""
 	})
 }
 
@@ -189,15 +80,6 @@ func (a *criApp) pulls(n int) {
 		}
 		return ""
 	})
-}
-
-func (a *criApp) ids() []string {
-	var ids []string
-	for c := range a.store.Containers() {
-		ids = append(ids, c.ID)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 func hasStopped(code int64) func(*workloadmeta.Container) bool {
@@ -521,19 +403,8 @@ func TestCRISecretsStayOut(t *testing.T) {
 	a.expectTags(id, "env:prod")
 	pod.Remove()
 	a.expectGone(id, -1)
-	a.mu.Lock()
-	told := slices.Collect(maps.Values(a.told))
-	a.mu.Unlock()
-	for what, v := range map[string]any{
-		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanation": a.tagger.Explain(tagger.Container(id)), "events": told,
-		"status": a.runs.Status(), "stats": a.collector.Stats(),
-	} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if len(text) < 10 || strings.Contains(string(text), "hunter2") {
-			t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), "hunter2"))
-		}
+	a.expectNoSecret("hunter2")
+	if text := fmt.Sprint(a.collector.Stats()); strings.Contains(text, "hunter2") {
+		t.Errorf("the secret is in %s", text)
 	}
 }

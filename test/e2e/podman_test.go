@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -20,20 +19,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"go.uber.org/fx"
 )
 
-// podmanApp is an application with the Podman collector, the store and the tagger. Everything but how it begins is the
-// same as with Docker.
+// podmanApp is an application with the Podman collector.
 type podmanApp struct {
-	dockerApp
+	*app
 	services []*realnode.Podman
 }
 
@@ -46,36 +40,7 @@ func startPodman(t *testing.T, options podman.Options, services ...*realnode.Pod
 		}
 	}
 	options.Log = slog.New(slog.DiscardHandler)
-	a := &podmanApp{dockerApp{t: t, told: map[string][]workloadmeta.Event{}}, services}
-	a.fx = fx.New(
-		fx.NopLogger, store.Module, collection.Module, podman.Module, local.Module,
-		fx.Supply(options, local.DefaultOptions(), slog.New(slog.DiscardHandler)),
-		fx.Populate(&a.store, &a.tagger, &a.runs),
-	)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := a.fx.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var follow context.Context
-	follow, a.stop = context.WithCancel(context.Background())
-	sub := a.store.Subscribe("e2e", workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
-	a.ended.Go(func() {
-		defer sub.Close()
-		for bundle := range sub.Bundles(follow) {
-			a.mu.Lock()
-			for _, e := range bundle.Events {
-				id := e.Entity.GetID().ID
-				a.told[id] = append(a.told[id], e)
-			}
-			a.mu.Unlock()
-		}
-	})
-	t.Cleanup(a.close)
-	if err := a.store.WaitSynced(ctx); err != nil {
-		t.Fatalf("not synced: %v; %+v", err, a.runs.Status())
-	}
-	return a
+	return &podmanApp{startApp(t, podman.Module, fx.Supply(options)), services}
 }
 
 // expectSame waits until the store has exactly the containers that run, infra containers left out.
@@ -100,12 +65,8 @@ func (a *podmanApp) expectSame() {
 	})
 }
 
-// told is how often something was told of a container.
-func (a *podmanApp) count(id string) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.told[id])
-}
+// count is how often something was told of a container.
+func (a *podmanApp) count(id string) int { return len(a.toldOf(id)) }
 
 func TestPodmanContainersAreListedAndTaggedAtStart(t *testing.T) {
 	p := node.Podman(t)
@@ -307,7 +268,7 @@ func TestPodmanPods(t *testing.T) {
 	later.expectSame()
 	a.mu.Lock()
 	for id, events := range a.told {
-		if c := events[len(events)-1].Entity.(*workloadmeta.Container); strings.HasSuffix(c.Name, "-infra") {
+		if c, ok := events[len(events)-1].Entity.(*workloadmeta.Container); ok && strings.HasSuffix(c.Name, "-infra") {
 			t.Errorf("infra container %s was told: %+v", id, c)
 		}
 	}
@@ -633,18 +594,5 @@ func TestPodmanSecretsStayOut(t *testing.T) {
 	})
 	p.Podman("rm", "-f", "-t", "0", id)
 	a.expectEnd(id, 137)
-	a.mu.Lock()
-	told := slices.Collect(maps.Values(a.told))
-	a.mu.Unlock()
-	for what, v := range map[string]any{
-		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanation": a.tagger.Explain(tagger.Container(id)), "events": told, "status": a.runs.Status(),
-	} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if len(text) < 10 || strings.Contains(string(text), "hunter2") {
-			t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), "hunter2"))
-		}
-	}
+	a.expectNoSecret("hunter2")
 }
