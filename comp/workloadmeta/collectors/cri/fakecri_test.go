@@ -36,7 +36,6 @@ type fakeCRI struct {
 	images          []*runtimeapi.Image
 	imageStatuses   map[string]*runtimeapi.ImageStatusResponse
 	calls           map[string]int    // by method
-	verbose         map[string]int    // verbose statuses, by object
 	statuses        map[string]string // "v" or "s" for each status, by object
 	underWay, most  int               // status calls at the same time
 
@@ -50,7 +49,7 @@ func newFake() *fakeCRI {
 		status:          map[string]*runtimeapi.ContainerStatusResponse{},
 		sandboxStatuses: map[string]*runtimeapi.PodSandboxStatusResponse{},
 		imageStatuses:   map[string]*runtimeapi.ImageStatusResponse{},
-		calls:           map[string]int{}, verbose: map[string]int{}, statuses: map[string]string{},
+		calls:           map[string]int{}, statuses: map[string]string{},
 	}
 }
 
@@ -161,7 +160,6 @@ func (f *fakeCRI) intercept(ctx context.Context, q any, info *grpc.UnaryServerIn
 		before = f.before
 		switch {
 		case verbose:
-			f.verbose[id]++
 			f.statuses[id] += "v"
 		case id != "":
 			f.statuses[id] += "s"
@@ -196,6 +194,20 @@ func (f *fakeCRI) count(method string) int {
 		}
 	}
 	return n
+}
+
+// asked returns which statuses of an object were asked for: "s" for a short one, "v" for a verbose one.
+func (f *fakeCRI) asked(id string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.statuses[id]
+}
+
+// crowd returns how many statuses were asked for at the same time, at most.
+func (f *fakeCRI) crowd() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.most
 }
 
 func (f *fakeCRI) Version(context.Context, *runtimeapi.VersionRequest) (*runtimeapi.VersionResponse, error) {

@@ -55,8 +55,8 @@ func TestImagesChange(t *testing.T) {
 	if a = minute(); len(a.images) != 1 || a.containers[id].Image.ID != sharedImage || a.containers[id].Image.Name != "example.test/app" {
 		t.Errorf("%v", a.images)
 	}
-	if f.verbose[sharedImage] != 1 || f.verbose[other] != 1 {
-		t.Errorf("images were asked for %d and %d times", f.verbose[sharedImage], f.verbose[other])
+	if f.asked(sharedImage) != "v" || f.asked(other) != "v" {
+		t.Errorf("images were asked for %q and %q", f.asked(sharedImage), f.asked(other))
 	}
 }
 
@@ -220,5 +220,45 @@ func TestBug18And26ImageReferences(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// Images that containers use are asked for before the others.
+func TestUsedImagesComeFirst(t *testing.T) {
+	f := newFake()
+	f.add(0, running)
+	for _, c := range []string{"0", "1", "2", "b", "c"} {
+		f.images = append(f.images, &runtimeapi.Image{Id: "sha256:" + digits(c)})
+	}
+	var asked []string
+	f.before = func(_ context.Context, m, id string) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if m == "ImageStatus" {
+			asked = append(asked, id)
+		}
+		return nil
+	}
+	newCollector(t, f.socket(t), func(o *Options) { o.Workers = 1 }).pull()
+	if len(asked) != 6 || asked[0] != sharedImage {
+		t.Errorf("asked for %v", asked)
+	}
+}
+
+// The digest under which the image was pulled stays with the container when the image loses it.
+func TestContainerKeepsItsRepositoryDigest(t *testing.T) {
+	f := newFake()
+	id := f.add(0, running)
+	f.images = []*runtimeapi.Image{{Id: sharedImage, RepoTags: []string{"example.test/app:v1"}, RepoDigests: []string{"example.test/app@sha256:" + digits("d")}}}
+	c := newCollector(t, f.socket(t), nil)
+	before := c.pull().containers[id]
+	if before.Image.RepoDigest != "sha256:"+digits("d") {
+		t.Fatalf("%+v", before.Image)
+	}
+	f.with(func() { f.images = nil })
+	for range 13 {
+		if k := c.pull().containers[id]; k != before {
+			t.Fatalf("%+v", k.Image)
+		}
 	}
 }

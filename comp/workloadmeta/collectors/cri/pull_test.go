@@ -57,9 +57,9 @@ func TestBug25SteadyStateCostsTwoCalls(t *testing.T) {
 	if lists != 5 { // 60 pulls take five minutes
 		t.Errorf("images were listed %d times in five minutes", lists)
 	}
-	for id, n := range f.verbose {
-		if n != 1 {
-			t.Errorf("%s was asked %d times for a verbose status", id, n)
+	for id, asked := range f.statuses {
+		if asked != "v" {
+			t.Errorf("%s was asked for %q, want one verbose status", id, asked)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func TestLifeOfAContainer(t *testing.T) {
 			t.Error("an exited container is not kept as it was")
 		}
 	}
-	if got := f.statuses[id]; got != "svs" {
+	if got := f.asked(id); got != "svs" {
 		t.Errorf("statuses asked for: %q, want a short one, a verbose one and a short one", got)
 	}
 	f.remove(id)
@@ -193,8 +193,8 @@ func TestStatusIsNewerThanTheList(t *testing.T) {
 		t.Errorf("%+v", k)
 	}
 	f.change(id, func(k *runtimeapi.Container) { k.State = exited }, nil)
-	if c.pull().containers[id] != k || f.statuses[id] != "v" {
-		t.Errorf("statuses asked for: %q", f.statuses[id])
+	if c.pull().containers[id] != k || f.asked(id) != "v" {
+		t.Errorf("statuses asked for: %q", f.asked(id))
 	}
 }
 
@@ -270,7 +270,7 @@ func TestStatusThatFails(t *testing.T) {
 		for range pulls {
 			c.pull()
 		}
-		return len(f.statuses[bad])
+		return len(f.asked(bad))
 	}
 	if n := asked(1); n != 1 {
 		t.Errorf("asked %d times by the second pull", n)
@@ -344,7 +344,7 @@ func TestStatusThatHangs(t *testing.T) {
 		}
 		return nil
 	}
-	const wait = 400 * time.Millisecond
+	const wait = time.Second // in which a busy machine has to answer everything else
 	c := newCollector(t, f.socket(t), func(o *Options) { o.StatusWait, o.CallTimeout = wait, wait })
 	begin := time.Now()
 	a := c.pull()
@@ -366,8 +366,8 @@ func TestStatusThatHangs(t *testing.T) {
 	if took, n := time.Since(begin), f.count("ContainerStatus"); took > wait/2 || n != 0 {
 		t.Errorf("the third pull took %v and asked %d times", took, n)
 	}
-	if f.most > 4 {
-		t.Errorf("%d statuses at the same time", f.most)
+	if f.crowd() > 4 {
+		t.Errorf("%d statuses at the same time", f.crowd())
 	}
 }
 
@@ -449,8 +449,8 @@ func TestSocketReplaced(t *testing.T) {
 	if a.containers[kept] != before || len(a.containers) != 2 || a.containers[third] == nil {
 		t.Errorf("after a restart: %v", a.containers)
 	}
-	if renewed.statuses[kept] != "" {
-		t.Errorf("a container that is known was asked for %q", renewed.statuses[kept])
+	if renewed.asked(kept) != "" {
+		t.Errorf("a container that is known was asked for %q", renewed.asked(kept))
 	}
 
 	// Replaced between two pulls, without a failure in between, by another runtime.
@@ -557,7 +557,7 @@ func TestSandboxesAreNotReported(t *testing.T) {
 	if a := newCollector(t, socket, nil).pull(); len(a.containers) != 0 {
 		t.Errorf("%v", a.containers)
 	}
-	if f.statuses[odd] != "" {
+	if f.asked(odd) != "" {
 		t.Error("a sandbox was asked for")
 	}
 	a := newCollector(t, socket, func(o *Options) { o.KeepPause = true }).pull()
@@ -653,5 +653,60 @@ func TestOnePullAtATime(t *testing.T) {
 	close(release)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// Only sandboxes that have a container and addresses are asked for.
+func TestSandboxesThatAreNotAskedFor(t *testing.T) {
+	f := newFake()
+	ended := f.add(0, exited)
+	f.sandboxes[0] = &runtimeapi.PodSandbox{Id: f.sandboxes[0].Id, State: runtimeapi.PodSandboxState_SANDBOX_NOTREADY}
+	f.sandboxes = append(f.sandboxes, &runtimeapi.PodSandbox{Id: "still-empty"})
+	c := newCollector(t, f.socket(t), nil)
+	if a := c.pull(); a.containers[ended] == nil {
+		t.Errorf("%v", a.containers)
+	}
+	if n := f.count("PodSandboxStatus"); n != 0 {
+		t.Errorf("%d sandboxes were asked for", n)
+	}
+}
+
+// What has failed before is asked for after everything else, or it would take the others' time again.
+func TestWhatFailedComesLast(t *testing.T) {
+	f := newFake()
+	hung := f.add(0, running)
+	f.before = func(ctx context.Context, _, id string) error {
+		if id == hung {
+			<-ctx.Done()
+		}
+		return nil
+	}
+	c := newCollector(t, f.socket(t), func(o *Options) {
+		o.Workers, o.StatusWait, o.CallTimeout = 1, 500*time.Millisecond, 500*time.Millisecond
+	})
+	c.pull()
+	for i := 1; i < 6; i++ {
+		f.add(i, running)
+	}
+	for id, k := range c.pull().containers {
+		if id != hung && k.PID == 0 {
+			t.Errorf("%s waits for one that hangs", id)
+		}
+	}
+}
+
+// A new socket may get the old one's inode.
+func TestSocketWithTheSameInode(t *testing.T) {
+	f := newFake()
+	path := f.socket(t)
+	c := newCollector(t, path, nil)
+	c.pull()
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	f.count("")
+	c.pull()
+	if n := f.count("Version"); n != 1 {
+		t.Errorf("the runtime was asked %d times who it is", n)
 	}
 }
