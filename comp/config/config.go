@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -31,6 +32,15 @@ import (
 // name. [Options] says what each means. Start from [Default].
 type Config struct {
 	extract.Options `koanf:",squash"`
+
+	ContainerExclude        Filters `koanf:"container_exclude"`
+	ContainerInclude        Filters `koanf:"container_include"`
+	ContainerExcludeMetrics Filters `koanf:"container_exclude_metrics"`
+	ContainerIncludeMetrics Filters `koanf:"container_include_metrics"`
+	ContainerExcludeLogs    Filters `koanf:"container_exclude_logs"`
+	ContainerIncludeLogs    Filters `koanf:"container_include_logs"`
+	ACExclude               Filters `koanf:"ac_exclude"`
+	ACInclude               Filters `koanf:"ac_include"`
 
 	Tags      []string `koanf:"tags"`
 	ExtraTags []string `koanf:"extra_tags"`
@@ -53,12 +63,23 @@ type Config struct {
 	DogstatsdOriginOptoutEnabled bool                  `koanf:"dogstatsd_origin_optout_enabled"`
 	OriginDetectionUnified       bool                  `koanf:"origin_detection_unified"`
 
+	DockerQueryTimeout          time.Duration `koanf:"docker_query_timeout"`
+	CRIQueryTimeout             time.Duration `koanf:"cri_query_timeout"`
+	CRISocketPath               string        `koanf:"cri_socket_path"`
+	ContainerdNamespaces        []string      `koanf:"containerd_namespaces"`
+	ContainerdExcludeNamespaces []string      `koanf:"containerd_exclude_namespaces"`
+
 	Collectors Collectors `koanf:"collectors"`
 	Docker     Docker     `koanf:"docker"`
+	Containerd Containerd `koanf:"containerd"`
+	Podman     Podman     `koanf:"podman"`
 	Process    Process    `koanf:"process"`
 	Retention  Retention  `koanf:"retention"`
 	ProcRoot   string     `koanf:"proc_root"`
 }
+
+// Filters is a list of filters, as [rules.ParseFilter] reads them.
+type Filters []string
 
 // ContainerImage has the options about images.
 type ContainerImage struct {
@@ -67,15 +88,30 @@ type ContainerImage struct {
 
 // Collectors switches collectors by ID.
 type Collectors struct {
-	Docker  collection.Switch `koanf:"docker"`
-	Process collection.Switch `koanf:"process"`
-	Host    collection.Switch `koanf:"host"`
+	Docker     collection.Switch `koanf:"docker"`
+	Containerd collection.Switch `koanf:"containerd"`
+	Podman     collection.Switch `koanf:"podman"`
+	CRI        collection.Switch `koanf:"cri"`
+	Process    collection.Switch `koanf:"process"`
+	Host       collection.Switch `koanf:"host"`
 }
 
 // Docker has the options of the Docker collector.
 type Docker struct {
 	Host        string `koanf:"host"`
 	KeepStopped bool   `koanf:"keep_stopped"`
+}
+
+// Containerd has the options of the containerd collector.
+type Containerd struct {
+	Address     string `koanf:"address"`
+	KeepStopped bool   `koanf:"keep_stopped"`
+}
+
+// Podman has the options of the Podman collector.
+type Podman struct {
+	Sockets     []string `koanf:"sockets"`
+	KeepStopped bool     `koanf:"keep_stopped"`
 }
 
 // Process has the options of the process collector.
@@ -100,6 +136,8 @@ func Default() Config {
 		ExcludePauseContainer:               true,
 		ContainerImage:                      ContainerImage{Enabled: true},
 		DogstatsdOriginOptoutEnabled:        true,
+		DockerQueryTimeout:                  5 * time.Second,
+		CRIQueryTimeout:                     5 * time.Second,
 		Process:                             Process{Period: 10 * time.Second},
 		Retention:                           Retention{Grace: 5 * time.Minute, MaxTombstones: 65536},
 	}
@@ -108,8 +146,30 @@ func Default() Config {
 // Switches returns the collectors' switches by ID, as [collection.Options] takes them.
 func (c *Config) Switches() map[string]collection.Switch {
 	return map[string]collection.Switch{
-		"docker": c.Collectors.Docker, "process": c.Collectors.Process, "host": c.Collectors.Host,
+		"docker": c.Collectors.Docker, "containerd": c.Collectors.Containerd, "podman": c.Collectors.Podman, "cri": c.Collectors.CRI,
+		"process": c.Collectors.Process, "host": c.Collectors.Host,
 	}
+}
+
+// ruleList returns the rules that come after those of the map options: what filters mean,
+// what pods say of themselves, what the user has written, and what nobody can undo. where
+// says where an item of an option is written.
+func (c *Config) ruleList(where func(option, item string) string) (list []rules.Rule, warnings []string) {
+	list, warnings, err := rules.Translate([]rules.Filter{
+		{Option: "container_exclude", Items: c.ContainerExclude}, {Option: "container_include", Items: c.ContainerInclude},
+		{Option: "container_exclude_metrics", Items: c.ContainerExcludeMetrics}, {Option: "container_include_metrics", Items: c.ContainerIncludeMetrics},
+		{Option: "container_exclude_logs", Items: c.ContainerExcludeLogs}, {Option: "container_include_logs", Items: c.ContainerIncludeLogs},
+		{Option: "ac_exclude", Items: c.ACExclude}, {Option: "ac_include", Items: c.ACInclude},
+	}, where)
+	if err != nil {
+		// Load has refused it. In a Config made by hand it must not silently be missing.
+		list = []rules.Rule{{Name: err.Error()}}
+	}
+	list = append(append(list, rules.PodAnnotations()...), c.Rules...)
+	if c.ExcludePauseContainer {
+		list = append(list, rules.Pause()...)
+	}
+	return list, warnings
 }
 
 // TagOptions returns the options of the tag rules. The environment ("NAME=value" each) tells
@@ -126,10 +186,29 @@ func (c *Config) TagOptions(environ []string) extract.Options {
 		cluster = strings.ReplaceAll(cluster, "_", "-")
 	}
 	options := c.Options
+	options.Rules, _ = c.ruleList(nil) // who wants to know about filters that are ignored loads a file
 	options.StaticTags = extract.StaticTags(extract.StaticConfig{
 		Tags: c.Tags, ExtraTags: c.ExtraTags, Hostless: ecsFargate || c.EKSFargate,
 		EKSFargate: c.EKSFargate, NodeName: c.KubernetesKubeletNodename, ClusterName: cluster,
 		OrchClusterID: c.OrchestratorClusterID,
 	})
 	return options
+}
+
+// WithoutRules returns the configuration without rules, and with those options that are
+// translated into rules at their defaults.
+func (c *Config) WithoutRules() Config {
+	out, defaults := *c, extract.DefaultOptions()
+	out.Rules = nil
+	out.ContainerExclude, out.ContainerInclude = nil, nil
+	out.ContainerExcludeMetrics, out.ContainerIncludeMetrics = nil, nil
+	out.ContainerExcludeLogs, out.ContainerIncludeLogs = nil, nil
+	out.ACExclude, out.ACInclude = nil, nil
+	out.DockerLabelsAsTags, out.ContainerLabelsAsTags = nil, nil
+	out.DockerEnvAsTags, out.ContainerEnvAsTags = nil, nil
+	out.KubernetesPodLabelsAsTags, out.KubernetesPodAnnotationsAsTags = nil, nil
+	out.KubernetesNamespaceLabelsAsTags, out.KubernetesNamespaceAnnotationsAsTags = nil, nil
+	out.KubernetesNodeLabelsAsTags, out.KubernetesNodeAnnotationsAsTags = nil, defaults.KubernetesNodeAnnotationsAsTags
+	out.KubernetesResourcesLabelsAsTags, out.KubernetesResourcesAnnotationsAsTags = nil, nil
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
@@ -34,6 +35,8 @@ type entry struct {
 
 const mapping = ` Keys with a "*" are globs; case does not matter. The value is a list of tag names separated by commas; a "+" before one makes it high cardinality.`
 
+const filters = ` In the environment items are separated by blanks, because expressions have commas.`
+
 // entries are all options in the order of the documentation.
 var entries = []entry{
 	{"container_labels_as_tags", true, `Container and image labels that become tags: label to tag name.` + mapping},
@@ -54,6 +57,15 @@ var entries = []entry{
 	{"ecs_collect_resource_tags_ec2", true, `Whether the AWS tags of ECS tasks and container instances become tags.`},
 	{"ecs_resource_tags_replace_colon", true, `Whether colons in the names of AWS tags become underscores.`},
 	{"disable_cluster_name_tag_key", true, `Leaves out cluster_name, which ecs_cluster_name repeats.`},
+	{"rules", false, `Rules about containers and tags, in order; the last that applies wins. They come after what the options above and below mean, which are rules as well. See rules.md.`},
+	{"container_exclude", true, `Containers that are left out of lists and by consumers: "image:", "name:" or "kube_namespace:" and a regular expression that may match anywhere. Their tags are still known.` + filters},
+	{"container_include", true, `Containers that are not left out although container_exclude matches.`},
+	{"container_exclude_metrics", true, `The same for metrics only, beside container_exclude.`},
+	{"container_include_metrics", true, `The same for metrics only.`},
+	{"container_exclude_logs", true, `The same for logs only, beside container_exclude.`},
+	{"container_include_logs", true, `The same for logs only.`},
+	{"ac_exclude", true, `Older name of container_exclude; counts if that is empty.`},
+	{"ac_include", true, `Older name of container_include; counts if that is empty.`},
 	{"tags", true, `Tags of this machine, "name:value" each. Where a machine has no identity of its own (ECS Fargate, EKS Fargate) every container and pod carries them.`},
 	{"extra_tags", true, `More of the same.`},
 	{"cluster_name", true, `Name of the Kubernetes cluster.`},
@@ -71,11 +83,23 @@ var entries = []entry{
 	{"dogstatsd_entity_id_precedence", true, `Accepted; without effect in this program.`},
 	{"dogstatsd_origin_optout_enabled", true, `Accepted; without effect in this program: opting out always works.`},
 	{"origin_detection_unified", true, `Accepted; without effect in this program: detection is always unified.`},
+	{"docker_query_timeout", true, `Time limit of a request to Docker or Podman.`},
+	{"cri_query_timeout", true, `Time limit of a request to containerd or over the container runtime interface (CRI).`},
+	{"cri_socket_path", true, `Socket of a runtime that is asked over the CRI, such as CRI-O. Where "containerd" is in the path it is taken for containerd's, which has a collector of its own, unless collectors.cri is on. Setting it makes its absence an error.`},
+	{"containerd_namespaces", true, `containerd namespaces that are collected. Empty: all but those of containerd_exclude_namespaces.`},
+	{"containerd_exclude_namespaces", true, `containerd namespaces that are left out, unless containerd_namespaces is set. moby, which is Docker's, is left to the Docker collector while that one has something to collect.`},
 	{"collectors.docker", false, `Whether containers and images are collected from Docker: auto (if there is one), on (its absence is an error), off.`},
+	{"collectors.containerd", false, `The same for containerd.`},
+	{"collectors.podman", false, `The same for Podman.`},
+	{"collectors.cri", false, `The same for runtimes that are asked over the CRI: CRI-O, cri-dockerd, and with on also containerd.`},
 	{"collectors.process", false, `The same for the scan of /proc.`},
 	{"collectors.host", false, `The same for the tags of the machine (see expected_tags_duration).`},
 	{"docker.host", false, `Address of the Docker daemon: unix:///path or tcp://host:port. Setting it makes an unreachable daemon an error. Empty: DOCKER_HOST, else the usual sockets.`},
 	{"docker.keep_stopped", false, `Keeps stopped containers until they are removed.`},
+	{"containerd.address", false, `Path of containerd's socket. Setting it makes its absence an error. Empty: the usual sockets, those of k3s, RKE2, MicroK8s and k0s among them.`},
+	{"containerd.keep_stopped", false, `Keeps stopped containers until they are removed. Those of pods are always kept.`},
+	{"podman.sockets", false, `Paths of Podman's sockets. Setting it makes their absence an error. Empty: CONTAINER_HOST, else the system's and every user's.`},
+	{"podman.keep_stopped", false, `Keeps stopped containers until they are removed.`},
 	{"process.period", false, `Time between two scans of /proc.`},
 	{"process.strip_args", false, `Leaves out all arguments of command lines. Without it, only what looks like a secret is masked.`},
 	{"retention.grace", false, `How long the tags of what is gone are kept. 0: not at all.`},
@@ -139,6 +163,8 @@ var (
 	typeSwitch      = reflect.TypeFor[collection.Switch]()
 	typeCardinality = reflect.TypeFor[tagger.TagCardinality]()
 	typeList        = reflect.TypeFor[[]string]()
+	typeFilters     = reflect.TypeFor[Filters]()
+	typeRules       = reflect.TypeFor[[]rules.Rule]()
 	typeMap         = reflect.TypeFor[map[string]string]()
 	typeMaps        = reflect.TypeFor[map[string]map[string]string]()
 )
@@ -153,6 +179,10 @@ func typeName(t reflect.Type) string {
 		return "low, orchestrator or high"
 	case typeList:
 		return "list of texts"
+	case typeFilters:
+		return "list of filters"
+	case typeRules:
+		return "list of rules"
 	case typeMap:
 		return "map: text to text"
 	case typeMaps:
@@ -177,6 +207,14 @@ func inline(v any) string {
 	case fmt.Stringer:
 		return v.String()
 	case []string:
+		if v == nil {
+			return "[]"
+		}
+	case Filters:
+		if v == nil {
+			return "[]"
+		}
+	case []rules.Rule:
 		if v == nil {
 			return "[]"
 		}

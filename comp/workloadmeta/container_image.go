@@ -80,13 +80,22 @@ func (i *ContainerImageMetadata) merged(byIdentity, _ []Entity) Entity {
 		out.EntityMeta.fill(&v.EntityMeta)
 		fillList(&out.RepoTags, v.RepoTags)
 		fillList(&out.RepoDigests, v.RepoDigests)
+		if len(out.Layers) == 0 {
+			// Layers and sizes are of one kind, unpacked or compressed, and do not mix.
+			out.Layers = v.Layers
+			if v.SizeBytes != 0 {
+				out.SizeBytes = v.SizeBytes
+			}
+			if v.MediaType != "" {
+				out.MediaType = v.MediaType
+			}
+		}
 		fill(&out.MediaType, v.MediaType)
 		fill(&out.SizeBytes, v.SizeBytes)
 		fill(&out.OS, v.OS)
 		fill(&out.OSVersion, v.OSVersion)
 		fill(&out.Architecture, v.Architecture)
 		fill(&out.Variant, v.Variant)
-		fillListFunc(&out.Layers, v.Layers, ContainerImageLayer.equal)
 		fill(&out.SBOM, v.SBOM)
 	}
 	return out

@@ -24,6 +24,10 @@ func benchmarks() []benchmark {
 		{"stalled subscriber", stalledSubscriber},
 		{"tag flatness", tagFlatness},
 		{"store flatness", storeFlatness},
+		{"runtime start: docker", dockerStart},
+		{"runtime start: containerd", containerdStart},
+		{"runtime start: podman", podmanStart},
+		{"runtime start: cri", criStart},
 	}
 }
 

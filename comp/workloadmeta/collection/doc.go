@@ -24,6 +24,10 @@
 //     list that is not finished removes nothing.
 //   - A collector removes only what it has reported itself, and only when no other
 //     collector still reports the same entity under the same source.
+//   - Several collectors of one source may report one entity, as Docker and the containerd
+//     below it do. The store gets one view made of all of them, in a written order (see
+//     reports.go), whichever reports last. An end that a stronger one has seen counts until
+//     a weaker one reports the entity anew. [Supervisor.Reports] tells who says what.
 //   - Calls of one mode never overlap. A collector with both Stream and Pull has both run
 //     side by side over one set of reported entities: the stream tells what is new, the
 //     pull repairs. Where they disagree about something that changed during the pull,

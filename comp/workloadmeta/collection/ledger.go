@@ -2,6 +2,7 @@ package collection
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -29,11 +30,22 @@ type ledger struct {
 // book is what one collector reports. The ledger's mutex guards it.
 type book struct {
 	clock    uint64
-	reported map[entry]uint64   // → tick of the last report
+	id       string // the collector's
+	source   workloadmeta.Source
+	multi    bool               // reports under other sources, too
+	reported map[entry]report   // what was reported and not withdrawn
 	trusted  uint64             // older entries have not been confirmed since the last failure
 	syncedAt uint64             // tick of the last finished list of the stream
 	pulling  bool               // a pull is under way, so that gone is kept
 	gone     map[entry]struct{} // what was withdrawn since the pull began
+}
+
+// report is what a collector last said of an entity.
+type report struct {
+	tick   uint64 // of the book
+	entity workloadmeta.Entity
+	// end is the last word of a stronger collector of the source, which has seen the entity's end since; nil = none has.
+	end workloadmeta.Entity
 }
 
 // entry is one source's view of one entity.
@@ -47,12 +59,13 @@ func compareEntries(a, b entry) int {
 		strings.Compare(string(a.source), string(b.source)))
 }
 
-// open adds a book.
-func (l *ledger) open() *book {
-	b := &book{reported: map[entry]uint64{}}
+// open adds a collector's book. Books are kept in the order of compareReporters.
+func (l *ledger) open(collector string, source workloadmeta.Source, multi bool) *book {
+	b := &book{id: collector, source: source, multi: multi, reported: map[entry]report{}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.books = append(l.books, b)
+	slices.SortStableFunc(l.books, func(a, b *book) int { return compareReporters(a.id, b.id) })
 	return b
 }
 
@@ -116,7 +129,7 @@ func (l *ledger) applyPull(b *book, began uint64, events []workloadmeta.Collecto
 	}
 	newer := func(e entry) bool {
 		_, gone := b.gone[e]
-		return gone || b.reported[e] > began
+		return gone || b.reported[e].tick > began
 	}
 	// The pull's own events must not count as news from the stream.
 	b.pulling = false
@@ -135,7 +148,7 @@ func (l *ledger) applyPull(b *book, began uint64, events []workloadmeta.Collecto
 func (l *ledger) drop(b *book, e entry, since uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at, ok := b.reported[e]; !ok || at > since {
+	if r, ok := b.reported[e]; !ok || r.tick > since {
 		return nil
 	}
 	return l.write(l.remove(b, e, nil, nil))
@@ -182,7 +195,8 @@ func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64
 			out = l.remove(b, e, ev.Entity, out)
 			continue
 		}
-		b.reported[e] = tick
+		b.reported[e] = report{tick: tick, entity: ev.Entity}
+		ev.Entity = l.combined(e, ev.Entity)
 		out = append(out, ev)
 	}
 	return out
@@ -191,22 +205,105 @@ func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64
 // remove takes an entry out of the book and appends the event the store needs, if any.
 // A nil last means that nothing is known about the end.
 func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity, out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
-	if _, ok := b.reported[e]; !ok {
+	mine, ok := b.reported[e]
+	if !ok {
 		return out // not this collector's to remove
 	}
 	delete(b.reported, e)
 	if b.pulling {
 		b.gone[e] = struct{}{}
 	}
-	for _, other := range l.books {
-		if at, ok := other.reported[e]; ok && at >= other.trusted {
-			return out // somebody else still sees it
-		}
-	}
 	if last == nil {
 		last, _ = workloadmeta.NewEntity(e.id) // the kind was valid when it was reported
 	}
+	if seen := l.standing(e); seen {
+		l.tellOthers(b, e, workloadmeta.Finalize(mine.entity, last))
+		return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: e.source, Entity: l.combined(e, nil)})
+	}
+	if mine.end != nil {
+		last = workloadmeta.Combine([]workloadmeta.Entity{mine.end, last})
+	}
 	return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: e.source, Entity: last})
+}
+
+// standing reports whether a collector that can be trusted still reports the entry.
+func (l *ledger) standing(e entry) bool {
+	for _, b := range l.books {
+		if r, ok := b.reported[e]; ok && r.tick >= b.trusted {
+			return true
+		}
+	}
+	return false
+}
+
+// tellOthers notes the end that b has seen with the weaker collectors that still report the entry. It counts until they
+// report the entry anew.
+func (l *ledger) tellOthers(b *book, e entry, end workloadmeta.Entity) {
+	stronger := true
+	for _, other := range l.books {
+		if other == b {
+			stronger = false
+		} else if r, ok := other.reported[e]; ok && !stronger {
+			r.end = end
+			other.reported[e] = r
+		}
+	}
+}
+
+// combined returns what all collectors of a source say of an entry. only is returned if nobody but its reporter does; nil =
+// not known.
+func (l *ledger) combined(e entry, only workloadmeta.Entity) workloadmeta.Entity {
+	var room [4]workloadmeta.Entity
+	reports := room[:0]
+	// What nobody has confirmed since its collector failed comes last, however strong the collector is.
+	for _, trusted := range [...]bool{true, false} {
+		for _, b := range l.books {
+			r, ok := b.reported[e]
+			if !ok || trusted != (r.tick >= b.trusted) {
+				continue
+			}
+			entity := r.entity
+			if r.end != nil {
+				if ended := workloadmeta.Ended(entity, r.end); ended != nil {
+					entity = ended
+				}
+			}
+			reports = append(reports, entity)
+		}
+	}
+	if only != nil && len(reports) == 1 {
+		return only
+	}
+	return workloadmeta.Combine(reports)
+}
+
+// reports returns who says what of an entity, the strongest of each source first.
+func (l *ledger) reports(id workloadmeta.EntityID) []Report {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Report
+	for _, b := range l.books {
+		for e, r := range b.of(id) {
+			out = append(out, Report{Collector: b.id, Source: e.source, Entity: r.entity})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Report) int { return workloadmeta.CompareSources(a.Source, b.Source) })
+	return out
+}
+
+// of yields what the book has of an entity: usually under one source.
+func (b *book) of(id workloadmeta.EntityID) iter.Seq2[entry, report] {
+	return func(yield func(entry, report) bool) {
+		if r, ok := b.reported[entry{b.source, id}]; ok && !b.multi {
+			yield(entry{b.source, id}, r)
+			return
+		}
+		for e, r := range b.reported {
+			if b.multi && e.id == id && !yield(e, r) {
+				return
+			}
+		}
+	}
 }
 
 func (l *ledger) sweep(b *book, before uint64, out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
@@ -217,8 +314,8 @@ func (l *ledger) sweep(b *book, before uint64, out []workloadmeta.CollectorEvent
 // not those in keep.
 func (l *ledger) sweepUnless(b *book, before uint64, keep map[entry]bool, out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
 	var old []entry
-	for e, at := range b.reported {
-		if at < before && !keep[e] {
+	for e, r := range b.reported {
+		if r.tick < before && !keep[e] {
 			old = append(old, e)
 		}
 	}

@@ -45,7 +45,6 @@ func newRunner(s *Supervisor, c workloadmeta.Collector) *runner {
 	r := &runner{
 		s: s, collector: c, id: c.ID(), source: c.Source(), kinds: c.Kinds(),
 		forced: s.opts.Enabled[c.ID()] == On,
-		book:   s.ledger.open(),
 		pauses: s.newPauses(s.opts.BackoffMax),
 	}
 	r.streamer, _ = c.(workloadmeta.Streamer)
@@ -57,6 +56,7 @@ func newRunner(s *Supervisor, c workloadmeta.Collector) *runner {
 	if b, ok := c.(ByProducer); ok {
 		r.byProducts = b.ByProducts()
 	}
+	r.book = s.ledger.open(r.id, r.source, r.multi)
 	r.limiter = rate.NewLimiter(rate.Limit(s.opts.FetchRate), s.opts.FetchBurst)
 	r.board.init(r)
 	return r

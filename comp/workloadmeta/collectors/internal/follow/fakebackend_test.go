@@ -23,6 +23,7 @@ type fakeBackend struct {
 	mu         sync.Mutex // guards the fields below
 	containers map[string]Container
 	images     map[string]Image
+	gone       map[string]Image // what is told of those that are not there
 	calls      map[string]int
 	hung       bool // no call is answered
 	since      []time.Time
@@ -32,7 +33,7 @@ type fakeBackend struct {
 
 func newFakeBackend() *fakeBackend {
 	return &fakeBackend{
-		containers: map[string]Container{}, images: map[string]Image{}, calls: map[string]int{},
+		containers: map[string]Container{}, images: map[string]Image{}, gone: map[string]Image{}, calls: map[string]int{},
 		events: make(chan []Event, 1000), ended: make(chan struct{}),
 	}
 }
@@ -150,7 +151,7 @@ func (b *fakeBackend) InspectImage(ctx context.Context, ref string, _ bool) (Ima
 	if i, ok := b.images[ref]; ok {
 		return i, nil
 	}
-	return Image{}, fmt.Errorf("image %s: %w", ref, errdefs.ErrNotFound)
+	return b.gone[ref], fmt.Errorf("image %s: %w", ref, errdefs.ErrNotFound)
 }
 
 // fakeImage returns an image with these tags.

@@ -210,6 +210,44 @@ func TestOvertakenAnswerAboutAnImageIsDropped(t *testing.T) {
 	})
 }
 
+// An image that has several names is asked for by each of them, and the answers may come in any order.
+func TestOvertakenAnswerThatAnImageIsGoneIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		b.images[image1] = fakeImage(image1, 5, "app:1")
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		b.with(func() { b.gone["app:2"] = fakeImage(image1, 4) }) // before it got the name app:1
+		b.send(Event{Action: ActionImageChanged, Key: "app:2"})
+		time.Sleep(time.Second)
+		if sink.image(image1) == nil {
+			t.Fatal("an older answer has removed the image")
+		}
+		b.with(func() {
+			delete(b.images, image1)
+			b.gone["app:1"] = fakeImage(image1, 7)
+		})
+		b.send(Event{Action: ActionImageChanged, Key: "app:1"})
+		time.Sleep(time.Second)
+		if sink.image(image1) != nil {
+			t.Fatal("the image is still there")
+		}
+		b.with(func() { b.images["app:3"] = fakeImage(image1, 6, "app:3") }) // on its way since before
+		b.send(Event{Action: ActionImageChanged, Key: "app:3"})
+		time.Sleep(time.Second)
+		if i := sink.image(image1); i != nil {
+			t.Errorf("an older answer has brought the image back: %v", i.RepoTags)
+		}
+		b.with(func() { b.images["app:4"] = fakeImage(image1, 8, "app:4") })
+		b.send(Event{Action: ActionImageChanged, Key: "app:4"})
+		time.Sleep(time.Second)
+		if sink.image(image1) == nil {
+			t.Error("a newer answer has not brought it back")
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
 func TestLostEventsAreMadeUpFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, sink := newFakeBackend(), newFakeSink()

@@ -32,10 +32,10 @@ func (s *session) handleImage(r result, now time.Time) {
 		s.handleImageGone(r)
 		return
 	}
-	t := s.images[e.ID]
-	if t != nil && r.image.Seq < t.seq {
-		return // its answer has been overtaken by that to another question
+	if s.overtaken(e.ID, r.image.Seq) {
+		return
 	}
+	t := s.images[e.ID]
 	names := runtimes.NamesOf(e)
 	complete := r.image.Complete
 	if t != nil && t.inspected && !complete {
@@ -45,13 +45,25 @@ func (s *session) handleImage(r result, now time.Time) {
 	s.takeTags(names, now)
 }
 
+// overtaken reports whether an answer about an image is older than that to another question: an image may be asked for by each
+// of its names.
+func (s *session) overtaken(id string, seq uint64) bool {
+	if t := s.images[id]; t != nil {
+		return seq < t.seq
+	}
+	gone, ok := s.gone.Peek(id)
+	return ok && seq < gone
+}
+
 // handleImageGone: an image is not there. If the backend knows which one has gone, it is unset; otherwise an event or the next
 // list will tell. One that was never there is not asked for again until something happens.
 func (s *session) handleImageGone(r result) {
 	s.queue.forget(r.key)
 	switch gone := r.image.Entity; {
+	case gone != nil && s.overtaken(gone.ID, r.image.Seq):
 	case gone != nil:
 		s.removeImage(gone.ID)
+		s.gone.Add(gone.ID, r.image.Seq)
 	case s.images[r.key.id] == nil:
 		s.names.Add(r.key.id, runtimes.ImageNames{ID: r.key.id})
 	}

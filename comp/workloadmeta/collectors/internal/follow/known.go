@@ -22,6 +22,8 @@ type known struct {
 	names *simplelru.LRU[string, runtimes.ImageNames]
 	// users are the containers of an image.
 	users map[string]map[*tracked]struct{}
+	// gone has, by ID, the newest answer that an image is not there: see Image.Seq.
+	gone *simplelru.LRU[string, uint64]
 	// ended has containers whose end was reported, with the clock at that time.
 	ended *simplelru.LRU[string, uint64]
 
@@ -43,6 +45,7 @@ func newKnown() *known {
 		owners:     map[string]*tracked{},
 		users:      map[string]map[*tracked]struct{}{},
 		names:      newLRU[string, runtimes.ImageNames](maxNames),
+		gone:       newLRU[string, uint64](maxNames),
 		ended:      newLRU[string, uint64](maxEnded),
 		recent:     newLRU[string, struct{}](maxRecent),
 	}

@@ -252,13 +252,14 @@ func (s *session) compareImages(r result, now time.Time) (differences int) {
 			if known := s.namesOf(names.ID); known == nil || !known.Equal(&names) {
 				s.setImage(in.Entity, names, false, in.Seq)
 			}
+		case s.overtaken(names.ID, in.Seq):
 		case t == nil:
 			differences++
 			s.setImage(in.Entity, names, in.Complete, in.Seq)
 			if !in.Complete {
 				s.queue.mark(key{image: true, id: names.ID}, false, now)
 			}
-		case t.touched > r.clock || in.Seq < t.seq:
+		case t.touched > r.clock:
 		case in.Complete && !t.entity.Equal(in.Entity):
 			differences++
 			s.setImage(in.Entity, names, true, in.Seq)

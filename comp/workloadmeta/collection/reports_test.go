@@ -1,0 +1,239 @@
+package collection_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+)
+
+// hand lets a test report as a collector does.
+type hand struct {
+	fake
+	sinks chan workloadmeta.Sink
+	fail  chan error
+}
+
+func newHand(id string) *hand {
+	return &hand{fake{id: id}, make(chan workloadmeta.Sink, 8), make(chan error)}
+}
+
+func (h *hand) Stream(ctx context.Context, sink workloadmeta.Sink) error {
+	sink.Synced()
+	h.sinks <- sink
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-h.fail:
+		return err
+	}
+}
+
+// hands starts collectors over the real store and returns their sinks.
+func hands(t *testing.T, ids ...string) (*store.Store, *collection.Supervisor, map[string]workloadmeta.Sink, map[string]*hand) {
+	t.Helper()
+	real := store.New(store.Options{OnMutation: func(id workloadmeta.EntityID, source workloadmeta.Source) {
+		t.Errorf("%s of %s was written to", id, source)
+	}})
+	t.Cleanup(real.Close)
+	var collectors []workloadmeta.Collector
+	byID := map[string]*hand{}
+	for _, id := range ids {
+		byID[id] = newHand(id)
+		collectors = append(collectors, byID[id])
+	}
+	s, err := collection.New(collection.Options{Store: real, Collectors: collectors})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Stop(context.Background()) }) //nolint:errcheck // it ends with the test
+	sinks := map[string]workloadmeta.Sink{}
+	for id, h := range byID {
+		sinks[id] = <-h.sinks
+	}
+	return real, s, sinks, byID
+}
+
+func seenAs(name string, status workloadmeta.ContainerStatus) *workloadmeta.Container {
+	c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}}
+	c.Name, c.Labels = name, map[string]string{"by": name, name: "yes"}
+	c.State.Status, c.State.Running = status, status == workloadmeta.StatusRunning
+	if status == workloadmeta.StatusStopped {
+		code := int64(137)
+		c.State.ExitCode = &code
+	}
+	return c
+}
+
+// changes notes what a subscriber hears of containers: "set docker running".
+func changes(t *testing.T, s *store.Store) func() []string {
+	t.Helper()
+	sub := s.Subscribe("test", workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
+	ctx, cancel := context.WithCancel(context.Background())
+	var heard []string
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for bundle := range sub.Bundles(ctx) {
+			for _, ev := range bundle.Events {
+				c := ev.Entity.(*workloadmeta.Container)
+				text := fmt.Sprint(ev.Type, " ", c.Name, " ", c.State.Status)
+				if c.State.ExitCode != nil {
+					text += fmt.Sprint(" ", *c.State.ExitCode)
+				}
+				heard = append(heard, text)
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done; sub.Close() })
+	return func() []string {
+		synctest.Wait()
+		out := heard
+		heard = nil
+		return out
+	}
+}
+
+func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, s, sinks, _ := hands(t, "cri", "containerd", "docker")
+		heard := changes(t, store)
+		running := workloadmeta.StatusRunning
+		for range 3 {
+			for _, id := range []string{"cri", "docker", "containerd"} {
+				sinks[id].Set(seenAs(id, running))
+			}
+		}
+		want := []string{"set cri running", "set docker running", "set docker running"} // the last brings containerd's label
+		if got := heard(); !slices.Equal(got, want) {
+			t.Errorf("heard %q, want %q", got, want)
+		}
+		c, err := store.GetContainer("a")
+		if err != nil || c.Name != "docker" || c.Labels["by"] != "docker" || c.Labels["containerd"] != "yes" || c.Labels["cri"] != "yes" {
+			t.Errorf("container = %v, %v", c, err)
+		}
+		var by []string
+		for _, r := range s.Reports(c.EntityID) {
+			by = append(by, r.Collector+" says "+r.Entity.(*workloadmeta.Container).Name)
+		}
+		if got, want := fmt.Sprint(by), "[docker says docker containerd says containerd cri says cri]"; got != want {
+			t.Errorf("reports %s, want %s", got, want)
+		}
+		if s.Reports(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "b"}) != nil {
+			t.Error("somebody reports what is not there")
+		}
+	})
+}
+
+// The CRI is polled: for some seconds it goes on to report what containerd has seen ending.
+func TestAnEndIsNotUndoneByWhoHasNotLookedSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, _, sinks, _ := hands(t, "cri", "containerd")
+		heard := changes(t, store)
+		sinks["cri"].Set(seenAs("web", workloadmeta.StatusRunning))
+		sinks["containerd"].Set(seenAs("web", workloadmeta.StatusRunning))
+		heard()
+		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
+		if got := heard(); !slices.Equal(got, []string{"set web stopped 137"}) {
+			t.Errorf("heard %q", got)
+		}
+		sinks["cri"].Unset(&workloadmeta.Container{EntityID: seenAs("", "").EntityID})
+		if got := heard(); !slices.Equal(got, []string{"unset web stopped 137"}) {
+			t.Errorf("heard %q: the exit code that only containerd knew is lost", got)
+		}
+
+		// A container that is started again is news, whoever brings it.
+		sinks["cri"].Set(seenAs("web", workloadmeta.StatusRunning))
+		sinks["containerd"].Set(seenAs("web", workloadmeta.StatusRunning))
+		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
+		heard()
+		sinks["cri"].Set(seenAs("web", workloadmeta.StatusRunning))
+		if got := heard(); !slices.Equal(got, []string{"set web running"}) {
+			t.Errorf("heard %q", got)
+		}
+	})
+}
+
+func TestAWeakerCollectorsEndChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, _, sinks, _ := hands(t, "docker", "containerd")
+		heard := changes(t, store)
+		sinks["docker"].Set(seenAs("web", workloadmeta.StatusRestarting))
+		sinks["containerd"].Set(seenAs("web", workloadmeta.StatusRunning))
+		heard()
+		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
+		if got := heard(); len(got) != 0 {
+			t.Errorf("heard %q: dockerd deletes containerd's container at every end", got)
+		}
+	})
+}
+
+func TestWhoFailsIsOutvoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, _, sinks, byID := hands(t, "docker", "containerd")
+		heard := changes(t, store)
+		sinks["docker"].Set(seenAs("docker", workloadmeta.StatusRunning))
+		sinks["containerd"].Set(seenAs("containerd", workloadmeta.StatusRunning))
+		heard()
+		byID["docker"].fail <- errors.New("connection lost")
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		sinks["containerd"].Set(seenAs("containerd", workloadmeta.StatusStopped))
+		if got := heard(); !slices.Equal(got, []string{"set containerd stopped 137"}) {
+			t.Errorf("heard %q", got)
+		}
+	})
+}
+
+// TestReportersModel lets the runtimes' collectors report in any order: the outcome depends only on what each said last.
+func TestReportersModel(t *testing.T) {
+	order := []string{"docker", "podman", "containerd", "cri"}
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store, _, sinks, _ := hands(t, order...)
+			last := map[string]workloadmeta.Entity{}
+			steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) [2]string {
+				return [2]string{rapid.SampledFrom(order).Draw(rt, "who"), rapid.SampledFrom([]string{"running", "paused", "withdraw"}).Draw(rt, "what")}
+			}), 1, 30).Draw(rt, "steps")
+			for _, step := range steps {
+				who := step[0]
+				if step[1] == "withdraw" {
+					// Without telling of an end: what the others say stands as it is.
+					sinks[who].Unset(&workloadmeta.Container{EntityID: seenAs("", "").EntityID})
+					delete(last, who)
+				} else {
+					last[who] = seenAs(who, workloadmeta.ContainerStatus(step[1]))
+					sinks[who].Set(last[who])
+				}
+				var reports []workloadmeta.Entity
+				for _, id := range order {
+					if e := last[id]; e != nil {
+						reports = append(reports, e)
+					}
+				}
+				got, err := store.GetContainer("a")
+				if len(reports) == 0 {
+					if err == nil {
+						rt.Fatalf("after %v the store has %v, and nobody reports it", step, got)
+					}
+					continue
+				}
+				if err != nil || !got.Equal(workloadmeta.Combine(reports)) {
+					rt.Fatalf("after %v the store has %v (%v), want %v", step, got, err, workloadmeta.Combine(reports))
+				}
+			}
+		})
+	})
+}

@@ -1,0 +1,470 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
+)
+
+// endWait is how long an inspection that finds no task waits for the event that tells how it ended: the answer to a request may
+// overtake the event.
+const endWait = 300 * time.Millisecond
+
+// backend is a connection to containerd as package follow wants it.
+type backend struct {
+	*daemon
+	*shared
+	opts *Options
+}
+
+// shared is what outlives a connection.
+type shared struct {
+	scope     scope
+	memory    *memory
+	index     *index
+	sandboxes *sandboxes
+	contents  *contents
+	reader    reader
+	mapper    mapper
+
+	// dockerListed is whether namespace moby was among those that were last listed.
+	dockerListed atomic.Bool
+}
+
+// Ping implements [follow.Backend].
+func (b *backend) Ping(ctx context.Context) error {
+	if b.replaced() {
+		return fmt.Errorf("another socket is at %s now", b.socket)
+	}
+	_, err := b.version(ctx)
+	return err
+}
+
+// scopeChanged reports whether Docker's namespace was not listed and is to be collected now, or the other way round.
+func (b *backend) scopeChanged() bool {
+	if b.scope.dockerRuns == nil {
+		return false
+	}
+	wants := b.scope.wants(dockerNamespace)
+	return b.dockerListed.CompareAndSwap(!wants, wants)
+}
+
+// List implements [follow.Backend].
+func (b *backend) List(ctx context.Context) (follow.Listing, error) {
+	if b.replaced() {
+		return follow.Listing{}, fmt.Errorf("another socket is at %s now", b.socket)
+	}
+	b.dockerListed.Store(b.scope.wants(dockerNamespace))
+	names := b.scope.only
+	if len(names) == 0 {
+		var err error
+		if names, err = b.listNamespaces(ctx); err != nil {
+			return follow.Listing{}, err
+		}
+	}
+	var wanted []string
+	for _, ns := range names {
+		if b.scope.wants(ns) {
+			wanted = append(wanted, ns)
+		}
+	}
+	l := follow.Listing{AllImages: true}
+	problem := func(err error) { l.Problems = append(l.Problems, err) }
+	// Images first: a container's is found by its name.
+	if l.ImagesErr = b.listAllImages(ctx, wanted, problem); l.ImagesErr == nil {
+		l.Images = b.index.all()
+	}
+	for _, ns := range wanted {
+		found, err := b.listNamespace(ctx, ns, problem)
+		if err != nil {
+			return l, err
+		}
+		l.Containers = append(l.Containers, found...)
+	}
+	return l, nil
+}
+
+// listNamespace returns the containers of a namespace: one request for them, one for their tasks, and one more for each that seems to
+// have no task although nobody has told of its end.
+func (b *backend) listNamespace(ctx context.Context, ns string, problem func(error)) ([]follow.Container, error) {
+	all, err := b.listContainers(ctx, ns)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	tasks, err := b.listTasks(ctx, ns)
+	if err != nil {
+		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
+			return nil, err
+		}
+		problem(err) // they are asked for one by one
+	}
+	processes := make(map[string]*task.Process, len(tasks))
+	for _, p := range tasks {
+		processes[p.ID] = p
+	}
+	for i := range all {
+		if runtimes.IsSandbox(all[i].Labels) {
+			b.sandboxes.learn(ns, &all[i])
+		}
+	}
+	records := make([]record, len(all))
+	for i := range all {
+		records[i] = record{namespace: ns, Container: all[i], process: processes[all[i].ID]}
+	}
+	b.findTasks(ctx, records)
+
+	missing := map[string]bool{} // names that stand for nothing, not to be asked for by each container
+	out := make([]follow.Container, 0, len(all))
+	for i := range records {
+		r := &records[i]
+		if err := b.complete(ctx, r, missing); err != nil {
+			problem(err)
+		}
+		c, err := b.mapper.container(r)
+		if err != nil {
+			problem(err)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// findTasks asks for the tasks that a list should have had. containerd leaves out of its lists those whose helper process does not
+// answer, as if there were none.
+func (b *backend) findTasks(ctx context.Context, records []record) {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	slots := make(chan struct{}, b.opts.Workers)
+	for i := range records {
+		r := &records[i]
+		if r.process != nil {
+			continue
+		}
+		if f := b.memory.of(keyOf(r.namespace, r.ID)); f.end != nil || f.idle {
+			continue
+		}
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			if err := b.findTask(ctx, r); err != nil {
+				r.hung = true
+			}
+		})
+	}
+}
+
+// findTask asks for a container's task. If there is none although one was started, it gives the event that tells of
+// its end a moment to come.
+func (b *backend) findTask(ctx context.Context, r *record) error {
+	key := keyOf(r.namespace, r.ID)
+	before := b.memory.of(key)
+	p, err := b.getTask(ctx, r.namespace, r.ID)
+	switch {
+	case err == nil:
+		r.process = p
+		return nil
+	case !errdefs.IsNotFound(err):
+		return err
+	case before.pid == 0:
+		b.memory.update(key, func(f *facts) { f.idle = f.pid == 0 })
+		return nil
+	}
+	deadline := time.NewTimer(endWait)
+	defer deadline.Stop()
+	look := time.NewTicker(endWait / 30)
+	defer look.Stop()
+	for {
+		if f := b.memory.of(key); f.end != nil || f.pid != before.pid {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-deadline.C:
+			b.memory.update(key, func(f *facts) {
+				if f.pid == before.pid && f.end == nil {
+					f.end = &end{} // how is not known
+				}
+			})
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// complete finds what a record lacks: what events have told, the pod's sandbox and the image's ID. Its error is about a part.
+func (b *backend) complete(ctx context.Context, r *record, missing map[string]bool) error {
+	key := keyOf(r.namespace, r.ID)
+	r.facts = b.memory.update(key, func(f *facts) {
+		if !f.record.IsZero() && !f.record.Equal(r.CreatedAt) {
+			*f = facts{} // another container under the same ID
+		}
+		f.record = r.CreatedAt
+	})
+	var err error
+	if r.Labels[labelCRIKind] == "container" {
+		cri, _ := readCRI(&r.Container) // the mapping tells what is wrong with it
+		if cri != nil {
+			r.sandbox, err = b.sandboxOf(ctx, r.namespace, cri.Metadata.SandboxID)
+			if id := runtimes.ImageID(cri.Metadata.ImageRef); runtimes.IsFullImageID(id) {
+				return err // the image that it was made of, whatever its name means now
+			}
+		}
+	}
+	if r.facts.imageID != "" || r.facts.noImage || r.Image == "" {
+		return err
+	}
+	name := keyOf(r.namespace, r.Image)
+	id := b.index.id(name)
+	if id == "" && !missing[name] {
+		var err2 error
+		if id, err2 = b.lookUp(ctx, r.namespace, r.Image); err2 != nil && !errdefs.IsNotFound(err2) {
+			return errors.Join(err, err2)
+		}
+	}
+	missing[name] = id == ""
+	r.facts = b.memory.update(key, func(f *facts) { f.imageID, f.noImage = id, id == "" })
+	return err
+}
+
+// Inspect implements [follow.Backend]: two requests, and two more if neither the pod nor the image are known.
+func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, error) {
+	ns, id, _ := strings.Cut(key, "/")
+	if !b.scope.wants(ns) {
+		return follow.Container{}, fmt.Errorf("namespace %s is not collected: %w", ns, errdefs.ErrNotFound)
+	}
+	c, err := b.getContainer(ctx, ns, id)
+	if err != nil {
+		return follow.Container{}, err
+	}
+	r := record{namespace: ns, Container: c}
+	if runtimes.IsSandbox(c.Labels) {
+		b.sandboxes.learn(ns, &c)
+	}
+	if err := b.findTask(ctx, &r); err != nil {
+		return follow.Container{}, err
+	}
+	problem := b.complete(ctx, &r, map[string]bool{})
+	if problem != nil && ctx.Err() != nil {
+		return follow.Container{}, problem
+	}
+	out, err := b.mapper.container(&r)
+	if problem = errors.Join(problem, err); problem != nil {
+		b.opts.Log.Debug("a part of a container cannot be read", "collector", "containerd", "error", problem)
+	}
+	return out, nil
+}
+
+// sandboxes remembers what the containers of pods take from their sandboxes. Its methods may be called by several goroutines.
+type sandboxes struct {
+	mu    sync.Mutex // guards known
+	known *simplelru.LRU[string, *sandbox]
+}
+
+const maxSandboxes = 4096
+
+func newSandboxes() *sandboxes {
+	known, err := simplelru.NewLRU[string, *sandbox](maxSandboxes, nil)
+	if err != nil {
+		panic(err) // the size is not positive
+	}
+	return &sandboxes{known: known}
+}
+
+// learn reads a sandbox's record.
+func (s *sandboxes) learn(ns string, c *containers.Container) *sandbox {
+	extension := c.Extensions[extensionSandbox]
+	if extension == nil {
+		return nil
+	}
+	read, err := decodeCRISandbox(extension.GetValue())
+	if err != nil {
+		return nil // its containers do without
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known.Add(keyOf(ns, c.ID), read)
+	return read
+}
+
+func (s *sandboxes) get(key string) *sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, _ := s.known.Get(key)
+	return found
+}
+
+func (s *sandboxes) forget(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known.Remove(key)
+}
+
+// sandboxOf returns the sandbox of a pod's container, nil if there is none. It is asked for if it is not known, or had no address yet.
+func (b *backend) sandboxOf(ctx context.Context, ns, id string) (*sandbox, error) {
+	if id == "" {
+		return nil, nil
+	}
+	if found := b.sandboxes.get(keyOf(ns, id)); found != nil && (found.hostNetwork || len(found.ips) > 0) {
+		return found, nil
+	}
+	c, err := b.getContainer(ctx, ns, id)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return b.sandboxes.learn(ns, &c), nil
+}
+
+// contents remembers what images are made of, by the digest of what their names point to. That never changes, unless
+// something was missing.
+type contents struct {
+	mu    sync.Mutex // guards known
+	known *simplelru.LRU[string, *content]
+}
+
+const maxContents = 2048
+
+func newContents() *contents {
+	known, err := simplelru.NewLRU[string, *content](maxContents, nil)
+	if err != nil {
+		panic(err) // the size is not positive
+	}
+	return &contents{known: known}
+}
+
+// contentOf returns what an image is made of.
+func (b *backend) contentOf(ctx context.Context, ns string, i *images.Image) (*content, error) {
+	target := descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest.String(), Size: i.Target.Size}
+	b.contents.mu.Lock()
+	c, ok := b.contents.known.Get(target.Digest)
+	b.contents.mu.Unlock()
+	if ok && c.complete {
+		return c, nil
+	}
+	c, err := b.reader.read(ctx, target, func(ctx context.Context, d descriptor) ([]byte, error) { return b.blob(ctx, ns, d) })
+	if err != nil {
+		return nil, fmt.Errorf("image %s in namespace %s: %w", i.Name, ns, err)
+	}
+	b.contents.mu.Lock()
+	defer b.contents.mu.Unlock()
+	b.contents.known.Add(target.Digest, c)
+	return c, nil
+}
+
+// listAllImages brings the index up to date. An image whose content cannot be read for the moment stays what it was.
+func (b *backend) listAllImages(ctx context.Context, all []string, problem func(error)) error {
+	asked := b.index.now()
+	var entries []entry
+	for _, ns := range all {
+		list, err := b.listImages(ctx, ns)
+		if err != nil {
+			return err
+		}
+		read := map[string]*content{} // what was missing is looked for once, not for each name
+		for i := range list {
+			image := &list[i]
+			if isTransient(image.Name) {
+				continue
+			}
+			target := image.Target.Digest.String()
+			c := read[target]
+			if c == nil {
+				if c, err = b.contentOf(ctx, ns, image); err != nil {
+					if ctx.Err() != nil || errdefs.IsUnavailable(err) {
+						return err
+					}
+					problem(err)
+					c = b.index.content(keyOf(ns, image.Name), target)
+				}
+				read[target] = c
+			}
+			entries = append(entries, entry{keyOf(ns, image.Name), namedAs(image, c), c})
+		}
+	}
+	b.index.replace(entries, asked)
+	return nil
+}
+
+func namedAs(i *images.Image, c *content) named {
+	return named{id: c.id, target: i.Target.Digest.String(), labels: i.Labels}
+}
+
+// tries bounds how often a name is looked up again because something happened to it meanwhile.
+const tries = 3
+
+// lookUp has the index learn what a name stands for, and returns the image's ID. A name that is new is often one of several that are
+// made for one image: those that are there already are learnt with it.
+func (b *backend) lookUp(ctx context.Context, ns, name string) (id string, err error) {
+	key := keyOf(ns, name)
+	for range tries {
+		asked := b.index.now()
+		i, err := b.getImage(ctx, ns, name)
+		if errdefs.IsNotFound(err) {
+			return b.index.detach(key, asked), err
+		}
+		if err != nil {
+			return "", err
+		}
+		c, err := b.contentOf(ctx, ns, &i)
+		if err != nil {
+			return "", err
+		}
+		target := i.Target.Digest.String()
+		if !b.index.has(key, target) {
+			others, err := b.listImages(ctx, ns, "target.digest=="+target)
+			if err != nil {
+				return "", err
+			}
+			for j := range others {
+				if other := &others[j]; other.Name != name && !isTransient(other.Name) {
+					b.index.attach(keyOf(ns, other.Name), namedAs(other, c), c, asked)
+				}
+			}
+		}
+		if b.index.attach(key, namedAs(&i, c), c, asked) {
+			return c.id, nil
+		}
+	}
+	// It changes faster than it can be asked for. Another event is on its way, and with it another look.
+	return "", fmt.Errorf("image %s in namespace %s keeps changing", name, ns)
+}
+
+// InspectImage implements [follow.Backend]. ref is an ID or, from an event, a name with its namespace before it.
+func (b *backend) InspectImage(ctx context.Context, ref string, _ bool) (follow.Image, error) {
+	id := ref
+	if ns, name, ok := strings.Cut(ref, "/"); ok {
+		if !b.scope.wants(ns) {
+			return follow.Image{}, fmt.Errorf("namespace %s is not collected: %w", ns, errdefs.ErrNotFound)
+		}
+		var err error
+		if id, err = b.lookUp(ctx, ns, name); err != nil && (id == "" || !errdefs.IsNotFound(err)) {
+			return follow.Image{}, err
+		}
+		if id == "" {
+			return follow.Image{}, fmt.Errorf("image %s: %w", ref, errdefs.ErrNotFound)
+		}
+	}
+	i, ok := b.index.image(id)
+	if !ok {
+		return i, fmt.Errorf("image %s has no name: %w", id, errdefs.ErrNotFound)
+	}
+	return i, nil
+}

@@ -1,0 +1,75 @@
+package containerd
+
+import (
+	"slices"
+	"strconv"
+)
+
+// dockerNamespace is where Docker has its containers.
+const dockerNamespace = "moby"
+
+// scope says which namespaces are collected.
+type scope struct {
+	only       []string // empty = all
+	exclude    []string
+	dockerRuns func() bool // nil = always
+}
+
+func newScope(o *Options) scope {
+	s := scope{only: slices.Clone(o.Namespaces), exclude: slices.Clone(o.ExcludeNamespaces), dockerRuns: o.DockerRuns}
+	if s.dockerRuns == nil {
+		s.exclude = append(s.exclude, dockerNamespace)
+	}
+	slices.Sort(s.exclude)
+	s.exclude = slices.Compact(s.exclude)
+	slices.Sort(s.only)
+	s.only = slices.Compact(s.only)
+	if len(s.only) > 0 {
+		s.only = slices.DeleteFunc(s.only, func(ns string) bool { return slices.Contains(s.exclude, ns) })
+		s.exclude = nil
+		if len(s.only) == 0 {
+			s.only = []string{""} // nothing is left, which is not the same as everything; no namespace has this name
+		}
+	}
+	return s
+}
+
+// wants reports whether a namespace is collected at the moment.
+func (s scope) wants(namespace string) bool {
+	switch {
+	case len(s.only) > 0 && !slices.Contains(s.only, namespace), slices.Contains(s.exclude, namespace):
+		return false
+	case namespace == dockerNamespace:
+		return s.dockerRuns != nil && !s.dockerRuns()
+	}
+	return true
+}
+
+// topics are those that are asked for. Not asked for: /tasks/exec-*, of which every probe makes two, and those of snapshots
+// and content, of which every pull makes dozens.
+var topics = [...]string{
+	"/containers/create", "/containers/update", "/containers/delete",
+	"/tasks/start", "/tasks/oom", "/tasks/paused", "/tasks/resumed", "/tasks/exit", "/tasks/delete",
+	"/images/create", "/images/update", "/images/delete",
+	"/namespaces/create", "/namespaces/delete",
+}
+
+// filters returns what to subscribe to. containerd sends what one of the filters lets pass, so that all exclusions have to be in
+// each of them: "a and not x" beside "a and not y" is everything.
+func (s scope) filters() []string {
+	var out []string
+	for _, topic := range topics {
+		base := "topic==" + strconv.Quote(topic)
+		for _, ns := range s.only {
+			out = append(out, base+",namespace=="+strconv.Quote(ns))
+		}
+		if len(s.only) > 0 {
+			continue
+		}
+		for _, ns := range s.exclude {
+			base += ",namespace!=" + strconv.Quote(ns)
+		}
+		out = append(out, base)
+	}
+	return out
+}

@@ -1,0 +1,71 @@
+package workloadmeta
+
+// Combine returns what several reporters of one source, such as Docker and the containerd below it, say together about one
+// entity; reports are sorted by whose word counts more, the strongest first. With one report the result is that entity
+// itself; otherwise it is new, but may share maps and lists with the reports.
+//
+// Fields are taken as [Merge] takes those of several sources. Differently from there, what only makes sense together is taken
+// from one reporter: a container's state with its process and restart count from the first that knows its status, its image
+// and its addresses from the first that knows any. So a reporter that polls does not make a container run that
+// another has seen ending.
+func Combine(reports []Entity) Entity {
+	if len(reports) == 1 {
+		return reports[0]
+	}
+	out := reports[0].merged(reports, reports)
+	c, ok := out.(*Container)
+	if !ok {
+		return out
+	}
+	views := as[*Container](reports)
+	first := func(knows func(*Container) bool) *Container {
+		for _, v := range views {
+			if knows(v) {
+				return v
+			}
+		}
+		return views[0]
+	}
+	state := first(func(v *Container) bool { return v.State.Status != "" && v.State.Status != StatusUnknown })
+	created, started, health := c.State.CreatedAt, c.State.StartedAt, c.State.Health
+	c.State = state.State
+	fillTime(&c.State.CreatedAt, created)
+	fillTime(&c.State.StartedAt, started)
+	if c.State.Status == StatusRunning && (c.State.Health == "" || c.State.Health == HealthUnknown) {
+		c.State.Health = health
+	}
+	c.RestartCount = state.RestartCount
+	if !state.State.Running {
+		c.PID = state.PID
+	}
+	image := first(func(v *Container) bool { return v.Image.Name != "" })
+	id, digest := c.Image.ID, c.Image.RepoDigest
+	c.Image = image.Image
+	fill(&c.Image.ID, id)
+	fill(&c.Image.RepoDigest, digest)
+	addresses := first(func(v *Container) bool { return len(v.NetworkIPs)+len(v.NetworkIPv6s) > 0 })
+	c.NetworkIPs, c.NetworkIPv6s = addresses.NetworkIPs, addresses.NetworkIPv6s
+	c.Ports = first(func(v *Container) bool { return len(v.Ports) > 0 }).Ports
+	return c
+}
+
+// Ended returns what is left to say of an entity that a stronger reporter has seen ending while a weaker one, which has not
+// looked since, still reports it: for a container, that it has stopped, and how. It is nil if the end tells nothing.
+func Ended(report, end Entity) Entity {
+	c, ok := report.(*Container)
+	if !ok {
+		return nil
+	}
+	last, ok := end.(*Container)
+	if !ok || last.State.Status != StatusStopped && last.State.ExitCode == nil {
+		return nil
+	}
+	out := *c
+	out.PID = 0
+	created, started := out.State.CreatedAt, out.State.StartedAt
+	out.State = last.State
+	out.State.Running, out.State.Status = false, StatusStopped
+	fillTime(&out.State.CreatedAt, created)
+	fillTime(&out.State.StartedAt, started)
+	return &out
+}

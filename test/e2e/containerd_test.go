@@ -1,0 +1,685 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+	"github.com/rollcall-dev/rollcall/test/realnode"
+	"go.uber.org/fx"
+)
+
+// web is the image of most containers here.
+const web = "reg.example.test:5000/shop/web:1"
+
+// containerdApp is an application with the containerd collector, the store and the tagger, as somebody would embed them.
+type containerdApp struct {
+	t         *testing.T
+	node      *realnode.Containerd
+	fx        *fx.App
+	collector *containerd.Collector
+	store     workloadmeta.Component
+	tagger    *local.Tagger
+	runs      *collection.Supervisor
+
+	mu    sync.Mutex                                     // guards the fields below
+	told  map[workloadmeta.EntityID][]workloadmeta.Event // by entity
+	ended sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+// startContainerd starts the application on a daemon and waits until it is synced. It stops at the test's end.
+func startContainerd(t *testing.T, n *realnode.Containerd, options containerd.Options) *containerdApp {
+	t.Helper()
+	if options.Address == "" {
+		options.Address = n.Socket
+	}
+	options.Log = slog.New(slog.DiscardHandler)
+	a := &containerdApp{t: t, node: n, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
+	collector, err := containerd.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.collector = collector
+	a.fx = fx.New(
+		fx.NopLogger, store.Module, collection.Module, local.Module,
+		fx.Supply(local.DefaultOptions(), slog.New(slog.DiscardHandler)),
+		fx.Provide(collection.AsCollector(func() *containerd.Collector { return collector })),
+		fx.Populate(&a.store, &a.tagger, &a.runs),
+	)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := a.fx.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var follow context.Context
+	follow, a.stop = context.WithCancel(context.Background())
+	sub := a.store.Subscribe("e2e", workloadmeta.NewFilter())
+	a.ended.Go(func() {
+		defer sub.Close()
+		for bundle := range sub.Bundles(follow) {
+			a.mu.Lock()
+			for _, e := range bundle.Events {
+				a.told[e.Entity.GetID()] = append(a.told[e.Entity.GetID()], e)
+			}
+			a.mu.Unlock()
+		}
+	})
+	t.Cleanup(a.close)
+	if err := a.store.WaitSynced(ctx); err != nil {
+		t.Fatalf("not synced: %v; %+v", err, a.runs.Status())
+	}
+	return a
+}
+
+func (a *containerdApp) close() {
+	if a.stop == nil {
+		return
+	}
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.fx.Stop(ctx); err != nil {
+		a.t.Errorf("stop: %v", err)
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		a.t.Errorf("the application took %v to stop", took)
+	}
+	a.stop()
+	a.ended.Wait()
+	a.stop = nil
+}
+
+func containerID(id string) workloadmeta.EntityID {
+	return workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}
+}
+
+// history returns what a subscriber was told of an entity: "set unset".
+func (a *containerdApp) history(id workloadmeta.EntityID) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var words []string
+	for _, e := range a.told[id] {
+		words = append(words, e.Type.String())
+	}
+	return strings.Join(words, " ")
+}
+
+// last returns the last thing that was told of a container.
+func (a *containerdApp) last(id string) (workloadmeta.EventType, *workloadmeta.Container) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	events := a.told[containerID(id)]
+	if len(events) == 0 {
+		return 0, nil
+	}
+	e := events[len(events)-1]
+	return e.Type, e.Entity.(*workloadmeta.Container)
+}
+
+// expect waits until the container is in the store and check is content with it.
+func (a *containerdApp) expect(id, what string, check func(c *workloadmeta.Container) bool) {
+	a.t.Helper()
+	eventually(a.t, 5*time.Second, func() string {
+		c, err := a.store.GetContainer(id)
+		if err != nil {
+			return fmt.Sprintf("%s: %v %s %+v", what, err, a.history(containerID(id)), a.collector.Stats())
+		}
+		if !check(c) {
+			text, _ := json.Marshal(c)
+			return fmt.Sprintf("%s: %s", what, text)
+		}
+		return ""
+	})
+}
+
+// expectEnd waits until subscribers have been told of the container's end, and checks the exit code; -1 means it is not known.
+func (a *containerdApp) expectEnd(id string, code int64) {
+	a.t.Helper()
+	eventually(a.t, 10*time.Second, func() string {
+		event, c := a.last(id)
+		if event != workloadmeta.EventTypeUnset {
+			return fmt.Sprintf("%s was told: %s", id, a.history(containerID(id)))
+		}
+		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 && (got == nil || *got != code) {
+			return fmt.Sprintf("%s: state %+v, want exit code %d", id, c.State, code)
+		}
+		return ""
+	})
+}
+
+// ids returns the containers in the store, sorted.
+func (a *containerdApp) ids() []string {
+	var ids []string
+	for c := range a.store.Containers() {
+		ids = append(ids, c.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (a *containerdApp) expectIDs(want ...string) {
+	a.t.Helper()
+	slices.Sort(want)
+	eventually(a.t, 20*time.Second, func() string {
+		if got := a.ids(); !slices.Equal(got, want) {
+			return fmt.Sprintf("containers %v, want %v", got, want)
+		}
+		return ""
+	})
+}
+
+func (a *containerdApp) expectTags(id string, want ...string) {
+	a.t.Helper()
+	eventually(a.t, 5*time.Second, func() string {
+		tags, err := a.tagger.Tag(tagger.Container(id), tagger.HighCardinality)
+		for _, tag := range want {
+			if !slices.Contains(tags, tag) {
+				return fmt.Sprintf("tags %v (%v), want %s", tags, err, tag)
+			}
+		}
+		return ""
+	})
+}
+
+// kill ends a container's process and waits until containerd knows.
+func kill(t *testing.T, n *realnode.Containerd, namespace, id string) {
+	t.Helper()
+	n.Ctr(namespace, "task", "kill", "--signal", "SIGKILL", id)
+	waitStopped(t, n, namespace, id)
+}
+
+func waitStopped(t *testing.T, n *realnode.Containerd, namespace, id string) {
+	t.Helper()
+	eventually(t, 10*time.Second, func() string {
+		for line := range strings.Lines(n.Ctr(namespace, "task", "ls")) {
+			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == id && fields[2] != "STOPPED" {
+				return line
+			}
+		}
+		return ""
+	})
+}
+
+func TestContainerdContainersAreListedAndTaggedAtStart(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("default", web, "sleep", "1000")
+	n.ImportImage("other", web, "sleep", "1000")
+	n.Run("default", "--env", "DD_ENV=prod", "--label", "team=blue", "--memory-limit", "67108864", web, "one", "sleep", "1000")
+	n.Run("other", web, "two", "sleep", "1000")
+	n.Ctr("other", "task", "pause", "two")
+	defer n.Ctr("other", "task", "resume", "two") // what is frozen cannot be ended
+	n.Run("default", web, "stopped", "true")
+	waitStopped(t, n, "default", "stopped")
+	n.Ctr("default", "container", "create", web, "created", "sleep", "1000")
+
+	a := startContainerd(t, n, containerd.Options{})
+	// Synced means that everything is there, so nothing needs to be waited for.
+	c, err := a.store.GetContainer("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != "one" || c.Namespace != "default" || c.Labels["team"] != "blue" || c.EnvVars["DD_ENV"] != "prod" || c.PID == 0 ||
+		c.Image.Name != "reg.example.test:5000/shop/web" || c.Image.Tag != "1" || !strings.HasPrefix(c.Image.RepoDigest, "sha256:") ||
+		c.State.Status != workloadmeta.StatusRunning || c.CgroupPath != "/default/one" || *c.Resources.MemoryLimit != 64<<20 ||
+		c.State.StartedAt.Before(c.State.CreatedAt.Add(-time.Second)) || time.Since(c.State.StartedAt) > time.Minute {
+		t.Errorf("one = %+v", c)
+	}
+	if by, err := a.store.ContainerForPID(c.PID); err != nil || by.ID != "one" {
+		t.Errorf("container of PID %d = %v, %v", c.PID, by, err)
+	}
+	if c, err := a.store.GetContainer("two"); err != nil || c.State.Status != workloadmeta.StatusPaused || !c.State.Running {
+		t.Errorf("two = %+v, %v", c, err)
+	}
+	if got := a.ids(); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("containers = %v", got)
+	}
+	if i, err := a.store.GetContainerImage(c.Image.ID); err != nil || i.OS != "linux" || len(i.Layers) != 1 || i.Layers[0].Digest == "" ||
+		!slices.Equal(i.RepoTags, []string{web}) || i.SizeBytes == 0 {
+		t.Errorf("image = %+v, %v", i, err)
+	}
+	a.expectTags("one", "container_name:one", "container_id:one", "image_name:reg.example.test:5000/shop/web", "short_image:web",
+		"image_tag:1", "env:prod")
+	if inspects := a.collector.Stats().Inspects; len(inspects) != 0 {
+		t.Errorf("what the lists tell was asked for again: %v", inspects)
+	}
+}
+
+func TestContainerdChangesAreSeen(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("default", web, "sleep", "1000")
+	a := startContainerd(t, n, containerd.Options{})
+
+	n.Run("default", web, "web", "sleep", "1000")
+	a.expect("web", "start", func(c *workloadmeta.Container) bool {
+		return c.Name == "web" && c.PID != 0 && c.Image.Tag == "1" && !c.State.CreatedAt.IsZero()
+	})
+	a.expectTags("web", "container_name:web")
+	before := a.history(containerID("web"))
+	asked := a.collector.Stats().Inspects["ok"]
+	for i := range 5 { // as a kubelet's probes do
+		n.Ctr("default", "task", "exec", "--exec-id", fmt.Sprint("probe", i), "web", "true")
+	}
+	n.Ctr("default", "container", "label", "web", "team=blue")
+	a.expect("web", "label", func(c *workloadmeta.Container) bool { return c.Labels["team"] == "blue" })
+	if got := a.collector.Stats(); got.Inspects["ok"] != asked+1 || got.Events["/tasks/exit"] != 5 {
+		t.Errorf("after five probes and a label: %+v", got)
+	}
+	if got := a.history(containerID("web")); got != before+" set" {
+		t.Errorf("probes were published: %s, before %s", got, before)
+	}
+
+	n.Ctr("default", "task", "pause", "web")
+	a.expect("web", "pause", func(c *workloadmeta.Container) bool {
+		return c.State.Status == workloadmeta.StatusPaused && c.State.Running
+	})
+	n.Ctr("default", "task", "resume", "web")
+	a.expect("web", "resume", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusRunning })
+	kill(t, n, "default", "web")
+	a.expectEnd("web", 137)
+	if _, c := a.last("web"); c.Name != "web" || c.State.Running || c.State.FinishedAt.IsZero() || c.Labels["team"] != "blue" {
+		t.Errorf("last state = %+v", c)
+	}
+	a.expectTags("web", "container_name:web") // for the grace time
+	n.Ctr("default", "task", "delete", "web")
+	n.Ctr("default", "container", "delete", "web")
+
+	// The same ID once more is another container.
+	n.Run("default", web, "web", "sh", "-c", "sleep 0.3; exit 7")
+	a.expect("web", "start again", func(c *workloadmeta.Container) bool {
+		return c.PID != 0 && c.State.ExitCode == nil && c.Labels["team"] == ""
+	})
+	a.expectEnd("web", 7)
+
+	n.Run("default", web, "quick", "true")
+	a.expectEnd("quick", 0)
+	if h := a.history(containerID("quick")); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
+		t.Errorf("a container that did little was told: %s", h)
+	}
+	a.expectIDs()
+}
+
+func TestContainerdOutOfMemory(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("default", web, "sleep", "1000")
+	a := startContainerd(t, n, containerd.Options{})
+	n.Run("default", "--memory-limit", "16777216", web, "greedy", "sh", "-c", "sleep 0.5; x=a; while true; do x=$x$x; done")
+	a.expect("greedy", "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
+	eventually(t, 30*time.Second, func() string {
+		if event, c := a.last("greedy"); event != workloadmeta.EventTypeUnset {
+			return fmt.Sprintf("%+v", c)
+		}
+		return ""
+	})
+	if a.collector.Stats().Events["/tasks/oom"] == 0 {
+		t.Skip("this machine's kernel or containerd does not tell of processes that were killed for want of memory")
+	}
+	if _, c := a.last("greedy"); !c.State.OOMKilled || c.State.ExitCode == nil || *c.State.ExitCode != 137 {
+		t.Errorf("last state = %+v", c.State)
+	}
+}
+
+func TestContainerdImagesAreSeen(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	a := startContainerd(t, n, containerd.Options{})
+	find := func(tag string) (found *workloadmeta.ContainerImageMetadata) {
+		for e := range a.store.List(workloadmeta.KindContainerImage) {
+			if i := e.(*workloadmeta.ContainerImageMetadata); slices.Contains(i.RepoTags, tag) {
+				found = i
+			}
+		}
+		return found
+	}
+	appears := func(tag string) string {
+		t.Helper()
+		eventually(t, 5*time.Second, func() string {
+			if find(tag) == nil {
+				return "no image " + tag
+			}
+			return ""
+		})
+		return find(tag).ID
+	}
+	tags := func(id string, want ...string) {
+		t.Helper()
+		eventually(t, 5*time.Second, func() string {
+			i, err := a.store.GetContainerImage(id)
+			if want == nil && err != nil || err == nil && want != nil && slices.Equal(i.RepoTags, want) {
+				return ""
+			}
+			return fmt.Sprintf("image %s: %+v, %v; want tags %v", id, i, err, want)
+		})
+	}
+	n.ImportImage("default", "reg.test/moving:1", "sleep", "1")
+	first := appears("reg.test/moving:1")
+	n.Ctr("default", "image", "tag", "reg.test/moving:1", "reg.test/moving:2")
+	tags(first, "reg.test/moving:1", "reg.test/moving:2")
+	n.ImportImage("other", "reg.test/moving:1", "sleep", "1") // the same image in another namespace
+	time.Sleep(200 * time.Millisecond)                        // nothing is to happen
+	tags(first, "reg.test/moving:1", "reg.test/moving:2")
+	n.Ctr("default", "image", "rm", "reg.test/moving:2")
+	tags(first, "reg.test/moving:1")
+	n.ImportImage("default", "reg.test/moving:1", "sleep", "2") // takes the tag away, in this namespace
+	eventually(t, 5*time.Second, func() string {
+		count := 0
+		for range a.store.List(workloadmeta.KindContainerImage) {
+			count++
+		}
+		if count != 2 {
+			return fmt.Sprint(count, " images")
+		}
+		return ""
+	})
+	tags(first, "reg.test/moving:1") // in the other
+	n.Ctr("other", "image", "rm", "reg.test/moving:1")
+	tags(first)
+	second := appears("reg.test/moving:1")
+	if second == first {
+		t.Error("another image has the same ID")
+	}
+	n.Ctr("default", "image", "rm", "reg.test/moving:1")
+	tags(second)
+}
+
+// TestContainerdTagMovesWhileAContainerRuns: a container stays one of the image that it was made of.
+func TestContainerdTagMovesWhileAContainerRuns(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("default", web, "sleep", "1")
+	n.Run("default", web, "old", "sleep", "1000")
+	a := startContainerd(t, n, containerd.Options{Tuning: containerd.Tuning{SettleResync: 500 * time.Millisecond, ResyncEvery: 500 * time.Millisecond}})
+	old, err := a.store.GetContainer("old")
+	if err != nil || old.Image.ID == "" {
+		t.Fatal(old, err)
+	}
+	n.ImportImage("default", web, "sleep", "2")
+	n.Run("default", web, "new", "sleep", "1000")
+	a.expect("new", "start", func(c *workloadmeta.Container) bool { return c.Image.ID != "" && c.Image.ID != old.Image.ID })
+	n.Ctr("default", "container", "label", "old", "looked=at")
+	a.expect("old", "label", func(c *workloadmeta.Container) bool { return c.Labels["looked"] == "at" && c.Image.ID == old.Image.ID })
+	lists := a.collector.Stats().Lists
+	eventually(t, 10*time.Second, func() string {
+		if got := a.collector.Stats().Lists; got < lists+2 {
+			return fmt.Sprint(got, " lists")
+		}
+		return ""
+	})
+	a.expect("old", "lists", func(c *workloadmeta.Container) bool {
+		return c.Image.ID == old.Image.ID && c.Image.Name == old.Image.Name
+	})
+}
+
+// TestContainerdChurn starts and ends 200 containers as fast as the daemon can.
+func TestContainerdChurn(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("default", web, "sleep", "1000")
+	a := startContainerd(t, n, containerd.Options{})
+	const count = 200
+	var work sync.WaitGroup
+	begin := time.Now()
+	for worker := range 4 {
+		work.Go(func() {
+			for i := worker; i < count; i += 4 {
+				args := []string{"run", "--null-io", "--runc-root", n.Root + "/runc", "--label", fmt.Sprint("number=", i)}
+				if i%3 != 0 {
+					args = append(args, "--rm")
+				} else {
+					args = append(args, "--detach")
+				}
+				// ctr ends with the container's code.
+				if _, stderr, err := n.TryCtr("default", append(args, web, fmt.Sprint("churn", i), "sh", "-c", fmt.Sprint("exit ", i%100))...); err != nil && stderr != "" {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	t.Logf("%d containers in %v", count, time.Since(begin))
+	for i := range count {
+		id := fmt.Sprint("churn", i)
+		a.expectEnd(id, int64(i%100))
+		if h := a.history(containerID(id)); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
+			t.Errorf("%s was told: %s", id, h)
+		}
+		if _, c := a.last(id); c.Name != id || c.Image.Name != "reg.example.test:5000/shop/web" || c.State.StartedAt.IsZero() ||
+			c.State.FinishedAt.Before(c.State.StartedAt) {
+			t.Errorf("last state of %s: %+v", id, c)
+		}
+	}
+	a.expectIDs()
+}
+
+// TestContainerdKilledAndRestarted has containers end, come and go while nobody watches.
+func TestContainerdKilledAndRestarted(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("default", web, "sleep", "1000")
+	for _, id := range []string{"stays", "dies", "vanishes"} {
+		n.Run("default", web, id, "sleep", "1000")
+	}
+	a := startContainerd(t, n, containerd.Options{})
+	before, err := a.store.GetContainer("stays")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Second, func() string { // the subscriber hears of it a moment after the store
+		if _, c := a.last("stays"); c == nil || !c.Equal(before) {
+			return fmt.Sprintf("told %+v", c)
+		}
+		return ""
+	})
+	told := a.history(containerID("stays"))
+	dies, err := a.store.GetContainer("dies")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	n.Kill()
+	if err := syscall.Kill(dies.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond) // the collector notices
+	if got := a.ids(); len(got) != 3 {
+		t.Errorf("a lost connection has unset containers: %v", got)
+	}
+	n.Restart()
+	kill(t, n, "default", "vanishes")
+	n.Ctr("default", "task", "delete", "vanishes")
+	n.Ctr("default", "container", "delete", "vanishes")
+	n.Run("default", web, "created", "sleep", "1000")
+
+	a.expectIDs("stays", "created")
+	a.expectEnd("dies", 137)
+	eventually(t, 10*time.Second, func() string {
+		if event, _ := a.last("vanishes"); event != workloadmeta.EventTypeUnset {
+			return a.history(containerID("vanishes"))
+		}
+		return ""
+	})
+	if after, err := a.store.GetContainer("stays"); err != nil || !after.Equal(before) || a.history(containerID("stays")) != told {
+		t.Errorf("what has not changed was told: %s; %+v, %v", a.history(containerID("stays")), after, err)
+	}
+	for _, id := range []string{"dies", "vanishes"} {
+		if h := a.history(containerID(id)); strings.Count(h, "unset") != 1 {
+			t.Errorf("%s was told: %s", id, h)
+		}
+	}
+}
+
+func TestContainerdFrozenIsDetectedAndRepaired(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("default", web, "sleep", "1000")
+	n.Run("default", web, "web", "sleep", "1000")
+	a := startContainerd(t, n, containerd.Options{Tuning: containerd.Tuning{PingEvery: 500 * time.Millisecond, CallTimeout: time.Second}})
+	c, err := a.store.GetContainer("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Freeze()
+	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil { // it ends while the daemon sleeps
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() string { // it is noticed
+		for _, s := range a.runs.Status() {
+			if s.ID == "containerd" && s.LastError != "" {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%+v", a.runs.Status())
+	})
+	if _, err := a.store.GetContainer("web"); err != nil {
+		t.Errorf("a silent daemon has cost us a container: %v", err)
+	}
+	n.Thaw()
+	eventually(t, 40*time.Second, func() string {
+		if event, c := a.last("web"); event != workloadmeta.EventTypeUnset || c.State.ExitCode == nil || *c.State.ExitCode != 137 {
+			return fmt.Sprintf("%v %+v", event, c)
+		}
+		return ""
+	})
+	n.Run("default", web, "after", "sleep", "1000")
+	eventually(t, 40*time.Second, func() string {
+		if _, err := a.store.GetContainer("after"); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	n.Freeze()
+	a.close() // checks that it does not take long
+	n.Thaw()
+}
+
+// TestContainerdSocketReplaced has another daemon take over a path while the first goes on at a socket that nobody can find.
+func TestContainerdSocketReplaced(t *testing.T) {
+	realnode.Require(t)
+	first, second := realnode.StartContainerd(t), realnode.StartContainerd(t)
+	for i, n := range []*realnode.Containerd{first, second} {
+		n.ImportImage("default", web, "sleep", "1000")
+		n.Run("default", web, fmt.Sprint("of", i+1), "sleep", "1000")
+	}
+	socket := t.TempDir() + "/c.sock"
+	link := func(n *realnode.Containerd) {
+		t.Helper()
+		if err := os.Link(n.Socket, socket+".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(socket+".new", socket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(first)
+	a := startContainerd(t, first, containerd.Options{Address: socket, Tuning: containerd.Tuning{PingEvery: 300 * time.Millisecond}})
+	a.expectIDs("of1")
+	link(second)
+	a.expectIDs("of2")
+}
+
+func TestContainerdNamespaces(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	run := func(ns, id string) {
+		n.ImportImage(ns, web, "sleep", "1000")
+		n.Run(ns, web, id, "sleep", "1000")
+	}
+	run("default", "first")
+	run("moby", "docker1")
+	run("noise1", "noise-a")
+	run("noise2", "noise-b")
+	all := startContainerd(t, n, containerd.Options{ExcludeNamespaces: []string{"noise1", "noise2"}})
+	one := startContainerd(t, n, containerd.Options{Namespaces: []string{"later", "noise1", "moby"}, ExcludeNamespaces: []string{"noise1"}})
+	docker := true
+	var mu sync.Mutex
+	fallback := startContainerd(t, n, containerd.Options{Namespaces: []string{"moby"}, DockerRuns: func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return docker
+	}})
+	all.expectIDs("first")
+	one.expectIDs()
+	fallback.expectIDs()
+
+	run("later", "second") // in a namespace that was not there
+	n.Run("noise1", web, "noise-c", "sleep", "1000")
+	n.Run("noise2", web, "noise-d", "sleep", "1000")
+	n.Run("moby", web, "docker2", "sleep", "1000")
+	all.expectIDs("first", "second")
+	one.expectIDs("second")
+	fallback.expectIDs()
+	if events := all.collector.Stats().Events; events["/tasks/start"] != 1 || events["/containers/create"] != 1 {
+		t.Errorf("events of excluded namespaces have come: %v", events)
+	}
+
+	mu.Lock()
+	docker = false // it was stopped: its containers are seen here, from the next sign of them on
+	mu.Unlock()
+	n.Run("moby", web, "docker3", "sleep", "1000")
+	fallback.expectIDs("docker1", "docker2", "docker3")
+	all.expectIDs("first", "second")
+}
+
+// TestContainerdSameIDInTwoNamespaces: they are two containers, of which one is reported at a time.
+func TestContainerdSameIDInTwoNamespaces(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	n.ImportImage("a", web, "sleep", "1000")
+	n.ImportImage("b", web, "sleep", "1000")
+	n.Run("a", web, "twin", "sleep", "1000")
+	a := startContainerd(t, n, containerd.Options{})
+	n.Run("b", "--runc-root", n.Root+"/runc-b", web, "twin", "sleep", "1000")
+	kill(t, n, "a", "twin")
+	a.expect("twin", "the other", func(c *workloadmeta.Container) bool { return c.Namespace == "b" && c.State.Running })
+	kill(t, n, "b", "twin")
+	a.expectEnd("twin", 137)
+}
+
+// TestContainerdSecretsStayOut plants secrets in environments and looks for them in everything that can be asked for.
+func TestContainerdSecretsStayOut(t *testing.T) {
+	realnode.Require(t)
+	n := realnode.StartContainerd(t)
+	const secret = "hunter2-of-the-environment"
+	n.ImportImage("default", web, "sleep", "1000")
+	a := startContainerd(t, n, containerd.Options{})
+	n.Run("default", "--env", "DB_PASSWORD="+secret, "--env", "dd_env=prod", "--env", "DD_API_KEY="+secret,
+		"--label", "kubectl.kubernetes.io/last-applied-configuration="+secret, web, "safe", "sleep", "1000")
+	a.expect("safe", "start", func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["dd_env"] == "prod" })
+	a.expectTags("safe", "container_id:safe")
+	kill(t, n, "default", "safe")
+	a.expectEnd("safe", 137)
+	a.mu.Lock()
+	var told []workloadmeta.Event
+	for _, events := range a.told {
+		told = append(told, events...)
+	}
+	a.mu.Unlock()
+	for what, v := range map[string]any{
+		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanation": a.tagger.Explain(tagger.Container("safe")), "events": told, "status": a.runs.Status(),
+	} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if len(text) < 10 || strings.Contains(string(text), "hunter2") {
+			t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), "hunter2"))
+		}
+	}
+}
