@@ -295,7 +295,7 @@ func (f *fakePodman) inspectImage(w http.ResponseWriter, ref string) {
 	if i != nil {
 		answer = map[string]any{
 			"Id": strings.TrimPrefix(i.ID, "sha256:"), "RepoTags": i.Tags, "Os": "linux", "Architecture": "amd64", "Size": 7,
-			"RootFS": map[string]any{"Type": "layers", "Layers": []string{"sha256:layer"}}, "Config": map[string]any{"Env": []string{"A=hunter2"}},
+			"RootFS": map[string]any{"Type": "layers", "Layers": []string{"sha256:layer"}}, "Config": map[string]any{"Env": []string{"A=hunter2"}, "ExposedPorts": map[string]any{"8080/tcp": map[string]any{}}},
 		}
 	}
 	f.mu.Unlock()

@@ -49,6 +49,7 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 		paused := f.run(&fakeContainer{ID: "c2", ImageID: imageA})
 		stopping := f.run(&fakeContainer{ID: "c3", ImageID: imageA})
 		f.with(func(*fakePodman) { paused.Status, stopping.Status = "paused", "stopping" })
+		pass(time.Minute) // so that no event tells of it
 		s := startStream(t, c, w)
 		pass(time.Second)
 		if w.synced() != 1 || w.containers() != "[c1 c2 c3]" || w.tags(imageA) != "[localhost/app:1]" {
@@ -56,7 +57,8 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 		}
 		got := w.container("c1")
 		if got.PID != 1000 || got.Hostname != "h-c1" || len(got.EnvVars) != 1 || got.EnvVars["DD_ENV"] != "prod" || got.Runtime != "podman" ||
-			got.Labels[labelPodID] != pod1 || got.Labels[labelPodName] != "shop" || got.Image.Name != "localhost/app" {
+			got.Labels[labelPodID] != pod1 || got.Labels[labelPodName] != "shop" || got.Image.Name != "localhost/app" ||
+			fmt.Sprint(got.Ports) != "[{ 8080 tcp 0}]" {
 			t.Errorf("container = %+v", got)
 		}
 		if got := w.container("c2"); got.State.Status != workloadmeta.StatusPaused || !got.State.Running {
