@@ -126,7 +126,8 @@ func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool
 			return fmt.Sprintf("%s: %v", what, err)
 		}
 		if !check(c) {
-			return fmt.Sprintf("%s: %+v", what, c)
+			text, err := json.Marshal(c)
+			return fmt.Sprintf("%s: %s %v", what, text, err)
 		}
 		found = c
 		return ""
