@@ -124,7 +124,11 @@ func (b *backend) listNamespace(ctx context.Context, ns string, problem func(err
 	}
 	records := make([]record, len(all))
 	for i := range all {
-		records[i] = record{namespace: ns, Container: all[i], process: processes[all[i].ID]}
+		r := record{namespace: ns, Container: all[i], process: processes[all[i].ID]}
+		if r.process != nil && r.process.Status == task.Status_UNKNOWN {
+			r.process, r.hung = nil, true
+		}
+		records[i] = r
 	}
 	b.findTasks(ctx, records)
 
@@ -144,15 +148,14 @@ func (b *backend) listNamespace(ctx context.Context, ns string, problem func(err
 	return out, nil
 }
 
-// findTasks asks for the tasks that a list should have had. containerd leaves out of its lists those whose helper process does not
-// answer, as if there were none.
+// findTasks asks for the tasks that a list should have had. Where the list could not be had at all, that is all of them.
 func (b *backend) findTasks(ctx context.Context, records []record) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	slots := make(chan struct{}, b.opts.Workers)
 	for i := range records {
 		r := &records[i]
-		if r.process != nil {
+		if r.process != nil || r.hung {
 			continue
 		}
 		if f := b.memory.of(keyOf(r.namespace, r.ID)); f.end != nil || f.idle {
@@ -161,20 +164,21 @@ func (b *backend) findTasks(ctx context.Context, records []record) {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			if err := b.findTask(ctx, r); err != nil {
-				r.hung = true
-			}
+			r.hung = b.findTask(ctx, r) != nil
 		})
 	}
 }
 
-// findTask asks for a container's task. If there is none although one was started, it gives the event that tells of
+// findTask asks for a container's task. One whose helper process, the shim, does not answer is an error: containerd tells nothing of
+// such a task but that it is there. If there is none although one was started, it gives the event that tells of
 // its end a moment to come.
 func (b *backend) findTask(ctx context.Context, r *record) error {
 	key := keyOf(r.namespace, r.ID)
 	before := b.memory.of(key)
 	p, err := b.getTask(ctx, r.namespace, r.ID)
 	switch {
+	case err == nil && p.GetStatus() == task.Status_UNKNOWN:
+		return fmt.Errorf("the task of container %s does not answer: %w", key, context.DeadlineExceeded)
 	case err == nil:
 		r.process = p
 		return nil
