@@ -162,8 +162,11 @@ func needs() []need {
 		{"docker", []string{"docker.io", "docker-cli"}, "real Docker in tests"},
 		{"containerd", []string{"containerd"}, "real containerd in tests"},
 		{"runc", []string{"runc"}, "containers in tests"},
+		{"podman", []string{"podman"}, "real Podman in tests"},
+		{"conmon", []string{"conmon"}, "real Podman in tests"},
 		{"busybox", []string{"busybox-static"}, "the only program in test images"},
 		{"/usr/lib/cni/bridge", []string{"containernetworking-plugins"}, "pod networks in tests"},
+		{"/usr/lib/podman/netavark", []string{"netavark"}, "Podman's networks in tests"},
 		{"gcc", []string{"gcc", "build-essential"}, "the race detector"},
 		{"/usr/include/stdlib.h", []string{"libc6-dev"}, "the race detector"},
 	}

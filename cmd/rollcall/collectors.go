@@ -1,51 +1,93 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/rollcall-dev/rollcall/comp/config"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/cri"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
 // collectors makes the collectors of this machine. What is imported here is what is linked.
-// runtimeAnswered returns when it is known which containers the runtime reports itself.
-func (a *app) collectors(conf *config.Loaded, s *store.Store, runtimeAnswered func()) ([]workloadmeta.Collector, error) {
-	allowed, err := env.NewFilter(conf.EnvNames()...)
+// runtimesAnswered returns when it is known which containers the runtimes report themselves.
+func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, error) {
+	conf, log := e.conf, e.app.log()
+	allowed, err := env.NewFilter(slices.Concat(conf.EnvNames(), e.app.alsoEnv)...)
 	if err != nil {
-		return nil, fmt.Errorf("options container_env_as_tags and docker_env_as_tags: %w", err)
+		return nil, fmt.Errorf("options container_env_as_tags, docker_env_as_tags and rules: %w", err)
 	}
+	noImages, keepPause := !conf.ContainerImage.Enabled, !conf.ExcludePauseContainer
+
 	d, err := docker.New(docker.Options{
-		Host: conf.Docker.Host, Env: allowed, NoImages: !conf.ContainerImage.Enabled,
-		KeepPause: !conf.ExcludePauseContainer, KeepStopped: conf.Docker.KeepStopped,
-		ProcRoot: conf.ProcRoot, Log: a.log(),
+		Tuning: docker.Tuning{CallTimeout: conf.DockerQueryTimeout},
+		Host:   conf.Docker.Host, Env: allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Docker.KeepStopped,
+		ProcRoot: conf.ProcRoot, Log: log,
 	})
 	if err != nil {
-		if where, ok := conf.From["docker.host"]; ok {
-			return nil, fmt.Errorf("option docker.host, set by %s: %s", where, strings.TrimPrefix(err.Error(), "docker collector: option Host: "))
-		}
-		return nil, err
+		return nil, e.blame(err, "docker.host", "docker collector: option Host: ")
 	}
-	covered := process.CoveredBy(s)
-	p := process.New(process.Options{
-		ProcRoot: conf.ProcRoot, StripArgs: conf.Process.StripArgs, Log: a.log(),
-		Known: process.KnownTo(s),
+	address := conf.Containerd.Address
+	if address == "" {
+		address = e.criAddress("containerd")
+	}
+	c, err := containerd.New(containerd.Options{
+		Tuning:  containerd.Tuning{CallTimeout: conf.CRIQueryTimeout},
+		Address: address, Namespaces: conf.ContainerdNamespaces, ExcludeNamespaces: conf.ContainerdExcludeNamespaces,
+		DockerRuns: func() bool { return e.supervisor.Collecting("docker") },
+		Env:        allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Containerd.KeepStopped,
+		ProcRoot: conf.ProcRoot, Log: log,
+	})
+	if err != nil {
+		return nil, e.blame(err, "containerd.address", "containerd collector: option Address: ")
+	}
+	p, err := podman.New(podman.Options{
+		Tuning:  podman.Tuning{CallTimeout: conf.DockerQueryTimeout},
+		Sockets: conf.Podman.Sockets, Env: allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Podman.KeepStopped,
+		ProcRoot: conf.ProcRoot, Log: log,
+	})
+	if err != nil {
+		return nil, e.blame(err, "podman.sockets", "podman collector: option Sockets: ")
+	}
+	r, err := cri.New(cri.Options{
+		Socket: e.criAddress("cri"), UseContainerd: conf.Collectors.CRI == collection.On, CallTimeout: conf.CRIQueryTimeout,
+		Env: allowed, NoImages: noImages, KeepPause: keepPause, ProcRoot: conf.ProcRoot, Log: log,
+	})
+	if err != nil {
+		return nil, e.blame(err, "cri_socket_path", "cri collector: option Socket ")
+	}
+	covered := process.CoveredBy(e.store)
+	procs := process.New(process.Options{
+		ProcRoot: conf.ProcRoot, StripArgs: conf.Process.StripArgs, Log: log,
+		Known: process.KnownTo(e.store),
 		Covered: func(containerID string) bool {
-			runtimeAnswered()
+			runtimesAnswered()
 			return covered(containerID)
 		},
 	})
 	hostTags, err := host.New(host.Options{
-		Duration: conf.ExpectedTagsDuration, Tags: slices.Concat(conf.Tags, conf.ExtraTags), Log: a.log(),
+		Duration: conf.ExpectedTagsDuration, Tags: slices.Concat(conf.Tags, conf.ExtraTags), Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return []workloadmeta.Collector{d, p, hostTags}, nil
+	return []workloadmeta.Collector{d, c, p, r, procs, hostTags}, nil
+}
+
+// blame says which option a collector's complaint is about, and where it is set.
+func (e *engine) blame(err error, option, prefix string) error {
+	where, ok := e.conf.From[option]
+	text, found := strings.CutPrefix(err.Error(), prefix)
+	if !ok || !found {
+		return err
+	}
+	return errors.New("option " + option + ", set by " + where + ": " + text)
 }

@@ -30,14 +30,41 @@ func document(t *testing.T, name, want string) {
 }
 
 // Every example in docs/cli.md is what the program prints.
-func TestDocsCommandLine(t *testing.T) {
-	text, err := os.ReadFile(docs + "cli.md")
+func TestDocsCommandLine(t *testing.T) { examples(t, "cli.md", 10) }
+
+// The same in docs/rules.md, and the files with rules that it shows are those that are used.
+func TestDocsRules(t *testing.T) {
+	examples(t, "rules.md", 4)
+	text, err := os.ReadFile(docs + "rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"rules.yaml", "drop.yaml", "filters.yaml"} {
+		file, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "```yaml\n"+string(file)+"```\n") {
+			t.Errorf("docs/rules.md does not show testdata/%s as it is", name)
+		}
+	}
+	// Its other examples of rules can be read.
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(- .*?)```\n").FindAllStringSubmatch(string(text), -1) {
+		if _, err := config.ParseRules("docs/rules.md", []byte(block[1])); err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+	}
+}
+
+// examples runs the examples of a page of the documentation, at least this many.
+func examples(t *testing.T, page string, least int) {
+	text, err := os.ReadFile(docs + page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	blocks := regexp.MustCompile("(?s)```console\n\\$ rollcall ([^\n]*)\n.*?```\n")
-	document(t, "cli.md", blocks.ReplaceAllStringFunc(string(text), func(block string) string {
+	document(t, page, blocks.ReplaceAllStringFunc(string(text), func(block string) string {
 		n++
 		line := blocks.FindStringSubmatch(block)[1]
 		cmd := command(t, nil, strings.Fields(line)...)
@@ -51,8 +78,8 @@ func TestDocsCommandLine(t *testing.T) {
 		}
 		return "```console\n$ rollcall " + line + "\n" + strings.Join(lines, "\n") + "```\n"
 	}))
-	if n < 10 {
-		t.Errorf("found %d examples in docs/cli.md", n)
+	if n < least {
+		t.Errorf("found %d examples in docs/%s", n, page)
 	}
 }
 

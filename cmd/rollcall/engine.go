@@ -42,10 +42,14 @@ const stopTimeout = 5 * time.Second
 
 // open starts everything and waits for the first answer of each collector, or reads the recording.
 // strict makes the absence of a Docker daemon that was asked for by name an error.
-func (a *app) open(ctx context.Context, strict bool) (*engine, error) {
+// prepare, if given, gets the engine before anything is known.
+func (a *app) open(ctx context.Context, strict bool, prepare ...func(*engine)) (*engine, error) {
 	e, err := a.build()
 	if err != nil {
 		return nil, err
+	}
+	for _, f := range prepare {
+		f(e)
 	}
 	if err = e.start(ctx); err == nil {
 		err = e.firstAnswers(ctx, strict)
@@ -76,7 +80,7 @@ func (a *app) build() (*engine, error) {
 		e.clock.Store(e.now.UnixNano())
 		opts.TagStore.Now = func() time.Time { return time.Unix(0, e.clock.Load()) }
 	} else {
-		collectors, err := a.collectors(conf, e.store, sync.OnceFunc(e.waitForRuntime))
+		collectors, err := e.collectors(sync.OnceFunc(e.waitForRuntimes))
 		if err != nil {
 			return nil, err
 		}
@@ -165,28 +169,25 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 // complaints says what went wrong with collectors, one line each. It is quiet about those that have
 // nothing to collect here, unless somebody has asked for them.
 func (e *engine) complaints(late error, strict bool) error {
-	where, named := e.conf.From["docker.host"]
-	meant := e.app.getenv("DOCKER_HOST") != "" && e.conf.Collectors.Docker != collection.Off
+	answered := slices.ContainsFunc(e.outcomes, func(o collection.Outcome) bool {
+		return o.Result == collection.Listed && slices.Contains(runtimes[:], o.ID)
+	})
 	for _, o := range e.outcomes {
 		reason := o.Reason
 		if o.Err != nil {
 			reason = o.Err.Error()
 		}
-		if strict && o.Result != collection.Listed {
+		option, where := e.asked(o.ID)
+		if strict && o.Result != collection.Listed && option != "" {
 			if o.Result == collection.Pending {
 				reason = fmt.Sprintf("no answer within %s (--timeout)", e.app.timeout)
 			}
-			if o.ID == "docker" && named && e.conf.Collectors.Docker != collection.Off {
-				return fmt.Errorf("docker: %s (docker.host is set by %s)", reason, where)
-			}
-			if option := "collectors." + o.ID; e.conf.Switches()[o.ID] == collection.On {
-				return fmt.Errorf("%s: %s (%s is set to on by %s)", o.ID, reason, option, e.conf.From[option])
-			}
+			return fmt.Errorf("%s: %s (%s is set %s)", o.ID, reason, option, where)
 		}
-		switch {
-		case o.Result == collection.Failed:
-			e.app.say("%s: %s", o.ID, oneLine(reason))
-		case o.Result == collection.NotDetected && (strings.Contains(reason, "permission denied") || meant && o.ID == "docker"):
+		meant := o.ID == "docker" && e.app.getenv("DOCKER_HOST") != "" && e.conf.Collectors.Docker != collection.Off
+		// Where one runtime answers, another that does not let us in is likely the one below it.
+		denied := !answered && strings.Contains(reason, "permission denied")
+		if o.Result == collection.Failed || o.Result == collection.NotDetected && (denied || meant) {
 			e.app.say("%s: %s", o.ID, oneLine(reason))
 		}
 	}
@@ -194,6 +195,38 @@ func (e *engine) complaints(late error, strict bool) error {
 		e.app.say("%s; the answer is without it", oneLine(late.Error()))
 	}
 	return nil
+}
+
+// asked returns the option by which somebody has asked for this collector by name, and where it is set, so that its absence is
+// an error.
+func (e *engine) asked(id string) (option, where string) {
+	if e.conf.Switches()[id] == collection.Off {
+		return "", ""
+	}
+	for _, name := range addressOptions[id] {
+		if from, ok := e.conf.From[name]; ok && (name != "cri_socket_path" || e.criAddress(id) != "") {
+			return name, "by " + from
+		}
+	}
+	if name := "collectors." + id; e.conf.Switches()[id] == collection.On {
+		return name, "to on by " + e.conf.From[name]
+	}
+	return "", ""
+}
+
+// addressOptions are the options that say where a collector's source is.
+var addressOptions = map[string][]string{
+	"docker": {"docker.host"}, "containerd": {"containerd.address", "cri_socket_path"}, "podman": {"podman.sockets"}, "cri": {"cri_socket_path"},
+}
+
+// criAddress returns the address that cri_socket_path gives to a collector: containerd has one of its own.
+func (e *engine) criAddress(id string) string {
+	path := e.conf.CRISocketPath
+	native := strings.Contains(path, "containerd") && e.conf.Collectors.CRI != collection.On
+	if native == (id == "containerd") {
+		return path
+	}
+	return ""
 }
 
 // progress says on a terminal what is being waited for, if it takes longer than a second. The
@@ -244,17 +277,20 @@ func (e *engine) close() {
 	e.store.Close()
 }
 
-// runtimeGrace bounds how long the first look at /proc waits for the container runtime, at most half
+// runtimeGrace bounds how long the first look at /proc waits for the container runtimes, at most half
 // of the time there is for all of them.
 const runtimeGrace = 2 * time.Second
 
-// waitForRuntime returns when the container runtime has answered for the first time, or has none,
-// so that the first look at /proc leaves to it what is its own.
-func (e *engine) waitForRuntime() {
+// runtimes are the collectors that know containers better than /proc does.
+var runtimes = [...]string{"docker", "containerd", "podman", "cri"}
+
+// waitForRuntimes returns when the container runtimes have answered for the first time, or are not there,
+// so that the first look at /proc leaves to them what is their own.
+func (e *engine) waitForRuntimes() {
 	deadline := time.Now().Add(min(runtimeGrace, e.app.timeout/2))
 	for ; time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		i := slices.IndexFunc(e.supervisor.Status(), func(s collection.Status) bool {
-			return s.ID == "docker" && (s.State == collection.StateConnecting || s.State == collection.StateSyncing ||
+			return slices.Contains(runtimes[:], s.ID) && (s.State == collection.StateConnecting || s.State == collection.StateSyncing ||
 				s.State == collection.StateWaiting && s.NextRetry.IsZero()) // not looked for yet
 		})
 		if i < 0 {

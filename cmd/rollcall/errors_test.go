@@ -20,6 +20,9 @@ func TestErrorsAreOneLine(t *testing.T) {
 	badKey := write("key.yaml", "container_lables_as_tags: {}\n")
 	badType := write("type.yaml", "tags: 3\n")
 	badGlob := write("glob.yaml", "container_labels_as_tags:\n  'a*[': b\n")
+	badRule := write("rule.yaml", "rules:\n- drop: a\n- drop: b\n  wen: {}\n")
+	badRegex := write("regex.yaml", "- exclude: containers\n  when: {image: /(/}\n")
+	badFilter := write("filter.yaml", "container_exclude:\n- name:a\n- image:(\n")
 	badLine := write("bad.jsonl", `{"type":"set","source":"runtime","entity":{"kind":"container","id":"a"}}`+"\n"+`{"type":"set","source":"runtime","entity":{"kind":"pot","id":"a"}}`+"\n")
 	twins := write("twins.jsonl", `{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd1111","name":"web"}}`+"\n"+`{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd2222","name":"web"}}`+"\n")
 	for _, tc := range []struct {
@@ -48,6 +51,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"replay", 2, `replay: want one recording, have 0 arguments`},
 		{"replay x --speed -1", 2, `--speed is -1; want 0 or more`},
 		{"replay " + shop + " --from " + shop, 2, `give the recording as the argument, not with --from`},
+		{"rules frobnicate", 2, `rules: unknown command "frobnicate" (want list or test)`},
+		{"rules test x", 2, `test: want no arguments, have 1 arguments; "rollcall rules test --help" says more`},
 		{"ls --set docker.host", 2, `--set "docker.host": want name=value`},
 
 		{"ls --from nope.jsonl", 1, `read the recording nope.jsonl: no such file or directory`},
@@ -57,6 +62,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"ls --config " + badKey, 1, badKey + `:1: unknown option container_lables_as_tags; did you mean container_labels_as_tags?`},
 		{"tags --config " + badType, 1, badType + `:1: option tags: want a list of texts, have the number 3`},
 		{"tags --config " + badGlob + " --from " + shop, 1, badGlob + `:2: option container_labels_as_tags: key "a*[": `},
+		{"ls --config " + badRule, 1, badRule + `:4: option rules: rules[2]: unknown key "wen" (want exclude, include, `},
+		{"rules test --rules " + badRegex + " --from " + shop, 1, badRegex + `:1: rules[1]: when: image: pattern "/(/": error parsing regexp: missing closing )`},
+		{"rules list --rules nope.yaml", 1, `read the rules nope.yaml: no such file or directory`},
+		{"ls --config " + badFilter, 1, badFilter + `:3: option container_exclude: item "image:(": error parsing regexp: missing closing )`},
+		{"ls --set rules=[{\"drop\":null}] --from " + shop, 1, `--set: option rules: --set:1: rules[1]: drop: want text, have nothing`},
 		{"ls --set dokker.host=x", 1, `--set: unknown option dokker.host; did you mean docker.host?`},
 		{"ls --docker-host nonsense", 1, `option docker.host, set by --docker-host: docker host "nonsense": want unix:///path, tcp://host:port`},
 		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`},

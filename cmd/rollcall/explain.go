@@ -1,19 +1,29 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
+
+// explanation is what explain prints for programs.
+type explanation struct {
+	tagger.Explanation
+	Reports []collection.Report `json:"reports,omitempty"` // who says what, the strongest first
+}
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain <entity-id>",
 		Short: "Say where each tag of an entity comes from, or why there are none",
-		Long: `Say for each tag of an entity which source it is from, and which rule made it of what; for an entity without
-tags, why there are none. An entity is named as for "rollcall tags".`,
+		Long: `Say for each tag of an entity which source it is from, which rule made it of what, and which rules changed it;
+which tags rules drop, and whether they leave the entity out; for an entity without tags, why there are none. Then, who reports
+the entity, and if several do, who said what. An entity is named as for "rollcall tags".`,
 		Example: `  rollcall explain web
   rollcall explain container_id://3f0c…`,
 		Args:              args(1, 1, "one entity ID"),
@@ -28,15 +38,15 @@ tags, why there are none. An entity is named as for "rollcall tags".`,
 			if err != nil {
 				return err
 			}
-			x := e.tagger.Explain(id)
+			x, reports := e.tagger.Explain(id), e.reporters(id)
 			if a.structured() {
 				if x.Tags == nil {
 					x.Tags = []tagger.TagExplanation{}
 				}
-				if err := a.print(x); err != nil {
+				if err := a.print(explanation{x, reports}); err != nil {
 					return err
 				}
-			} else if err := a.printExplanation(x); err != nil {
+			} else if err := errors.Join(a.printExplanation(x), e.printReporters(id, reports)); err != nil {
 				return err
 			}
 			if len(x.Tags) == 0 && !e.runs(id) {
@@ -51,8 +61,11 @@ func (a *app) printExplanation(x tagger.Explanation) error {
 	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness, clean(x.Reason)); err != nil {
 		return err
 	}
+	if err := a.printSelection(x.Selection); err != nil {
+		return err
+	}
 	if len(x.Tags) == 0 {
-		return nil
+		return a.printDropped(x.Dropped)
 	}
 	hidden := false
 	for _, tag := range x.Tags {
@@ -67,7 +80,7 @@ func (a *app) printExplanation(x tagger.Explanation) error {
 		if tag.Standard {
 			level += ", standard"
 		}
-		row := []string{tag.Tag, level, tag.Source, tag.Rule, tag.Field}
+		row := []string{tag.Tag, level, tag.Source, story(tag), tag.Field}
 		if hidden {
 			row = append(row, tag.HiddenBy)
 		}
@@ -78,6 +91,53 @@ func (a *app) printExplanation(x tagger.Explanation) error {
 			return faint
 		}
 		return ""
+	}
+	if _, err := fmt.Fprintln(a.out); err != nil {
+		return err
+	}
+	if err := a.printTable(t); err != nil {
+		return err
+	}
+	return a.printDropped(x.Dropped)
+}
+
+// story is which rule made a tag, and what other rules did to it.
+func story(tag tagger.TagExplanation) string {
+	text := tag.Rule
+	if tag.RenamedBy != "" {
+		name, _, _ := strings.Cut(tag.Before, ":")
+		text += "; renamed from " + name + " by " + tag.RenamedBy
+	}
+	if tag.CardinalityBy != "" {
+		text += "; cardinality by " + tag.CardinalityBy
+	}
+	return text
+}
+
+// printSelection says whether rules leave the entity out.
+func (a *app) printSelection(s *tagger.Selection) error {
+	if s == nil {
+		return nil
+	}
+	text := "included: no rule leaves it out"
+	switch {
+	case s.Excluded:
+		text = "excluded by " + s.Rule
+	case s.Rule != "":
+		text = "included by " + s.Rule
+	}
+	_, err := fmt.Fprintln(a.out, clean(text))
+	return err
+}
+
+// printDropped prints the tags that are not there because rules drop them.
+func (a *app) printDropped(list []tagger.TagExplanation) error {
+	if len(list) == 0 {
+		return nil
+	}
+	t := &table{titles: []string{"DROPPED", "CARDINALITY", "SOURCE", "RULE", "FROM", "DROPPED BY"}, fixed: []bool{false, true, false, false, false, false}}
+	for _, tag := range list {
+		t.rows = append(t.rows, []string{tag.Tag, tag.Cardinality, tag.Source, tag.Rule, tag.Field, tag.DroppedBy})
 	}
 	if _, err := fmt.Fprintln(a.out); err != nil {
 		return err

@@ -14,11 +14,13 @@ import (
 	"time"
 )
 
-// noDocker keeps tests away from a daemon of this machine.
-var noDocker = []string{"ROLLCALL_COLLECTORS_DOCKER=off"}
+// noRuntimes keeps tests away from the daemons of this machine.
+var noRuntimes = []string{
+	"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_CONTAINERD=off", "ROLLCALL_COLLECTORS_PODMAN=off", "ROLLCALL_COLLECTORS_CRI=off",
+}
 
 func TestLiveProcesses(t *testing.T) {
-	r := rollcallEnv(t, noDocker, "ls", "process", "-o", "json")
+	r := rollcallEnv(t, noRuntimes, "ls", "process", "-o", "json")
 	var got struct{ Entities []struct{ Kind, ID string } }
 	if err := json.Unmarshal([]byte(r.out), &got); err != nil || r.code != 0 || r.err != "" {
 		t.Fatalf("ls: %v, %+v", err, r)
@@ -31,10 +33,10 @@ func TestLiveProcesses(t *testing.T) {
 	if !found {
 		t.Errorf("ls does not list this process, %s", pid)
 	}
-	if r := rollcallEnv(t, noDocker, "get", "process", pid, "-o", "json"); r.code != 0 || !strings.Contains(r.out, `"pid": `+pid) {
+	if r := rollcallEnv(t, noRuntimes, "get", "process", pid, "-o", "json"); r.code != 0 || !strings.Contains(r.out, `"pid": `+pid) {
 		t.Errorf("get process %s: %+v", pid, r)
 	}
-	if r := rollcallEnv(t, noDocker, "status"); r.code != 0 || !strings.Contains(r.out, "process    live") || !strings.Contains(r.out, "docker     disabled") {
+	if r := rollcallEnv(t, noRuntimes, "status"); r.code != 0 || !strings.Contains(r.out, "process     live") || !strings.Contains(r.out, "docker      disabled") {
 		t.Errorf("status: %+v", r)
 	}
 }
@@ -52,7 +54,7 @@ func TestSignalsEndWatchAndRecord(t *testing.T) {
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
 			t.Parallel()
-			cmd := command(t, noDocker, tc.args...)
+			cmd := command(t, noRuntimes, tc.args...)
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -95,7 +97,7 @@ func TestSignalsEndWatchAndRecord(t *testing.T) {
 func TestRecordForAWhile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "live.jsonl")
 	began := time.Now()
-	r := rollcallEnv(t, noDocker, "record", path, "--duration", "300ms")
+	r := rollcallEnv(t, noRuntimes, "record", path, "--duration", "300ms")
 	if r.code != 0 || !strings.HasPrefix(r.err, "rollcall: "+path+": ") || time.Since(began) > 20*time.Second {
 		t.Fatalf("record: %+v after %s", r, time.Since(began))
 	}
@@ -156,7 +158,7 @@ func TestSocketWithoutPermission(t *testing.T) {
 	}
 	cmd := command(t, nil, "ls", "containers", "--docker-host", "unix://"+socket)
 	cmd.Path, cmd.Dir = filepath.Join(dir, "rollcall"), dir
-	cmd.Env = []string{asMain + "=1"}
+	cmd.Env = append([]string{asMain + "=1"}, noRuntimes[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	var errs strings.Builder
 	cmd.Stderr = &errs

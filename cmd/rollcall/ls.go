@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,7 @@ func (a *app) lsCommand() *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List what runs here, with its tags",
 		Long: `List what runs here, with its tags: containers, pods, tasks and processes, or the kinds that are named.
-A process in a container shows its container's tags, too.`,
+A process in a container shows its container's tags, too. Containers that rules leave out are not listed.`,
 		Example: `  rollcall ls
   rollcall ls containers
   rollcall ls process -o json --cardinality high`,
@@ -28,21 +29,23 @@ A process in a container shows its container's tags, too.`,
 			if err != nil {
 				return err
 			}
-			if len(kinds) == 0 {
+			switch {
+			case len(kinds) > 0:
+			case all:
+				kinds = workloadmeta.Kinds()
+			default:
 				kinds = usual()
 			}
-			if all {
-				kinds = workloadmeta.Kinds()
-			}
-			return a.list(cmd.Context(), kinds, len(args) > 0)
+			return a.list(cmd.Context(), kinds, len(args) > 0, all)
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "every kind, images and the like, too")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "every kind, images and the like, and what rules leave out")
 	return cmd
 }
 
 // list prints entities. named says that somebody asked for these kinds: nothing is then not found.
-func (a *app) list(ctx context.Context, kinds []workloadmeta.Kind, named bool) error {
+// all lists what rules leave out as well.
+func (a *app) list(ctx context.Context, kinds []workloadmeta.Kind, named, all bool) error {
 	c, err := a.cardinality(tagger.LowCardinality)
 	if err != nil {
 		return err
@@ -53,6 +56,11 @@ func (a *app) list(ctx context.Context, kinds []workloadmeta.Kind, named bool) e
 	}
 	defer e.close()
 	list := e.views(kinds, c)
+	hidden := len(list)
+	if !all {
+		list = slices.DeleteFunc(list, func(v view) bool { return v.excludedBy != "" })
+	}
+	hidden -= len(list)
 	if a.structured() {
 		if err := a.print(map[string]any{"entities": list}); err != nil {
 			return err
@@ -60,8 +68,13 @@ func (a *app) list(ctx context.Context, kinds []workloadmeta.Kind, named bool) e
 	} else if err := e.printTables(kinds, list); err != nil {
 		return err
 	}
-	if len(list) == 0 && named {
+	switch {
+	case len(list) == 0 && named && hidden > 0:
+		return notFoundf("nothing found but what rules leave out; --all shows it")
+	case len(list) == 0 && named:
 		return notFoundf("nothing found%s", e.why(kinds))
+	case hidden > 0 && !a.structured():
+		a.say("left out by rules: %d; --all shows them", hidden)
 	}
 	return nil
 }

@@ -29,15 +29,15 @@ it happened; --speed 10 is ten times as fast, --speed 0 does not wait.`,
 			case follow && tags:
 				return usagef("replay: --follow and --tags do not go together")
 			case follow || cmd.Flags().Changed("speed"):
-				w, err := a.watcher(nil)
+				w, err := a.watcher(nil, true)
 				if err != nil {
 					return err
 				}
 				return w.replay(cmd.Context(), speed)
 			case tags:
-				return a.tags(cmd.Context(), nil)
+				return a.tags(cmd.Context(), nil, true)
 			}
-			return a.list(cmd.Context(), workloadmeta.Kinds(), false)
+			return a.list(cmd.Context(), workloadmeta.Kinds(), false, true)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print each change")

@@ -34,6 +34,8 @@ type app struct {
 	dockerHost, cardinalityArg string
 	colorArg                   string
 	set                        []string
+	rulesFile                  string   // rules to take instead of the configured ones
+	alsoEnv                    []string // variables to let through beside those that the rules need
 	skipBad, noColor, verbose  bool
 	timeout                    time.Duration
 	width                      int  // of tables; negative = the terminal's
@@ -128,7 +130,7 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 		must(root.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
 	root.AddCommand(a.lsCommand(), a.getCommand(), a.tagsCommand(), a.watchCommand(), a.explainCommand(),
-		a.statusCommand(), a.recordCommand(), a.replayCommand(), a.configCommand(), a.versionCommand())
+		a.rulesCommand(), a.statusCommand(), a.recordCommand(), a.replayCommand(), a.configCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		// Cobra's own answer to a shell it does not know is the help text, as if all were well.
@@ -180,8 +182,25 @@ func (a *app) cardinality(fallback tagger.TagCardinality) (tagger.TagCardinality
 	return c, nil
 }
 
-// loadConfig puts the configuration together.
+// loadConfig puts the configuration together and says what looks wrong with it.
 func (a *app) loadConfig() (*config.Loaded, error) {
+	conf, err := a.readConfig()
+	if err != nil {
+		return nil, err
+	}
+	if a.rulesFile != "" {
+		if conf.Rules, err = config.ReadRules(a.rulesFile); err != nil {
+			return nil, err
+		}
+		conf.From["rules"] = a.rulesFile
+	}
+	for _, warning := range conf.Warnings {
+		a.say("%s", warning)
+	}
+	return conf, nil
+}
+
+func (a *app) readConfig() (*config.Loaded, error) {
 	src := config.Source{File: a.configFile, Env: a.environ}
 	if src.File == "" {
 		src.File = a.getenv("ROLLCALL_CONFIG")
@@ -201,14 +220,7 @@ func (a *app) loadConfig() (*config.Loaded, error) {
 		}
 		src.Flags = append(src.Flags, config.Flag{Flag: "--set", Option: name, Value: value})
 	}
-	conf, err := config.Load(src)
-	if err != nil {
-		return nil, err
-	}
-	for _, warning := range conf.Warnings {
-		a.say("%s", warning)
-	}
-	return conf, nil
+	return config.Load(src)
 }
 
 func (a *app) getenv(name string) string {

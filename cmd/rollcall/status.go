@@ -37,8 +37,8 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show how the collectors are doing",
-		Long: `Show how each collector is doing, and why one that does nothing does so; what the store and the tagger hold.
-It always answers: collectors that fail are part of the answer.`,
+		Long: `Show how each collector is doing; of one that does nothing, what was looked for, why it is off or failing, and how to
+mend that; what the store and the tagger hold. It always answers: collectors that fail are part of the answer.`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := a.open(cmd.Context(), false)
@@ -53,6 +53,31 @@ It always answers: collectors that fail are part of the answer.`,
 			return e.printStatus(r)
 		},
 	}
+}
+
+// troubles says of every collector that does not work what was looked for, what is wrong and how to mend it, uncut:
+// the table has no room for it. It ends with an empty line, if there is any.
+func troubles(collectors []collection.Status, now time.Time) string {
+	var b strings.Builder
+	for _, c := range collectors {
+		if c.State == collection.StateLive || c.Reason == "" {
+			continue
+		}
+		fmt.Fprintf(&b, "%s is %s", c.ID, c.State)
+		if wait := c.NextRetry.Sub(now); wait > 0 {
+			fmt.Fprintf(&b, ", looked at again in %s", max(time.Second, wait.Round(time.Second)))
+		}
+		b.WriteString(":\n")
+		for part := range strings.SplitSeq(strings.ReplaceAll(c.Reason, "\n", "; "), "; ") {
+			if part = strings.TrimSpace(part); part != "" {
+				fmt.Fprintf(&b, "  %s\n", clean(part))
+			}
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 func (e *engine) status() statusReport {
@@ -99,6 +124,9 @@ func (e *engine) printStatus(r statusReport) error {
 		}
 		for _, c := range r.Collectors {
 			reason := c.Reason
+			if c.State != collection.StateLive {
+				reason, _, _ = strings.Cut(reason, "; ") // the rest is below
+			}
 			if c.LastError != "" && !strings.Contains(reason, c.LastError) {
 				reason = strings.TrimPrefix(reason+"; last error: "+c.LastError, "; ")
 			}
@@ -119,7 +147,7 @@ func (e *engine) printStatus(r statusReport) error {
 		if err := a.printTable(t); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintln(a.out); err != nil {
+		if _, err := fmt.Fprintf(a.out, "\n%s", troubles(r.Collectors, e.now)); err != nil {
 			return err
 		}
 	}

@@ -26,35 +26,51 @@ type taggedEntity struct {
 }
 
 func (a *app) tagsCommand() *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "tags [entity-id]",
 		Short: "Show the tags of one entity, or of all",
 		Long: `Show the tags that telemetry of one entity must carry, or of all entities. An entity is named by its ID in
 the tagger (container_id://…), by a service's ID (docker://…), or by a container's or pod's name or the
-beginning of its ID.`,
+beginning of its ID. The list leaves out containers that rules leave out.`,
 		Example: `  rollcall tags web
   rollcall tags container_id://3f0c… --cardinality low
   rollcall tags -o json --from recording.jsonl --config mapping.yaml`,
 		Args:              args(0, 1, "at most one entity ID"),
 		ValidArgsFunction: a.completeTagged,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.tags(cmd.Context(), args)
+			return a.tags(cmd.Context(), args, all)
 		},
 	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "containers that rules leave out, too")
+	return cmd
 }
 
-func (a *app) tags(ctx context.Context, args []string) error {
+func (a *app) tags(ctx context.Context, args []string, all bool) error {
 	c, err := a.cardinality(tagger.HighCardinality)
 	if err != nil {
 		return err
 	}
-	e, err := a.open(ctx, true)
+	var past *past
+	e, err := a.open(ctx, true, func(e *engine) {
+		if len(args) == 0 && !all {
+			past = e.follow(ctx)
+		}
+	})
+	if past != nil {
+		defer past.stop()
+	}
 	if err != nil {
 		return err
 	}
 	defer e.close()
 	if len(args) == 0 {
-		return e.printTags(e.tagger.List(), c)
+		list := e.tagger.List()
+		if past != nil {
+			left := past.leftOut(e)
+			list = slices.DeleteFunc(list, func(entity tagger.Entity) bool { return left[entity.ID] })
+		}
+		return e.printTags(list, c)
 	}
 	id, err := e.entityID(args[0])
 	if err != nil {

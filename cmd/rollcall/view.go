@@ -19,9 +19,11 @@ type view struct {
 	entity  workloadmeta.Entity
 	sources []string
 	tags    []string // sorted
+	// excludedBy is the rule that leaves a container out; "" = none does.
+	excludedBy string
 }
 
-// MarshalJSON writes the entity's own flat form with "sources" and "tags" after "kind" and "id".
+// MarshalJSON writes the entity's own flat form with "sources" after "kind" and "id", and "tags" at the end.
 // An entity that has a field of one of these names (an ECS task has AWS tags) shows it with
 // "resource_" before it.
 func (v view) MarshalJSON() ([]byte, error) {
@@ -67,6 +69,11 @@ func (v view) MarshalJSON() ([]byte, error) {
 			}
 		}
 	}
+	if v.excludedBy != "" {
+		if err := field("excluded_by", v.excludedBy); err != nil {
+			return nil, err
+		}
+	}
 	if err := field("tags", orEmpty(v.tags)); err != nil {
 		return nil, err
 	}
@@ -82,7 +89,7 @@ func orEmpty(list []string) []string {
 
 // view returns an entity with its tags up to a cardinality.
 func (e *engine) view(entity workloadmeta.Entity, views []workloadmeta.View, c tagger.TagCardinality) view {
-	v := view{entity: entity, tags: e.tagsOf(entity, c)}
+	v := view{entity: entity, tags: e.tagsOf(entity, c), excludedBy: e.excludedBy(entity)}
 	for _, s := range views {
 		v.sources = append(v.sources, string(s.Source))
 	}

@@ -16,16 +16,18 @@ import (
 )
 
 func (a *app) watchCommand() *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "watch [kind…]",
 		Short: "Print what is there, then every change",
 		Long: `Print what is there, then every change as it happens, until Ctrl-C. With -o json each line is a JSON object.
-With --from it prints what happened in the recording, change by change, and ends.`,
+With --from it prints what happened in the recording, change by change, and ends. Containers that rules leave
+out are not shown.`,
 		Example: `  rollcall watch containers
   rollcall watch -o json | jq -c 'select(.type == "unset") | .entity.id'`,
 		ValidArgsFunction: completeKinds,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := a.watcher(args)
+			w, err := a.watcher(args, all)
 			if err != nil {
 				return err
 			}
@@ -35,6 +37,8 @@ With --from it prints what happened in the recording, change by change, and ends
 			return w.live(cmd.Context())
 		},
 	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "what rules leave out, too")
+	return cmd
 }
 
 // watcher prints changes.
@@ -45,6 +49,9 @@ type watcher struct {
 	// stamp, if set, is the time to print instead of the present.
 	stamp time.Time
 	color bool
+	// shown are the containers that have been printed, so that the end of one that rules
+	// leave out is not; nil = rules leave nothing out.
+	shown map[workloadmeta.EntityID]bool
 }
 
 // change is one line of watch -o json.
@@ -56,13 +63,17 @@ type change struct {
 	Entity   view `json:"entity"`
 }
 
-func (a *app) watcher(args []string) (*watcher, error) {
+func (a *app) watcher(args []string, all bool) (*watcher, error) {
 	kinds, err := parseKinds(args)
 	if err != nil {
 		return nil, err
 	}
 	level, err := a.cardinality(tagger.LowCardinality)
-	return &watcher{app: a, kinds: kinds, level: level, color: a.color()}, err
+	w := &watcher{app: a, kinds: kinds, level: level, color: a.color()}
+	if !all {
+		w.shown = map[workloadmeta.EntityID]bool{}
+	}
+	return w, err
 }
 
 // live prints what happens on this machine until ctx ends.
@@ -80,6 +91,9 @@ func (w *watcher) live(ctx context.Context) error {
 		filter = workloadmeta.NewFilter()
 		for _, kind := range w.kinds {
 			filter.Kind(kind)
+		}
+		if w.shown != nil && slices.Contains(w.kinds, workloadmeta.KindContainer) {
+			filter.Kind(workloadmeta.KindKubernetesPod) // by which rules may leave containers out
 		}
 	}
 	sub := e.store.Subscribe("watch", filter)
@@ -153,12 +167,15 @@ func (w *watcher) print(e *engine, bundle workloadmeta.Bundle) error {
 	if w.app.from == "" {
 		now = time.Now()
 	}
-	events := slices.DeleteFunc(slices.Clone(bundle.Events), func(ev workloadmeta.Event) bool {
+	events := slices.DeleteFunc(slices.Concat(bundle.Events, w.reconsidered(e, bundle)), func(ev workloadmeta.Event) bool {
 		return len(w.kinds) > 0 && !slices.Contains(w.kinds, ev.Entity.GetID().Kind)
 	})
 	slices.SortStableFunc(events, func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
 	var out []byte
 	for _, ev := range events {
+		if ev.Type = w.visible(e, ev); ev.Type == 0 {
+			continue
+		}
 		c := change{Time: now, Type: ev.Type, Snapshot: bundle.Snapshot, Entity: e.view(ev.Entity, ev.Views, w.level)}
 		switch w.app.output {
 		case "json", "yaml":
@@ -182,6 +199,55 @@ func (w *watcher) print(e *engine, bundle workloadmeta.Bundle) error {
 	}
 	_, err := w.app.out.Write(out) // whole lines, as soon as they are known
 	return err
+}
+
+// visible returns the type of event as which an event is seen by who does not see what
+// rules leave out, 0 = not at all. What is left out from now on is unset.
+func (w *watcher) visible(e *engine, ev workloadmeta.Event) workloadmeta.EventType {
+	id := ev.Entity.GetID()
+	if w.shown == nil || id.Kind != workloadmeta.KindContainer {
+		return ev.Type
+	}
+	was := w.shown[id]
+	if ev.Type == workloadmeta.EventTypeSet && e.excludedBy(ev.Entity) == "" {
+		w.shown[id] = true
+		return ev.Type
+	}
+	delete(w.shown, id)
+	if was || ev.Type == workloadmeta.EventTypeUnset && e.excludedBy(ev.Entity) == "" {
+		return workloadmeta.EventTypeUnset // also of what came and went unseen
+	}
+	return 0
+}
+
+// reconsidered returns the containers that are left out, or not any more, because of a
+// change of their pod.
+func (w *watcher) reconsidered(e *engine, bundle workloadmeta.Bundle) (events []workloadmeta.Event) {
+	if w.shown == nil {
+		return nil
+	}
+	told := map[workloadmeta.EntityID]bool{}
+	for _, ev := range bundle.Events {
+		told[ev.Entity.GetID()] = true
+	}
+	for _, ev := range bundle.Events {
+		pod, ok := ev.Entity.(*workloadmeta.KubernetesPod)
+		if !ok || ev.Type != workloadmeta.EventTypeSet {
+			continue
+		}
+		for _, list := range [][]workloadmeta.OrchestratorContainer{pod.InitContainers, pod.Containers, pod.EphemeralContainers} {
+			for i := range list {
+				id := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: list[i].ID}
+				c, err := e.store.Get(id)
+				if err != nil || told[id] || (e.excludedBy(c) == "") == w.shown[id] {
+					continue
+				}
+				views, _ := e.store.Views(id)
+				events = append(events, workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: c, Views: views})
+			}
+		}
+	}
+	return events
 }
 
 // line is a change for people.

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -31,6 +32,15 @@ import (
 // name. [Options] says what each means. Start from [Default].
 type Config struct {
 	extract.Options `koanf:",squash"`
+
+	ContainerExclude        Filters `koanf:"container_exclude"`
+	ContainerInclude        Filters `koanf:"container_include"`
+	ContainerExcludeMetrics Filters `koanf:"container_exclude_metrics"`
+	ContainerIncludeMetrics Filters `koanf:"container_include_metrics"`
+	ContainerExcludeLogs    Filters `koanf:"container_exclude_logs"`
+	ContainerIncludeLogs    Filters `koanf:"container_include_logs"`
+	ACExclude               Filters `koanf:"ac_exclude"`
+	ACInclude               Filters `koanf:"ac_include"`
 
 	Tags      []string `koanf:"tags"`
 	ExtraTags []string `koanf:"extra_tags"`
@@ -67,6 +77,9 @@ type Config struct {
 	Retention  Retention  `koanf:"retention"`
 	ProcRoot   string     `koanf:"proc_root"`
 }
+
+// Filters is a list of filters, as [rules.ParseFilter] reads them.
+type Filters []string
 
 // ContainerImage has the options about images.
 type ContainerImage struct {
@@ -138,6 +151,27 @@ func (c *Config) Switches() map[string]collection.Switch {
 	}
 }
 
+// ruleList returns the rules that come after those of the map options: what filters mean,
+// what pods say of themselves, what the user has written, and what nobody can undo. where
+// says where an item of an option is written.
+func (c *Config) ruleList(where func(option, item string) string) (list []rules.Rule, warnings []string) {
+	list, warnings, err := rules.Translate([]rules.Filter{
+		{Option: "container_exclude", Items: c.ContainerExclude}, {Option: "container_include", Items: c.ContainerInclude},
+		{Option: "container_exclude_metrics", Items: c.ContainerExcludeMetrics}, {Option: "container_include_metrics", Items: c.ContainerIncludeMetrics},
+		{Option: "container_exclude_logs", Items: c.ContainerExcludeLogs}, {Option: "container_include_logs", Items: c.ContainerIncludeLogs},
+		{Option: "ac_exclude", Items: c.ACExclude}, {Option: "ac_include", Items: c.ACInclude},
+	}, where)
+	if err != nil {
+		// Load has refused it. In a Config made by hand it must not silently be missing.
+		list = []rules.Rule{{Name: err.Error()}}
+	}
+	list = append(append(list, rules.PodAnnotations()...), c.Rules...)
+	if c.ExcludePauseContainer {
+		list = append(list, rules.Pause()...)
+	}
+	return list, warnings
+}
+
 // TagOptions returns the options of the tag rules. The environment ("NAME=value" each) tells
 // whether this machine has an identity of its own: on ECS Fargate and EKS Fargate it has none, and
 // everything carries the configured tags.
@@ -152,10 +186,29 @@ func (c *Config) TagOptions(environ []string) extract.Options {
 		cluster = strings.ReplaceAll(cluster, "_", "-")
 	}
 	options := c.Options
+	options.Rules, _ = c.ruleList(nil) // who wants to know about filters that are ignored loads a file
 	options.StaticTags = extract.StaticTags(extract.StaticConfig{
 		Tags: c.Tags, ExtraTags: c.ExtraTags, Hostless: ecsFargate || c.EKSFargate,
 		EKSFargate: c.EKSFargate, NodeName: c.KubernetesKubeletNodename, ClusterName: cluster,
 		OrchClusterID: c.OrchestratorClusterID,
 	})
 	return options
+}
+
+// WithoutRules returns the configuration without rules, and with those options that are
+// translated into rules at their defaults.
+func (c *Config) WithoutRules() Config {
+	out, defaults := *c, extract.DefaultOptions()
+	out.Rules = nil
+	out.ContainerExclude, out.ContainerInclude = nil, nil
+	out.ContainerExcludeMetrics, out.ContainerIncludeMetrics = nil, nil
+	out.ContainerExcludeLogs, out.ContainerIncludeLogs = nil, nil
+	out.ACExclude, out.ACInclude = nil, nil
+	out.DockerLabelsAsTags, out.ContainerLabelsAsTags = nil, nil
+	out.DockerEnvAsTags, out.ContainerEnvAsTags = nil, nil
+	out.KubernetesPodLabelsAsTags, out.KubernetesPodAnnotationsAsTags = nil, nil
+	out.KubernetesNamespaceLabelsAsTags, out.KubernetesNamespaceAnnotationsAsTags = nil, nil
+	out.KubernetesNodeLabelsAsTags, out.KubernetesNodeAnnotationsAsTags = nil, defaults.KubernetesNodeAnnotationsAsTags
+	out.KubernetesResourcesLabelsAsTags, out.KubernetesResourcesAnnotationsAsTags = nil, nil
+	return out
 }

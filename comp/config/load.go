@@ -13,6 +13,8 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 )
 
 // DefaultFile is read when nothing names another file, if it is there.
@@ -41,6 +43,8 @@ type Loaded struct {
 	// From says by option where its value is from: "rollcall.yaml:3", "ROLLCALL_DOCKER_HOST",
 	// "--docker-host". Options with their default are not in it.
 	From map[string]string
+	// at says by option and item, or key, in which line of the file it is.
+	at map[string]map[string]string
 	// Warnings are lines for people, such as a variable that looks like a misspelt option.
 	Warnings []string
 }
@@ -48,7 +52,7 @@ type Loaded struct {
 // Load puts the layers together. Its error is one line with everything that is wrong, separated
 // by "; ".
 func Load(src Source) (*Loaded, error) {
-	l := &loader{options: Options(), k: koanf.New("."), out: &Loaded{From: map[string]string{}}}
+	l := &loader{options: Options(), k: koanf.New("."), out: &Loaded{From: map[string]string{}, at: map[string]map[string]string{}}}
 	if src.File != "" {
 		data, err := os.ReadFile(src.File)
 		if err != nil {
@@ -69,7 +73,30 @@ func Load(src Source) (*Loaded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+	_, ignored := l.out.ruleList(l.out.At)
+	l.out.Warnings = append(l.out.Warnings, ignored...)
 	return l.out, nil
+}
+
+// At says where an item of a list, or a key of a map, is written: as [Loaded.From] does,
+// but in a file in its own line. Of an option with its default it is "default".
+func (l *Loaded) At(option, item string) string {
+	from, ok := l.From[option]
+	if !ok {
+		return "default"
+	}
+	if where, ok := l.at[option][item]; ok {
+		return where
+	}
+	return from
+}
+
+// TagOptions is [Config.TagOptions] with rules that say where they are written.
+func (l *Loaded) TagOptions(environ []string) extract.Options {
+	options := l.Config.TagOptions(environ)
+	options.Rules, _ = l.ruleList(l.At)
+	options.Where = l.At
+	return options
 }
 
 // plain takes the operation and the path off an error, which the caller names itself.
@@ -94,7 +121,7 @@ func (l *loader) wrong(where, format string, args ...any) {
 // set makes v the option's value for this layer and those before it.
 func (l *loader) set(o Option, v any, where string) {
 	if key, err := o.checkMapping(v); err != nil {
-		l.wrong(where, "option %s: key %q: %v", o.Name, key, err)
+		l.wrong(where, "option %s: %s %q: %v", o.Name, o.part(), key, err)
 		return
 	}
 	if err := l.k.Load(confmap.Provider(map[string]any{o.Name: v}, "."), nil); err != nil {
@@ -102,18 +129,14 @@ func (l *loader) set(o Option, v any, where string) {
 		return
 	}
 	l.out.From[o.Name] = where
+	delete(l.out.at, o.Name)
 }
 
 func (l *loader) file(name string, data []byte) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		text := strings.TrimPrefix(err.Error(), "yaml: ")
-		if rest, ok := strings.CutPrefix(text, "line "); ok {
-			line, rest, _ := strings.Cut(rest, ": ")
-			l.wrong(name+":"+line, "not valid YAML: %s", rest)
-			return
-		}
-		l.wrong(name+":1", "not valid YAML: %s", text) // the parser leaves out line 1
+		line, text := yamlError(err)
+		l.wrong(name+":"+line, "not valid YAML: %s", text)
 		return
 	}
 	if len(doc.Content) == 0 {
@@ -159,6 +182,14 @@ func (l *loader) group(file, prefix string, n *yaml.Node, seen map[string]int) {
 }
 
 func (l *loader) value(where, file string, o Option, n *yaml.Node) {
+	if o.typ == typeRules {
+		list, problems := parseRules(file, n)
+		for _, p := range problems {
+			l.wrong(fmt.Sprintf("%s:%d", file, p.line), "option %s: %v", o.Name, p.err)
+		}
+		l.set(o, list, where)
+		return
+	}
 	v, err := o.fromNode(n)
 	if err != nil {
 		if p, ok := errors.AsType[*problem](err); ok {
@@ -168,31 +199,49 @@ func (l *loader) value(where, file string, o Option, n *yaml.Node) {
 		return
 	}
 	if key, err := o.checkMapping(v); err != nil {
-		l.wrong(fmt.Sprintf("%s:%d", file, lineOf(n, key)), "option %s: key %q: %v", o.Name, key, err)
+		if at, ok := lines(file, n)[key]; ok {
+			where = at
+		}
+		l.wrong(where, "option %s: %s %q: %v", o.Name, o.part(), key, err)
 		return
 	}
 	l.set(o, v, where)
+	l.out.at[o.Name] = lines(file, n)
 }
 
-// lineOf returns the line of a key in a mapping or in the mappings in it, else that of the mapping.
-func lineOf(n *yaml.Node, key string) int {
-	if line, ok := keyLine(n, key); ok {
-		return line
+// lines says by item of a list, or key of a map, in which line it is. Of several that are
+// alike it is the first.
+func lines(file string, n *yaml.Node) map[string]string {
+	at := map[string]string{}
+	note := func(n *yaml.Node) {
+		if _, ok := at[n.Value]; !ok && n.Kind == yaml.ScalarNode {
+			at[n.Value] = fmt.Sprintf("%s:%d", file, n.Line)
+		}
 	}
-	return n.Line
+	switch n.Kind {
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			note(resolve(item))
+		}
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			note(n.Content[i])
+			for key, where := range lines(file, resolve(n.Content[i+1])) {
+				if _, ok := at[key]; !ok {
+					at[key] = where
+				}
+			}
+		}
+	}
+	return at
 }
 
-func keyLine(n *yaml.Node, key string) (int, bool) {
-	n = resolve(n)
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i].Line, true
-		}
-		if line, ok := keyLine(n.Content[i+1], key); ok {
-			return line, true
-		}
+// part is what one piece of the option's value is called.
+func (o Option) part() string {
+	if o.typ == typeFilters {
+		return "item"
 	}
-	return 0, false
+	return "key"
 }
 
 func (l *loader) isGroup(name string) bool { return len(l.members(name)) > 0 }
@@ -204,6 +253,26 @@ func (l *loader) members(group string) (names []string) {
 		}
 	}
 	return names
+}
+
+// text sets an option to a value from where there are no lines, called name; what errors
+// call it is where.
+func (l *loader) text(where, name string, o Option, text string) {
+	if o.typ == typeRules {
+		list, err := ParseRules(name, []byte(text))
+		if err != nil {
+			l.wrong(where, "option %s: %v", o.Name, err)
+			return
+		}
+		l.set(o, list, name)
+		return
+	}
+	v, err := o.fromText(text)
+	if err != nil {
+		l.wrong(where, "option %s: %v", o.Name, err)
+		return
+	}
+	l.set(o, v, name)
 }
 
 func (l *loader) env(environ []string) {
@@ -221,12 +290,7 @@ func (l *loader) env(environ []string) {
 			if !ok || text == "" {
 				continue
 			}
-			v, err := o.fromText(text)
-			if err != nil {
-				l.wrong("environment variable "+name, "option %s: %v", o.Name, err)
-				continue
-			}
-			l.set(o, v, name)
+			l.text("environment variable "+name, name, o, text)
 		}
 	}
 	// A variable that is no option may be anything: Kubernetes, for one, makes ROLLCALL_PORT for a
@@ -248,12 +312,7 @@ func (l *loader) flags(flags []Flag) {
 			l.wrong(f.Flag, "unknown option %s%s", f.Option, l.didYouMean(f.Option))
 			continue
 		}
-		v, err := o.fromText(f.Value)
-		if err != nil {
-			l.wrong(f.Flag, "option %s: %v", o.Name, err)
-			continue
-		}
-		l.set(o, v, f.Flag)
+		l.text(f.Flag, f.Flag, o, f.Value)
 	}
 }
 

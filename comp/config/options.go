@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
@@ -34,6 +35,8 @@ type entry struct {
 
 const mapping = ` Keys with a "*" are globs; case does not matter. The value is a list of tag names separated by commas; a "+" before one makes it high cardinality.`
 
+const filters = ` In the environment items are separated by blanks, because expressions have commas.`
+
 // entries are all options in the order of the documentation.
 var entries = []entry{
 	{"container_labels_as_tags", true, `Container and image labels that become tags: label to tag name.` + mapping},
@@ -54,6 +57,15 @@ var entries = []entry{
 	{"ecs_collect_resource_tags_ec2", true, `Whether the AWS tags of ECS tasks and container instances become tags.`},
 	{"ecs_resource_tags_replace_colon", true, `Whether colons in the names of AWS tags become underscores.`},
 	{"disable_cluster_name_tag_key", true, `Leaves out cluster_name, which ecs_cluster_name repeats.`},
+	{"rules", false, `Rules about containers and tags, in order; the last that applies wins. They come after what the options above and below mean, which are rules as well. See rules.md.`},
+	{"container_exclude", true, `Containers that are left out of lists and by consumers: "image:", "name:" or "kube_namespace:" and a regular expression that may match anywhere. Their tags are still known.` + filters},
+	{"container_include", true, `Containers that are not left out although container_exclude matches.`},
+	{"container_exclude_metrics", true, `The same for metrics only, beside container_exclude.`},
+	{"container_include_metrics", true, `The same for metrics only.`},
+	{"container_exclude_logs", true, `The same for logs only, beside container_exclude.`},
+	{"container_include_logs", true, `The same for logs only.`},
+	{"ac_exclude", true, `Older name of container_exclude; counts if that is empty.`},
+	{"ac_include", true, `Older name of container_include; counts if that is empty.`},
 	{"tags", true, `Tags of this machine, "name:value" each. Where a machine has no identity of its own (ECS Fargate, EKS Fargate) every container and pod carries them.`},
 	{"extra_tags", true, `More of the same.`},
 	{"cluster_name", true, `Name of the Kubernetes cluster.`},
@@ -151,6 +163,8 @@ var (
 	typeSwitch      = reflect.TypeFor[collection.Switch]()
 	typeCardinality = reflect.TypeFor[tagger.TagCardinality]()
 	typeList        = reflect.TypeFor[[]string]()
+	typeFilters     = reflect.TypeFor[Filters]()
+	typeRules       = reflect.TypeFor[[]rules.Rule]()
 	typeMap         = reflect.TypeFor[map[string]string]()
 	typeMaps        = reflect.TypeFor[map[string]map[string]string]()
 )
@@ -165,6 +179,10 @@ func typeName(t reflect.Type) string {
 		return "low, orchestrator or high"
 	case typeList:
 		return "list of texts"
+	case typeFilters:
+		return "list of filters"
+	case typeRules:
+		return "list of rules"
 	case typeMap:
 		return "map: text to text"
 	case typeMaps:
@@ -189,6 +207,14 @@ func inline(v any) string {
 	case fmt.Stringer:
 		return v.String()
 	case []string:
+		if v == nil {
+			return "[]"
+		}
+	case Filters:
+		if v == nil {
+			return "[]"
+		}
+	case []rules.Rule:
 		if v == nil {
 			return "[]"
 		}

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -29,6 +30,15 @@ func (o Option) fromText(text string) (any, error) {
 			return list, nil
 		}
 		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' }), nil
+	case typeFilters:
+		if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, "[") {
+			var list Filters
+			if err := json.Unmarshal([]byte(trimmed), &list); err != nil {
+				return nil, errors.New("want a JSON array of texts, or texts separated by blanks")
+			}
+			return list, nil
+		}
+		return Filters(strings.Fields(text)), nil
 	case typeMap:
 		var m map[string]string
 		if err := json.Unmarshal([]byte(text), &m); err != nil {
@@ -118,6 +128,12 @@ func wrong(n *yaml.Node, format string, args ...any) error {
 func (o Option) fromNode(n *yaml.Node) (any, error) {
 	n = resolve(n)
 	switch o.typ {
+	case typeFilters:
+		v, err := Option{typ: typeList}.fromNode(n)
+		if err != nil {
+			return nil, err
+		}
+		return Filters(v.([]string)), nil
 	case typeList:
 		if n.Kind != yaml.SequenceNode {
 			return nil, wrong(n, "want a list of texts, have %s", describe(n))
@@ -248,6 +264,12 @@ func (o Option) checkMapping(v any) (key string, err error) {
 		return err
 	}
 	switch m := v.(type) {
+	case Filters:
+		for _, item := range m {
+			if _, _, err := rules.ParseFilter(item); err != nil {
+				return item, err
+			}
+		}
 	case map[string]string:
 		for key, value := range m {
 			if err := check(map[string]string{key: value}); err != nil {

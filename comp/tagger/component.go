@@ -156,8 +156,20 @@ type Explanation struct {
 	Completeness string           `json:"completeness"`
 	Reason       string           `json:"reason"` // one line for people: why it is in this state
 	Tags         []TagExplanation `json:"tags,omitempty"`
+	// Dropped are the tags that are not there because a rule drops them.
+	Dropped []TagExplanation `json:"dropped,omitempty"`
+	// Selection says whether rules leave the entity out of what consumers see. nil if no
+	// rule has to do with it.
+	Selection *Selection `json:"selection,omitempty"`
 	// Waiting names the sources that are expected to report the entity and have not.
 	Waiting []string `json:"waiting_for,omitempty"`
+}
+
+// Selection says whether an entity is left out, and why.
+type Selection struct {
+	Excluded bool `json:"excluded"`
+	// Rule is the one that decided and where it is written; empty if none applies.
+	Rule string `json:"rule,omitempty"`
 }
 
 // TagExplanation is the life story of one tag.
@@ -170,4 +182,10 @@ type TagExplanation struct {
 	Field       string `json:"field,omitempty"` // what it was made from
 	// HiddenBy names the source whose tags of this name hide this one.
 	HiddenBy string `json:"hidden_by,omitempty"`
+	// Before is the tag as it was made, before RenamedBy gave it another name.
+	Before string `json:"before,omitempty"`
+	// The rules that changed or dropped it, and where they are written.
+	RenamedBy     string `json:"renamed_by,omitempty"`
+	CardinalityBy string `json:"cardinality_by,omitempty"`
+	DroppedBy     string `json:"dropped_by,omitempty"`
 }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -18,7 +15,6 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
 
@@ -127,62 +123,3 @@ func stay(w http.ResponseWriter, r *http.Request) {
 
 // write sends an answer. The client may have gone.
 func write(w http.ResponseWriter, body []byte) { _, _ = w.Write(body) }
-
-func dockerStart() []row {
-	var list []map[string]any
-	must(json.Unmarshal(recorded("docker", "testdata", "docker-20.10", "containers.json"), &list))
-	var entry map[string]any
-	for _, e := range list {
-		if e["State"] == "running" && len(e["Ports"].([]any)) > 0 {
-			entry = e
-		}
-	}
-	inspect := recorded("docker", "testdata", "docker-20.10", "inspect", "web.json")
-	var who struct{ ID, Name string }
-	must(json.Unmarshal(inspect, &who))
-	images := recorded("docker", "testdata", "docker-20.10", "images.json")
-	image := recorded("docker", "testdata", "docker-20.10", "image-inspect", "web.json")
-	history := recorded("docker", "testdata", "docker-20.10", "image-history", "web.json")
-	all := make([]map[string]any, runtimeContainers)
-	for i := range all {
-		copied := map[string]any{}
-		for k, v := range entry {
-			copied[k] = v
-		}
-		copied["Id"], copied["Names"] = runtimeID(i), []string{fmt.Sprintf("/web-%d", i)}
-		all[i] = copied
-	}
-	body, err := json.Marshal(all)
-	must(err)
-	return runtimeStart("docker", func(f *fakeRuntime) {
-		f.serveHTTP(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Api-Version", "1.41")
-			path := r.URL.Path
-			if rest, ok := strings.CutPrefix(path, "/v1.41"); ok {
-				path = rest
-			}
-			if path != "/_ping" {
-				f.calls.Add(1)
-			}
-			w.Header().Set("Content-Type", "application/json")
-			switch {
-			case path == "/_ping":
-			case path == "/events":
-				stay(w, r)
-			case path == "/containers/json":
-				write(w, body)
-			case path == "/images/json":
-				write(w, images)
-			case strings.HasPrefix(path, "/containers/"):
-				id := strings.TrimSuffix(strings.TrimPrefix(path, "/containers/"), "/json")
-				write(w, bytes.ReplaceAll(inspect, []byte(who.ID), []byte(id)))
-			case strings.HasSuffix(path, "/history"):
-				write(w, history)
-			default:
-				write(w, image)
-			}
-		})
-	}, func(address string) (workloadmeta.Collector, error) {
-		return docker.New(docker.Options{Host: "unix://" + address, ProcRoot: "/nowhere", Log: slog.New(slog.DiscardHandler)})
-	})
-}

@@ -25,6 +25,9 @@ func benchmarks() []benchmark {
 		{"tag flatness", tagFlatness},
 		{"store flatness", storeFlatness},
 		{"runtime start: docker", dockerStart},
+		{"runtime start: containerd", containerdStart},
+		{"runtime start: podman", podmanStart},
+		{"runtime start: cri", criStart},
 	}
 }
 

@@ -46,6 +46,9 @@ var rules = []rule{
 	{vocabulary, nil, nil},
 	{tagger, []string{"pkg/tagset"}, nil},
 
+	// What users say of it, over the vocabularies alone: how it is written is comp/config's.
+	{"comp/rules", []string{vocabulary, tagger, "pkg/template"}, []string{"github.com/gobwas/glob"}},
+
 	// From the sources to the store.
 	{"comp/workloadmeta/store", []string{vocabulary, "pkg/statebus"}, []string{"github.com/puzpuzpuz/xsync/v4", fx}},
 	{"comp/workloadmeta/recording", []string{vocabulary}, nil},
@@ -55,13 +58,13 @@ var rules = []rule{
 	{"comp/workloadmeta/collectors/remote", []string{vocabulary, collection, "comp/api/", "pkg/"}, []string{"/"}},
 
 	// From the store to the tags. The tagger knows the store by its interface only.
-	{"comp/tagger/extract", []string{tagger, vocabulary, "pkg/"}, []string{"github.com/gobwas/glob"}},
+	{"comp/tagger/extract", []string{tagger, vocabulary, "comp/rules", "pkg/"}, []string{"github.com/gobwas/glob"}},
 	{"comp/tagger/tagstore", []string{tagger, "pkg/statebus", "pkg/tagset"}, []string{"github.com/puzpuzpuz/xsync/v4"}},
-	{"comp/tagger/local", []string{tagger, "comp/tagger/extract", "comp/tagger/tagstore", vocabulary, "pkg/"}, []string{fx}},
+	{"comp/tagger/local", []string{tagger, "comp/tagger/extract", "comp/tagger/tagstore", "comp/rules", vocabulary, "pkg/"}, []string{fx}},
 	{"comp/tagger/remote", []string{tagger, "comp/tagger/tagstore", "comp/api/", "pkg/"}, []string{"/"}},
 
 	// What looks at all of it from above.
-	{"comp/config", []string{tagger, "comp/tagger/extract", vocabulary, collection, "pkg/"}, []string{
+	{"comp/config", []string{tagger, "comp/tagger/extract", "comp/rules", vocabulary, collection, "pkg/"}, []string{
 		"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3", fx}},
 	{"comp/telemetry", []string{"comp/tagger/local", "comp/tagger/tagstore", "comp/workloadmeta/store", collection, "pkg/statebus"}, []string{
 		"github.com/prometheus/client_golang/", fx}},
@@ -170,6 +173,7 @@ func TestYouLinkWhatYouImport(t *testing.T) {
 		{"comp/workloadmeta/store", clients, "the store links no collector's client library"},
 		{collection, clients, "the supervisor runs collectors without linking any"},
 		{"comp/workloadmeta/recording", nil, "a recording can be read anywhere"},
+		{"comp/rules", clients, "rules are about our own types"},
 		{"comp/tagger/extract", clients, "tags are made from our own types"},
 		{"comp/tagger/tagstore", clients, "tags are stored without knowing where they come from"},
 		{"comp/tagger/local", clients, "the tagger knows the store only"},

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,12 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"go.uber.org/fx"
 )
@@ -26,20 +21,10 @@ import (
 // web is the image of most containers here.
 const web = "reg.example.test:5000/shop/web:1"
 
-// containerdApp is an application with the containerd collector, the store and the tagger, as somebody would embed them.
+// containerdApp is an application with the containerd collector.
 type containerdApp struct {
-	t         *testing.T
-	node      *realnode.Containerd
-	fx        *fx.App
+	*app
 	collector *containerd.Collector
-	store     workloadmeta.Component
-	tagger    *local.Tagger
-	runs      *collection.Supervisor
-
-	mu    sync.Mutex                                     // guards the fields below
-	told  map[workloadmeta.EntityID][]workloadmeta.Event // by entity
-	ended sync.WaitGroup
-	stop  context.CancelFunc
 }
 
 // startContainerd starts the application on a daemon and waits until it is synced. It stops at the test's end.
@@ -49,127 +34,11 @@ func startContainerd(t *testing.T, n *realnode.Containerd, options containerd.Op
 		options.Address = n.Socket
 	}
 	options.Log = slog.New(slog.DiscardHandler)
-	a := &containerdApp{t: t, node: n, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
 	collector, err := containerd.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.collector = collector
-	a.fx = fx.New(
-		fx.NopLogger, store.Module, collection.Module, local.Module,
-		fx.Supply(local.DefaultOptions(), slog.New(slog.DiscardHandler)),
-		fx.Provide(collection.AsCollector(func() *containerd.Collector { return collector })),
-		fx.Populate(&a.store, &a.tagger, &a.runs),
-	)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := a.fx.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var follow context.Context
-	follow, a.stop = context.WithCancel(context.Background())
-	sub := a.store.Subscribe("e2e", workloadmeta.NewFilter())
-	a.ended.Go(func() {
-		defer sub.Close()
-		for bundle := range sub.Bundles(follow) {
-			a.mu.Lock()
-			for _, e := range bundle.Events {
-				a.told[e.Entity.GetID()] = append(a.told[e.Entity.GetID()], e)
-			}
-			a.mu.Unlock()
-		}
-	})
-	t.Cleanup(a.close)
-	if err := a.store.WaitSynced(ctx); err != nil {
-		t.Fatalf("not synced: %v; %+v", err, a.runs.Status())
-	}
-	return a
-}
-
-func (a *containerdApp) close() {
-	if a.stop == nil {
-		return
-	}
-	begin := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := a.fx.Stop(ctx); err != nil {
-		a.t.Errorf("stop: %v", err)
-	}
-	if took := time.Since(begin); took > 2*time.Second {
-		a.t.Errorf("the application took %v to stop", took)
-	}
-	a.stop()
-	a.ended.Wait()
-	a.stop = nil
-}
-
-func containerID(id string) workloadmeta.EntityID {
-	return workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}
-}
-
-// history returns what a subscriber was told of an entity: "set unset".
-func (a *containerdApp) history(id workloadmeta.EntityID) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var words []string
-	for _, e := range a.told[id] {
-		words = append(words, e.Type.String())
-	}
-	return strings.Join(words, " ")
-}
-
-// last returns the last thing that was told of a container.
-func (a *containerdApp) last(id string) (workloadmeta.EventType, *workloadmeta.Container) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	events := a.told[containerID(id)]
-	if len(events) == 0 {
-		return 0, nil
-	}
-	e := events[len(events)-1]
-	return e.Type, e.Entity.(*workloadmeta.Container)
-}
-
-// expect waits until the container is in the store and check is content with it.
-func (a *containerdApp) expect(id, what string, check func(c *workloadmeta.Container) bool) {
-	a.t.Helper()
-	eventually(a.t, 5*time.Second, func() string {
-		c, err := a.store.GetContainer(id)
-		if err != nil {
-			return fmt.Sprintf("%s: %v %s %+v", what, err, a.history(containerID(id)), a.collector.Stats())
-		}
-		if !check(c) {
-			text, _ := json.Marshal(c)
-			return fmt.Sprintf("%s: %s", what, text)
-		}
-		return ""
-	})
-}
-
-// expectEnd waits until subscribers have been told of the container's end, and checks the exit code; -1 means it is not known.
-func (a *containerdApp) expectEnd(id string, code int64) {
-	a.t.Helper()
-	eventually(a.t, 10*time.Second, func() string {
-		event, c := a.last(id)
-		if event != workloadmeta.EventTypeUnset {
-			return fmt.Sprintf("%s was told: %s", id, a.history(containerID(id)))
-		}
-		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 && (got == nil || *got != code) {
-			return fmt.Sprintf("%s: state %+v, want exit code %d", id, c.State, code)
-		}
-		return ""
-	})
-}
-
-// ids returns the containers in the store, sorted.
-func (a *containerdApp) ids() []string {
-	var ids []string
-	for c := range a.store.Containers() {
-		ids = append(ids, c.ID)
-	}
-	slices.Sort(ids)
-	return ids
+	return &containerdApp{startApp(t, fx.Provide(collection.AsCollector(func() *containerd.Collector { return collector }))), collector}
 }
 
 func (a *containerdApp) expectIDs(want ...string) {
@@ -178,19 +47,6 @@ func (a *containerdApp) expectIDs(want ...string) {
 	eventually(a.t, 20*time.Second, func() string {
 		if got := a.ids(); !slices.Equal(got, want) {
 			return fmt.Sprintf("containers %v, want %v", got, want)
-		}
-		return ""
-	})
-}
-
-func (a *containerdApp) expectTags(id string, want ...string) {
-	a.t.Helper()
-	eventually(a.t, 5*time.Second, func() string {
-		tags, err := a.tagger.Tag(tagger.Container(id), tagger.HighCardinality)
-		for _, tag := range want {
-			if !slices.Contains(tags, tag) {
-				return fmt.Sprintf("tags %v (%v), want %s", tags, err, tag)
-			}
 		}
 		return ""
 	})
@@ -271,7 +127,7 @@ func TestContainerdChangesAreSeen(t *testing.T) {
 		return c.Name == "web" && c.PID != 0 && c.Image.Tag == "1" && !c.State.CreatedAt.IsZero()
 	})
 	a.expectTags("web", "container_name:web")
-	before := a.history(containerID("web"))
+	before := a.history("web")
 	asked := a.collector.Stats().Inspects["ok"]
 	for i := range 5 { // as a kubelet's probes do
 		n.Ctr("default", "task", "exec", "--exec-id", fmt.Sprint("probe", i), "web", "true")
@@ -281,7 +137,7 @@ func TestContainerdChangesAreSeen(t *testing.T) {
 	if got := a.collector.Stats(); got.Inspects["ok"] != asked+1 || got.Events["/tasks/exit"] != 5 {
 		t.Errorf("after five probes and a label: %+v", got)
 	}
-	if got := a.history(containerID("web")); got != before+" set" {
+	if got := a.history("web"); got != before+" set" {
 		t.Errorf("probes were published: %s, before %s", got, before)
 	}
 
@@ -309,7 +165,7 @@ func TestContainerdChangesAreSeen(t *testing.T) {
 
 	n.Run("default", web, "quick", "true")
 	a.expectEnd("quick", 0)
-	if h := a.history(containerID("quick")); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
+	if h := a.history("quick"); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
 		t.Errorf("a container that did little was told: %s", h)
 	}
 	a.expectIDs()
@@ -457,7 +313,7 @@ func TestContainerdChurn(t *testing.T) {
 	for i := range count {
 		id := fmt.Sprint("churn", i)
 		a.expectEnd(id, int64(i%100))
-		if h := a.history(containerID(id)); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
+		if h := a.history(id); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
 			t.Errorf("%s was told: %s", id, h)
 		}
 		if _, c := a.last(id); c.Name != id || c.Image.Name != "reg.example.test:5000/shop/web" || c.State.StartedAt.IsZero() ||
@@ -487,7 +343,7 @@ func TestContainerdKilledAndRestarted(t *testing.T) {
 		}
 		return ""
 	})
-	told := a.history(containerID("stays"))
+	told := a.history("stays")
 	dies, err := a.store.GetContainer("dies")
 	if err != nil {
 		t.Fatal(err)
@@ -511,15 +367,15 @@ func TestContainerdKilledAndRestarted(t *testing.T) {
 	a.expectEnd("dies", 137)
 	eventually(t, 10*time.Second, func() string {
 		if event, _ := a.last("vanishes"); event != workloadmeta.EventTypeUnset {
-			return a.history(containerID("vanishes"))
+			return a.history("vanishes")
 		}
 		return ""
 	})
-	if after, err := a.store.GetContainer("stays"); err != nil || !after.Equal(before) || a.history(containerID("stays")) != told {
-		t.Errorf("what has not changed was told: %s; %+v, %v", a.history(containerID("stays")), after, err)
+	if after, err := a.store.GetContainer("stays"); err != nil || !after.Equal(before) || a.history("stays") != told {
+		t.Errorf("what has not changed was told: %s; %+v, %v", a.history("stays"), after, err)
 	}
 	for _, id := range []string{"dies", "vanishes"} {
-		if h := a.history(containerID(id)); strings.Count(h, "unset") != 1 {
+		if h := a.history(id); strings.Count(h, "unset") != 1 {
 			t.Errorf("%s was told: %s", id, h)
 		}
 	}
@@ -707,21 +563,5 @@ func TestContainerdSecretsStayOut(t *testing.T) {
 	a.expectTags("safe", "container_id:safe")
 	kill(t, n, "default", "safe")
 	a.expectEnd("safe", 137)
-	a.mu.Lock()
-	var told []workloadmeta.Event
-	for _, events := range a.told {
-		told = append(told, events...)
-	}
-	a.mu.Unlock()
-	for what, v := range map[string]any{
-		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanation": a.tagger.Explain(tagger.Container("safe")), "events": told, "status": a.runs.Status(),
-	} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if len(text) < 10 || strings.Contains(string(text), "hunter2") {
-			t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), "hunter2"))
-		}
-	}
+	a.expectNoSecret("hunter2")
 }

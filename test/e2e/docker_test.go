@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -13,29 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"go.uber.org/fx"
 )
 
-// dockerApp is an application with the Docker collector, the store and the tagger, as somebody would embed them.
+// dockerApp is an application with the Docker collector.
 type dockerApp struct {
-	t      *testing.T
+	*app
 	docker *realnode.Dockerd
-	fx     *fx.App
-	store  workloadmeta.Component
-	tagger *local.Tagger
-	runs   *collection.Supervisor
-
-	mu    sync.Mutex                      // guards the fields below
-	told  map[string][]workloadmeta.Event // by container
-	ended sync.WaitGroup
-	stop  context.CancelFunc
 }
 
 // startDocker starts the application on a daemon and waits until it is synced. It stops at the test's end.
@@ -43,117 +27,7 @@ func startDocker(t *testing.T, d *realnode.Dockerd, options docker.Options) *doc
 	t.Helper()
 	options.Host = d.Host
 	options.Log = slog.New(slog.DiscardHandler)
-	a := &dockerApp{t: t, docker: d, told: map[string][]workloadmeta.Event{}}
-	a.fx = fx.New(
-		fx.NopLogger, store.Module, collection.Module, docker.Module, local.Module,
-		fx.Supply(options, local.DefaultOptions(), slog.New(slog.DiscardHandler)),
-		fx.Populate(&a.store, &a.tagger, &a.runs),
-	)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := a.fx.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	var follow context.Context
-	follow, a.stop = context.WithCancel(context.Background())
-	sub := a.store.Subscribe("e2e", workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
-	a.ended.Go(func() {
-		defer sub.Close()
-		for bundle := range sub.Bundles(follow) {
-			a.mu.Lock()
-			for _, e := range bundle.Events {
-				id := e.Entity.GetID().ID
-				a.told[id] = append(a.told[id], e)
-			}
-			a.mu.Unlock()
-		}
-	})
-	t.Cleanup(a.close)
-	if err := a.store.WaitSynced(ctx); err != nil {
-		t.Fatalf("not synced: %v; %+v", err, a.runs.Status())
-	}
-	return a
-}
-
-func (a *dockerApp) close() {
-	if a.stop == nil {
-		return
-	}
-	begin := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := a.fx.Stop(ctx); err != nil {
-		a.t.Errorf("stop: %v", err)
-	}
-	if took := time.Since(begin); took > 2*time.Second {
-		a.t.Errorf("the application took %v to stop", took)
-	}
-	a.stop()
-	a.ended.Wait()
-	a.stop = nil
-}
-
-// history returns what a subscriber was told of a container: "set unset".
-func (a *dockerApp) history(id string) string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var words []string
-	for _, e := range a.told[id] {
-		words = append(words, e.Type.String())
-	}
-	return strings.Join(words, " ")
-}
-
-// last returns the last thing that was told of a container.
-func (a *dockerApp) last(id string) (workloadmeta.EventType, *workloadmeta.Container) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	events := a.told[id]
-	if len(events) == 0 {
-		return 0, nil
-	}
-	e := events[len(events)-1]
-	return e.Type, e.Entity.(*workloadmeta.Container)
-}
-
-// expect waits until the container is in the store and check is content with it.
-func (a *dockerApp) expect(id, what string, check func(c *workloadmeta.Container) bool) {
-	a.t.Helper()
-	eventually(a.t, 5*time.Second, func() string {
-		c, err := a.store.GetContainer(id)
-		if err != nil {
-			return fmt.Sprintf("%s: %v", what, err)
-		}
-		if !check(c) {
-			return fmt.Sprintf("%s: %+v", what, c)
-		}
-		return ""
-	})
-}
-
-// expectEnd waits until subscribers have been told of the container's end, and checks the exit code; -1 means it is not known.
-func (a *dockerApp) expectEnd(id string, code int64) {
-	a.t.Helper()
-	eventually(a.t, 10*time.Second, func() string {
-		event, c := a.last(id)
-		if event != workloadmeta.EventTypeUnset {
-			return fmt.Sprintf("%s was told: %s", id, a.history(id))
-		}
-		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 && (got == nil || *got != code) {
-			return fmt.Sprintf("%s: state %+v, want exit code %d", id, c.State, code)
-		}
-		return ""
-	})
-}
-
-// ids returns the containers in the store, sorted.
-func (a *dockerApp) ids() []string {
-	var ids []string
-	for c := range a.store.Containers() {
-		ids = append(ids, c.ID)
-	}
-	slices.Sort(ids)
-	return ids
+	return &dockerApp{startApp(t, docker.Module, fx.Supply(options)), d}
 }
 
 // expectSame waits until the store has exactly the containers that run.
@@ -164,19 +38,6 @@ func (a *dockerApp) expectSame() {
 		slices.Sort(want)
 		if got := a.ids(); !slices.Equal(got, want) {
 			return fmt.Sprintf("the store has %d containers, the daemon %d:\n%s\n%s", len(got), len(want), got, want)
-		}
-		return ""
-	})
-}
-
-func (a *dockerApp) expectTags(id string, want ...string) {
-	a.t.Helper()
-	eventually(a.t, 5*time.Second, func() string {
-		tags, err := a.tagger.Tag(tagger.Container(id), tagger.HighCardinality)
-		for _, tag := range want {
-			if !slices.Contains(tags, tag) {
-				return fmt.Sprintf("tags %v (%v), want %s", tags, err, tag)
-			}
 		}
 		return ""
 	})
@@ -528,18 +389,5 @@ func TestDockerSecretsStayOut(t *testing.T) {
 	a.expectTags(id, "container_id:"+id)
 	d.Docker("rm", "-f", id)
 	a.expectEnd(id, 137)
-	a.mu.Lock()
-	told := slices.Collect(maps.Values(a.told))
-	a.mu.Unlock()
-	for what, v := range map[string]any{
-		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanation": a.tagger.Explain(tagger.Container(id)), "events": told, "status": a.runs.Status(),
-	} {
-		text, err := json.Marshal(v)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if len(text) < 10 || strings.Contains(string(text), "hunter2") {
-			t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), "hunter2"))
-		}
-	}
+	a.expectNoSecret("hunter2")
 }

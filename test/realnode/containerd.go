@@ -82,7 +82,8 @@ func startContainerd(dir string, o options) (*Containerd, error) {
 }
 
 // containerdConfig returns the configuration file. restrict_oom_score_adj lets containers start where root
-// may not lower a process's OOM score, as inside many containers and virtual machines.
+// may not lower a process's OOM score, as inside many containers and virtual machines. The network namespaces of
+// pods are mounts that Close has to find, so they are kept below the instance's folder.
 func containerdConfig(dir, socket string, o options) string {
 	return fmt.Sprintf(`version = 2
 root = %q
@@ -96,6 +97,7 @@ state = %q
 
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
   sandbox_image = %q
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]

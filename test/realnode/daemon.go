@@ -36,6 +36,7 @@ type process struct {
 	name  string
 	argv  []string
 	dir   string // the instance's folder, and the process's working directory
+	env   []string
 	ready func(context.Context) error
 	stale []string // what a killed daemon leaves and the next one would trip over
 
@@ -119,7 +120,7 @@ func (p *process) start() error {
 	defer log.Close() // the child has its own descriptor
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
 	cmd.Dir = p.dir
-	cmd.Env = daemonEnv(p.dir)
+	cmd.Env = append(daemonEnv(p.dir), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
 
@@ -225,7 +226,7 @@ func daemonEnv(dir string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "DOCKER_") || strings.HasPrefix(name, "CONTAINERD_") || name == "NOTIFY_SOCKET" {
+		if strings.HasPrefix(name, "DOCKER_") || strings.HasPrefix(name, "CONTAINER") || name == "NOTIFY_SOCKET" {
 			continue
 		}
 		env = append(env, entry)
@@ -238,12 +239,16 @@ func daemonEnv(dir string) []string {
 
 // output runs a client program and returns what it printed. The error carries stderr.
 func output(ctx context.Context, dir, stdin string, argv ...string) (stdout, stderr string, err error) {
+	return outputEnv(ctx, daemonEnv(dir), stdin, argv...)
+}
+
+func outputEnv(ctx context.Context, env []string, stdin string, argv ...string) (stdout, stderr string, err error) {
 	path, err := program(argv[0])
 	if err != nil {
 		return "", "", err
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Env = daemonEnv(dir)
+	cmd.Env = env
 	cmd.WaitDelay = time.Second
 	var out, errOut strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errOut

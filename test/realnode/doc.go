@@ -1,4 +1,4 @@
-// Package realnode starts real containerd and dockerd daemons for tests.
+// Package realnode starts real containerd and dockerd daemons and Podman services for tests.
 //
 // Each instance lives in a short temporary folder of its own: sockets, state, images, logs and
 // the command-line client's configuration. Nothing in it reads or touches a daemon that the user
@@ -16,7 +16,7 @@
 //   - The daemons die with the test process, also when that is killed. What their containers
 //     leave behind then is removed by the next test process that starts an instance.
 //
-// The daemons need Linux, root, and Debian's docker.io, containerd, runc and busybox-static (or the
+// The daemons need Linux, root, and Debian's docker.io, containerd, podman, runc and busybox-static (or the
 // same programs from elsewhere). Tests call [Require] first, or use [Shared], which does:
 //
 //	var node realnode.Shared
@@ -31,5 +31,5 @@
 //	}
 //
 // There is no registry: images hold busybox and are made on the spot by ImportImage. There is no
-// network either: Docker containers run with --network none, and pods need the host's network.
+// network either: Docker's and Podman's containers run with --network none, and pods need the host's network.
 package realnode

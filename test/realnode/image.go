@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 )
@@ -42,17 +43,24 @@ func rootfsTar() (string, error) {
 
 // imageArchive returns an image in the format of `docker save`, which containerd imports too.
 func imageArchive(name string, command []string) (string, error) {
+	return imageArchiveWith(name, command, nil)
+}
+
+// imageArchiveWith is imageArchive for an image with more in its configuration; keys of extra replace what is there.
+func imageArchiveWith(name string, command []string, extra map[string]any) (string, error) {
 	rootfs, err := rootfsTar()
 	if err != nil {
 		return "", err
 	}
 	layer := sha256.Sum256([]byte(rootfs))
-	config, err := json.Marshal(map[string]any{
+	content := map[string]any{
 		"architecture": runtime.GOARCH,
 		"os":           "linux",
 		"config":       map[string]any{"Cmd": command, "Env": []string{"PATH=/bin"}},
 		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(layer[:])}},
-	})
+	}
+	maps.Copy(content, extra)
+	config, err := json.Marshal(content)
 	if err != nil {
 		return "", fmt.Errorf("make image %s: %w", name, err)
 	}

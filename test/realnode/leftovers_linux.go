@@ -64,7 +64,42 @@ func findBundles(dir string) []bundle {
 		}
 		found = append(found, b)
 	}
+	return append(found, findPodmanBundles(dir, roots)...)
+}
+
+// findPodmanBundles finds the containers of a Podman instance, which are at <root>/<driver>-containers/<id>/userdata. Their groups are below
+// libpod_parent, those of a pod's containers in the pod's.
+func findPodmanBundles(dir string, roots []string) []bundle {
+	paths, _ := filepath.Glob(filepath.Join(dir, "podman", "*-containers", "*", "userdata"))
+	var found []bundle
+	for _, path := range paths {
+		b := bundle{path: path, id: filepath.Base(filepath.Dir(path))}
+		for _, root := range roots {
+			for _, pattern := range []string{"libpod-" + b.id, "*/libpod-" + b.id} {
+				groups, _ := filepath.Glob(filepath.Join(root, "libpod_parent", pattern))
+				b.groups = append(b.groups, groups...)
+			}
+		}
+		found = append(found, b)
+	}
 	return found
+}
+
+// podmanGroups returns the control groups of an instance's containers.
+func podmanGroups(dir string) []string {
+	var groups []string
+	for _, b := range findPodmanBundles(dir, cgroupMounts()) {
+		groups = append(groups, b.groups...)
+	}
+	return groups
+}
+
+func removeGroups(groups []string) error {
+	var errs []error
+	for _, group := range groups {
+		errs = append(errs, removeGroup(group))
+	}
+	return errors.Join(errs...)
 }
 
 // pids returns the processes in the container's control groups.

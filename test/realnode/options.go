@@ -10,6 +10,11 @@ type options struct {
 	dockerd     []string
 	containerd  string
 	sandbox     string
+	podman      podmanOptions
+}
+
+type podmanOptions struct {
+	events string
 }
 
 func collect(opts []Option) options {
@@ -34,6 +39,9 @@ func DockerdFlags(flags ...string) Option {
 func ContainerdConfig(toml string) Option {
 	return func(o *options) { o.containerd += toml + "\n" }
 }
+
+// PodmanEvents chooses where Podman keeps its events: "file", which is the default here, "journald" or "none".
+func PodmanEvents(logger string) Option { return func(o *options) { o.podman.events = logger } }
 
 // clientTimeout bounds one call of a command-line client. A daemon that is frozen would never answer.
 const clientTimeout = time.Minute

@@ -15,7 +15,7 @@ const Env = "ROLLCALL_REALNODE"
 
 // programs lists what an instance executes, itself or through a daemon.
 var programs = []string{
-	"containerd", "containerd-shim-runc-v2", "ctr", "runc", "dockerd", "docker", "busybox",
+	"containerd", "containerd-shim-runc-v2", "ctr", "runc", "dockerd", "docker", "busybox", "podman", "conmon",
 }
 
 // Require lets the test go on only where real daemons are wanted and can run. Without ROLLCALL_REALNODE=1

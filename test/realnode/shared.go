@@ -1,21 +1,24 @@
 package realnode
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"testing"
 )
 
-// Shared is one dockerd (and containerd) for all tests of a package, started when the first test asks for
-// it. The zero value is ready to use.
+// Shared is one dockerd (and containerd) and one Podman service for all tests of a package, started when the first test asks for
+// them. The zero value is ready to use.
 type Shared struct {
 	// Options apply to the start.
 	Options []Option
 
-	mu     sync.Mutex // guards the fields below and is held during the start
-	docker *Dockerd
-	err    error
+	mu        sync.Mutex // guards the fields below and is held during the start
+	docker    *Dockerd
+	err       error
+	podman    *Podman
+	podmanErr error
 }
 
 // Dockerd returns the shared daemon, bound to t. It calls [Require]. Containers of earlier tests may still be
@@ -35,19 +38,39 @@ func (s *Shared) Dockerd(t testing.TB) *Dockerd {
 	return docker.For(t)
 }
 
-// Close ends the daemon, if it was started.
+// Podman returns the shared service, bound to t. It calls [Require]. Containers of earlier tests may still be
+// there: see [Podman.RemoveContainers].
+func (s *Shared) Podman(t testing.TB) *Podman {
+	t.Helper()
+	Require(t)
+	s.mu.Lock()
+	if s.podman == nil && s.podmanErr == nil {
+		s.podman, s.podmanErr = StartPodmanDir("", s.Options...)
+	}
+	podman, err := s.podman, s.podmanErr
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatalf("realnode: %v", err)
+	}
+	return podman.For(t)
+}
+
+// Close ends the daemons that were started.
 func (s *Shared) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.docker == nil {
-		return nil
+	var errs []error
+	if s.docker != nil {
+		errs = append(errs, s.docker.Close())
 	}
-	err := s.docker.Close()
-	s.docker = nil
-	return err
+	if s.podman != nil {
+		errs = append(errs, s.podman.Close())
+	}
+	s.docker, s.podman = nil, nil
+	return errors.Join(errs...)
 }
 
-// Around wraps m for TestMain: its Run runs the tests and then closes the daemon. It fits where a *testing.M
+// Around wraps m for TestMain: its Run runs the tests and then closes the daemons. It fits where a *testing.M
 // does: os.Exit(node.Around(m).Run()), or goleak.VerifyTestMain(node.Around(m)).
 func (s *Shared) Around(m Runner) Runner { return around{s, m} }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
@@ -18,9 +19,14 @@ type builder struct {
 	source string
 	levels levels
 
+	entity workloadmeta.Entity // whose fields are being read
+	// For rules only.
+	subject rules.Subject // the same
+	lookup  Lookup
+	made    []rules.Made
+
 	// For explanations only: nil and unused on the hot path.
 	trace  *trace
-	from   workloadmeta.EntityID // whose fields are being read
 	origin origin
 }
 
@@ -31,7 +37,35 @@ type levels struct{ low, orchestrator, high, standard []string }
 type mark struct{ low, orchestrator, high, standard, traced int }
 
 // read says that from here on the fields of this entity are read.
-func (b *builder) read(id workloadmeta.EntityID) { b.from = id }
+func (b *builder) read(e workloadmeta.Entity) {
+	b.entity = e
+	if b.x.conditional {
+		b.subject.Reset(e, kindResource(e.GetID().Kind), b.lookup)
+	}
+}
+
+// of says that from here on the fields of the same entity are read that tell about another
+// resource.
+func (b *builder) of(resource string) {
+	if b.x.conditional {
+		b.subject.Of(resource)
+	}
+}
+
+// kindResource returns what Kubernetes calls a kind of entity.
+func kindResource(kind workloadmeta.Kind) string {
+	switch kind {
+	case workloadmeta.KindKubernetesPod:
+		return "pods"
+	case workloadmeta.KindKubernetesDeployment:
+		return "deployments.apps"
+	case workloadmeta.KindKueueResourceFlavor:
+		return "resourceflavors." + kueueGroup
+	case workloadmeta.KindKueueWorkload:
+		return "workloads." + kueueGroup
+	}
+	return ""
+}
 
 // add adds the tag of a rule.
 func (b *builder) add(r rule, value string) {
@@ -61,15 +95,23 @@ func (b *builder) addNamed(r rule, key, name, value string, level tagger.TagCard
 	b.put(name, value, level, definitions[r].Standard)
 }
 
-// addMapped adds a tag of an entry of a map option.
-func (b *builder) addMapped(r rule, entry *mappingRule, key, name, value string, level tagger.TagCardinality) {
-	if name == "" || value == "" {
+// addMapped adds the tags that rules make of metadata.
+func (b *builder) addMapped(mapped *rules.Table, r rule, metadata map[string]string) {
+	if mapped == nil {
 		return
 	}
-	if b.trace != nil {
-		b.origin = origin{rule: r, entry: entry, key: key}
+	for key, value := range metadata {
+		if value == "" {
+			continue
+		}
+		b.made = mapped.Match(b.made[:0], key, &b.subject)
+		for i := range b.made {
+			if b.trace != nil {
+				b.origin = origin{rule: r, made: b.made[i].Rule, key: key}
+			}
+			b.put(b.made[i].Name, value, b.made[i].Level, false)
+		}
 	}
-	b.put(name, value, level, false)
 }
 
 // addVerbatim adds a complete tag, which need not have a colon and is not split.
@@ -80,7 +122,17 @@ func (b *builder) addVerbatim(r rule, tag string) {
 	if b.trace != nil {
 		b.origin = origin{rule: r}
 	}
-	b.append(tag, definitions[r].Cardinality, false)
+	b.verbatim(tag, definitions[r].Cardinality)
+}
+
+// verbatim adds a complete tag unless rules say otherwise.
+func (b *builder) verbatim(tag string, level tagger.TagCardinality) {
+	if !b.x.fates {
+		b.append(tag, level, false)
+		return
+	}
+	name := tagset.Name(tag)
+	b.judge(b.x.rules.Fate(name, level, &b.subject), name, tag[len(name):], false)
 }
 
 // addAll adds the tag of a rule for each value.
@@ -107,6 +159,10 @@ type keyRule struct {
 }
 
 func (b *builder) put(name, value string, level tagger.TagCardinality, standard bool) {
+	if b.x.fates {
+		b.putJudged(name, value, level, standard)
+		return
+	}
 	if separator, ok := b.x.separators[name]; ok {
 		for piece := range strings.SplitSeq(value, separator) {
 			b.append(name+":"+piece, level, standard)
@@ -115,6 +171,39 @@ func (b *builder) put(name, value string, level tagger.TagCardinality, standard 
 	}
 	b.append(name+":"+value, level, standard)
 }
+
+// putJudged is put where rules are about tags. Separators belong to the name a tag is made
+// under, as everything in a rule does.
+func (b *builder) putJudged(name, value string, level tagger.TagCardinality, standard bool) {
+	fate := b.x.rules.Fate(name, level, &b.subject)
+	separator, ok := b.x.separators[name]
+	if !ok {
+		b.judge(fate, name, ":"+value, standard)
+		return
+	}
+	for piece := range strings.SplitSeq(value, separator) {
+		b.judge(fate, name, ":"+piece, standard)
+	}
+}
+
+// judge adds a tag, name and rest, as rules say. A tag stays a standard tag while it is low
+// and has one of their names: consumers of the standard tags look for these names among
+// the low ones.
+func (b *builder) judge(fate rules.Fate, name, rest string, standard bool) {
+	if b.trace != nil {
+		b.origin.fate, b.origin.before = fate, name+rest
+		defer func() { b.origin.fate, b.origin.before = rules.Fate{}, "" }()
+	}
+	if fate.Dropped {
+		if b.trace != nil {
+			b.trace.record(b, name+rest, fate.Level, standard)
+		}
+		return
+	}
+	b.append(fate.Name+rest, fate.Level, standard && fate.Level == tagger.LowCardinality && isStandard(fate.Name))
+}
+
+func isStandard(name string) bool { return name == "env" || name == "service" || name == "version" }
 
 func (b *builder) append(tag string, level tagger.TagCardinality, standard bool) {
 	switch level {
@@ -188,13 +277,14 @@ func (b *builder) release() {
 	for _, tags := range [][]string{b.levels.low, b.levels.orchestrator, b.levels.high, b.levels.standard} {
 		clear(tags[:cap(tags)])
 	}
-	b.trace, b.from, b.origin = nil, workloadmeta.EntityID{}, origin{}
+	b.trace, b.entity, b.lookup, b.origin = nil, nil, nil, origin{}
+	b.subject.Reset(nil, "", nil)
 	b.reset(mark{})
 }
 
 // problem reports a field of the entity being read that cannot be understood.
 func (b *builder) problem(field string, err error) {
 	if b.trace != nil {
-		b.trace.problems = append(b.trace.problems, Problem{Entity: b.from, Field: field, Err: err})
+		b.trace.problems = append(b.trace.problems, Problem{Entity: b.entity.GetID(), Field: field, Err: err})
 	}
 }

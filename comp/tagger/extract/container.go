@@ -1,6 +1,9 @@
 package extract
 
-import "github.com/rollcall-dev/rollcall/comp/workloadmeta"
+import (
+	"github.com/rollcall-dev/rollcall/comp/rules"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
 
 // Labels of containers and images that make tags.
 var containerLabels = [...]keyRule{
@@ -59,11 +62,11 @@ func (x *Extractor) container(b *builder, c *workloadmeta.Container) {
 			b.add(ruleDockerImage, c.Image.Name+":"+c.Image.Tag)
 		}
 	}
-	x.labelTags(b, c.Labels)
+	x.labelTags(b, x.containerLabels, c.Labels)
 	if len(c.EnvVars) > 0 {
 		serviceEnv(b, c.EnvVars)
 		b.addKeys(containerEnv[:], c.EnvVars)
-		x.containerEnv.apply(b, ruleMappedEnv, c.EnvVars)
+		b.addMapped(x.containerEnv, ruleMappedEnv, c.EnvVars)
 	}
 	b.addAll(ruleGPUVendor, c.Resources.GPUVendorList)
 	if c.ResizePolicy != nil {
@@ -82,12 +85,12 @@ func imageTags(b *builder, i *workloadmeta.ContainerImage) {
 }
 
 // labelTags adds the tags of the labels of a container or an image.
-func (x *Extractor) labelTags(b *builder, labels map[string]string) {
+func (x *Extractor) labelTags(b *builder, mapped *rules.Table, labels map[string]string) {
 	if len(labels) == 0 {
 		return
 	}
 	b.addKeys(containerLabels[:], labels)
-	x.containerLabels.apply(b, ruleMappedContainerLabel, labels)
+	b.addMapped(mapped, ruleMappedContainerLabel, labels)
 	if list, ok := labels[labelTags]; ok {
 		tagList(b, `labels["`+labelTags+`"]`, list)
 	}

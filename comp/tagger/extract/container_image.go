@@ -23,7 +23,7 @@ func (x *Extractor) containerImage(b *builder, i *workloadmeta.ContainerImageMet
 	b.add(ruleOSName, i.OS)
 	b.add(ruleOSVersion, i.OSVersion)
 	b.add(ruleArchitecture, i.Architecture)
-	x.labelTags(b, i.Labels)
+	x.labelTags(b, x.imageLabels, i.Labels)
 }
 
 func lastPart(repository string) string {

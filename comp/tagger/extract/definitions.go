@@ -271,7 +271,7 @@ var definitions = [numRules]Definition{
 	ruleLabelCommit:          {Name: "git.commit.sha", Cardinality: low, Kinds: containersAndImages, Field: `labels["org.opencontainers.image.revision"]`, Doc: "commit the image was built from"},
 	ruleLabelRepository:      {Name: "git.repository_url", Cardinality: low, Kinds: containersAndImages, Field: `labels["org.opencontainers.image.source"]`, Doc: "repository the image was built from"},
 	ruleLabelTags:            {Name: "<name>", Cardinality: high, Kinds: containersAndImages, Field: `labels["com.datadoghq.ad.tags"]`, Doc: `items of a JSON array of "name:value" with exactly one colon`},
-	ruleMappedContainerLabel: {Name: "<name>", Cardinality: low, Kinds: containersAndImages, Field: `labels["<label>"]`, Doc: `option container_labels_as_tags; high with "+"`},
+	ruleMappedContainerLabel: {Name: "<name>", Cardinality: low, Kinds: containersAndImages, Field: `labels["<label>"]`, Doc: `option container_labels_as_tags, or a rule; high with "+"`},
 	// Environment variables of containers; on Kubernetes also by way of the pod.
 	ruleDDEnv:                {Name: "env", Cardinality: low, Standard: true, Kinds: containers, Field: `env["DD_ENV"]`, Doc: "unified service tagging: environment"},
 	ruleDDService:            {Name: "service", Cardinality: low, Standard: true, Kinds: containers, Field: `env["DD_SERVICE"]`, Doc: "unified service tagging: service"},
@@ -292,7 +292,7 @@ var definitions = [numRules]Definition{
 	ruleNomadGroup:           {Name: "nomad_group", Cardinality: low, Kinds: containers, Field: `env["NOMAD_GROUP_NAME"]`, Doc: "Nomad group"},
 	ruleNomadNamespace:       {Name: "nomad_namespace", Cardinality: low, Kinds: containers, Field: `env["NOMAD_NAMESPACE"]`, Doc: "Nomad namespace"},
 	ruleNomadDC:              {Name: "nomad_dc", Cardinality: low, Kinds: containers, Field: `env["NOMAD_DC"]`, Doc: "Nomad data centre"},
-	ruleMappedEnv:            {Name: "<name>", Cardinality: low, Kinds: containers, Field: `env["<variable>"]`, Doc: `option container_env_as_tags; high with "+"`},
+	ruleMappedEnv:            {Name: "<name>", Cardinality: low, Kinds: containers, Field: `env["<variable>"]`, Doc: `option container_env_as_tags, or a rule; high with "+"`},
 	// Pods; their containers carry the same tags.
 	rulePodName:                   {Name: "pod_name", Cardinality: orch, Kinds: podContainers, Field: "name", Doc: "the pod's name"},
 	ruleNamespace:                 {Name: "kube_namespace", Cardinality: low, Kinds: podContainersAndQueues, Field: "namespace", Doc: "the namespace"},
@@ -317,10 +317,10 @@ var definitions = [numRules]Definition{
 	ruleOpenShiftDeployment:       {Name: "oshift_deployment", Cardinality: orch, Kinds: podContainers, Field: `annotations["openshift.io/deployment.name"]`, Doc: "OpenShift deployment"},
 	ruleRemoteConfigID:            {Name: "dd_remote_config_id", Cardinality: low, Kinds: podContainers, Field: `annotations["admission.datadoghq.com/rc.id"]`, Doc: "remote configuration"},
 	ruleRemoteConfigRev:           {Name: "dd_remote_config_rev", Cardinality: low, Kinds: podContainers, Field: `annotations["admission.datadoghq.com/rc.rev"]`, Doc: "revision of the remote configuration"},
-	ruleMappedPodLabel:            {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `labels["<label>"]`, Doc: `option kubernetes_pod_labels_as_tags; high with "+"`},
-	ruleMappedPodAnnotation:       {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `annotations["<annotation>"]`, Doc: `option kubernetes_pod_annotations_as_tags; high with "+"`},
-	ruleMappedNamespaceLabel:      {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `namespace_labels["<label>"]`, Doc: `option kubernetes_namespace_labels_as_tags; high with "+"`},
-	ruleMappedNamespaceAnnotation: {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `namespace_annotations["<annotation>"]`, Doc: `option kubernetes_namespace_annotations_as_tags; high with "+"`},
+	ruleMappedPodLabel:            {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `labels["<label>"]`, Doc: `option kubernetes_pod_labels_as_tags, or a rule; high with "+"`},
+	ruleMappedPodAnnotation:       {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `annotations["<annotation>"]`, Doc: `option kubernetes_pod_annotations_as_tags, or a rule; high with "+"`},
+	ruleMappedNamespaceLabel:      {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `namespace_labels["<label>"]`, Doc: `option kubernetes_namespace_labels_as_tags, or a rule; high with "+"`},
+	ruleMappedNamespaceAnnotation: {Name: "<name>", Cardinality: low, Kinds: podContainers, Field: `namespace_annotations["<annotation>"]`, Doc: `option kubernetes_namespace_annotations_as_tags, or a rule; high with "+"`},
 	// Owners of pods.
 	ruleOwnerKind:             {Name: "kube_ownerref_kind", Cardinality: low, Kinds: podContainers, Field: "owners[].kind", Doc: "kind of each owner, lower-case"},
 	ruleOwnerName:             {Name: "kube_ownerref_name", Cardinality: orch, Kinds: podContainers, Field: "owners[].name", Doc: "name of each owner"},
@@ -370,8 +370,8 @@ var definitions = [numRules]Definition{
 	ruleOSVersion:          {Name: "os_version", Cardinality: low, Kinds: images, Field: "os_version", Doc: "version of the operating system"},
 	ruleArchitecture:       {Name: "architecture", Cardinality: low, Kinds: images, Field: "architecture", Doc: "processor architecture"},
 	// Kubernetes objects.
-	ruleMappedObjectLabel:      {Name: "<name>", Cardinality: low, Kinds: objects, Field: `labels["<label>"]`, Doc: `option kubernetes_resources_labels_as_tags and those for namespaces and nodes; high with "+"`},
-	ruleMappedObjectAnnotation: {Name: "<name>", Cardinality: low, Kinds: objects, Field: `annotations["<annotation>"]`, Doc: `option kubernetes_resources_annotations_as_tags and those for namespaces and nodes; high with "+"`},
+	ruleMappedObjectLabel:      {Name: "<name>", Cardinality: low, Kinds: objects, Field: `labels["<label>"]`, Doc: `options kubernetes_resources_labels_as_tags and those for namespaces and nodes, or a rule; high with "+"`},
+	ruleMappedObjectAnnotation: {Name: "<name>", Cardinality: low, Kinds: objects, Field: `annotations["<annotation>"]`, Doc: `option kubernetes_resources_annotations_as_tags and those for namespaces and nodes, or a rule; high with "+"`},
 	ruleDeploymentAutoscaler:   {Name: "kube_autoscaler_kind", Cardinality: low, Kinds: deployments, Field: "autoscaler_kinds", Doc: "each kind of autoscaler of the deployment"},
 	ruleServerVersion:          {Name: "kube_server_version", Cardinality: low, Kinds: capabilities, Field: "server_version", Doc: "version of the API server"},
 	ruleCRDGroup:               {Name: "crd_group", Cardinality: low, Kinds: crds, Field: "group", Doc: "API group"},

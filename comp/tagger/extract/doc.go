@@ -21,6 +21,13 @@
 // Nothing overrides anything here. Which source wins for a name that several know is
 // decided where tag infos meet, by [tagger.SourcePriority].
 //
+// # Rules
+//
+// What users want of labels, annotations, variables and tags is a list of rules
+// ([Options.Rules], package rules). Options that map keys to tag names are translated
+// into such rules ([Options.TagRules]). Rules are applied here, while tags are made:
+// what comes after knows nothing of them.
+//
 // # Where tags come from
 //
 // Each built-in tag has a [Definition], listed in one table. [Extractor.Explain] makes

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 )
 
@@ -59,7 +60,7 @@ func tagObject(b *builder, r rule, key, field, text string, resolve resolver) {
 		return
 	}
 	for name, value := range members {
-		tag, level := autoLevel(name)
+		tag, level := rules.SplitLevel(name)
 		switch value := value.(type) {
 		case []any:
 			for i, item := range value {

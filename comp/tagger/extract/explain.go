@@ -1,9 +1,9 @@
 package extract
 
 import (
-	"strconv"
 	"strings"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
@@ -16,8 +16,14 @@ type Traced struct {
 	Standard    bool
 	Source      string
 	// Rule says for people which rule made the tag, such as "container label
-	// com.datadoghq.tags.env" or `container_labels_as_tags["team"]`.
+	// com.datadoghq.tags.env", `container_labels_as_tags["team"]` or
+	// "rules[2] (rollcall.yaml:7)".
 	Rule string
+	// What rules have done to the tag, nil = nothing. A tag that is dropped is not made: it
+	// is here so that its absence can be explained, under the name it would have been made.
+	DroppedBy, RenamedBy, LeveledBy *rules.Rule
+	// Before is the tag before it was renamed, empty if it was not.
+	Before string
 	// Field is what it was made from, by the field's JSON name: `labels["team"]`.
 	Field string
 	// From is the entity the field belongs to; for a tag that a container has from
@@ -35,7 +41,7 @@ type Problem struct {
 
 // Explain makes the tags that [Extractor.Extract] makes, each with its origin, and
 // tells which fields could not be understood. A tag that several fields make is there
-// once for each of them. The order is: by tagged entity as in Extract, then as made.
+// once for each of them; tags that rules drop are there, too. The order is: by tagged entity as in Extract, then as made.
 func (x *Extractor) Explain(e workloadmeta.Entity, lookup Lookup) ([]Traced, []Problem) {
 	t := &trace{}
 	x.run(e, lookup, t)
@@ -50,9 +56,11 @@ func (x *Extractor) Check(e workloadmeta.Entity, lookup Lookup) []Problem {
 
 // origin is where the tag that is being added comes from.
 type origin struct {
-	rule  rule
-	entry *mappingRule // of a map option; nil for built-in rules
-	key   string       // variable part of the field
+	rule   rule
+	made   *rules.Rule // the rule that made the tag; nil for built-in definitions
+	key    string      // variable part of the field
+	fate   rules.Fate  // what rules say of it
+	before string      // the tag before that
 }
 
 // trace keeps what the hot path throws away.
@@ -64,14 +72,22 @@ type trace struct {
 
 func (t *trace) record(b *builder, tag string, level tagger.TagCardinality, standard bool) {
 	d := &definitions[b.origin.rule]
-	traced := Traced{Tag: tag, Cardinality: level, Standard: standard, Source: b.source, Field: d.field(b.origin.key), From: b.from}
+	traced := Traced{Tag: tag, Cardinality: level, Standard: standard, Source: b.source, Field: d.field(b.origin.key)}
+	fate := &b.origin.fate
+	traced.DroppedBy, traced.RenamedBy, traced.LeveledBy = fate.DroppedBy, fate.RenamedBy, fate.LeveledBy
+	if fate.RenamedBy != nil && !fate.Dropped {
+		traced.Before = b.origin.before
+	}
+	if b.entity != nil && b.origin.rule != ruleStaticTag {
+		traced.From = b.entity.GetID()
+	}
 	switch {
-	case b.origin.entry != nil:
-		traced.Rule = b.origin.entry.option + "[" + strconv.Quote(b.origin.entry.key) + "]"
+	case b.origin.made != nil:
+		traced.Rule = b.origin.made.Label()
 	case b.origin.rule == ruleStaticTag:
-		traced.Rule, traced.From = "static tag", workloadmeta.EntityID{}
+		traced.Rule = "static tag"
 	default:
-		traced.Rule = describe(b.from.Kind, traced.Field)
+		traced.Rule = describe(traced.From.Kind, traced.Field)
 	}
 	t.pending = append(t.pending, traced)
 }

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
@@ -22,16 +22,21 @@ type Lookup interface {
 // number of goroutines.
 type Extractor struct {
 	separators map[string]string // tag name → separator of its values
-	static     []string
+	static     []judged
 
-	containerLabels, containerEnv             mapping
-	podLabels, podAnnotations                 mapping
-	namespaceLabels, namespaceAnnotations     mapping
-	resourceLabels, resourceAnnotations       map[string]*mapping // by "<plural>" or "<plural>.<group>"
-	volumeClaims, noKubeService               bool
-	ecsResourceTags, ecsReplaceColon, sidecar bool
-	noClusterName                             bool
-	lookupEnv                                 func(string) (string, bool)
+	rules *rules.Set
+	fates bool // whether rules are about tags that are made
+	// conditional says that rules look at more of an entity than its kind and resource.
+	conditional bool
+
+	containerLabels, imageLabels, containerEnv *rules.Table
+	podLabels, podAnnotations                  *rules.Table
+	namespaceLabels, namespaceAnnotations      *rules.Table
+	objects                                    [workloadmeta.NumKinds]map[string]objectTables // by resource
+	volumeClaims, noKubeService                bool
+	ecsResourceTags, ecsReplaceColon, sidecar  bool
+	noClusterName                              bool
+	lookupEnv                                  func(string) (string, bool)
 
 	builders sync.Pool // of *builder
 }
@@ -40,13 +45,8 @@ type Extractor struct {
 // part names the option, the key and the problem.
 func New(o Options) (*Extractor, error) {
 	var errs []error
-	problem := func(err error) { errs = append(errs, err) }
 	x := &Extractor{
-		separators: o.TagValueSplitSeparator,
-		containerLabels: newMapping(problem, configured{"container_labels_as_tags", o.ContainerLabelsAsTags},
-			configured{"docker_labels_as_tags", o.DockerLabelsAsTags}),
-		containerEnv: newMapping(problem, configured{"container_env_as_tags", o.ContainerEnvAsTags},
-			configured{"docker_env_as_tags", o.DockerEnvAsTags}),
+		separators:      o.TagValueSplitSeparator,
 		volumeClaims:    o.KubernetesPersistentVolumeClaimsAsTags,
 		noKubeService:   slices.Contains(o.KubernetesADTagsDisabled, "kube_service"),
 		ecsResourceTags: o.ECSCollectResourceTagsEC2,
@@ -57,47 +57,56 @@ func New(o Options) (*Extractor, error) {
 	}
 	for _, name := range sortedKeys(o.TagValueSplitSeparator) {
 		if o.TagValueSplitSeparator[name] == "" {
-			problem(fmt.Errorf("option tag_value_split_separator: key %q: empty separator", name))
+			errs = append(errs, fmt.Errorf("option tag_value_split_separator: key %q: empty separator", name))
 		}
 	}
-	x.resourceLabels = resourceMappings(problem, "kubernetes_resources_labels_as_tags", o.KubernetesResourcesLabelsAsTags, map[string]configured{
-		"pods":       {"kubernetes_pod_labels_as_tags", o.KubernetesPodLabelsAsTags},
-		"namespaces": {"kubernetes_namespace_labels_as_tags", o.KubernetesNamespaceLabelsAsTags},
-		"nodes":      {"kubernetes_node_labels_as_tags", o.KubernetesNodeLabelsAsTags},
-	})
-	x.resourceAnnotations = resourceMappings(problem, "kubernetes_resources_annotations_as_tags", o.KubernetesResourcesAnnotationsAsTags, map[string]configured{
-		"pods":       {"kubernetes_pod_annotations_as_tags", o.KubernetesPodAnnotationsAsTags},
-		"namespaces": {"kubernetes_namespace_annotations_as_tags", o.KubernetesNamespaceAnnotationsAsTags},
-		"nodes":      {"kubernetes_node_annotations_as_tags", o.KubernetesNodeAnnotationsAsTags},
-	})
-	x.podLabels, x.podAnnotations = *x.resourceLabels["pods"], *x.resourceAnnotations["pods"]
-	x.namespaceLabels, x.namespaceAnnotations = *x.resourceLabels["namespaces"], *x.resourceAnnotations["namespaces"]
+	list, problems := o.TagRules()
+	errs = append(errs, problems...)
+	set, err := rules.Compile(list)
+	if err != nil {
+		errs = append(errs, err)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("tag options: %w", err)
 	}
+	x.setRules(set)
 	x.builders.New = func() any { return &builder{x: x} }
-	x.static = x.splitStatic(o.StaticTags)
+	x.static = x.judgeStatic(o.StaticTags)
 	return x, nil
 }
 
-// resourceMappings compiles the mappings of all resources: for those with an option
-// of their own the entries of both options, the generic one winning.
-func resourceMappings(problem func(error), option string, generic map[string]map[string]string, specific map[string]configured) map[string]*mapping {
-	sources := map[string][]configured{}
-	for resource, c := range specific {
-		sources[resource] = append(sources[resource], c)
-	}
-	for _, resource := range sortedKeys(generic) {
-		name := strings.TrimSuffix(resource, ".")
-		sources[name] = append(sources[name], configured{option + "[\"" + resource + "\"]", generic[resource]})
-	}
-	compiled := make(map[string]*mapping, len(sources))
-	for _, resource := range sortedKeys(sources) {
-		m := newMapping(problem, sources[resource]...)
-		compiled[resource] = &m
-	}
-	return compiled
+// objectTables are the rules for the metadata of one Kubernetes resource.
+type objectTables struct{ labels, annotations *rules.Table }
+
+// objectKinds are the kinds of entities whose tags are made of labels and annotations by
+// the resource they are.
+var objectKinds = [...]workloadmeta.Kind{
+	workloadmeta.KindKubernetesMetadata, workloadmeta.KindKubernetesDeployment,
+	workloadmeta.KindKueueQueue, workloadmeta.KindKueueResourceFlavor, workloadmeta.KindKueueWorkload,
 }
+
+// setRules looks up once which rules are for what.
+func (x *Extractor) setRules(set *rules.Set) {
+	x.rules, x.fates, x.conditional = set, set.HasFates(), set.Conditional()
+	x.containerLabels = set.Table(rules.Label, workloadmeta.KindContainer, "")
+	x.imageLabels = set.Table(rules.Label, workloadmeta.KindContainerImage, "")
+	x.containerEnv = set.Table(rules.Env, workloadmeta.KindContainer, "")
+	x.podLabels = set.Table(rules.Label, workloadmeta.KindKubernetesPod, "pods")
+	x.podAnnotations = set.Table(rules.Annotation, workloadmeta.KindKubernetesPod, "pods")
+	x.namespaceLabels = set.Table(rules.Label, workloadmeta.KindKubernetesPod, "namespaces")
+	x.namespaceAnnotations = set.Table(rules.Annotation, workloadmeta.KindKubernetesPod, "namespaces")
+	for _, kind := range objectKinds {
+		x.objects[kind] = map[string]objectTables{}
+		for _, resource := range append(set.Resources(), rules.AnyResource) {
+			x.objects[kind][resource] = objectTables{
+				set.Table(rules.Label, kind, resource), set.Table(rules.Annotation, kind, resource),
+			}
+		}
+	}
+}
+
+// Rules returns the rules in effect, those about containers included.
+func (x *Extractor) Rules() *rules.Set { return x.rules }
 
 // Extract returns the tag infos of an entity: about itself, then about those of its
 // containers that lookup knows, then about the global entity. A kind that has no tags
@@ -119,7 +128,8 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace) []tagger
 	}()
 	b.trace = t
 	b.source = Source(e.GetID().Kind)
-	b.read(e.GetID())
+	b.lookup = lookup
+	b.read(e)
 	switch e := e.(type) {
 	case *workloadmeta.Container:
 		x.container(b, e)

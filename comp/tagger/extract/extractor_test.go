@@ -184,7 +184,7 @@ func TestEnvNames(t *testing.T) {
 func TestOptionsHaveNames(t *testing.T) {
 	for f := range reflect.TypeFor[extract.Options]().Fields() {
 		name := f.Tag.Get("koanf")
-		if name == "-" && slices.Contains([]string{"StaticTags", "ECSSidecar", "LookupEnv"}, f.Name) {
+		if name == "-" && slices.Contains([]string{"StaticTags", "ECSSidecar", "LookupEnv", "Where"}, f.Name) {
 			continue
 		}
 		if name == "" || name == "-" || strings.ReplaceAll(name, "_", "") != strings.ToLower(f.Name) {

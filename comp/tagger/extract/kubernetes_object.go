@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/kubenames"
 )
@@ -8,12 +9,14 @@ import (
 // objectTags adds what the map options make of an object's labels and annotations.
 // resource is "<plural>" in the core group, else "<plural>.<group>".
 func (x *Extractor) objectTags(b *builder, resource string, m *workloadmeta.EntityMeta) {
-	if labels := x.resourceLabels[resource]; labels != nil {
-		labels.apply(b, ruleMappedObjectLabel, m.Labels)
+	b.of(resource)
+	tables := x.objects[b.entity.GetID().Kind]
+	mapped, ok := tables[resource]
+	if !ok {
+		mapped = tables[rules.AnyResource]
 	}
-	if annotations := x.resourceAnnotations[resource]; annotations != nil {
-		annotations.apply(b, ruleMappedObjectAnnotation, m.Annotations)
-	}
+	b.addMapped(mapped.labels, ruleMappedObjectLabel, m.Labels)
+	b.addMapped(mapped.annotations, ruleMappedObjectAnnotation, m.Annotations)
 }
 
 func (x *Extractor) kubernetesMetadata(b *builder, m *workloadmeta.KubernetesMetadata) {

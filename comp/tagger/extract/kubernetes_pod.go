@@ -75,10 +75,12 @@ func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lo
 	b.addAll(rulePodGPUVendor, p.GPUVendorList)
 
 	b.addKeys(podLabels[:], p.Labels)
-	x.podLabels.apply(b, ruleMappedPodLabel, p.Labels)
-	x.podAnnotations.apply(b, ruleMappedPodAnnotation, p.Annotations)
-	x.namespaceLabels.apply(b, ruleMappedNamespaceLabel, p.NamespaceLabels)
-	x.namespaceAnnotations.apply(b, ruleMappedNamespaceAnnotation, p.NamespaceAnnotations)
+	b.addMapped(x.podLabels, ruleMappedPodLabel, p.Labels)
+	b.addMapped(x.podAnnotations, ruleMappedPodAnnotation, p.Annotations)
+	b.of("namespaces")
+	b.addMapped(x.namespaceLabels, ruleMappedNamespaceLabel, p.NamespaceLabels)
+	b.addMapped(x.namespaceAnnotations, ruleMappedNamespaceAnnotation, p.NamespaceAnnotations)
+	b.of("pods")
 
 	if len(p.Annotations) > 0 {
 		b.addKeys(podAnnotations[:], p.Annotations)
@@ -135,7 +137,7 @@ func (x *Extractor) podContainer(b *builder, p *workloadmeta.KubernetesPod, c *w
 		}
 	}
 
-	b.read(container.EntityID)
+	b.read(container)
 	b.add(ruleContainerID, container.ID)
 	if p.Name != "" {
 		name := container.Name
@@ -147,5 +149,5 @@ func (x *Extractor) podContainer(b *builder, p *workloadmeta.KubernetesPod, c *w
 	if len(container.EnvVars) > 0 {
 		serviceEnv(b, container.EnvVars)
 	}
-	b.read(p.EntityID)
+	b.read(p)
 }

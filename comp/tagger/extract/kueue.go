@@ -43,9 +43,9 @@ func (x *Extractor) podKueue(b *builder, p *workloadmeta.KubernetesPod, lookup L
 	}
 	if name := cmp.Or(p.Annotations[kueueWorkloadAnnotation], p.Labels[kueuePodGroupLabel]); name != "" {
 		if w, ok := find[*workloadmeta.KueueWorkload](lookup, workloadmeta.KindKueueWorkload, p.Namespace+"/"+name); ok {
-			b.read(w.EntityID)
+			b.read(w)
 			x.kueueWorkload(b, w, lookup, p.Labels[kueuePodSetLabel])
-			b.read(p.EntityID)
+			b.read(p)
 			return
 		}
 	}
@@ -95,9 +95,9 @@ func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, loo
 		}
 		for _, name := range w.PodSetAssignments[i].Flavors {
 			if f, ok := find[*workloadmeta.KueueResourceFlavor](lookup, workloadmeta.KindKueueResourceFlavor, name); ok {
-				b.read(f.EntityID)
+				b.read(f)
 				x.kueueFlavor(b, f)
-				b.read(w.EntityID)
+				b.read(w)
 			} else {
 				b.add(ruleWorkloadFlavor, name)
 			}
@@ -107,10 +107,10 @@ func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, loo
 
 // kueueQueueOf adds the tags of a queue to those of something that is in it.
 func (x *Extractor) kueueQueueOf(b *builder, q *workloadmeta.KueueQueue) {
-	from := b.from
-	b.read(q.EntityID)
+	reading := b.entity
+	b.read(q)
 	x.kueueQueue(b, q)
-	b.read(from)
+	b.read(reading)
 }
 
 func (x *Extractor) kueueQueue(b *builder, q *workloadmeta.KueueQueue) {

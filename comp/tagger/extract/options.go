@@ -1,5 +1,7 @@
 package extract
 
+import "github.com/rollcall-dev/rollcall/comp/rules"
+
 // Options are the user's choices that decide which tags are made. The keys of the
 // koanf tags are the names of the options in the configuration.
 //
@@ -50,6 +52,13 @@ type Options struct {
 	// DisableClusterNameTagKey leaves out cluster_name, which ecs_cluster_name repeats.
 	DisableClusterNameTagKey bool `koanf:"disable_cluster_name_tag_key"`
 
+	// Rules come after what the options above mean, which are rules as well: the last that
+	// applies wins. Those that exclude and include containers change no tags; they are in
+	// [Extractor.Rules] for who asks.
+	Rules []rules.Rule `koanf:"rules"`
+	// Where, if set, says where an entry of a map option is written, for explanations.
+	Where func(option, key string) string `koanf:"-"`
+
 	// StaticTags are complete tags for every container and pod: what [StaticTags] returns.
 	StaticTags []string `koanf:"-"`
 	// ECSSidecar says that this process runs beside one task on ECS managed instances
@@ -73,5 +82,6 @@ func DefaultOptions() Options {
 // EnvNames returns the names and globs of environment variables the options need:
 // what the collectors must let through, beyond what they always do. It is sorted.
 func (o Options) EnvNames() []string {
-	return sortedKeys(union(o.DockerEnvAsTags, o.ContainerEnvAsTags))
+	all, _ := o.TagRules()
+	return rules.EnvNames(all)
 }

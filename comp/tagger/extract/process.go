@@ -29,9 +29,9 @@ func (x *Extractor) process(b *builder, p *workloadmeta.Process, lookup Lookup) 
 	}
 	for _, id := range p.GPUs {
 		if g, ok := find[*workloadmeta.GPU](lookup, workloadmeta.KindGPU, id); ok {
-			b.read(g.EntityID)
+			b.read(g)
 			gpuTags(b, g)
-			b.read(p.EntityID)
+			b.read(p)
 		}
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/template"
 )
 
 // resolver knows the template variables of a pod's annotations:
@@ -27,10 +27,10 @@ type resolver struct {
 // text resolves the variables in a piece of JSON. Values are escaped for JSON strings.
 // The error names the first variable that has no value.
 func (r resolver) text(s string) (string, error) {
-	if !strings.Contains(s, variableMark) {
+	if !template.Has(s) {
 		return s, nil
 	}
-	out, ok := expand(s, func(name, key string) (string, bool) {
+	out, ok := template.Expand(s, func(name, key string) (string, bool) {
 		value, ok := r.variable(name, key)
 		return escape(value), ok && value != ""
 	})

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
@@ -61,29 +62,46 @@ func StaticTags(c StaticConfig) []string {
 // StaticInfo returns the tag info that puts the static tags on the global entity. It
 // is false if there are none.
 func (x *Extractor) StaticInfo() (tagger.TagInfo, bool) {
-	if len(x.static) == 0 {
-		return tagger.TagInfo{}, false
-	}
-	return tagger.TagInfo{
-		Source:      tagger.SourceStatic,
-		Entity:      tagger.GlobalEntityID,
-		LowCardTags: slices.Clone(x.static),
-		IsComplete:  true,
-	}, true
+	b := &builder{x: x, source: tagger.SourceStatic}
+	x.staticTags(b)
+	info := b.info(tagger.GlobalEntityID)
+	info.IsComplete = true
+	return info, !info.Empty()
 }
 
-// splitStatic applies tag_value_split_separator once and for all.
-func (x *Extractor) splitStatic(tags []string) []string {
-	b := &builder{x: x}
+// judged is a static tag and what becomes of it. Static tags are made from no entity, so
+// that it is the same everywhere.
+type judged struct {
+	tag  string // as it is in the configuration
+	name string
+	fate rules.Fate
+}
+
+// judgeStatic applies tag_value_split_separator and the rules once and for all.
+func (x *Extractor) judgeStatic(tags []string) []judged {
+	var all []judged
 	for _, tag := range tags {
 		name, value, _ := strings.Cut(tag, ":")
-		b.addNamed(ruleStaticTag, "", name, value, tagger.LowCardinality)
+		if name == "" || value == "" {
+			continue
+		}
+		pieces := []string{value}
+		if separator, ok := x.separators[name]; ok {
+			pieces = strings.Split(value, separator)
+		}
+		for _, piece := range pieces {
+			all = append(all, judged{tag: name + ":" + piece, name: name, fate: x.rules.Fate(name, tagger.LowCardinality, &rules.Subject{})})
+		}
 	}
-	return b.info(tagger.GlobalEntityID).LowCardTags
+	return all
 }
 
 func (x *Extractor) staticTags(b *builder) {
-	for _, tag := range x.static {
-		b.addVerbatim(ruleStaticTag, tag)
+	for i := range x.static {
+		tag := &x.static[i]
+		if b.trace != nil {
+			b.origin = origin{rule: ruleStaticTag}
+		}
+		b.judge(tag.fate, tag.name, tag.tag[len(tag.name):], false)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -32,12 +33,14 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 		entity, _ = t.store.Get(workload)
 		out.Waiting = t.waitingFor(workload)
 	}
+	out.Selection = t.selection(entity)
 	known, err := t.tags.GetEntity(id)
 	out.Reason = t.reason(id, workload, entity, err)
+	traced := t.trace(id, entity)
+	out.Dropped = dropped(traced, id)
 	if err != nil {
 		return out
 	}
-	traced := t.trace(id, entity)
 	for _, src := range known.Sources {
 		for _, level := range []struct {
 			c    tagger.TagCardinality
@@ -49,7 +52,7 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 					Standard: level.c == tagger.LowCardinality && slices.Contains(src.Standard, tag),
 					HiddenBy: hiddenBy(known.Sources, src.Source, tag),
 				}
-				line.Rule, line.Field = ruleOf(traced, id, src.Source, tag, level.c)
+				ruleOf(&line, traced, id, level.c)
 				out.Tags = append(out.Tags, line)
 			}
 		}
@@ -98,18 +101,60 @@ func (t *Tagger) parent(entity workloadmeta.Entity) workloadmeta.Entity {
 	return nil
 }
 
-func ruleOf(traced []extract.Traced, id tagger.EntityID, source, tag string, c tagger.TagCardinality) (rule, field string) {
-	if source == tagger.SourceStatic {
-		return "static tag", ""
+// ruleOf fills in which rules made a tag of what, and what others did to it.
+func ruleOf(line *tagger.TagExplanation, traced []extract.Traced, id tagger.EntityID, c tagger.TagCardinality) {
+	if line.Source == tagger.SourceStatic {
+		line.Rule = "static tag"
+		return
 	}
-	var rules, fields []string
+	var made, fields []string
 	for _, tr := range traced {
-		if tr.Entity == id && tr.Source == source && tr.Tag == tag && tr.Cardinality == c && !slices.Contains(rules, tr.Rule) {
-			rules = append(rules, tr.Rule)
+		if tr.Entity != id || tr.Source != line.Source || tr.Tag != line.Tag || tr.Cardinality != c || tr.DroppedBy != nil {
+			continue
+		}
+		if !slices.Contains(made, tr.Rule) {
+			made = append(made, tr.Rule)
 			fields = append(fields, tr.Field)
 		}
+		if tr.RenamedBy != nil {
+			line.Before, line.RenamedBy = tr.Before, tr.RenamedBy.Label()
+		}
+		if tr.LeveledBy != nil {
+			line.CardinalityBy = tr.LeveledBy.Label()
+		}
 	}
-	return strings.Join(rules, "; "), strings.Join(fields, "; ")
+	line.Rule, line.Field = strings.Join(made, "; "), strings.Join(fields, "; ")
+}
+
+// dropped returns the tags of an entity that rules drop.
+func dropped(traced []extract.Traced, id tagger.EntityID) []tagger.TagExplanation {
+	var list []tagger.TagExplanation
+	for _, tr := range traced {
+		if tr.Entity != id || tr.DroppedBy == nil {
+			continue
+		}
+		line := tagger.TagExplanation{
+			Tag: tr.Tag, Cardinality: tr.Cardinality.String(), Standard: tr.Standard, Source: tr.Source,
+			Rule: tr.Rule, Field: tr.Field, DroppedBy: tr.DroppedBy.Label(),
+		}
+		if !slices.Contains(list, line) {
+			list = append(list, line)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b tagger.TagExplanation) int { return tagset.Compare(a.Tag, b.Tag) })
+	return list
+}
+
+// selection says whether a container is left out, if any rule has to do with it.
+func (t *Tagger) selection(entity workloadmeta.Entity) *tagger.Selection {
+	if _, ok := entity.(*workloadmeta.Container); !ok {
+		return nil
+	}
+	v := t.x.Rules().Why(entity, t.store, rules.Everything)
+	if v.Rule == nil && !t.x.Rules().Selects() {
+		return nil
+	}
+	return &tagger.Selection{Excluded: v.Excluded, Rule: v.Rule.Label()}
 }
 
 func hiddenBy(sources []tagger.SourceTags, source, tag string) string {

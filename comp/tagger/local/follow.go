@@ -100,6 +100,20 @@ func (f *follower) set(ev *workloadmeta.Event) {
 	}
 	f.setChildren(id, children)
 	f.setGlobal(id, global)
+	if id.Kind == workloadmeta.KindKubernetesPod && f.x.Rules().FollowsPods() {
+		for _, child := range children {
+			f.again(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: child.ID()})
+		}
+	}
+}
+
+// again makes a container's own tags anew, because rules for them look at its pod. What
+// has not been heard of yet will have them anyway.
+func (f *follower) again(id workloadmeta.EntityID) {
+	complete, known := f.complete[id]
+	if e, err := f.store.Get(id); err == nil && known {
+		f.set(&workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: e, Complete: complete})
+	}
 }
 
 func (f *follower) setChildren(id workloadmeta.EntityID, children []tagger.EntityID) {

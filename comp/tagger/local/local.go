@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
@@ -222,6 +223,10 @@ func (t *Tagger) CatchUp(ctx context.Context) error {
 		}
 	}
 }
+
+// Rules returns the rules in effect: those about tags, and those that leave containers out,
+// which consumers ask by [rules.Set.Why] or [rules.Set.Predicate].
+func (t *Tagger) Rules() *rules.Set { return t.x.Rules() }
 
 // Stats returns figures for status and metrics.
 func (t *Tagger) Stats() tagstore.Stats { return t.tags.Stats() }

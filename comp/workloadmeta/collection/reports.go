@@ -25,7 +25,7 @@ func compareReporters(a, b string) int {
 
 // Report is what one collector says of an entity.
 type Report struct {
-	Collector string              `json:"collector"`
+	Collector string              `json:"collector,omitempty"`
 	Source    workloadmeta.Source `json:"source"`
 	// Entity is shared and must not be written to.
 	Entity workloadmeta.Entity `json:"entity"`

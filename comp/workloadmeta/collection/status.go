@@ -91,6 +91,29 @@ func summarize(modes [numModes]modeState) (worst modeState) {
 	return worst
 }
 
+// Collecting reports whether the collector has something to collect, or has not been asked yet. It is false for a collector that
+// does not exist. It is cheap and never waits.
+func (s *Supervisor) Collecting(id string) bool {
+	for _, r := range s.runners {
+		if r.id == id {
+			return r.collecting()
+		}
+	}
+	return false
+}
+
+func (b *board) collecting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.status.State {
+	case StateDisabled, StateFailed:
+		return false
+	case StateWaiting:
+		return b.status.NextRetry.IsZero() // nobody has looked yet
+	}
+	return true
+}
+
 // Missing says in one line, for people, why nothing may be known about entities of a
 // kind: which of the collectors that report it are off or failing, and why. It is empty
 // if all of them work.

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 // Collector reports the containers and images of one containerd. Create one with [New].
@@ -34,7 +35,7 @@ func New(o Options) (*Collector, error) {
 	if address == "" {
 		address, from = os.Getenv("CONTAINERD_ADDRESS"), "CONTAINERD_ADDRESS"
 	}
-	c := &Collector{opts: o, sockets: DefaultSockets()}
+	c := &Collector{opts: o, sockets: runtimes.Candidates(DefaultSockets())}
 	if address != "" {
 		if c.socket, err = socketPath(address); err != nil {
 			return nil, fmt.Errorf("containerd collector: %s: %w", from, err)

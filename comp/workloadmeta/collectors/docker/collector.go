@@ -8,6 +8,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 // Collector reports the containers and images of one Docker daemon. Create one with [New].
@@ -40,7 +41,7 @@ func New(o Options) (*Collector, error) {
 		}
 	}
 	return &Collector{
-		opts: o, host: host, sockets: DefaultSockets(), decode: decodeEvent,
+		opts: o, host: host, sockets: runtimes.Candidates(DefaultSockets()), decode: decodeEvent,
 		follower: follow.New(follow.Options{
 			Tuning: o.Tuning, Name: "docker", NoImages: o.NoImages, KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
 			SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,

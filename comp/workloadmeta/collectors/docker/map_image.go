@@ -2,7 +2,6 @@ package docker
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -20,7 +19,7 @@ func mapImageList(in *dockerimage.Summary) (*workloadmeta.ContainerImageMetadata
 	}
 	names := runtimes.NewImageNames(in.ID, in.RepoTags, in.RepoDigests)
 	i := names.NewImage()
-	i.Labels = runtimes.NilIfEmpty(maps.Clone(in.Labels))
+	i.Labels = runtimes.Metadata(in.Labels)
 	i.SizeBytes = in.Size
 	if in.Descriptor != nil {
 		i.MediaType = in.Descriptor.MediaType
@@ -37,7 +36,7 @@ func mapImage(in *dockerimage.InspectResponse, history []dockerimage.HistoryResp
 	names := runtimes.NewImageNames(in.ID, in.RepoTags, in.RepoDigests)
 	i := names.NewImage()
 	if in.Config != nil {
-		i.Labels = runtimes.NilIfEmpty(maps.Clone(in.Config.Labels))
+		i.Labels = runtimes.Metadata(in.Config.Labels)
 	}
 	if in.Descriptor != nil {
 		i.MediaType = in.Descriptor.MediaType

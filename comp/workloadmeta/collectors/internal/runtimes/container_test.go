@@ -151,6 +151,21 @@ func TestProbeSocket(t *testing.T) {
 	}
 }
 
+func TestCandidates(t *testing.T) {
+	got := runtimes.Candidates([]string{"/run/x/a.sock", "/var/run/x/a.sock", "/srv/a.sock", "/host/run/x/a.sock", "/srv/a.sock"})
+	want := []string{"/run/x/a.sock"}
+	if link, err := filepath.EvalSymlinks("/var/run"); err != nil || link != "/run" {
+		want = append(want, "/var/run/x/a.sock")
+	}
+	want = append(want, "/srv/a.sock")
+	if info, err := os.Stat("/host"); err == nil && info.IsDir() {
+		want = append(want, "/host/run/x/a.sock")
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Candidates = %v, want %v", got, want)
+	}
+}
+
 func TestCgroupPath(t *testing.T) {
 	root := t.TempDir()
 	id := strings.Repeat("ab", 32)

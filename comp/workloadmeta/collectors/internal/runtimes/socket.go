@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -52,6 +53,34 @@ func ProbeSocket(ctx context.Context, path, permission string) (SocketState, str
 		return SocketUnfit, "permission denied on " + path + "; " + permission
 	}
 	return SocketQuiet, fmt.Sprintf("socket at %s, but nobody answers: %v", path, errors.Unwrap(err))
+}
+
+// Candidates returns the paths at which it makes sense to look here, in order: of two that are the same wherever /var/run is a link to
+// /run the first only, and those below /host only where the machine's files are mounted there, as in a container.
+func Candidates(paths []string) []string {
+	linked := sameFile("/var/run", "/run")
+	host, err := os.Stat("/host")
+	mounted := err == nil && host.IsDir()
+	var out []string
+	seen := map[string]bool{}
+	for _, path := range paths {
+		key := path
+		if linked {
+			key = strings.Replace(path, "/var/run/", "/run/", 1)
+		}
+		if seen[key] || strings.HasPrefix(path, "/host/") && !mounted {
+			continue
+		}
+		seen[key] = true
+		out = append(out, path)
+	}
+	return out
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // Distinct returns the paths that exist, in order, without those that lead to a file that an earlier one leads to: a symbolic link

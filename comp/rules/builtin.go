@@ -1,0 +1,42 @@
+package rules
+
+// PodAnnotations returns the rules by which the author of a pod leaves its containers out,
+// all of them or one by its name.
+func PodAnnotations() []Rule {
+	var list []Rule
+	for _, p := range []struct {
+		purpose Purpose
+		suffix  string
+	}{{Everything, "exclude"}, {Metrics, "metrics_exclude"}, {Logs, "logs_exclude"}} {
+		for _, key := range []string{"ad.datadoghq.com/" + p.suffix, "ad.datadoghq.com/%%name%%." + p.suffix} {
+			list = append(list, Rule{
+				Name: "pod annotation", Where: Builtin.String(), Origin: Builtin, Action: Exclude, Purpose: p.purpose,
+				// How Go writes true, as it has always been.
+				When: []Condition{{Annotation, key, []string{"1", "t", "T", "true", "TRUE", "True"}}},
+			})
+		}
+	}
+	return list
+}
+
+// Pause returns the rules that leave out the pause containers of pods. They belong at the
+// end of the list, where no other rule undoes them.
+//
+// Collectors keep pause containers out of the store by the same signs; the rules catch
+// those that get there otherwise, from a recording for one.
+func Pause() []Rule {
+	exclude := func(when ...Condition) Rule {
+		return Rule{Name: "pause containers", Where: Builtin.String() + ", exclude_pause_container", Origin: Builtin, Action: Exclude, When: when}
+	}
+	return []Rule{
+		exclude(Condition{Label, "io.kubernetes.docker.type", []string{"podsandbox"}}),
+		exclude(Condition{Label, "io.cri-containerd.kind", []string{"sandbox"}}),
+		exclude(Condition{Label, "io.kubernetes.container.name", []string{"POD"}}),
+		exclude(Condition{Label, "io.kubernetes.pod.name", []string{"*"}}, Condition{Label, "io.kubernetes.container.name", []string{""}}),
+		exclude(Condition{Image, "", []string{pauseImages}}),
+	}
+}
+
+// pauseImages matches the images that pkg/image knows as those of pod sandboxes.
+const pauseImages = `/(^|/)(kubernetes/pause|amazon/amazon-ecs-pause|openshift/origin-pod|rhel7/pod-infrastructure|` +
+	`(mirrored-)?pause(-(win[^/:@]*|(linux-)?(386|amd64|arm|arm64|armv6|armv7|arm32v6|arm32v7|arm64v8|loong64|mips64le|ppc64le|riscv64|s390x|x86_64|aarch64)))?)$/`

@@ -1,0 +1,150 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+)
+
+// fates are the rules about tags that are made.
+type fates struct {
+	all   []*fate // in order
+	globs []*fate
+	// exact has, for each name that a rule spells out, all rules that match it, in order.
+	exact map[string][]*fate
+}
+
+// fate is what a rule says of the tags of a name.
+type fate struct {
+	*compiled
+	name  pattern
+	to    string                // of Rename
+	level tagger.TagCardinality // of Cardinality
+}
+
+func (f *fates) add(c *compiled) error {
+	add := func(name, to string, level tagger.TagCardinality) error {
+		p, err := compileGlob(name)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", c.Action, err)
+		case name == "":
+			return fmt.Errorf("%s: the name is empty", c.Action)
+		case strings.Contains(name, ":"):
+			return fmt.Errorf("%s: %q: a tag's name has no colon", c.Action, name)
+		}
+		f.all = append(f.all, &fate{compiled: c, name: p, to: to, level: level})
+		return nil
+	}
+	switch c.Action {
+	case Rename:
+		for _, r := range c.Renames {
+			switch {
+			case strings.Contains(r.Name, "*"):
+				return fmt.Errorf("rename: %q: want one name, not a glob", r.Name)
+			case r.To == "":
+				return fmt.Errorf("rename: %q: the new name is empty; to be rid of a tag, drop it", r.Name)
+			case strings.Contains(r.To, ":"):
+				return fmt.Errorf("rename: %q: a tag's name has no colon", r.To)
+			}
+			if err := add(r.Name, r.To, 0); err != nil {
+				return err
+			}
+		}
+	case Cardinality:
+		for _, l := range c.Levels {
+			if l.To > tagger.HighCardinality {
+				return fmt.Errorf("cardinality: %q: want low, orchestrator or high, have %s", l.Name, l.To)
+			}
+			if err := add(l.Name, "", l.To); err != nil {
+				return err
+			}
+		}
+	default:
+		for _, name := range c.Names {
+			if err := add(name, "", 0); err != nil {
+				return err
+			}
+		}
+	}
+	if len(c.Names)+len(c.Renames)+len(c.Levels) == 0 {
+		return errors.New(c.Action.String() + ": no name")
+	}
+	return nil
+}
+
+func (f *fates) index() {
+	for _, entry := range f.all {
+		if entry.name.exact() {
+			f.exact[entry.name.text] = nil
+		} else {
+			f.globs = append(f.globs, entry)
+		}
+	}
+	for name := range f.exact {
+		for _, entry := range f.all {
+			if entry.name.match(name) {
+				f.exact[name] = append(f.exact[name], entry)
+			}
+		}
+	}
+}
+
+// Fate is what becomes of a tag.
+type Fate struct {
+	Name  string
+	Level tagger.TagCardinality
+	// Dropped says that the tag is not made.
+	Dropped bool
+	// The rules that decided; nil = none did.
+	DroppedBy, RenamedBy, LeveledBy *Rule
+}
+
+// HasFates reports whether any rule is about tags that are made.
+func (s *Set) HasFates() bool { return s != nil && len(s.fates.all) > 0 }
+
+// Fate says what becomes of a tag of the subject, by the name and level it is made with.
+func (s *Set) Fate(name string, level tagger.TagCardinality, subject *Subject) Fate {
+	out := Fate{Name: name, Level: level}
+	if s == nil {
+		return out
+	}
+	list, exact := s.fates.exact[name]
+	if !exact {
+		list = s.fates.globs
+	}
+	kept := false
+	for _, f := range slices.Backward(list) {
+		switch f.Action {
+		case Drop, Keep:
+			if out.DroppedBy != nil || kept {
+				continue
+			}
+		case Rename:
+			if out.RenamedBy != nil {
+				continue
+			}
+		case Cardinality:
+			if out.LeveledBy != nil {
+				continue
+			}
+		}
+		if !exact && !f.name.match(name) || !subject.applies(f.compiled) {
+			continue
+		}
+		switch f.Action {
+		case Keep:
+			kept = true
+		case Drop:
+			out.Dropped, out.DroppedBy = true, f.Rule
+		case Rename:
+			out.Name, out.RenamedBy = f.to, f.Rule
+		case Cardinality:
+			out.Level, out.LeveledBy = f.level, f.Rule
+		}
+	}
+	return out
+}

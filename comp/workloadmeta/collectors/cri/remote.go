@@ -1,0 +1,198 @@
+package cri
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// maxAnswer bounds one answer. A list of a thousand containers has about a megabyte.
+const maxAnswer = 32 << 20
+
+// errNoCRI says that somebody answers who does not know the interface. It is not for good: the runtime may be
+// upgraded or configured.
+var errNoCRI = errors.New("the runtime does not serve version v1 of the container runtime interface; " +
+	"containerd needs to be 1.6 or later with its CRI plugin not among disabled_plugins, CRI-O 1.23 or later")
+
+// remote is a connection to a runtime, for one pull. Its calls may be made from several goroutines; each ends when
+// its context does.
+type remote struct {
+	path     string
+	conn     *grpc.ClientConn
+	runtime  runtimeapi.RuntimeServiceClient
+	images   runtimeapi.ImageServiceClient
+	timeout  time.Duration // of lists
+	counters *counters
+
+	mu      sync.Mutex // guards dialErr
+	dialErr error      // of the last attempt to connect
+}
+
+// newRemote prepares a connection, which the first call makes.
+func (c *Collector) newRemote(path string) (*remote, error) {
+	r := &remote{path: path, timeout: c.opts.CallTimeout, counters: c.counters}
+	conn, err := grpc.NewClient(
+		"passthrough:///cri", // the address is path, whatever characters are in it
+		grpc.WithAuthority("localhost"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.dialErr = err
+			return conn, err
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the runtime at %s: %w", path, err)
+	}
+	r.conn, r.runtime, r.images = conn, runtimeapi.NewRuntimeServiceClient(conn), runtimeapi.NewImageServiceClient(conn)
+	return r, nil
+}
+
+func (r *remote) close() {
+	r.conn.Close() //nolint:errcheck // it fails only if it is closed already
+}
+
+// callError is a runtime's refusal. Its text is the runtime's, without what the library puts around it.
+type callError struct {
+	code codes.Code
+	text string
+}
+
+func (e *callError) Error() string { return e.text }
+
+func isNotFound(err error) bool {
+	e, ok := errors.AsType[*callError](err)
+	return ok && e.code == codes.NotFound
+}
+
+// call makes one call and says in its error what went wrong, for people.
+func call[Q, A any](ctx context.Context, r *remote, method string, timeout time.Duration,
+	do func(context.Context, Q, ...grpc.CallOption) (A, error), question Q) (A, error) {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer, err := do(limited, question)
+	if err != nil {
+		err = r.explain(ctx, limited, timeout, err)
+	}
+	r.counters.called(method, err)
+	return answer, err
+}
+
+func (r *remote) explain(ctx, limited context.Context, timeout time.Duration, err error) error {
+	r.mu.Lock()
+	dialErr := r.dialErr
+	r.mu.Unlock()
+	said := status.Convert(err)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(dialErr, fs.ErrPermission):
+		return fmt.Errorf("%w; %s", dialErr, permission)
+	case dialErr != nil && said.Code() == codes.Unavailable:
+		return dialErr
+	case limited.Err() != nil || gaveUp(limited, timeout, said.Code()):
+		return fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded)
+	case said.Code() == codes.Unimplemented:
+		return fmt.Errorf("%w (it says: %s)", errNoCRI, shortened(said.Message()))
+	}
+	return &callError{said.Code(), shortened(said.Message())}
+}
+
+// gaveUp reports whether an answer means that the runtime's side, which is told of the time limit, has noticed its end a moment
+// before ours.
+func gaveUp(limited context.Context, timeout time.Duration, code codes.Code) bool {
+	end, _ := limited.Deadline()
+	return (code == codes.Canceled || code == codes.DeadlineExceeded) && time.Until(end) < timeout/10+10*time.Millisecond
+}
+
+// shortened keeps an error that quotes something big from filling logs.
+func shortened(s string) string {
+	const most = 500
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func (r *remote) version(ctx context.Context) (*runtimeapi.VersionResponse, error) {
+	answer, err := call(ctx, r, "Version", r.timeout, r.runtime.Version, &runtimeapi.VersionRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("ask the runtime at %s for its version: %w", r.path, err)
+	}
+	return answer, nil
+}
+
+func (r *remote) listContainers(ctx context.Context) ([]*runtimeapi.Container, error) {
+	answer, err := call(ctx, r, "ListContainers", r.timeout, r.runtime.ListContainers, &runtimeapi.ListContainersRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("list the containers of the runtime at %s: %w", r.path, err)
+	}
+	return answer.GetContainers(), nil
+}
+
+func (r *remote) listSandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error) {
+	answer, err := call(ctx, r, "ListPodSandbox", r.timeout, r.runtime.ListPodSandbox, &runtimeapi.ListPodSandboxRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("list the pod sandboxes of the runtime at %s: %w", r.path, err)
+	}
+	return answer.GetItems(), nil
+}
+
+func (r *remote) listImages(ctx context.Context, timeout time.Duration) ([]*runtimeapi.Image, error) {
+	answer, err := call(ctx, r, "ListImages", timeout, r.images.ListImages, &runtimeapi.ListImagesRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("list the images of the runtime at %s: %w", r.path, err)
+	}
+	return answer.GetImages(), nil
+}
+
+func (r *remote) containerStatus(ctx context.Context, timeout time.Duration, id string, verbose bool) (*runtimeapi.ContainerStatusResponse, error) {
+	answer, err := call(ctx, r, "ContainerStatus", timeout, r.runtime.ContainerStatus,
+		&runtimeapi.ContainerStatusRequest{ContainerId: id, Verbose: verbose})
+	if err == nil && answer.GetStatus() == nil {
+		err = errors.New("the answer is empty")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("status of container %s: %w", id, err)
+	}
+	return answer, nil
+}
+
+func (r *remote) sandboxStatus(ctx context.Context, timeout time.Duration, id string) (*runtimeapi.PodSandboxStatusResponse, error) {
+	answer, err := call(ctx, r, "PodSandboxStatus", timeout, r.runtime.PodSandboxStatus,
+		&runtimeapi.PodSandboxStatusRequest{PodSandboxId: id, Verbose: true})
+	if err == nil && answer.GetStatus() == nil {
+		err = errors.New("the answer is empty")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("status of pod sandbox %s: %w", id, err)
+	}
+	return answer, nil
+}
+
+func (r *remote) imageStatus(ctx context.Context, timeout time.Duration, id string) (*runtimeapi.ImageStatusResponse, error) {
+	answer, err := call(ctx, r, "ImageStatus", timeout, r.images.ImageStatus,
+		&runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: id}, Verbose: true})
+	if err == nil && answer.GetImage() == nil {
+		err = &callError{codes.NotFound, "the runtime does not have it any more"} // which it says by silence
+	}
+	if err != nil {
+		return nil, fmt.Errorf("status of image %s: %w", id, err)
+	}
+	return answer, nil
+}

@@ -1,0 +1,185 @@
+package podman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
+)
+
+const (
+	permissionHint = "run as root, or as the user whose socket it is"
+	enableHint     = "enable its socket: `systemctl enable --now podman.socket`, for a user's containers `systemctl --user enable --now podman.socket` as that user"
+)
+
+// place is where a socket may be.
+type place struct {
+	address string // as parseAddress reads it; its path may be a pattern
+	any     bool   // the socket may be that of Docker, which is left out without a word
+	named   bool   // by somebody, so that it is worth a word if nothing is there
+}
+
+// paths are where this machine shows that it has a Podman without a socket. A test replaces them.
+type paths struct {
+	program string   // looked for in PATH, too
+	storage []string // patterns
+}
+
+func defaultPaths() paths {
+	return paths{
+		program: "podman",
+		storage: []string{"/var/lib/containers/storage", "/home/*/.local/share/containers/storage", "/host/var/lib/containers/storage"},
+	}
+}
+
+// placesFor returns where to look for sockets: at the configured addresses or, without any, at the default ones and those that
+// the environment names. What the environment names and cannot be used is left out: DOCKER_HOST is not about us.
+func placesFor(configured []string) []place {
+	var places []place
+	if len(configured) > 0 {
+		for _, a := range configured {
+			places = append(places, place{a, false, true})
+		}
+		return places
+	}
+	for _, path := range DefaultSockets() {
+		places = append(places, place{path, false, false})
+	}
+	if a := os.Getenv("CONTAINER_HOST"); a != "" {
+		places = append(places, place{a, false, true})
+	}
+	if a := os.Getenv("DOCKER_HOST"); a != "" {
+		places = append(places, place{a, true, false})
+	}
+	return places
+}
+
+type foundSocket struct {
+	place   place
+	address address
+}
+
+// find returns the sockets that are worth a connection: those that exist, once each, and addresses that are no files.
+func (c *Collector) find() []foundSocket {
+	var found []foundSocket
+	var files []string
+	from := map[string]place{}
+	for _, p := range c.places {
+		a, err := parseAddress(p.address)
+		switch {
+		case err != nil:
+		case a.network != "unix" || c.opts.Dial != nil:
+			found = append(found, foundSocket{p, a})
+		default:
+			matches := []string{a.target}
+			if strings.Contains(a.target, "*") {
+				matches, _ = filepath.Glob(a.target) // a pattern that makes no sense matches nothing
+			}
+			for _, path := range matches {
+				if _, ok := from[path]; !ok {
+					from[path] = p
+					files = append(files, path)
+				}
+			}
+		}
+	}
+	for _, path := range runtimes.Distinct(files) {
+		found = append(found, foundSocket{from[path], address{"unix", path}})
+	}
+	return found
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts as
+// detected: what made it is expected back.
+func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
+	var good, bad []string
+	for _, f := range c.find() {
+		switch state, words := c.probe(ctx, f); state {
+		case runtimes.SocketOpen, runtimes.SocketQuiet:
+			good = append(good, words)
+		case runtimes.SocketUnfit:
+			bad = append(bad, words)
+		}
+	}
+	for _, p := range c.places {
+		if _, err := parseAddress(p.address); err != nil && p.named {
+			bad = append(bad, err.Error())
+		}
+	}
+	if len(good) > 0 {
+		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: strings.Join(append(good, bad...), "; ")}
+	}
+	if len(bad) == 0 {
+		bad = append(bad, c.missing())
+	}
+	return workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(bad, "; ")}
+}
+
+// probe says what there is behind an address. At a path of Podman's own nobody else is expected; anywhere else it is asked.
+func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketState, string) {
+	if f.address.network == "unix" && c.opts.Dial == nil {
+		state, words := runtimes.ProbeSocket(ctx, f.address.target, permissionHint)
+		if state != runtimes.SocketOpen || !f.place.any {
+			if state == runtimes.SocketOpen {
+				words = "podman socket at " + f.address.target
+			}
+			return state, words
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, runtimes.ProbeTimeout)
+	defer cancel()
+	s := newService(f.address, &c.opts, c.log)
+	defer s.close()
+	switch err := s.connect(ctx); {
+	case err == nil:
+		return runtimes.SocketOpen, fmt.Sprintf("podman %s answers at %s", s.version, f.address)
+	case errors.Is(err, errDocker):
+		return runtimes.SocketAbsent, err.Error()
+	default:
+		return runtimes.SocketUnfit, err.Error()
+	}
+}
+
+// missing says where there is no socket, and what to do about it.
+func (c *Collector) missing() string {
+	var where []string
+	for _, p := range c.places {
+		if !p.any && !strings.HasPrefix(p.address, "/host/") && !slices.Contains(where, p.address) {
+			where = append(where, p.address)
+		}
+	}
+	none := "no podman socket at " + strings.Join(where, " or ")
+	for _, pattern := range c.paths.storage {
+		if matches, err := filepath.Glob(pattern); err == nil && len(matches) > 0 {
+			return fmt.Sprintf("%s, but container storage in %s; if it is Podman's, %s", none, matches[0], enableHint)
+		}
+	}
+	if _, err := exec.LookPath(c.paths.program); err == nil {
+		return none + ", but podman is installed; " + enableHint
+	}
+	return none + "; set podman.sockets or CONTAINER_HOST"
+}
+
+// explain says what to do about a connection that has failed.
+func (c *Collector) explain(a address, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("permission denied on %s; %s", a, permissionHint)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no socket at %s", a)
+	}
+	return err
+}

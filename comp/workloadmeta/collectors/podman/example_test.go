@@ -1,0 +1,15 @@
+package podman_test
+
+import (
+	"fmt"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
+)
+
+// An address that makes no sense is found out at once.
+func ExampleNew() {
+	_, err := podman.New(podman.Options{Sockets: []string{"/run/user/*/podman/podman.sock", "podman.sock"}})
+	fmt.Println(err)
+	// Output:
+	// podman collector: option Sockets: podman address "podman.sock": want a path, unix:///path or tcp://host:port
+}

@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+	"go.uber.org/fx"
+)
+
+// app is an application with collectors, the store and the tagger, as somebody would embed them.
+type app struct {
+	t      *testing.T
+	fx     *fx.App
+	store  workloadmeta.Component
+	tagger *local.Tagger
+	runs   *collection.Supervisor
+
+	mu    sync.Mutex                                     // guards the fields below
+	told  map[workloadmeta.EntityID][]workloadmeta.Event // by entity
+	ended sync.WaitGroup
+	stop  context.CancelFunc
+}
+
+// startApp starts an application with these collectors' modules and options, and waits until it is synced. It stops at the
+// test's end.
+func startApp(t *testing.T, collectors ...fx.Option) *app {
+	t.Helper()
+	a := &app{t: t, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
+	a.fx = fx.New(
+		fx.NopLogger, store.Module, collection.Module, local.Module, fx.Options(collectors...),
+		fx.Supply(local.DefaultOptions(), slog.New(slog.DiscardHandler)),
+		fx.Populate(&a.store, &a.tagger, &a.runs),
+	)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := a.fx.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var follow context.Context
+	follow, a.stop = context.WithCancel(context.Background())
+	sub := a.store.Subscribe("e2e", nil)
+	a.ended.Go(func() {
+		defer sub.Close()
+		for bundle := range sub.Bundles(follow) {
+			a.mu.Lock()
+			for _, e := range bundle.Events {
+				a.told[e.Entity.GetID()] = append(a.told[e.Entity.GetID()], e)
+			}
+			a.mu.Unlock()
+		}
+	})
+	t.Cleanup(a.close)
+	if err := a.store.WaitSynced(ctx); err != nil {
+		t.Fatalf("not synced: %v; %+v", err, a.runs.Status())
+	}
+	return a
+}
+
+func (a *app) close() {
+	if a.stop == nil {
+		return
+	}
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.fx.Stop(ctx); err != nil {
+		a.t.Errorf("stop: %v", err)
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		a.t.Errorf("the application took %v to stop", took)
+	}
+	a.stop()
+	a.ended.Wait()
+	a.stop = nil
+}
+
+func containerID(id string) workloadmeta.EntityID {
+	return workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}
+}
+
+// toldOf returns everything that a subscriber was told of a container.
+func (a *app) toldOf(id string) []workloadmeta.Event {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.told[containerID(id)])
+}
+
+// history returns what a subscriber was told of a container: "set unset".
+func (a *app) history(id string) string {
+	var words []string
+	for _, e := range a.toldOf(id) {
+		words = append(words, e.Type.String())
+	}
+	return strings.Join(words, " ")
+}
+
+// last returns the last thing that was told of a container.
+func (a *app) last(id string) (workloadmeta.EventType, *workloadmeta.Container) {
+	events := a.toldOf(id)
+	if len(events) == 0 {
+		return 0, nil
+	}
+	e := events[len(events)-1]
+	return e.Type, e.Entity.(*workloadmeta.Container)
+}
+
+// expect waits until the container is in the store and check is content with it, and returns it.
+func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool) (found *workloadmeta.Container) {
+	a.t.Helper()
+	eventually(a.t, 10*time.Second, func() string {
+		c, err := a.store.GetContainer(id)
+		if err != nil {
+			return fmt.Sprintf("%s: %v", what, err)
+		}
+		if !check(c) {
+			text, err := json.Marshal(c)
+			return fmt.Sprintf("%s: %s %v", what, text, err)
+		}
+		found = c
+		return ""
+	})
+	return found
+}
+
+// expectEnd waits until subscribers have been told of the container's end, and checks the exit code; -1 means it is not known.
+func (a *app) expectEnd(id string, code int64) {
+	a.t.Helper()
+	eventually(a.t, 10*time.Second, func() string {
+		event, c := a.last(id)
+		if event != workloadmeta.EventTypeUnset {
+			return fmt.Sprintf("%s was told: %s", id, a.history(id))
+		}
+		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 && (got == nil || *got != code) {
+			return fmt.Sprintf("%s: state %+v, want exit code %d", id, c.State, code)
+		}
+		return ""
+	})
+}
+
+// ids returns the containers in the store, sorted.
+func (a *app) ids() []string {
+	var ids []string
+	for c := range a.store.Containers() {
+		ids = append(ids, c.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (a *app) expectTags(id string, want ...string) {
+	a.t.Helper()
+	eventually(a.t, 5*time.Second, func() string {
+		tags, err := a.tagger.Tag(tagger.Container(id), tagger.HighCardinality)
+		for _, tag := range want {
+			if !slices.Contains(tags, tag) {
+				return fmt.Sprintf("tags %v (%v), want %s", tags, err, tag)
+			}
+		}
+		return ""
+	})
+}
+
+// expectNoSecret looks for a text in everything that can be asked for.
+func (a *app) expectNoSecret(secret string) {
+	a.t.Helper()
+	a.mu.Lock()
+	told := slices.Collect(maps.Values(a.told))
+	a.mu.Unlock()
+	var explanations []tagger.Explanation
+	for _, e := range a.tagger.List() {
+		explanations = append(explanations, a.tagger.Explain(e.ID))
+	}
+	for what, v := range map[string]any{
+		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanations": explanations, "events": told, "status": a.runs.Status(),
+	} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			a.t.Fatalf("%s: %v", what, err)
+		}
+		if len(text) < 10 || strings.Contains(string(text), secret) {
+			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), secret))
+		}
+	}
+}
