@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,13 +82,12 @@ func (b *backend) List(ctx context.Context) (follow.Listing, error) {
 		}
 	}
 	l := follow.Listing{AllImages: true}
-	problem := func(err error) { l.Problems = append(l.Problems, err) }
 	// Images first: a container's is found by its name.
-	if l.ImagesErr = b.listAllImages(ctx, wanted, problem); l.ImagesErr == nil {
+	if l.ImagesErr = b.listAllImages(ctx, wanted); l.ImagesErr == nil {
 		l.Images = b.index.all()
 	}
 	for _, ns := range wanted {
-		found, err := b.listNamespace(ctx, ns, problem)
+		found, err := b.listNamespace(ctx, ns)
 		if err != nil {
 			return l, err
 		}
@@ -98,7 +98,7 @@ func (b *backend) List(ctx context.Context) (follow.Listing, error) {
 
 // listNamespace returns the containers of a namespace: one request for them, one for their tasks, and one more for each that seems to
 // have no task although nobody has told of its end.
-func (b *backend) listNamespace(ctx context.Context, ns string, problem func(error)) ([]follow.Container, error) {
+func (b *backend) listNamespace(ctx context.Context, ns string) ([]follow.Container, error) {
 	all, err := b.listContainers(ctx, ns)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (b *backend) listNamespace(ctx context.Context, ns string, problem func(err
 		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
 			return nil, err
 		}
-		problem(err) // they are asked for one by one
+		b.log().Warn("tasks cannot be listed; they are asked for one by one", "error", err)
 	}
 	processes := make(map[string]*task.Process, len(tasks))
 	for _, p := range tasks {
@@ -124,7 +124,11 @@ func (b *backend) listNamespace(ctx context.Context, ns string, problem func(err
 	}
 	records := make([]record, len(all))
 	for i := range all {
-		records[i] = record{namespace: ns, Container: all[i], process: processes[all[i].ID]}
+		r := record{namespace: ns, Container: all[i], process: processes[all[i].ID]}
+		if r.process != nil && r.process.Status == task.Status_UNKNOWN {
+			r.process, r.hung = nil, true
+		}
+		records[i] = r
 	}
 	b.findTasks(ctx, records)
 
@@ -132,27 +136,31 @@ func (b *backend) listNamespace(ctx context.Context, ns string, problem func(err
 	out := make([]follow.Container, 0, len(all))
 	for i := range records {
 		r := &records[i]
-		if err := b.complete(ctx, r, missing); err != nil {
-			problem(err)
-		}
+		problem := b.complete(ctx, r, missing)
 		c, err := b.mapper.container(r)
-		if err != nil {
-			problem(err)
-		}
+		b.noteParts(problem, err)
 		out = append(out, c)
 	}
 	return out, nil
 }
 
-// findTasks asks for the tasks that a list should have had. containerd leaves out of its lists those whose helper process does not
-// answer, as if there were none.
+func (b *backend) log() *slog.Logger { return b.opts.Log.With("collector", "containerd") }
+
+// noteParts logs what of a container could not be read. It is not worth more than that: the container is reported without it.
+func (b *backend) noteParts(problems ...error) {
+	if err := errors.Join(problems...); err != nil {
+		b.log().Debug("a part of a container cannot be read", "error", err)
+	}
+}
+
+// findTasks asks for the tasks that a list should have had. Where the list could not be had at all, that is all of them.
 func (b *backend) findTasks(ctx context.Context, records []record) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	slots := make(chan struct{}, b.opts.Workers)
 	for i := range records {
 		r := &records[i]
-		if r.process != nil {
+		if r.process != nil || r.hung {
 			continue
 		}
 		if f := b.memory.of(keyOf(r.namespace, r.ID)); f.end != nil || f.idle {
@@ -161,20 +169,21 @@ func (b *backend) findTasks(ctx context.Context, records []record) {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			if err := b.findTask(ctx, r); err != nil {
-				r.hung = true
-			}
+			r.hung = b.findTask(ctx, r) != nil
 		})
 	}
 }
 
-// findTask asks for a container's task. If there is none although one was started, it gives the event that tells of
+// findTask asks for a container's task. One whose helper process, the shim, does not answer is an error: containerd tells nothing of
+// such a task but that it is there. If there is none although one was started, it gives the event that tells of
 // its end a moment to come.
 func (b *backend) findTask(ctx context.Context, r *record) error {
 	key := keyOf(r.namespace, r.ID)
 	before := b.memory.of(key)
 	p, err := b.getTask(ctx, r.namespace, r.ID)
 	switch {
+	case err == nil && p.GetStatus() == task.Status_UNKNOWN:
+		return fmt.Errorf("the task of container %s does not answer: %w", key, context.DeadlineExceeded)
 	case err == nil:
 		r.process = p
 		return nil
@@ -264,9 +273,7 @@ func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, er
 		return follow.Container{}, problem
 	}
 	out, err := b.mapper.container(&r)
-	if problem = errors.Join(problem, err); problem != nil {
-		b.opts.Log.Debug("a part of a container cannot be read", "collector", "containerd", "error", problem)
-	}
+	b.noteParts(problem, err)
 	return out, nil
 }
 
@@ -370,7 +377,7 @@ func (b *backend) contentOf(ctx context.Context, ns string, i *images.Image) (*c
 }
 
 // listAllImages brings the index up to date. An image whose content cannot be read for the moment stays what it was.
-func (b *backend) listAllImages(ctx context.Context, all []string, problem func(error)) error {
+func (b *backend) listAllImages(ctx context.Context, all []string) error {
 	asked := b.index.now()
 	var entries []entry
 	for _, ns := range all {
@@ -391,7 +398,7 @@ func (b *backend) listAllImages(ctx context.Context, all []string, problem func(
 					if ctx.Err() != nil || errdefs.IsUnavailable(err) {
 						return err
 					}
-					problem(err)
+					b.log().Warn("an image is not up to date", "error", err)
 					c = b.index.content(keyOf(ns, image.Name), target)
 				}
 				read[target] = c

@@ -150,7 +150,7 @@ func TestBug1ABrokenStreamIsBegunAgainAndRepaired(t *testing.T) {
 	f.with(func() {
 		f.fault = func(context.Context, string, string, string) error { return status.Error(codes.Unavailable, "gone") }
 		for s := range f.subscribers {
-			close(s) // a nil event, which breaks the stream
+			close(s) // which breaks the stream
 		}
 		clear(f.subscribers)
 	})
@@ -275,6 +275,7 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 	c, w := newCollector(t, f, nil), newWorld()
 	start(t, c, w)
 	id := f.image("k8s.io", "reg.test/app:1", "a")
+	f.image("k8s.io", "reg.test/app:2", "a")
 	f.image("k8s.io", "reg.test/app@"+digestOf("ma"), "a")
 	f.image("k8s.io", id, "a")
 	f.image("k8s.io", "import-2026-11-22@"+digestOf("ma"), "a")
@@ -287,12 +288,13 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 	})
 	f.send(
 		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "reg.test/app@" + digestOf("ma")}),
+		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "reg.test/app:2"}),
 		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: id}),
 		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "import-2026-11-22@" + digestOf("ma")}),
 	)
-	idle(t, c, 4)
+	idle(t, c, 5)
 	i := w.image(id)
-	if id != digestOf("ca") || fmt.Sprint(i.RepoTags) != "[reg.test/app:1]" || fmt.Sprint(i.RepoDigests) != "[reg.test/app@"+digestOf("ma")+"]" ||
+	if id != digestOf("ca") || fmt.Sprint(i.RepoTags) != "[reg.test/app:1 reg.test/app:2]" || fmt.Sprint(i.RepoDigests) != "[reg.test/app@"+digestOf("ma")+"]" ||
 		i.Name != "reg.test/app:1" || i.SizeBytes != 110 || i.Labels["build"] != "a" {
 		t.Errorf("image = %#v", i)
 	}
@@ -301,17 +303,17 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 	}
 
 	// Names go one by one; the last takes the image with it.
-	for n, name := range []string{"reg.test/app:1", id, "reg.test/app@" + digestOf("ma")} {
+	for n, name := range []string{"reg.test/app:1", "reg.test/app:2", id, "reg.test/app@" + digestOf("ma")} {
 		f.with(func() { delete(f.namespace("k8s.io").images, name) })
 		f.send(event("k8s.io", "/images/delete", epoch, &eventtypes.ImageDelete{Name: name}))
-		idle(t, c, 5+n)
+		idle(t, c, 6+n)
 		eventually(t, func() string {
-			if (w.image(id) == nil) != (n == 2) {
+			if (w.image(id) == nil) != (n == 3) {
 				return fmt.Sprintf("%d names are gone, image %v", n+1, w.image(id))
 			}
 			return ""
 		})
-		if n == 0 {
+		if n == 1 {
 			eventually(t, func() string {
 				if i := w.image(id); len(i.RepoTags) != 0 || i.Name != "reg.test/app" {
 					return fmt.Sprintf("without its tag: %#v", i)
@@ -485,6 +487,26 @@ func TestBug38AContainersImageIsPinned(t *testing.T) {
 	check()
 }
 
+// Another container under the same ID, made while nobody watched, has nothing of the one before.
+func TestAnotherContainerUnderTheSameID(t *testing.T) {
+	f := newFake(t)
+	f.image("default", "app:1", "a")
+	other := f.image("default", "app:2", "b")
+	f.container("default", "web", "app:1", nil)
+	c, w := newCollector(t, f, nil), newWorld()
+	r := start(t, c, w)
+	r.cancel()
+	<-r.done
+	f.container("default", "web", "app:2", func(c *containersapi.Container, p *task.Process) {
+		c.CreatedAt = timestamppb.New(epoch.Add(time.Hour))
+		p.Pid = 1000 // by chance
+	})
+	start(t, c, w)
+	if got := w.container("web"); got.Image.ID != other || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
+		t.Errorf("web = %#v, %#v", got.Image, got.State)
+	}
+}
+
 // Known bug #41: what was remembered grew without bounds.
 func TestBug41MemoryIsBounded(t *testing.T) {
 	c := newCollector(t, nil, nil)
@@ -538,14 +560,15 @@ func TestContainerThatIsGoneAlready(t *testing.T) {
 	}
 }
 
-// A shim that hangs answers nothing, and containerd leaves its task out of the list.
+// Of a task whose shim hangs containerd tells nothing but that it is there, and takes its time.
 func TestAHungShimCostsNobodyAnything(t *testing.T) {
 	f := newFake(t)
 	f.container("default", "well", "", nil)
-	f.container("default", "hung", "", func(_ *containersapi.Container, p *task.Process) { p.ID = "" })
+	f.container("default", "hung", "", func(_ *containersapi.Container, p *task.Process) { p.Pid, p.Status = 0, task.Status_UNKNOWN })
+	f.container("default", "worse", "", func(_ *containersapi.Container, p *task.Process) { p.ID = "" })
 	f.with(func() {
 		f.fault = func(ctx context.Context, method, _, id string) error {
-			if method == "Tasks/Get" && id == "hung" {
+			if method == "Tasks/Get" && id == "worse" {
 				<-ctx.Done()
 				return ctx.Err()
 			}
@@ -571,8 +594,10 @@ func TestAHungShimCostsNobodyAnything(t *testing.T) {
 		}
 		return ""
 	})
-	if w.container("hung") == nil || strings.Contains(w.history("hung"), "unset") {
-		t.Errorf("told %s", w.history("hung"))
+	for _, id := range []string{"hung", "worse"} {
+		if w.container(id) == nil || strings.Contains(w.history(id), "unset") {
+			t.Errorf("%s was told %s", id, w.history(id))
+		}
 	}
 	// All tasks of a namespace cannot be listed: they are asked for one by one.
 	f.with(func() {

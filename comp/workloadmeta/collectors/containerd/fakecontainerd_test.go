@@ -319,7 +319,10 @@ func (s fakeEvents) Subscribe(in *eventsapi.SubscribeRequest, stream eventsapi.E
 		select {
 		case <-stream.Context().Done():
 			return stream.Context().Err()
-		case e := <-events:
+		case e, ok := <-events:
+			if !ok {
+				return status.Error(codes.Unavailable, "the fake is closing")
+			}
 			if err := stream.Send(e); err != nil {
 				return err
 			}

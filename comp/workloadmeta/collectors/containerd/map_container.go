@@ -33,7 +33,7 @@ type record struct {
 	containers.Container
 	facts   facts
 	process *task.Process // nil = there is no task
-	hung    bool          // there is a task, or seems to be, but it does not answer
+	hung    bool          // there is a task, but it does not answer
 	sandbox *sandbox      // nil = not known
 }
 
@@ -241,7 +241,7 @@ func (m *mapper) state(in *record, c *workloadmeta.Container, policy string) {
 		s.Status = statusOf(in.process)
 	}
 	switch {
-	case in.hung, in.process != nil && s.Status == workloadmeta.StatusUnknown && in.process.Pid != 0:
+	case in.hung && f.end == nil:
 		// There is a task. Its helper process does not answer, which is no reason to take the container away.
 		s.Status = workloadmeta.StatusRunning
 		c.PID = f.pid

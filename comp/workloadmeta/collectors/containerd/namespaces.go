@@ -16,20 +16,19 @@ type scope struct {
 }
 
 func newScope(o *Options) scope {
-	s := scope{only: slices.Clone(o.Namespaces), exclude: slices.Clone(o.ExcludeNamespaces), dockerRuns: o.DockerRuns}
-	if s.dockerRuns == nil {
-		s.exclude = append(s.exclude, dockerNamespace)
-	}
-	slices.Sort(s.exclude)
-	s.exclude = slices.Compact(s.exclude)
+	s := scope{only: slices.Clone(o.Namespaces), dockerRuns: o.DockerRuns}
 	slices.Sort(s.only)
 	s.only = slices.Compact(s.only)
-	if len(s.only) > 0 {
-		s.only = slices.DeleteFunc(s.only, func(ns string) bool { return slices.Contains(s.exclude, ns) })
-		s.exclude = nil
-		if len(s.only) == 0 {
-			s.only = []string{""} // nothing is left, which is not the same as everything; no namespace has this name
+	switch {
+	case len(s.only) == 0:
+		s.exclude = slices.Clone(o.ExcludeNamespaces)
+		if s.dockerRuns == nil {
+			s.exclude = append(s.exclude, dockerNamespace)
 		}
+		slices.Sort(s.exclude)
+		s.exclude = slices.Compact(s.exclude)
+	case s.dockerRuns == nil && len(s.only) > 1:
+		s.only = slices.DeleteFunc(s.only, func(ns string) bool { return ns == dockerNamespace })
 	}
 	return s
 }

@@ -31,11 +31,11 @@ type Options struct {
 	Address string
 	// Namespaces are those that are collected; empty means all of them.
 	Namespaces []string
-	// ExcludeNamespaces are left out, also where Namespaces has them.
+	// ExcludeNamespaces are left out where Namespaces is empty.
 	ExcludeNamespaces []string
-	// DockerRuns reports whether Docker's containers are collected from Docker. While it does, namespace moby is left out here,
-	// in which they are again, with less known of them. nil means moby is always left out. It is called often and must
-	// not block.
+	// DockerRuns reports whether Docker's containers are collected from Docker. While they are, namespace moby is left out here, in
+	// which they are again, with less known of them. nil means moby is always left out, also where Namespaces has it. It is
+	// called often, by several goroutines, and must not block. A change of its answer counts from the next event or list on.
 	DockerRuns func() bool
 	// Env chooses the environment variables that are kept. nil means the built-in list of package env.
 	Env *env.Filter

@@ -53,7 +53,8 @@ func (c *counter) options() []grpc.DialOption {
 func TestRealPodsAndRequests(t *testing.T) {
 	realnode.Require(t)
 	n := realnode.StartContainerd(t)
-	p := startPods(t, n)
+	kubelet := n.CRI(t)
+	kubelet.UseNetwork()
 	for _, ns := range []string{"default", "k8s.io"} {
 		n.ImportImage(ns, cart, "sleep", "1000")
 	}
@@ -61,9 +62,10 @@ func TestRealPodsAndRequests(t *testing.T) {
 	for i := range containers {
 		n.Run("default", cart, fmt.Sprint("c", i), "sleep", "1000")
 	}
-	sandbox, pod := p.sandbox("cart-0", "3f9c0a52-7d1e-4b0a-9f43-0d4b7a0c1e11", cri.NamespaceMode_POD, nil)
-	first := p.create(sandbox, pod, "first", cart, nil, "sleep", "1000")
-	p.start(first)
+	pod := kubelet.RunPod("cart-0", func(c *cri.PodSandboxConfig) {
+		c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_POD
+	})
+	first := pod.Run("first", cart, ofPod)
 
 	requests := &counter{calls: map[string]int{}}
 	c := newCollector(t, nil, func(o *Options) {
@@ -84,18 +86,18 @@ func TestRealPodsAndRequests(t *testing.T) {
 		t.Errorf("at the start it was asked %v, want %v", got, want)
 	}
 	main := w.container(first)
-	if main.Name != "first" || main.Hostname != "cart-0" || !strings.HasPrefix(main.NetworkIPs["pod"], "10.251.7.") || main.NetworkIPv6s["pod"] == "" ||
-		main.Owner == nil || main.Owner.ID != pod.Metadata.Uid || len(main.Ports) != 2 || main.Image.Tag != "1.2" || main.RestartCount != 2 || main.PID == 0 {
+	if main.Name != "first" || main.Hostname != "cart-0" || main.NetworkIPs["pod"] == "" || main.NetworkIPv6s["pod"] == "" ||
+		main.Owner == nil || main.Owner.ID != pod.Config.Metadata.Uid || len(main.Ports) != 2 || main.Image.Tag != "1.2" || main.RestartCount != 2 || main.PID == 0 {
 		t.Errorf("first = %#v", main)
 	}
-	if w.container(sandbox) != nil {
+	if w.container(pod.ID) != nil {
 		t.Error("the sandbox is reported")
 	}
 
 	// Probes cost nothing and are nobody's end.
 	told := w.history(first)
 	for range 20 {
-		p.exec(first, "true")
+		kubelet.Exec(first, "true")
 	}
 	eventually(t, func() string {
 		if got := c.Stats().Events["/tasks/exit"]; got < 20 {
@@ -108,8 +110,7 @@ func TestRealPodsAndRequests(t *testing.T) {
 	}
 
 	// One more container: what was asked, in whatever number of looks, does not depend on how many there are.
-	second := p.create(sandbox, pod, "second", cart, nil, "sh", "-c", "sleep 0.3; exit 4")
-	p.start(second)
+	second := pod.Run("second", cart, ofPod, "sh", "-c", "sleep 0.3; exit 4")
 	w.expect(t, second, "start", func(c *workloadmeta.Container) bool {
 		return c.State.Running && c.Hostname == "cart-0" && c.NetworkIPs["pod"] == main.NetworkIPs["pod"]
 	})
@@ -120,9 +121,9 @@ func TestRealPodsAndRequests(t *testing.T) {
 	if got["Containers/Get"] > 4 || got["Tasks/Get"] > 4 || len(got) > 2 {
 		t.Errorf("a life cost %v", got)
 	}
-	p.remove(second)
+	kubelet.Remove(second)
 	w.expectEnd(t, second, 4)
-	if _, ok := w.told[containerID(sandbox)]; ok {
+	if _, ok := w.told[containerID(pod.ID)]; ok {
 		t.Error("the sandbox was reported")
 	}
 }

@@ -77,7 +77,8 @@ func TestRecord(t *testing.T) {
 	}()
 	time.Sleep(200 * time.Millisecond) // nothing tells when a subscription counts
 
-	p := startPods(t, n)
+	kubelet := n.CRI(t)
+	kubelet.UseNetwork()
 	for _, ns := range []string{"default", "k8s.io", "moby"} {
 		n.ImportImage(ns, cart, "sleep", "1000")
 	}
@@ -113,27 +114,28 @@ func TestRecord(t *testing.T) {
 	n.Ctr("default", "task", "exec", "--exec-id", "probe", "web", "sh", "-c", "true")
 	n.Run("moby", cart, "5f3c9d2f", "sleep", "1000")
 
-	networked, pod := p.sandbox("cart-0", "3f9c0a52-7d1e-4b0a-9f43-0d4b7a0c1e11", cri.NamespaceMode_POD, func(c *cri.PodSandboxConfig) { c.Linux.SecurityContext.Privileged = true })
-	main := p.create(networked, pod, "cart", cart, nil, "sleep", "1000")
-	p.start(main)
-	p.exec(main, "true")
-	job := p.create(networked, pod, "job", cart, func(c *cri.ContainerConfig) {
+	cartPod := kubelet.RunPod("cart-0", func(c *cri.PodSandboxConfig) {
+		annotate(c)
+		c.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_POD
+		c.Linux.SecurityContext.Privileged = true
+	})
+	main := cartPod.Run("cart", cart, ofPod)
+	kubelet.Exec(main, "true")
+	job := cartPod.Run("job", cart, func(c *cri.ContainerConfig) {
+		ofPod(c)
 		c.Linux.SecurityContext.Privileged = true
 		c.Linux.SecurityContext.Capabilities = nil
 	}, "sh", "-c", "exit 4")
-	p.start(job)
-	p.create(networked, pod, "waiting", cart, func(c *cri.ContainerConfig) {
+	cartPod.Create("waiting", cart, func(c *cri.ContainerConfig) {
+		ofPod(c)
 		c.Linux.SecurityContext.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}
-	}, "sleep", "1000")
-	host, pod := p.sandbox("agent-x2x4z", "8c2f1f0e-52a1-4a53-9d0c-4f1a5d6f7a10", cri.NamespaceMode_NODE, nil)
-	agent := p.create(host, pod, "agent", cart, func(c *cri.ContainerConfig) {
+	})
+	kubelet.RunPod("agent-x2x4z", annotate).Run("agent", cart, func(c *cri.ContainerConfig) {
+		ofPod(c)
 		c.Annotations = nil
 		c.Linux.Resources = &cri.LinuxContainerResources{CpuShares: 2}
-	}, "sleep", "1000")
-	p.start(agent)
-	for p.status(job).State != cri.ContainerState_CONTAINER_EXITED {
-		time.Sleep(10 * time.Millisecond)
-	}
+	})
+	kubelet.AwaitExit(job)
 	for name, what := range map[string]string{"lost.example.test/config:1": "config", "lost.example.test/manifest:1": "manifest"} {
 		i, err := d.getImage(ctx, "default", name)
 		if err != nil {
@@ -216,7 +218,7 @@ func TestRecord(t *testing.T) {
 	n.Ctr("default", "container", "label", "created", "seen=yes")
 	n.Ctr("default", "container", "delete", "web")
 	n.Ctr("default", "image", "rm", "cart:latest")
-	p.remove(job)
+	kubelet.Remove(job)
 	run("greedy", "--memory-limit", "16777216", "--", "sh", "-c", "x=a; while true; do x=$x$x; done")
 	waitForTask(t, n, "greedy", "STOPPED")
 	n.Ctr("late", "namespace", "create", "late")
@@ -227,6 +229,30 @@ func TestRecord(t *testing.T) {
 	r.Events = events
 	r.anonymise(t, n.Root)
 	r.save(t)
+}
+
+// annotate gives a pod what a kubelet does, with a secret in it.
+func annotate(c *cri.PodSandboxConfig) {
+	c.Labels["app"] = c.Metadata.Name
+	c.Annotations = map[string]string{
+		"kubernetes.io/config.source":                      "api",
+		"kubectl.kubernetes.io/last-applied-configuration": `{"spec":{"containers":[{"env":[{"name":"DB_PASSWORD","value":"hunter2"}]}]}}`,
+	}
+}
+
+// ofPod makes a container one of which there is much to tell, with a secret among it.
+func ofPod(c *cri.ContainerConfig) {
+	c.Envs = []*cri.KeyValue{{Key: "DD_SERVICE", Value: []byte("shop")}, {Key: "DB_PASSWORD", Value: []byte("hunter2")}}
+	c.Annotations = map[string]string{
+		"io.kubernetes.container.hash":         "bc06",
+		"io.kubernetes.container.restartCount": "2",
+		"io.kubernetes.container.ports":        `[{"name":"http","containerPort":8080,"protocol":"TCP"},{"name":"dns","hostPort":5353,"containerPort":53,"protocol":"UDP"}]`,
+	}
+	c.Linux.Resources = &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 50000, CpuShares: 256, MemoryLimitInBytes: 128 << 20}
+	s := c.Linux.SecurityContext
+	s.Capabilities = &cri.Capability{AddCapabilities: []string{"NET_BIND_SERVICE"}, DropCapabilities: []string{"ALL"}}
+	s.ReadonlyRootfs, s.NoNewPrivs = true, true
+	s.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}
 }
 
 func waitForTask(t *testing.T, n *realnode.Containerd, id, status string) {

@@ -31,9 +31,9 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 		{nil, []string{"a", "b"}, nil, []string{"default"}, []string{"a", "b", "moby"}},
 		{nil, []string{"a", "b"}, func() bool { return false }, []string{"default", "moby"}, []string{"a", "b"}},
 		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}, []string{"default", "moby"}},
-		{[]string{"a", "b"}, []string{"b"}, nil, []string{"a"}, []string{"b", "default"}},
-		{[]string{"a"}, []string{"a"}, nil, nil, []string{"a", "default"}},
+		{[]string{"a", "b"}, []string{"b"}, nil, []string{"a", "b"}, []string{"default"}},
 		{[]string{"moby", "a"}, nil, nil, []string{"a"}, []string{"moby"}},
+		{[]string{"moby"}, nil, func() bool { return false }, []string{"moby"}, []string{"a"}},
 	} {
 		s := newScope(&Options{Namespaces: tc.only, ExcludeNamespaces: tc.exclude, DockerRuns: tc.docker})
 		filter, err := filters.ParseAll(s.filters()...)
@@ -51,6 +51,9 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 		if filter.Match(&events.Envelope{Namespace: "default", Topic: "/tasks/exec-started"}) {
 			t.Error("events of probes are asked for")
 		}
+	}
+	if s := newScope(&Options{Namespaces: []string{"moby"}}); s.wants("moby") || s.wants("default") {
+		t.Error("moby is collected without a word about Docker")
 	}
 	docker := true
 	s := newScope(&Options{DockerRuns: func() bool { return docker }})
