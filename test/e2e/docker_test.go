@@ -150,6 +150,9 @@ func TestDockerOutOfMemory(t *testing.T) {
 	a := startDocker(t, d, docker.Options{})
 	id := d.Run("--memory", "16m", "web:1", "sh", "-c", "sleep 0.3; x=a; while true; do x=$x$x; done")
 	a.expectEnd(id, 137)
+	if d.Docker("inspect", "-f", "{{.State.OOMKilled}}", id) != "true" {
+		t.Skip("this Docker does not notice that a container was killed for want of memory; its exit code is right")
+	}
 	if _, c := a.last(id); !c.State.OOMKilled {
 		t.Errorf("last state = %+v", c.State)
 	}

@@ -167,9 +167,19 @@ type fakeSink struct {
 	log      []string // "set web", "unset web exit 3"
 	reported map[workloadmeta.EntityID]bool
 	syncs    int
+	last     map[string]*workloadmeta.Container // of unsets
 }
 
-func newFakeSink() *fakeSink { return &fakeSink{live: map[workloadmeta.EntityID]workloadmeta.Entity{}} }
+// ended returns the last view of a container that has ended.
+func (s *fakeSink) ended(id string) *workloadmeta.Container {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last[id]
+}
+
+func newFakeSink() *fakeSink {
+	return &fakeSink{live: map[workloadmeta.EntityID]workloadmeta.Entity{}, last: map[string]*workloadmeta.Container{}}
+}
 
 // begin starts a run.
 func (s *fakeSink) begin() *fakeSink {
@@ -192,7 +202,11 @@ func (s *fakeSink) Apply(events []workloadmeta.CollectorEvent) {
 			s.live[id], s.reported[id] = ev.Entity, true
 		} else {
 			delete(s.live, id)
-			if c, ok := ev.Entity.(*workloadmeta.Container); ok && c.State.ExitCode != nil {
+			c, ok := ev.Entity.(*workloadmeta.Container)
+			if ok {
+				s.last[id.ID] = c
+			}
+			if ok && c.State.ExitCode != nil {
 				text += fmt.Sprintf(" exit %d", *c.State.ExitCode)
 			}
 		}

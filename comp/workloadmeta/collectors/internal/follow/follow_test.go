@@ -263,6 +263,29 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 	})
 }
 
+// Docker notes with a container's end that it was killed for want of memory, which its event tells before.
+func TestWhatWasKilledForWantOfMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		for _, key := range []string{"killed", "lives-on"} {
+			b.run(key, key, image1, nil)
+		}
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		code, zero := int64(137), int64(0)
+		b.send(Event{Action: ActionOOM, Key: "killed", At: time.Now()}, Event{Action: ActionOOM, Key: "lives-on", At: time.Now()})
+		time.Sleep(time.Second) // both are inspected meanwhile, and nothing is said of it
+		b.send(Event{Action: ActionEnded, Key: "killed", ExitCode: &code, At: time.Now()})
+		time.Sleep(time.Hour)
+		b.send(Event{Action: ActionEnded, Key: "lives-on", ExitCode: &zero, At: time.Now()})
+		time.Sleep(time.Second)
+		if !sink.ended("killed").State.OOMKilled || sink.ended("lives-on").State.OOMKilled {
+			t.Errorf("killed: %+v; an hour later: %+v", sink.ended("killed").State, sink.ended("lives-on").State)
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
 func TestSandboxesStayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, sink := newFakeBackend(), newFakeSink()
