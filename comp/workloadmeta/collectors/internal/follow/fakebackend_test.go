@@ -57,6 +57,12 @@ func (b *fakeBackend) with(change func()) {
 	change()
 }
 
+func (b *fakeBackend) called(name string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls[name]
+}
+
 func (b *fakeBackend) send(events ...Event) { b.events <- events }
 
 // call counts a call and lets it hang if the runtime does.
@@ -226,6 +232,12 @@ func (s *fakeSink) Synced() {
 			s.log = append(s.log, "swept "+id.ID)
 		}
 	}
+}
+
+func (s *fakeSink) synced() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.syncs
 }
 
 // told returns what happened to containers since the last call.

@@ -24,11 +24,11 @@ func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 		b.images[image1] = fakeImage(image1, 1, "app:1")
 		r := follow(newFollower(t, nil), b, sink)
 		synctest.Wait()
-		if got := sink.told(); got != "set a, set b" || sink.syncs != 1 {
-			t.Errorf("told %q, synced %d times", got, sink.syncs)
+		if got := sink.told(); got != "set a, set b" || sink.synced() != 1 {
+			t.Errorf("told %q, synced %d times", got, sink.synced())
 		}
-		if b.calls["inspect"]+b.calls["image"] != 0 || b.calls["list"] != 1 {
-			t.Errorf("calls: %v", b.calls)
+		if inspected, lists := b.called("inspect")+b.called("image"), b.called("list"); inspected != 0 || lists != 1 {
+			t.Errorf("%d inspections, %d lists", inspected, lists)
 		}
 		// What a later list tells differently is taken from it.
 		b.run("b", "b", image1, func(c *Container) { c.Complete = true; c.Entity.Hostname = "new" })
@@ -54,8 +54,8 @@ func TestSilentRuntimeIsGivenUp(t *testing.T) {
 		f := newFollower(t, nil)
 		r := follow(f, b, sink)
 		time.Sleep(5 * time.Minute)
-		if b.calls["ping"] < 15 || b.calls["ping"] > 25 {
-			t.Errorf("%d pings in five quiet minutes", b.calls["ping"])
+		if pings := b.called("ping"); pings < 15 || pings > 25 {
+			t.Errorf("%d pings in five quiet minutes", pings)
 		}
 		select {
 		case err := <-r.done:
