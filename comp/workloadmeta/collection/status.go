@@ -37,6 +37,8 @@ type Status struct {
 	State  State     `json:"state"`
 	Since  time.Time `json:"since,omitzero"` // when State was entered
 	Reason string    `json:"reason,omitempty"`
+	// Parts are the collector's sources, if there may be several: see [PartReporter].
+	Parts []Part `json:"parts,omitempty"`
 
 	LastError   string    `json:"last_error,omitempty"` // kept after recovery
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
