@@ -206,6 +206,6 @@ func (s *Set) Conditional() bool {
 
 // anyResource reports whether a condition is one on the resource that may hold for a
 // resource nobody names.
-func (t *tagRule) anyResource(i int) bool {
-	return t.conditions[i].field == Resource && slices.ContainsFunc(t.conditions[i].patterns, func(p pattern) bool { return !p.exact() })
+func (r *tagRule) anyResource(i int) bool {
+	return r.conditions[i].field == Resource && slices.ContainsFunc(r.conditions[i].patterns, func(p pattern) bool { return !p.exact() })
 }
