@@ -360,6 +360,35 @@ func TestPodmanChurn(t *testing.T) {
 	}
 }
 
+// Known bug: what has ended before it can be inspected had no environment, and so no service.
+func TestPodmanShortLivesKeepTheirEnvironment(t *testing.T) {
+	p := node.Podman(t)
+	p.RemoveContainers()
+	p.ImportImage("localhost/web:1")
+	a := startPodman(t, podman.Options{}, p)
+	const n = 20
+	for i := range n {
+		p.Podman("run", "--rm", "--network", "none", "--pull", "never", "--name", fmt.Sprint("job-", i), "-e", "DD_SERVICE=job", "localhost/web:1", "true")
+	}
+	eventually(t, 10*time.Second, func() string {
+		ended := map[string]string{}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, events := range a.told {
+			last := events[len(events)-1]
+			if c, ok := last.Entity.(*workloadmeta.Container); ok && last.Type == workloadmeta.EventTypeUnset {
+				ended[c.Name] = c.EnvVars["DD_SERVICE"]
+			}
+		}
+		for i := range n {
+			if service, ok := ended[fmt.Sprint("job-", i)]; !ok || service != "job" {
+				return fmt.Sprintf("job-%d: ended %v; services: %v", i, ok, ended)
+			}
+		}
+		return ""
+	})
+}
+
 // TestPodmanKilledAndRestarted has containers end, come and go while no service runs. They do not need one.
 func TestPodmanKilledAndRestarted(t *testing.T) {
 	realnode.Require(t)
