@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// endWait is how long an inspection that finds no task waits for the event that tells how it ended: the answer to a request may
-// overtake the event.
+// endWait is how long to wait for the event that tells how a task has ended which is not there any more.
 const endWait = 300 * time.Millisecond
 
 // backend is a connection to containerd as package follow wants it.
@@ -155,9 +155,9 @@ func (b *backend) noteParts(problems ...error) {
 
 // findTasks asks for the tasks that a list should have had. Where the list could not be had at all, that is all of them.
 func (b *backend) findTasks(ctx context.Context, records []record) {
-	var wait sync.WaitGroup
-	defer wait.Wait()
+	ended := make([]life, len(records)) // by record; zero where there is nothing to wait for
 	slots := make(chan struct{}, b.opts.Workers)
+	var wait sync.WaitGroup
 	for i := range records {
 		r := &records[i]
 		if r.process != nil || r.hung {
@@ -169,50 +169,75 @@ func (b *backend) findTasks(ctx context.Context, records []record) {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			r.hung = b.findTask(ctx, r) != nil
+			defer func() {
+				if p := recover(); p != nil {
+					b.log().Error("panic while asking for a task", "container", r.ID, "panic", p)
+					r.hung = true
+				}
+			}()
+			var err error
+			ended[i], err = b.findTask(ctx, r)
+			r.hung = err != nil
 		})
 	}
+	wait.Wait()
+	b.awaitEnds(ctx, ended...)
 }
 
 // findTask asks for a container's task. One whose helper process, the shim, does not answer is an error: containerd tells nothing of
-// such a task but that it is there. If there is none although one was started, it gives the event that tells of
-// its end a moment to come.
-func (b *backend) findTask(ctx context.Context, r *record) error {
+// such a task but that it is there. If there is none although one was started, and no event has told of its end yet, it is returned.
+func (b *backend) findTask(ctx context.Context, r *record) (ended life, err error) {
 	key := keyOf(r.namespace, r.ID)
-	before := b.memory.of(key)
 	p, err := b.getTask(ctx, r.namespace, r.ID)
 	switch {
 	case err == nil && p.GetStatus() == task.Status_UNKNOWN:
-		return fmt.Errorf("the task of container %s does not answer: %w", key, context.DeadlineExceeded)
+		return life{}, fmt.Errorf("the task of container %s does not answer: %w", key, context.DeadlineExceeded)
 	case err == nil:
 		r.process = p
-		return nil
+		return life{}, nil
 	case !errdefs.IsNotFound(err):
-		return err
-	case before.pid == 0:
-		b.memory.update(key, func(f *facts) { f.idle = f.pid == 0 })
-		return nil
+		return life{}, err
 	}
-	deadline := time.NewTimer(endWait)
-	defer deadline.Stop()
-	look := time.NewTicker(endWait / 30)
-	defer look.Stop()
-	for {
-		if f := b.memory.of(key); f.end != nil || f.pid != before.pid {
-			return nil
+	f := b.memory.update(key, func(f *facts) { f.idle = f.pid == 0 })
+	if f.idle || f.end != nil {
+		return life{}, nil
+	}
+	return life{key, f.pid}, nil
+}
+
+// life is one life of a container.
+type life struct {
+	key string
+	pid int
+}
+
+// awaitEnds gives the events that tell of these lives' ends a moment to come: an answer may overtake an event. What has
+// not been told by then has ended nobody knows how.
+func (b *backend) awaitEnds(ctx context.Context, lives ...life) {
+	goesOn := func(l life) bool {
+		f := b.memory.of(l.key)
+		return l.key != "" && f.pid == l.pid && f.end == nil
+	}
+	for until := time.Now().Add(endWait); ; {
+		lives = slices.DeleteFunc(lives, func(l life) bool { return !goesOn(l) })
+		if len(lives) == 0 {
+			return
+		}
+		if !time.Now().Before(until) {
+			break
 		}
 		select {
-		case <-look.C:
-		case <-deadline.C:
-			b.memory.update(key, func(f *facts) {
-				if f.pid == before.pid && f.end == nil {
-					f.end = &end{} // how is not known
-				}
-			})
-			return nil
+		case <-time.After(endWait / 30):
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
+	}
+	for _, l := range lives {
+		b.memory.update(l.key, func(f *facts) {
+			if f.pid == l.pid && f.end == nil {
+				f.end = &end{}
+			}
+		})
 	}
 }
 
@@ -265,9 +290,11 @@ func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, er
 	if runtimes.IsSandbox(c.Labels) {
 		b.sandboxes.learn(ns, &c)
 	}
-	if err := b.findTask(ctx, &r); err != nil {
+	ended, err := b.findTask(ctx, &r)
+	if err != nil {
 		return follow.Container{}, err
 	}
+	b.awaitEnds(ctx, ended)
 	problem := b.complete(ctx, &r, map[string]bool{})
 	if problem != nil && ctx.Err() != nil {
 		return follow.Container{}, problem

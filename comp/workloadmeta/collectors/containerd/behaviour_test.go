@@ -636,6 +636,36 @@ func TestAnEndsEventMayComeAfterTheAnswer(t *testing.T) {
 	w.expectEnd(t, "web", 6)
 }
 
+// Many containers may have ended while nobody watched. Waiting for word of them takes no longer than for one.
+func TestManyEndsThatNobodyTellsOf(t *testing.T) {
+	f := newFake(t)
+	for i := range 100 {
+		f.container("default", fmt.Sprint("c", i), "", nil)
+	}
+	c, w := newCollector(t, f, nil), newWorld()
+	r := start(t, c, w)
+	r.cancel()
+	<-r.done
+	f.with(func() { clear(f.namespace("default").tasks) })
+	began := time.Now()
+	start(t, c, w)
+	if took := time.Since(began); took > 2*time.Second || w.count(workloadmeta.KindContainer) != 0 {
+		t.Errorf("after %v %d containers are there", took, w.count(workloadmeta.KindContainer))
+	}
+	w.expectEnd(t, "c7", -1)
+	if got := w.dead("c7").State; got.Status != workloadmeta.StatusStopped || got.Running {
+		t.Errorf("state %#v", got)
+	}
+	f.asked()
+	b := newBackend(t, c)
+	if _, err := b.List(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.asked(); got["Tasks/Get"] != 0 {
+		t.Errorf("what has ended is asked for again: %v", got)
+	}
+}
+
 // A container that the restart monitor starts again is not gone between two lives.
 func TestRestartMonitor(t *testing.T) {
 	f := newFake(t)

@@ -358,6 +358,10 @@ func TestMemoryOfLives(t *testing.T) {
 	if got := m.of("ns/a"); got.image != "app:1" || got.end == nil {
 		t.Errorf("remembered %+v", got)
 	}
+	m.update("ns/a", func(f *facts) { f.end = &end{} }) // nobody knows how
+	if _, news := m.ended("ns/a", 8, end{&code, at.Add(time.Hour)}); !news || *m.of("ns/a").end.code != 3 {
+		t.Error("how it has ended is no news after all")
+	}
 	m.forget("ns/a")
 	if got := m.of("ns/a"); got != (facts{}) {
 		t.Errorf("remembered %+v", got)

@@ -117,7 +117,7 @@ func (f *Follower) stream(ctx context.Context, b Backend, sink workloadmeta.Sink
 	}
 	readerErr := make(chan error, 1)
 	workers.Go(func() {
-		defer stream.Close() // only read from
+		defer func() { _ = stream.Close() }() // only read from
 		readerErr <- s.read(ctx, stream)
 	})
 	// One more than may inspect, for pings.
