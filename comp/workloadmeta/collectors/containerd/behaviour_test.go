@@ -491,19 +491,27 @@ func TestBug38AContainersImageIsPinned(t *testing.T) {
 func TestAnotherContainerUnderTheSameID(t *testing.T) {
 	f := newFake(t)
 	f.image("default", "app:1", "a")
-	other := f.image("default", "app:2", "b")
-	f.container("default", "web", "app:1", nil)
+	for _, id := range []string{"renewed", "updated"} {
+		f.container("default", id, "app:1", nil)
+	}
 	c, w := newCollector(t, f, nil), newWorld()
 	r := start(t, c, w)
 	r.cancel()
 	<-r.done
-	f.container("default", "web", "app:2", func(c *containersapi.Container, p *task.Process) {
-		c.CreatedAt = timestamppb.New(epoch.Add(time.Hour))
-		p.Pid = 1000 // by chance
-	})
+	again := func(id, image string) {
+		f.container("default", id, image, func(c *containersapi.Container, p *task.Process) {
+			c.CreatedAt = timestamppb.New(epoch.Add(time.Hour))
+			p.Pid = uint32(w.container(id).PID) // by chance
+		})
+	}
+	images := map[string]string{"renewed": f.image("default", "app:2", "b"), "updated": f.image("default", "app:1", "c")}
+	again("renewed", "app:2")
+	again("updated", "app:1") // which stands for another image now
 	start(t, c, w)
-	if got := w.container("web"); got.Image.ID != other || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
-		t.Errorf("web = %#v, %#v", got.Image, got.State)
+	for id, image := range images {
+		if got := w.container(id); got.Image.ID != image || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
+			t.Errorf("%s = %#v, %#v", id, got.Image, got.State)
+		}
 	}
 }
 
