@@ -39,13 +39,26 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	if address == "" {
 		address = e.criAddress("containerd")
 	}
-	c, err := containerd.New(containerd.Options{
+	ofContainerd := containerd.Options{
 		Tuning:  containerd.Tuning{CallTimeout: conf.CRIQueryTimeout},
 		Address: address, Namespaces: conf.ContainerdNamespaces, ExcludeNamespaces: conf.ContainerdExcludeNamespaces,
 		DockerRuns: func() bool { return e.supervisor.Collecting("docker") },
 		Env:        allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Containerd.KeepStopped,
 		ProcRoot: conf.ProcRoot, Log: log,
-	})
+	}
+	kubernetes := []workloadmeta.Collector{}
+	if address == "" && e.app.getenv("CONTAINERD_ADDRESS") == "" && conf.Collectors.Containerd == collection.Auto {
+		// A Kubernetes distribution may have a containerd of its own beside Docker's.
+		ofContainerd.Sockets = containerd.SystemSockets()
+		options := ofContainerd
+		options.ID, options.Sockets = "containerd-k8s", containerd.KubernetesSockets()
+		c, err := containerd.New(options)
+		if err != nil {
+			return nil, err
+		}
+		kubernetes = append(kubernetes, c)
+	}
+	c, err := containerd.New(ofContainerd)
 	if err != nil {
 		return nil, e.blame(err, "containerd.address", "containerd collector: option Address: ")
 	}
@@ -79,7 +92,7 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	if err != nil {
 		return nil, err
 	}
-	return []workloadmeta.Collector{d, c, p, r, procs, hostTags}, nil
+	return append(kubernetes, d, c, p, r, procs, hostTags), nil
 }
 
 // blame says which option a collector's complaint is about, and where it is set.

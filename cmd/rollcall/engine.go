@@ -282,7 +282,7 @@ func (e *engine) close() {
 const runtimeGrace = 2 * time.Second
 
 // runtimes are the collectors that know containers better than /proc does.
-var runtimes = [...]string{"docker", "containerd", "podman", "cri"}
+var runtimes = [...]string{"docker", "containerd", "containerd-k8s", "podman", "cri"}
 
 // waitForRuntimes returns when the container runtimes have answered for the first time, or are not there,
 // so that the first look at /proc leaves to them what is their own.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,7 +37,7 @@ func TestLiveProcesses(t *testing.T) {
 	if r := rollcallEnv(t, noRuntimes, "get", "process", pid, "-o", "json"); r.code != 0 || !strings.Contains(r.out, `"pid": `+pid) {
 		t.Errorf("get process %s: %+v", pid, r)
 	}
-	if r := rollcallEnv(t, noRuntimes, "status"); r.code != 0 || !strings.Contains(r.out, "process     live") || !strings.Contains(r.out, "docker      disabled") {
+	if r := rollcallEnv(t, noRuntimes, "status"); r.code != 0 || !regexp.MustCompile(`(?m)^process +live`).MatchString(r.out) || !regexp.MustCompile(`(?m)^containerd +disabled`).MatchString(r.out) {
 		t.Errorf("status: %+v", r)
 	}
 }

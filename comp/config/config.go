@@ -146,7 +146,8 @@ func Default() Config {
 // Switches returns the collectors' switches by ID, as [collection.Options] takes them.
 func (c *Config) Switches() map[string]collection.Switch {
 	return map[string]collection.Switch{
-		"docker": c.Collectors.Docker, "containerd": c.Collectors.Containerd, "podman": c.Collectors.Podman, "cri": c.Collectors.CRI,
+		"docker": c.Collectors.Docker, "containerd": c.Collectors.Containerd, "containerd-k8s": c.Collectors.Containerd,
+		"podman": c.Collectors.Podman, "cri": c.Collectors.CRI,
 		"process": c.Collectors.Process, "host": c.Collectors.Host,
 	}
 }

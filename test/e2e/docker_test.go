@@ -140,6 +140,49 @@ func TestDockerChangesAreSeen(t *testing.T) {
 	a.expectSame()
 }
 
+func TestDockerOutOfMemory(t *testing.T) {
+	d := node.Dockerd(t)
+	if err := realnode.OOM(); err != nil {
+		t.Skip(err)
+	}
+	d.RemoveContainers()
+	d.ImportImage("web:1")
+	a := startDocker(t, d, docker.Options{})
+	id := d.Run("--memory", "16m", "web:1", "sh", "-c", "sleep 0.3; x=a; while true; do x=$x$x; done")
+	a.expectEnd(id, 137)
+	if d.Docker("inspect", "-f", "{{.State.OOMKilled}}", id) != "true" {
+		t.Skip("this Docker does not notice that a container was killed for want of memory; its exit code is right")
+	}
+	if _, c := a.last(id); !c.State.OOMKilled {
+		t.Errorf("last state = %+v", c.State)
+	}
+}
+
+// What is run with exec is nobody's business, and its exit is not the container's.
+func TestDockerExecChangesNothing(t *testing.T) {
+	d := node.Dockerd(t)
+	d.RemoveContainers()
+	d.ImportImage("web:1")
+	a := startDocker(t, d, docker.Options{})
+	id := d.Run("web:1", "sleep", "1000")
+	before := a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
+	eventually(t, 5*time.Second, func() string { // the subscriber hears of it a moment after the store
+		if _, c := a.last(id); c == nil || !c.Equal(before) {
+			return fmt.Sprintf("told %+v", c)
+		}
+		return ""
+	})
+	told := a.history(id)
+	for range 5 {
+		_, _, _ = d.TryDocker("exec", id, "sh", "-c", "exit 3")
+	}
+	d.Docker("rename", id, "renamed") // an event after those of exec
+	a.expect(id, "rename", func(c *workloadmeta.Container) bool { return c.Name == "renamed" })
+	if got := a.history(id); strings.Count(got, "set") != strings.Count(told, "set")+1 || strings.Contains(got, "unset") {
+		t.Errorf("told %s, before exec %s", got, told)
+	}
+}
+
 func TestDockerImagesAreSeen(t *testing.T) {
 	d := node.Dockerd(t)
 	a := startDocker(t, d, docker.Options{})

@@ -556,21 +556,28 @@ func TestPodmanNetworksAreSeen(t *testing.T) {
 	p := node.Podman(t)
 	p.RemoveContainers()
 	p.ImportImage("localhost/web:1")
-	p.Podman("network", "create", "--subnet", "10.97.241.0/24", "--subnet", "fd00:97:241::/64", "--ipv6", "e2e-front")
-	p.Podman("network", "create", "--subnet", "10.97.242.0/24", "e2e-back")
+	// Podman chooses subnets and host ports that are free: other tests may run on this machine.
+	p.Podman("network", "create", "--ipv6", "e2e-front")
+	p.Podman("network", "create", "e2e-back")
 	t.Cleanup(func() {
 		p.RemoveContainers()
 		p.Podman("network", "rm", "e2e-front", "e2e-back")
 	})
 	a := startPodman(t, podman.Options{}, p)
-	id := p.Podman("run", "-d", "--network", "e2e-front", "-p", "127.0.0.1:18098-18099:80-81", "localhost/web:1", "sleep", "1000")
+	id := p.Podman("run", "-d", "--network", "e2e-front", "-p", "127.0.0.1::80", "-p", "127.0.0.1::81/udp", "localhost/web:1", "sleep", "1000")
+	address := func(network, field string) string {
+		return p.Podman("inspect", "-f", fmt.Sprintf(`{{(index .NetworkSettings.Networks %q).%s}}`, network, field), id)
+	}
+	_, tcp, _ := strings.Cut(p.Podman("port", id, "80/tcp"), ":")
+	_, udp, _ := strings.Cut(p.Podman("port", id, "81/udp"), ":")
+	v4, v6 := address("e2e-front", "IPAddress"), address("e2e-front", "GlobalIPv6Address")
 	a.expect(id, "published ports", func(c *workloadmeta.Container) bool {
-		// Which address it is depends on who had one before.
-		return strings.HasPrefix(c.NetworkIPs["e2e-front"], "10.97.241.") && strings.HasPrefix(c.NetworkIPv6s["e2e-front"], "fd00:97:241::") && len(c.Ports) == 2 &&
-			c.Ports[0].Port == 80 && c.Ports[0].HostPort == 18098 && c.Ports[1].Port == 81 && c.Ports[1].HostPort == 18099
+		return v4 != "" && c.NetworkIPs["e2e-front"] == v4 && v6 != "" && c.NetworkIPv6s["e2e-front"] == v6 &&
+			fmt.Sprint(c.Ports) == fmt.Sprintf("[{ 80 tcp %s} { 81 udp %s}]", tcp, udp)
 	})
 	p.Podman("network", "connect", "e2e-back", id)
-	a.expect(id, "connect", func(c *workloadmeta.Container) bool { return strings.HasPrefix(c.NetworkIPs["e2e-back"], "10.97.242.") })
+	back := address("e2e-back", "IPAddress")
+	a.expect(id, "connect", func(c *workloadmeta.Container) bool { return back != "" && c.NetworkIPs["e2e-back"] == back })
 	p.Podman("network", "disconnect", "e2e-front", id)
 	a.expect(id, "disconnect", func(c *workloadmeta.Container) bool { return len(c.NetworkIPs) == 1 && len(c.NetworkIPv6s) == 0 })
 }

@@ -11,7 +11,7 @@ import (
 // below it, containerd and its CRI. Who manages a container knows most of it; a runtime's own interface tells more, and
 // earlier, than the CRI, which is polled. A collector that is not in the list comes after those that are, by ID.
 // What is taken from whom: [workloadmeta.Combine].
-var reporterOrder = [...]string{"docker", "podman", "containerd", "cri"}
+var reporterOrder = [...]string{"docker", "podman", "containerd", "containerd-k8s", "cri"}
 
 func compareReporters(a, b string) int {
 	rank := func(id string) int {

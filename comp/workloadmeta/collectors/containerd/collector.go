@@ -35,7 +35,7 @@ func New(o Options) (*Collector, error) {
 	if address == "" {
 		address, from = os.Getenv("CONTAINERD_ADDRESS"), "CONTAINERD_ADDRESS"
 	}
-	c := &Collector{opts: o, sockets: runtimes.Candidates(DefaultSockets())}
+	c := &Collector{opts: o, sockets: runtimes.Candidates(o.Sockets)}
 	if address != "" {
 		if c.socket, err = socketPath(address); err != nil {
 			return nil, fmt.Errorf("containerd collector: %s: %w", from, err)
@@ -48,7 +48,7 @@ func New(o Options) (*Collector, error) {
 		mapper: mapper{env: o.Env, machine: machine{root: o.ProcRoot, now: time.Now}, memory: m, now: time.Now},
 	}
 	c.follower = follow.New(follow.Options{
-		Tuning: o.Tuning, Name: "containerd", Source: c.Source(), NoImages: o.NoImages, KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
+		Tuning: o.Tuning, Name: o.ID, Source: c.Source(), NoImages: o.NoImages, KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
 		SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
 	})
 	return c, nil
@@ -58,7 +58,7 @@ func New(o Options) (*Collector, error) {
 func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
 // ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return "containerd" }
+func (c *Collector) ID() string { return c.opts.ID }
 
 // Source implements [workloadmeta.Collector].
 func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }

@@ -22,8 +22,12 @@ type Stats = follow.Stats
 type Options struct {
 	Tuning
 
+	// ID is the collector's, for a program that has one for each of several containerds. Default "containerd".
+	ID string
+	// Sockets are the paths that are tried when neither Address nor CONTAINERD_ADDRESS names one. Default [DefaultSockets].
+	Sockets []string
 	// Address is the path of containerd's socket, or unix:///path. Empty means CONTAINERD_ADDRESS from the environment, and
-	// without that the first of [DefaultSockets] at which somebody listens.
+	// without that the first of Sockets at which somebody listens.
 	Address string
 	// Namespaces are those that are collected; empty means all of them.
 	Namespaces []string
@@ -52,16 +56,20 @@ type Options struct {
 	dialOptions []grpc.DialOption // tests count requests with it
 }
 
-// DefaultSockets are the paths that are tried when nothing else names containerd's socket: the usual one, then those of K3s and
-// RKE2, MicroK8s and k0s, and all of them again where agents that run in a container mount the machine's file system.
-func DefaultSockets() []string {
-	paths := []string{
-		"/run/containerd/containerd.sock",
-		"/var/run/containerd/containerd.sock",
-		"/run/k3s/containerd/containerd.sock",
-		"/var/snap/microk8s/common/run/containerd.sock",
-		"/run/k0s/containerd.sock",
-	}
+// SystemSockets are the paths of the machine's own containerd: the usual one, also where a container has the machine's files.
+func SystemSockets() []string {
+	return alsoInContainer("/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock")
+}
+
+// KubernetesSockets are the paths of the containerds that Kubernetes distributions bring with them: k3s and RKE2, MicroK8s, k0s.
+func KubernetesSockets() []string {
+	return alsoInContainer("/run/k3s/containerd/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock", "/run/k0s/containerd.sock")
+}
+
+// DefaultSockets are the paths that are tried when nothing else names containerd's socket: [SystemSockets], then [KubernetesSockets].
+func DefaultSockets() []string { return append(SystemSockets(), KubernetesSockets()...) }
+
+func alsoInContainer(paths ...string) []string {
 	for _, path := range paths {
 		paths = append(paths, "/host"+path)
 	}
@@ -77,6 +85,12 @@ func (o Options) withDefaults() (Options, error) {
 	o.Tuning = tuning
 	if slices.Contains(o.Namespaces, "") || slices.Contains(o.ExcludeNamespaces, "") {
 		return o, fmt.Errorf("containerd collector: Namespaces and ExcludeNamespaces must not have empty names")
+	}
+	if o.ID == "" {
+		o.ID = "containerd"
+	}
+	if o.Sockets == nil {
+		o.Sockets = DefaultSockets()
 	}
 	if o.ProcRoot == "" {
 		o.ProcRoot = "/proc"

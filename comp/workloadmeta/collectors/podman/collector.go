@@ -243,7 +243,8 @@ func (r *run) rescan() {
 			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true}, state: SocketWaiting}
 			s.follower = follow.New(follow.Options{
 				Tuning: c.opts.Tuning, Name: c.ID(), Source: c.Source(), NoImages: c.opts.NoImages, KeepPause: c.opts.KeepPause,
-				KeepStopped: c.opts.KeepStopped, SameAsListed: sameAsListed, Overlay: overlay, Log: c.opts.Log,
+				KeepStopped: c.opts.KeepStopped, SameAsListed: sameAsListed, Overlay: overlay,
+				Log: c.opts.Log.With("address", f.address.String()),
 			})
 			c.rank++
 			c.mu.Lock()

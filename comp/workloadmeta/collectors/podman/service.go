@@ -102,12 +102,13 @@ func (s *service) connect(ctx context.Context) error {
 	if s.version == "" {
 		return fmt.Errorf("ping podman at %s: %w", s.address, errDocker)
 	}
-	// A service answers to every version of its own series and the last of the one before.
+	// Podman 5 answers to version 4 of its interface as well, and what is read here is the same in both. It is assumed that the next one
+	// does likewise with the one before it.
 	major, _, _ := strings.Cut(s.version, ".")
 	if s.major, err = strconv.Atoi(major); err != nil {
 		return fmt.Errorf("ping podman at %s: what kind of version is %q", s.address, s.version)
 	}
-	s.api = fmt.Sprintf("/v%d.0.0/libpod/", min(s.major, 4))
+	s.api = fmt.Sprintf("/v%d.0.0/libpod/", max(min(s.major, 4), s.major-1))
 	s.connected = begin
 	if date, err := http.ParseTime(head.Get("Date")); err == nil {
 		s.connected = date

@@ -65,6 +65,7 @@ func (s *session) handleContainerEvent(m *Event, now time.Time) {
 		s.look(s.track(m.Key), false, now)
 	case ActionOOM:
 		if tr != nil && tr.entity != nil {
+			tr.oomAt = m.At
 			s.change(tr, func(c *workloadmeta.Container) { c.State.OOMKilled = true })
 			s.look(tr, false, now) // a child may have been killed, and the container lives
 		}
@@ -145,6 +146,11 @@ func (s *session) started(m *Event, now time.Time) {
 func (s *session) died(m *Event, now time.Time) {
 	x := &exit{code: m.ExitCode, at: m.At}
 	tr := s.containers[m.Key]
+	if tr != nil && !tr.oomAt.IsZero() {
+		// An inspection between the two may have said that nothing of the kind has happened: Docker notes it with the end.
+		x.oom = x.at.Sub(tr.oomAt) < oomWait
+		tr.oomAt = time.Time{}
+	}
 	switch {
 	case tr == nil:
 		s.ended.Add(m.Key, s.clock) // a list that is on its way may still have it
@@ -294,8 +300,11 @@ func (s *session) handleInspected(tr *tracked, in Container) {
 		return
 	}
 	x := &exit{code: c.State.ExitCode, at: c.State.FinishedAt, oom: c.State.OOMKilled}
-	if tr.exit != nil && x.at.IsZero() {
-		x.at = tr.exit.at // it is being removed, and has no end's time yet
+	if tr.exit != nil {
+		x.oom = x.oom || tr.exit.oom
+		if x.at.IsZero() {
+			x.at = tr.exit.at // it is being removed, and has no end's time yet
+		}
 	}
 	if tr.entity == nil && tr.started != nil {
 		tr.started = asRunning(c)

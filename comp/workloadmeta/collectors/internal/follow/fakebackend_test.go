@@ -57,6 +57,12 @@ func (b *fakeBackend) with(change func()) {
 	change()
 }
 
+func (b *fakeBackend) called(name string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls[name]
+}
+
 func (b *fakeBackend) send(events ...Event) { b.events <- events }
 
 // call counts a call and lets it hang if the runtime does.
@@ -167,9 +173,19 @@ type fakeSink struct {
 	log      []string // "set web", "unset web exit 3"
 	reported map[workloadmeta.EntityID]bool
 	syncs    int
+	last     map[string]*workloadmeta.Container // of unsets
 }
 
-func newFakeSink() *fakeSink { return &fakeSink{live: map[workloadmeta.EntityID]workloadmeta.Entity{}} }
+// ended returns the last view of a container that has ended.
+func (s *fakeSink) ended(id string) *workloadmeta.Container {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last[id]
+}
+
+func newFakeSink() *fakeSink {
+	return &fakeSink{live: map[workloadmeta.EntityID]workloadmeta.Entity{}, last: map[string]*workloadmeta.Container{}}
+}
 
 // begin starts a run.
 func (s *fakeSink) begin() *fakeSink {
@@ -192,7 +208,11 @@ func (s *fakeSink) Apply(events []workloadmeta.CollectorEvent) {
 			s.live[id], s.reported[id] = ev.Entity, true
 		} else {
 			delete(s.live, id)
-			if c, ok := ev.Entity.(*workloadmeta.Container); ok && c.State.ExitCode != nil {
+			c, ok := ev.Entity.(*workloadmeta.Container)
+			if ok {
+				s.last[id.ID] = c
+			}
+			if ok && c.State.ExitCode != nil {
 				text += fmt.Sprintf(" exit %d", *c.State.ExitCode)
 			}
 		}
@@ -212,6 +232,12 @@ func (s *fakeSink) Synced() {
 			s.log = append(s.log, "swept "+id.ID)
 		}
 	}
+}
+
+func (s *fakeSink) synced() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.syncs
 }
 
 // told returns what happened to containers since the last call.

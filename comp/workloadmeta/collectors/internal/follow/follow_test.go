@@ -24,11 +24,11 @@ func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 		b.images[image1] = fakeImage(image1, 1, "app:1")
 		r := follow(newFollower(t, nil), b, sink)
 		synctest.Wait()
-		if got := sink.told(); got != "set a, set b" || sink.syncs != 1 {
-			t.Errorf("told %q, synced %d times", got, sink.syncs)
+		if got := sink.told(); got != "set a, set b" || sink.synced() != 1 {
+			t.Errorf("told %q, synced %d times", got, sink.synced())
 		}
-		if b.calls["inspect"]+b.calls["image"] != 0 || b.calls["list"] != 1 {
-			t.Errorf("calls: %v", b.calls)
+		if inspected, lists := b.called("inspect")+b.called("image"), b.called("list"); inspected != 0 || lists != 1 {
+			t.Errorf("%d inspections, %d lists", inspected, lists)
 		}
 		// What a later list tells differently is taken from it.
 		b.run("b", "b", image1, func(c *Container) { c.Complete = true; c.Entity.Hostname = "new" })
@@ -54,8 +54,8 @@ func TestSilentRuntimeIsGivenUp(t *testing.T) {
 		f := newFollower(t, nil)
 		r := follow(f, b, sink)
 		time.Sleep(5 * time.Minute)
-		if b.calls["ping"] < 15 || b.calls["ping"] > 25 {
-			t.Errorf("%d pings in five quiet minutes", b.calls["ping"])
+		if pings := b.called("ping"); pings < 15 || pings > 25 {
+			t.Errorf("%d pings in five quiet minutes", pings)
 		}
 		select {
 		case err := <-r.done:
@@ -258,6 +258,29 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if sink.container("a") == nil {
 			t.Error("the start that could not be read was lost")
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
+// Docker notes with a container's end that it was killed for want of memory, which its event tells before.
+func TestWhatWasKilledForWantOfMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, sink := newFakeBackend(), newFakeSink()
+		for _, key := range []string{"killed", "lives-on"} {
+			b.run(key, key, image1, nil)
+		}
+		r := follow(newFollower(t, nil), b, sink)
+		time.Sleep(time.Second)
+		code, zero := int64(137), int64(0)
+		b.send(Event{Action: ActionOOM, Key: "killed", At: time.Now()}, Event{Action: ActionOOM, Key: "lives-on", At: time.Now()})
+		time.Sleep(time.Second) // both are inspected meanwhile, and nothing is said of it
+		b.send(Event{Action: ActionEnded, Key: "killed", ExitCode: &code, At: time.Now()})
+		time.Sleep(time.Hour)
+		b.send(Event{Action: ActionEnded, Key: "lives-on", ExitCode: &zero, At: time.Now()})
+		time.Sleep(time.Second)
+		if !sink.ended("killed").State.OOMKilled || sink.ended("lives-on").State.OOMKilled {
+			t.Errorf("killed: %+v; an hour later: %+v", sink.ended("killed").State, sink.ended("lives-on").State)
 		}
 		r.stop() //nolint:errcheck // it was asked to end
 	})

@@ -73,6 +73,7 @@ type tracked struct {
 	policy  string // restart policy, known after an inspection; "" = not known
 	// touched is the clock when an event last told of the container.
 	touched  uint64
+	oomAt    time.Time // when something in it was last killed for want of memory, by the runtime's clock
 	changed  uint64    // the clock when entity was last changed by an event
 	deadline time.Time // when to stop waiting for an inspection; zero = not waiting
 	imageID  string    // under which it is in known.users

@@ -21,6 +21,7 @@ const (
 	startWait  = 250 * time.Millisecond // for the inspection of a container that has started, before what the event tells is reported
 	exitWait   = time.Second            // for the inspection of one that has ended, where the restart policy decides
 	goneWait   = 5 * time.Second        // for the end of a container that the runtime no longer knows
+	oomWait    = 5 * time.Second        // between a kill for want of memory and the end that it is the reason for
 	tick       = 50 * time.Millisecond  // between looks at these waits
 	listPause  = time.Second            // between lists, however often events were lost
 	maxRing    = 32 << 20               // bytes of events that may wait
@@ -117,7 +118,7 @@ func (f *Follower) stream(ctx context.Context, b Backend, sink workloadmeta.Sink
 	}
 	readerErr := make(chan error, 1)
 	workers.Go(func() {
-		defer func() { _ = stream.Close() }() // only read from
+		defer stream.Close() //nolint:errcheck // only read from
 		readerErr <- s.read(ctx, stream)
 	})
 	// One more than may inspect, for pings.
