@@ -132,11 +132,11 @@ func (b *backend) listNamespace(ctx context.Context, ns string) ([]follow.Contai
 	}
 	b.findTasks(ctx, records)
 
-	missing := map[string]bool{} // names that stand for nothing, not to be asked for by each container
+	looked := map[string]found{}
 	out := make([]follow.Container, 0, len(all))
 	for i := range records {
 		r := &records[i]
-		problem := b.complete(ctx, r, missing)
+		problem := b.complete(ctx, r, looked)
 		c, err := b.mapper.container(r)
 		b.noteParts(problem, err)
 		out = append(out, c)
@@ -144,7 +144,7 @@ func (b *backend) listNamespace(ctx context.Context, ns string) ([]follow.Contai
 	return out, nil
 }
 
-func (b *backend) log() *slog.Logger { return b.opts.Log.With("collector", "containerd") }
+func (b *backend) log() *slog.Logger { return b.opts.Log.With("collector", b.opts.ID) }
 
 // noteParts logs what of a container could not be read. It is not worth more than that: the container is reported without it.
 func (b *backend) noteParts(problems ...error) {
@@ -241,8 +241,9 @@ func (b *backend) awaitEnds(ctx context.Context, lives ...life) {
 	}
 }
 
-// complete finds what a record lacks: what events have told, the pod's sandbox and the image's ID. Its error is about a part.
-func (b *backend) complete(ctx context.Context, r *record, missing map[string]bool) error {
+// complete finds what a record lacks: what events have told, the pod's sandbox and the image's ID. Its error is about a part. looked has
+// the names that were looked up already, which are not looked up again for each container.
+func (b *backend) complete(ctx context.Context, r *record, looked map[string]found) error {
 	key := keyOf(r.namespace, r.ID)
 	r.facts = b.memory.update(key, func(f *facts) {
 		if !f.record.IsZero() && !f.record.Equal(r.CreatedAt) {
@@ -265,18 +266,33 @@ func (b *backend) complete(ctx context.Context, r *record, missing map[string]bo
 	}
 	name := keyOf(r.namespace, r.Image)
 	id := b.index.id(name)
-	if id == "" && !missing[name] {
-		var err2 error
-		if id, err2 = b.lookUp(ctx, r.namespace, r.Image); err2 != nil && !errdefs.IsNotFound(err2) {
-			return errors.Join(err, err2)
+	if id == "" {
+		found, ok := looked[name]
+		if !ok {
+			found.id, found.err = b.lookUp(ctx, r.namespace, r.Image)
+			if found.err == nil {
+				found.id = b.index.id(name)
+			}
+			looked[name] = found
+		}
+		if found.err != nil && !errdefs.IsNotFound(found.err) {
+			return errors.Join(err, found.err)
+		}
+		if id = found.id; id == "" && found.err == nil {
+			return err // which image it is nobody can tell while its manifest is missing
 		}
 	}
-	missing[name] = id == ""
 	r.facts = b.memory.update(key, func(f *facts) { f.imageID, f.noImage = id, id == "" })
 	return err
 }
 
-// Inspect implements [follow.Backend]: two requests, and two more if neither the pod nor the image are known.
+// found is what looking up a name has come to.
+type found struct {
+	id  string
+	err error
+}
+
+// Inspect implements [follow.Backend]: two requests, and a few more if the pod's sandbox or the image are not known.
 func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, error) {
 	ns, id, _ := strings.Cut(key, "/")
 	if !b.scope.wants(ns) {
@@ -295,7 +311,7 @@ func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, er
 		return follow.Container{}, err
 	}
 	b.awaitEnds(ctx, ended)
-	problem := b.complete(ctx, &r, map[string]bool{})
+	problem := b.complete(ctx, &r, map[string]found{})
 	if problem != nil && ctx.Err() != nil {
 		return follow.Container{}, problem
 	}

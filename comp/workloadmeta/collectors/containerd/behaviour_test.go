@@ -333,6 +333,9 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 	f.image("default", "slow:1", "c")
 	f.container("default", "good", "good:1", nil)
 	f.container("default", "badimage", "bad:1", nil)
+	for i := range 20 {
+		f.container("default", fmt.Sprint("slow", i), "slow:1", nil)
+	}
 	f.container("default", "badspec", "good:1", func(c *containersapi.Container, _ *task.Process) { c.Spec.Value = []byte(`{"process":`) })
 	f.container("default", "oddspec", "good:1", func(c *containersapi.Container, _ *task.Process) {
 		c.Spec.Value = []byte(`{"process":{"env":"no","capabilities":7},"linux":{"cgroupsPath":"/odd"}}`)
@@ -368,6 +371,14 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 	if c := w.container("huge"); c.CgroupPath != "" {
 		t.Errorf("a specification of more than 2 MiB was read: %#v", c)
 	}
+	for i := range 20 {
+		if c := w.container(fmt.Sprint("slow", i)); c == nil || c.Image.ID != "" || c.Image.Name != "slow" {
+			t.Errorf("a container of an image that cannot be read = %#v", c)
+		}
+	}
+	if got := f.asked()["Content/Read"]; got > 10 {
+		t.Errorf("bad images were read %d times", got)
+	}
 	if w.image(id) == nil || w.image(bad) != nil || w.image(digestOf("mb")) == nil {
 		t.Error("images: good, and bad by what is known of it")
 	}
@@ -383,6 +394,8 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 		}
 		return ""
 	})
+	f.send(event("default", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "slow7"}))
+	w.expect(t, "slow7", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == digestOf("cc") })
 }
 
 // Known bug #24: containerd tells of ends again after a restart, and of some not at all.

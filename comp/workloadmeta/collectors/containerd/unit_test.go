@@ -221,7 +221,7 @@ func TestRefNames(t *testing.T) {
 // What happens to a name while containerd is being asked about it overtakes the answer.
 func TestIndexTakesTheNewest(t *testing.T) {
 	x := newIndex()
-	a, b := &content{id: "A", complete: true}, &content{id: "B", complete: true}
+	a, b := &content{id: "A", identified: true, complete: true}, &content{id: "B", identified: true, complete: true}
 	asked := x.now()
 	if !x.attach("ns/app:1", named{id: "A", target: "ta"}, a, asked) || x.id("ns/app:1") != "A" {
 		t.Fatal("not attached")
