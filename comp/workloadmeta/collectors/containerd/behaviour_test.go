@@ -747,6 +747,9 @@ func TestPodsAddressComesLater(t *testing.T) {
 	f.send(event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "s1"}),
 		event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "c1"}))
 	w.expect(t, "c1", "address", func(c *workloadmeta.Container) bool { return c.NetworkIPs["pod"] == "10.1.2.3" })
+	if c.Stats().Lists != 1 {
+		t.Error("it took a list to find out")
+	}
 }
 
 // Kata's processes are in a virtual machine.
