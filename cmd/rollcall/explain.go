@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -125,6 +127,9 @@ func (a *app) printSelection(s *tagger.Selection) error {
 		text = "excluded by " + s.Rule
 	case s.Rule != "":
 		text = "included by " + s.Rule
+	}
+	for _, purpose := range slices.Sorted(maps.Keys(s.ExcludedFrom)) {
+		text += "; excluded from " + purpose + " by " + s.ExcludedFrom[purpose]
 	}
 	_, err := fmt.Fprintln(a.out, clean(text))
 	return err

@@ -72,6 +72,7 @@ func TestGolden(t *testing.T) {
 		"watch-excluded-all":  "watch container --all --config testdata/filters.yaml --width 100",
 		"get-excluded":        "get container proxy --config testdata/filters.yaml",
 		"explain-excluded":    "explain proxy --config testdata/filters.yaml",
+		"explain-logs":        "explain cart --config testdata/filters.yaml",
 		"explain-rules":       "explain cart --config testdata/rules.yaml",
 		"explain-rules-json":  "explain web --config testdata/rules.yaml -o json",
 		"explain-no-tags":     `explain cart --set rules=[{"drop":"*"}]`,

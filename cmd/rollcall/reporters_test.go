@@ -17,7 +17,7 @@ func TestWhoSaidWhat(t *testing.T) {
 		return collection.Report{Collector: collector, Source: workloadmeta.SourceRuntime, Entity: c}
 	}
 	reports := []collection.Report{report("docker", "web", ""), report("containerd", "a", "/docker/a")}
-	agreed, table, err := whoSaidWhat(workloadmeta.Combine([]workloadmeta.Entity{reports[0].Entity, reports[1].Entity}), reports)
+	agreed, table, err := whoSaidWhat(workloadmeta.Combine([]workloadmeta.Entity{reports[0].Entity, reports[1].Entity}, []workloadmeta.Entity{reports[0].Entity, reports[1].Entity}), reports)
 	if err != nil {
 		t.Fatal(err)
 	}

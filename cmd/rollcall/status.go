@@ -59,8 +59,24 @@ mend that; what the store and the tagger hold. It always answers: collectors tha
 // the table has no room for it. It ends with an empty line, if there is any.
 func troubles(collectors []collection.Status, now time.Time) string {
 	var b strings.Builder
+	reason := func(text string) {
+		for part := range strings.SplitSeq(strings.ReplaceAll(text, "\n", "; "), "; ") {
+			if part = strings.TrimSpace(part); part != "" {
+				fmt.Fprintf(&b, "  %s\n", clean(part))
+			}
+		}
+	}
 	for _, c := range collectors {
-		if c.State == collection.StateLive || c.Reason == "" {
+		if c.State == collection.StateLive {
+			for _, p := range c.Parts {
+				if p.State != collection.StateLive {
+					fmt.Fprintf(&b, "%s is %s, but %s is %s:\n", c.ID, c.State, clean(p.Name), p.State)
+					reason(p.Reason)
+				}
+			}
+			continue
+		}
+		if c.Reason == "" {
 			continue
 		}
 		fmt.Fprintf(&b, "%s is %s", c.ID, c.State)
@@ -68,11 +84,7 @@ func troubles(collectors []collection.Status, now time.Time) string {
 			fmt.Fprintf(&b, ", looked at again in %s", max(time.Second, wait.Round(time.Second)))
 		}
 		b.WriteString(":\n")
-		for part := range strings.SplitSeq(strings.ReplaceAll(c.Reason, "\n", "; "), "; ") {
-			if part = strings.TrimSpace(part); part != "" {
-				fmt.Fprintf(&b, "  %s\n", clean(part))
-			}
-		}
+		reason(c.Reason)
 	}
 	if b.Len() > 0 {
 		b.WriteString("\n")

@@ -123,12 +123,16 @@ func compileCondition(c *Condition) (condition, error) {
 		return out, errors.New("the key is empty")
 	case !c.Field.Keyed() && c.Key != "":
 		return out, fmt.Errorf("it has no key, have %q", c.Key)
-	case c.Field == Env:
+	case c.Field.Keyed() && strings.Contains(c.Key, "*"):
+		// It would match nothing, and for a variable it would let all of them out of their containers.
+		return out, fmt.Errorf("the key %q is no glob; want one key, or a rule for each", c.Key)
+	case len(c.Patterns) == 0:
+		return out, errors.New("no pattern")
+	}
+	if c.Field == Env {
 		if err := checkVariable(c.Key); err != nil {
 			return out, err
 		}
-	case len(c.Patterns) == 0:
-		return out, errors.New("no pattern")
 	}
 	if c.Field.Keyed() && template.Has(c.Key) {
 		out.template = true
@@ -202,6 +206,6 @@ func (s *Set) Conditional() bool {
 
 // anyResource reports whether a condition is one on the resource that may hold for a
 // resource nobody names.
-func (t *tagRule) anyResource(i int) bool {
-	return t.conditions[i].field == Resource && slices.ContainsFunc(t.conditions[i].patterns, func(p pattern) bool { return !p.exact() })
+func (r *tagRule) anyResource(i int) bool {
+	return r.conditions[i].field == Resource && slices.ContainsFunc(r.conditions[i].patterns, func(p pattern) bool { return !p.exact() })
 }

@@ -56,9 +56,10 @@ func TestLastMatchWins(t *testing.T) {
 		}
 		c := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}}
 		pick := rapid.SampledFrom(values)
-		c.Name, c.Namespace, c.Image.Name = pick.Draw(t, "name"), pick.Draw(t, "namespace"), pick.Draw(t, "image")
+		c.Name, c.Image.Name = pick.Draw(t, "name"), pick.Draw(t, "image")
+		c.Labels = map[string]string{podNamespace: pick.Draw(t, "namespace")}
 		if rapid.Bool().Draw(t, "labelled") {
-			c.Labels = map[string]string{"k": pick.Draw(t, "label")}
+			c.Labels["k"] = pick.Draw(t, "label")
 		}
 
 		for purpose := rules.Everything; purpose <= rules.Logs; purpose++ {
@@ -135,6 +136,9 @@ func glob(pattern, text string) bool {
 	return pattern == text
 }
 
+// podNamespace is the label that tells a container's namespace.
+const podNamespace = "io.kubernetes.pod.namespace"
+
 // applies asks the conditions of a rule in the plainest way.
 func applies(r rules.Rule, c *wm.Container) bool {
 	for _, cond := range r.When {
@@ -143,11 +147,11 @@ func applies(r rules.Rule, c *wm.Container) bool {
 		case rules.Name:
 			value, there = c.Name, c.Name != ""
 		case rules.Namespace:
-			value, there = c.Namespace, c.Namespace != ""
+			value, there = c.Labels[podNamespace], c.Labels[podNamespace] != ""
 		case rules.Image:
 			value, there = c.Image.Name, c.Image.Name != ""
 		case rules.Label:
-			value, there = c.Labels["k"], c.Labels != nil
+			value, there = c.Labels["k"]
 		}
 		holds := false
 		for _, p := range cond.Patterns {
@@ -183,7 +187,7 @@ func FuzzParseFilter(f *testing.F) {
 		if err != nil {
 			t.Fatalf("ParseFilter(%q) is accepted and does not compile: %v", item, err)
 		}
-		e := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}, EntityMeta: wm.EntityMeta{Name: value, Namespace: value}, Image: wm.ContainerImage{Name: value}}
+		e := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}, EntityMeta: wm.EntityMeta{Name: value, Labels: map[string]string{podNamespace: value}}, Image: wm.ContainerImage{Name: value}}
 		if _, expr, _ := strings.Cut(item, ":"); value == "" && expr != "^$" && s.Why(e, nil, 0).Excluded {
 			t.Fatalf("%q matches what is not there", item)
 		}

@@ -178,6 +178,47 @@ func TestEmptyNamespaceIsExcludable(t *testing.T) {
 	}
 }
 
+// containerd's namespaces are not Kubernetes': every pod's container is in k8s.io, and what ctr starts is in default.
+func TestNamespaceIsThePodsWhateverTheRuntimeCallsItsOwn(t *testing.T) {
+	in := func(own string, edit func(*wm.Container)) *wm.Container {
+		c := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}, Runtime: wm.RuntimeContainerd}
+		c.Namespace = own
+		edit(c)
+		return c
+	}
+	pod := in("k8s.io", func(c *wm.Container) { c.Labels = map[string]string{"io.kubernetes.pod.namespace": "prod"} })
+	plain := in("default", func(*wm.Container) {})
+	filter := func(item string) *rules.Set {
+		list, _, err := rules.Translate([]rules.Filter{{Option: "container_exclude", Items: []string{item}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return compile(t, list...)
+	}
+	if s := filter("kube_namespace:^prod$"); !s.Why(pod, nil, 0).Excluded || s.Why(plain, nil, 0).Excluded {
+		t.Error("kube_namespace:^prod$ is not about the pod's namespace")
+	}
+	if s := filter("kube_namespace:^(default|k8s.io)$"); s.Why(pod, nil, 0).Excluded || s.Why(plain, nil, 0).Excluded {
+		t.Error("kube_namespace is about containerd's namespace")
+	}
+	if s := compile(t, exclude(when("namespace", ""))); s.Why(pod, nil, 0).Excluded || !s.Why(plain, nil, 0).Excluded {
+		t.Error(`namespace: "" is not what runs outside of Kubernetes`)
+	}
+}
+
+// With a glob for a key the condition matched nothing, and every variable was let out of the containers.
+func TestConditionKeysAreNoGlobs(t *testing.T) {
+	for _, field := range []rules.Field{rules.Env, rules.Label, rules.Annotation} {
+		_, err := rules.Compile([]rules.Rule{{Action: rules.Exclude, When: []rules.Condition{{Field: field, Key: "*", Patterns: []string{"x"}}}}})
+		if err == nil || !strings.Contains(err.Error(), `"*"`) {
+			t.Errorf("field %v: %v", field, err)
+		}
+	}
+	if _, err := rules.Compile([]rules.Rule{{Action: rules.Exclude, When: []rules.Condition{{Field: rules.Env, Key: "A"}}}}); err == nil {
+		t.Error("a condition on a variable without a pattern is accepted")
+	}
+}
+
 // TestIncludeDoesNotResurrectPause is about an old bug: an include took precedence over the
 // list of pause images.
 func TestIncludeDoesNotResurrectPause(t *testing.T) {

@@ -190,22 +190,25 @@ func (s *Subject) name() string {
 // namespaceLabel is what every runtime that Kubernetes uses puts on a pod's containers.
 const namespaceLabel = "io.kubernetes.pod.namespace"
 
+// namespace returns the entity's namespace, of a container that of its pod. What a container itself calls so may be one of
+// containerd's, such as "default" or "k8s.io", which have nothing to do with it.
 func (s *Subject) namespace() string {
 	m := s.meta()
 	if m == nil {
 		return ""
 	}
-	if m.Namespace != "" {
+	c, ok := s.entity.(*workloadmeta.Container)
+	if !ok {
 		return m.Namespace
-	}
-	if _, ok := s.entity.(*workloadmeta.Container); !ok {
-		return ""
 	}
 	if namespace := m.Labels[namespaceLabel]; namespace != "" {
 		return namespace
 	}
 	if pod := s.podOf(); pod != nil {
 		return pod.Namespace
+	}
+	if c.Runtime != workloadmeta.RuntimeContainerd && c.Owner != nil {
+		return m.Namespace
 	}
 	return ""
 }

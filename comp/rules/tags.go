@@ -90,10 +90,10 @@ type Made struct {
 }
 
 // append adds the tags that the rule makes of a key.
-func (t *tagRule) append(made []Made, key string) []Made {
-	for i := range t.names {
-		n := &t.names[i]
-		m := Made{Name: n.name, Level: n.level, Rule: t.Rule, index: t.index}
+func (r *tagRule) append(made []Made, key string) []Made {
+	for i := range r.names {
+		n := &r.names[i]
+		m := Made{Name: n.name, Level: n.level, Rule: r.Rule, index: r.index}
 		if n.variable {
 			name, _ := template.Expand(n.text, func(variable, _ string) (string, bool) {
 				switch variable {
@@ -102,7 +102,7 @@ func (t *tagRule) append(made []Made, key string) []Made {
 				}
 				return "", true // a variable nobody knows is nothing
 			})
-			if t.Level != nil {
+			if r.Level != nil {
 				m.Name = name
 			} else {
 				m.Name, m.Level = SplitLevel(name)

@@ -170,6 +170,9 @@ type Selection struct {
 	Excluded bool `json:"excluded"`
 	// Rule is the one that decided and where it is written; empty if none applies.
 	Rule string `json:"rule,omitempty"`
+	// ExcludedFrom says for which purposes alone it is left out, "metrics" or "logs", and by
+	// which rule.
+	ExcludedFrom map[string]string `json:"excluded_from,omitempty"`
 }
 
 // TagExplanation is the life story of one tag.

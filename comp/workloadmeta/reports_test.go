@@ -17,6 +17,11 @@ func reported(edit func(*workloadmeta.Container)) *workloadmeta.Container {
 	return c
 }
 
+// combine combines reports of reporters who can all be trusted.
+func combine(reports ...workloadmeta.Entity) workloadmeta.Entity {
+	return workloadmeta.Combine(reports, reports)
+}
+
 func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 	code := int64(3)
 	docker := reported(func(c *workloadmeta.Container) {
@@ -43,15 +48,21 @@ func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 		c.Ports = docker.Ports
 		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code, FinishedAt: at(9), CreatedAt: at(0), StartedAt: at(1)}
 	})
-	got := workloadmeta.Combine([]workloadmeta.Entity{docker, containerd})
+	got := combine(docker, containerd)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if one := workloadmeta.Combine([]workloadmeta.Entity{docker}); one != docker {
+	if one := combine(docker); one != docker {
 		t.Error("a single report is copied")
 	}
+	// Who has lost the connection knows who it is, and not how it does.
+	lost := workloadmeta.Combine([]workloadmeta.Entity{docker, containerd}, []workloadmeta.Entity{containerd, docker}).(*workloadmeta.Container)
+	if lost.Name != "web" || lost.Runtime != "docker" || lost.Image.Name != "app" || !lost.State.Running || lost.PID != 42 ||
+		lost.NetworkIPs[""] != "172.17.0.2" || len(lost.NetworkIPs) != 1 {
+		t.Errorf("with docker's connection lost: %+v", lost)
+	}
 	unsure := reported(func(c *workloadmeta.Container) { c.State.Status = workloadmeta.StatusUnknown })
-	if c := workloadmeta.Combine([]workloadmeta.Entity{unsure, containerd}).(*workloadmeta.Container); !c.State.Running || c.PID != 42 {
+	if c := combine(unsure, containerd).(*workloadmeta.Container); !c.State.Running || c.PID != 42 {
 		t.Errorf("who knows nothing of the state wins: %+v", c.State)
 	}
 }
@@ -65,7 +76,7 @@ func TestCombinedImagesMixNoLayers(t *testing.T) {
 		}
 		return i
 	}
-	got := workloadmeta.Combine([]workloadmeta.Entity{image(0, "a:1"), image(5, "b:1", "unpacked"), image(3, "c:1", "compressed")})
+	got := combine(image(0, "a:1"), image(5, "b:1", "unpacked"), image(3, "c:1", "compressed"))
 	want := image(5, "a:1", "unpacked")
 	want.RepoTags = []string{"a:1", "b:1", "c:1"}
 	if diff := cmp.Diff(want, got); diff != "" {

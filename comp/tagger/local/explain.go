@@ -38,6 +38,9 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 	out.Reason = t.reason(id, workload, entity, err)
 	traced := t.trace(id, entity)
 	out.Dropped = dropped(traced, id)
+	if err != nil && len(out.Dropped) > 0 {
+		out.Reason = "rules drop all of its tags"
+	}
 	if err != nil {
 		return out
 	}
@@ -151,10 +154,19 @@ func (t *Tagger) selection(entity workloadmeta.Entity) *tagger.Selection {
 		return nil
 	}
 	v := t.x.Rules().Why(entity, t.store, rules.Everything)
-	if v.Rule == nil && !t.x.Rules().Selects() {
+	s := &tagger.Selection{Excluded: v.Excluded, Rule: v.Rule.Label()}
+	for _, purpose := range []rules.Purpose{rules.Metrics, rules.Logs} {
+		if alone := t.x.Rules().Why(entity, t.store, purpose); alone.Excluded && !v.Excluded {
+			if s.ExcludedFrom == nil {
+				s.ExcludedFrom = map[string]string{}
+			}
+			s.ExcludedFrom[purpose.String()] = alone.Rule.Label()
+		}
+	}
+	if v.Rule == nil && s.ExcludedFrom == nil && !t.x.Rules().Selects() {
 		return nil
 	}
-	return &tagger.Selection{Excluded: v.Excluded, Rule: v.Rule.Label()}
+	return s
 }
 
 func hiddenBy(sources []tagger.SourceTags, source, tag string) string {

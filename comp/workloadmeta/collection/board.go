@@ -48,11 +48,15 @@ func (b *board) init(r *runner) {
 // snapshot returns the status of now; the caller owns it.
 func (b *board) snapshot() Status {
 	entities := b.r.s.ledger.count(b.r.book)
+	var parts []Part
+	if p, ok := b.r.collector.(PartReporter); ok {
+		parts = p.Parts()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	st := b.status
 	st.Kinds, st.Modes = slices.Clone(st.Kinds), slices.Clone(st.Modes)
-	st.Entities = entities
+	st.Entities, st.Parts = entities, parts
 	return st
 }
 

@@ -378,3 +378,47 @@ func TestStartContextIsNotTheCollectors(t *testing.T) {
 		}
 	})
 }
+
+func TestCollecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung := errors.New("no answer")
+		blocked := make(chan struct{})
+		s, err := collection.New(collection.Options{Store: newStore(), Collectors: []workloadmeta.Collector{
+			&fakeStreamer{fake{id: "live"}, staying("a")},
+			&fakeStreamer{fake{id: "lost"}, script(func(ctx context.Context, sink workloadmeta.Sink) error {
+				sink.Synced()
+				return hung
+			}, func(ctx context.Context, sink workloadmeta.Sink) error { return hung })},
+			&fakeStreamer{fake{id: "hung"}, func(context.Context, workloadmeta.Sink) error { return hung }},
+			&fakeStreamer{fake{id: "slow"}, func(ctx context.Context, sink workloadmeta.Sink) error {
+				select {
+				case <-blocked:
+				case <-ctx.Done():
+				}
+				return ctx.Err()
+			}},
+			&fakeStreamer{fake{id: "absent", detect: func() workloadmeta.Detection {
+				return workloadmeta.Detection{State: workloadmeta.Absent, Reason: "not here"}
+			}}, staying("b")},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"live", "lost", "hung", "slow", "absent"} {
+			if !s.Collecting(id) {
+				t.Errorf("before the start %s counts as not collecting", id)
+			}
+		}
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Stop(context.Background())
+		time.Sleep(time.Minute)
+		for id, want := range map[string]bool{"live": true, "lost": true, "hung": false, "slow": true, "absent": false, "unheard-of": false} {
+			if got := s.Collecting(id); got != want {
+				t.Errorf("Collecting(%s) = %v", id, got)
+			}
+		}
+		close(blocked)
+	})
+}

@@ -36,8 +36,9 @@ type book struct {
 	reported map[entry]report   // what was reported and not withdrawn
 	trusted  uint64             // older entries have not been confirmed since the last failure
 	syncedAt uint64             // tick of the last finished list of the stream
-	pulling  bool               // a pull is under way, so that gone is kept
+	pulling  bool               // a pull is under way, so that the next two are kept
 	gone     map[entry]struct{} // what was withdrawn since the pull began
+	ended    map[entry]struct{} // what a stronger collector has seen ending since then
 }
 
 // report is what a collector last said of an entity.
@@ -82,14 +83,14 @@ func (l *ledger) beginPull(b *book) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.clock++
-	b.pulling, b.gone = true, map[entry]struct{}{}
+	b.pulling, b.gone, b.ended = true, map[entry]struct{}{}, map[entry]struct{}{}
 	return b.clock
 }
 
 func (l *ledger) endPull(b *book) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b.pulling, b.gone = false, nil
+	b.pulling, b.gone, b.ended = false, nil, nil
 }
 
 // report applies valid events that are true now.
@@ -120,7 +121,8 @@ func (l *ledger) finishStream(b *book, began uint64) error {
 }
 
 // applyPull makes the book, and with it the store, what a pull found. Whatever the
-// stream of the same collector has said since the pull began is newer and stays.
+// stream of the same collector has said since the pull began is newer and stays, and so
+// is an end that a stronger collector has seen since.
 func (l *ledger) applyPull(b *book, began uint64, events []workloadmeta.CollectorEvent) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +131,8 @@ func (l *ledger) applyPull(b *book, began uint64, events []workloadmeta.Collecto
 	}
 	newer := func(e entry) bool {
 		_, gone := b.gone[e]
-		return gone || b.reported[e].tick > began
+		_, ended := b.ended[e]
+		return gone || ended || b.reported[e].tick > began
 	}
 	// The pull's own events must not count as news from the stream.
 	b.pulling = false
@@ -216,12 +219,13 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity, out []worklo
 	if last == nil {
 		last, _ = workloadmeta.NewEntity(e.id) // the kind was valid when it was reported
 	}
-	if seen := l.standing(e); seen {
-		l.tellOthers(b, e, workloadmeta.Finalize(mine.entity, last))
+	l.tellOthers(b, e, workloadmeta.Finalize(mine.entity, last))
+	if l.standing(e) {
 		return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: e.source, Entity: l.combined(e, nil)})
 	}
 	if mine.end != nil {
-		last = workloadmeta.Combine([]workloadmeta.Entity{mine.end, last})
+		ends := []workloadmeta.Entity{mine.end, last}
+		last = workloadmeta.Combine(ends, ends)
 	}
 	return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: e.source, Entity: last})
 }
@@ -236,14 +240,22 @@ func (l *ledger) standing(e entry) bool {
 	return false
 }
 
-// tellOthers notes the end that b has seen with the weaker collectors that still report the entry. It counts until they
-// report the entry anew.
+// tellOthers notes the end that b has seen with the weaker collectors: with their reports of the entry, where it counts until
+// they report it anew, and with the pulls that are under way, which may have looked before.
 func (l *ledger) tellOthers(b *book, e entry, end workloadmeta.Entity) {
 	stronger := true
 	for _, other := range l.books {
 		if other == b {
 			stronger = false
-		} else if r, ok := other.reported[e]; ok && !stronger {
+			continue
+		}
+		if stronger {
+			continue
+		}
+		if other.pulling && workloadmeta.Ended(end, end) != nil {
+			other.ended[e] = struct{}{}
+		}
+		if r, ok := other.reported[e]; ok {
 			r.end = end
 			other.reported[e] = r
 		}
@@ -253,28 +265,32 @@ func (l *ledger) tellOthers(b *book, e entry, end workloadmeta.Entity) {
 // combined returns what all collectors of a source say of an entry. only is returned if nobody but its reporter does; nil =
 // not known.
 func (l *ledger) combined(e entry, only workloadmeta.Entity) workloadmeta.Entity {
-	var room [4]workloadmeta.Entity
-	reports := room[:0]
-	// What nobody has confirmed since its collector failed comes last, however strong the collector is.
-	for _, trusted := range [...]bool{true, false} {
-		for _, b := range l.books {
-			r, ok := b.reported[e]
-			if !ok || trusted != (r.tick >= b.trusted) {
-				continue
+	var room, fresh, stale [4]workloadmeta.Entity
+	reports, confirmed, unconfirmed := room[:0], fresh[:0], stale[:0]
+	for _, b := range l.books {
+		r, ok := b.reported[e]
+		if !ok {
+			continue
+		}
+		entity := r.entity
+		if r.end != nil {
+			if ended := workloadmeta.Ended(entity, r.end); ended != nil {
+				entity = ended
 			}
-			entity := r.entity
-			if r.end != nil {
-				if ended := workloadmeta.Ended(entity, r.end); ended != nil {
-					entity = ended
-				}
-			}
-			reports = append(reports, entity)
+		}
+		reports = append(reports, entity)
+		// What nobody has confirmed since its collector failed may have changed since, however strong the collector
+		// is. Who it is has not.
+		if r.tick >= b.trusted {
+			confirmed = append(confirmed, entity)
+		} else {
+			unconfirmed = append(unconfirmed, entity)
 		}
 	}
 	if only != nil && len(reports) == 1 {
 		return only
 	}
-	return workloadmeta.Combine(reports)
+	return workloadmeta.Combine(reports, append(confirmed, unconfirmed...))
 }
 
 // reports returns who says what of an entity, the strongest of each source first.

@@ -42,6 +42,20 @@ type PeriodSuggester interface {
 	PullPeriod() time.Duration
 }
 
+// PartReporter is implemented by collectors that read several sources of one sort, such as the sockets of several users, of which
+// some may fail while the collector as a whole is live.
+type PartReporter interface {
+	// Parts returns how each source is doing. It must not wait. The caller owns the result.
+	Parts() []Part
+}
+
+// Part is how one of several sources of a collector is doing.
+type Part struct {
+	Name   string `json:"name"` // such as the path of a socket
+	State  State  `json:"state"`
+	Reason string `json:"reason,omitempty"`
+}
+
 // Switch says whether a collector may run.
 type Switch uint8
 

@@ -191,10 +191,62 @@ func TestWhoFailsIsOutvoted(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		sinks["containerd"].Set(seenAs("containerd", workloadmeta.StatusStopped))
-		if got := heard(); !slices.Equal(got, []string{"set containerd stopped 137"}) {
-			t.Errorf("heard %q", got)
+		if got := heard(); !slices.Equal(got, []string{"set docker stopped 137"}) {
+			t.Errorf("heard %q: a lost connection changes what is known of the state, not whose name counts", got)
 		}
 	})
+}
+
+// A pull takes a while: what it finds may have ended before it is done.
+func TestAPullDoesNotUndoAnEndThatCameMeanwhile(t *testing.T) {
+	for _, known := range []bool{false, true} { // to the puller, before
+		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				real := store.New(store.Options{})
+				defer real.Close()
+				stream := newHand("containerd")
+				looked := make(chan struct{})
+				first := true
+				pull := &fakePuller{fake{id: "cri"}, func(ctx context.Context, sink workloadmeta.Sink) error {
+					if first {
+						first = false
+						if known {
+							sink.Set(seenAs("web", workloadmeta.StatusRunning))
+						}
+						return nil
+					}
+					sink.Set(seenAs("web", workloadmeta.StatusRunning)) // as it was when the pull looked
+					looked <- struct{}{}
+					looked <- struct{}{}
+					return nil
+				}}
+				s, err := collection.New(collection.Options{Store: real, Collectors: []workloadmeta.Collector{stream, pull}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				heard := changes(t, real)
+				if err := s.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				defer s.Stop(context.Background()) //nolint:errcheck // it ends with the test
+				sink := <-stream.sinks
+				sink.Set(seenAs("web", workloadmeta.StatusRunning))
+				<-looked
+				heard()
+				sink.Unset(seenAs("web", workloadmeta.StatusStopped))
+				<-looked
+				got := heard()
+				// Until the next pull, one that knew it before may go on to list it, as stopped.
+				want := []string{"unset web stopped 137"}
+				if known {
+					want = []string{"set web stopped 137"}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("heard %q, want %q", got, want)
+				}
+			})
+		})
+	}
 }
 
 // TestReportersModel lets the runtimes' collectors report in any order: the outcome depends only on what each said last.
@@ -230,8 +282,8 @@ func TestReportersModel(t *testing.T) {
 					}
 					continue
 				}
-				if err != nil || !got.Equal(workloadmeta.Combine(reports)) {
-					rt.Fatalf("after %v the store has %v (%v), want %v", step, got, err, workloadmeta.Combine(reports))
+				if err != nil || !got.Equal(workloadmeta.Combine(reports, reports)) {
+					rt.Fatalf("after %v the store has %v (%v), want %v", step, got, err, workloadmeta.Combine(reports, reports))
 				}
 			}
 		})

@@ -37,6 +37,8 @@ type Status struct {
 	State  State     `json:"state"`
 	Since  time.Time `json:"since,omitzero"` // when State was entered
 	Reason string    `json:"reason,omitempty"`
+	// Parts are the collector's sources, if there may be several: see [PartReporter].
+	Parts []Part `json:"parts,omitempty"`
 
 	LastError   string    `json:"last_error,omitempty"` // kept after recovery
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
@@ -91,8 +93,9 @@ func summarize(modes [numModes]modeState) (worst modeState) {
 	return worst
 }
 
-// Collecting reports whether the collector has something to collect, or has not been asked yet. It is false for a collector that
-// does not exist. It is cheap and never waits.
+// Collecting reports whether the collector reports what it has to, or may be about to: it has listed, or its first attempt is
+// not over yet. It is false for a collector that does not exist, that has nothing to collect, or whose source has never answered. It is
+// cheap and never waits.
 func (s *Supervisor) Collecting(id string) bool {
 	for _, r := range s.runners {
 		if r.id == id {
@@ -110,8 +113,10 @@ func (b *board) collecting() bool {
 		return false
 	case StateWaiting:
 		return b.status.NextRetry.IsZero() // nobody has looked yet
+	case StateLive:
+		return true
 	}
-	return true
+	return b.status.Failures == 0 || !b.status.LastSync.IsZero()
 }
 
 // Missing says in one line, for people, why nothing may be known about entities of a

@@ -22,6 +22,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/docker/go-connections/tlsconfig"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 // errPodman says that Podman serves the socket.
@@ -45,7 +46,7 @@ func newDaemon(host string, o *Options) (*daemon, error) {
 	}
 	tlsConfig, err := tlsFromEnv(address.Scheme)
 	if err != nil {
-		return nil, fmt.Errorf("docker host %q: %w", host, err)
+		return nil, fmt.Errorf("docker host %q: %w", runtimes.Redact(host), err)
 	}
 	transport := &http.Transport{
 		TLSClientConfig:     tlsConfig,
@@ -54,7 +55,7 @@ func newDaemon(host string, o *Options) (*daemon, error) {
 	}
 	d := &daemon{
 		http:    &http.Client{Transport: transport, CheckRedirect: client.CheckRedirect},
-		host:    host,
+		host:    runtimes.Redact(host),
 		base:    url.URL{Scheme: "http", Host: address.Host, Path: address.Path},
 		timeout: o.CallTimeout,
 	}
@@ -72,7 +73,7 @@ func newDaemon(host string, o *Options) (*daemon, error) {
 		opts = append(opts, client.WithDialContext(o.Dial))
 	}
 	if d.cli, err = client.NewClientWithOpts(opts...); err != nil {
-		return nil, fmt.Errorf("docker host %q: %w", host, err)
+		return nil, fmt.Errorf("docker host %q: %w", runtimes.Redact(host), err)
 	}
 	return d, nil
 }
@@ -99,7 +100,7 @@ func tlsFromEnv(scheme string) (*tls.Config, error) {
 func checkHost(host string) (*url.URL, error) {
 	u, err := client.ParseHostURL(host)
 	if err != nil {
-		return nil, fmt.Errorf("docker host %q: want unix:///path, tcp://host:port or npipe:////./pipe/name", host)
+		return nil, fmt.Errorf("docker host %q: want unix:///path, tcp://host:port or npipe:////./pipe/name", runtimes.Redact(host))
 	}
 	switch u.Scheme {
 	case "unix", "tcp", "http", "https":
@@ -108,9 +109,9 @@ func checkHost(host string) (*url.URL, error) {
 		if runtime.GOOS == "windows" {
 			return u, nil
 		}
-		return nil, fmt.Errorf("docker host %q: named pipes are there on Windows only", host)
+		return nil, fmt.Errorf("docker host %q: named pipes are there on Windows only", runtimes.Redact(host))
 	}
-	return nil, fmt.Errorf("docker host %q: scheme %s is not supported (unix, tcp and npipe are)", host, u.Scheme)
+	return nil, fmt.Errorf("docker host %q: scheme %s is not supported (unix, tcp and npipe are)", runtimes.Redact(host), u.Scheme)
 }
 
 func (d *daemon) close() {

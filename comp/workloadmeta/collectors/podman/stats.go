@@ -1,6 +1,9 @@
 package podman
 
-import "github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+import (
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+)
 
 // Stats counts what has been done for one socket since it was found, over all connections.
 type Stats = follow.Stats
@@ -37,4 +40,19 @@ func (c *Collector) Sockets() []SocketStatus {
 		out[i].Stats = s.follower.Stats()
 	}
 	return out
+}
+
+var _ collection.PartReporter = (*Collector)(nil)
+
+// Parts implements [collection.PartReporter]: a part is a socket.
+func (c *Collector) Parts() []collection.Part {
+	sockets := c.Sockets()
+	parts := make([]collection.Part, len(sockets))
+	for i, s := range sockets {
+		parts[i] = collection.Part{Name: s.Address, State: collection.State(s.State), Reason: s.Reason}
+		if s.Reason == "" && s.Version != "" {
+			parts[i].Reason = "podman " + s.Version
+		}
+	}
+	return parts
 }

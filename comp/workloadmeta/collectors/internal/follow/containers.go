@@ -362,13 +362,14 @@ func (s *session) set(tr *tracked, c *workloadmeta.Container) {
 		return
 	}
 	if owner := s.owners[c.ID]; owner != nil && owner != tr {
-		if !tr.shadowed {
+		if tr.shadowed == "" {
 			s.log.Warn("two containers have one ID; the second is not reported while the first is there", "id", c.ID, "first", owner.key, "second", tr.key)
+			s.shadow(tr, c.ID)
 		}
-		tr.shadowed = true
 		return
 	}
-	s.owners[c.ID], tr.shadowed = tr, false
+	s.unshadow(tr)
+	s.owners[c.ID] = tr
 	if tr.run == s.run && tr.entity != nil && tr.entity.Equal(c) {
 		s.f.counters.update(func(st *Stats) { st.SuppressedEqual++ })
 		return
@@ -403,6 +404,7 @@ func (s *session) drop(tr *tracked) {
 
 // release lets go of everything that is held for a container.
 func (s *session) release(tr *tracked) {
+	s.unshadow(tr)
 	s.disown(tr)
 	s.unuse(tr)
 	s.stopWaiting(tr)
@@ -416,11 +418,8 @@ func (s *session) disown(tr *tracked) {
 		return
 	}
 	delete(s.owners, tr.entity.ID)
-	for _, other := range s.containers {
-		if other.shadowed {
-			other.shadowed = false
-			s.look(other, false, time.Now())
-		}
+	for other := range s.shadowed[tr.entity.ID] {
+		s.look(other, false, time.Now())
 	}
 }
 

@@ -17,6 +17,8 @@ type known struct {
 	images     map[string]*trackedImage // those that are reported
 	// owners are the containers whose entity is reported under its ID. Two may have one ID, in different namespaces.
 	owners map[string]*tracked
+	// shadowed are the others with such an ID, by ID.
+	shadowed map[string]map[*tracked]struct{}
 	// names has what containers need to know of images that are not in images. An entry without names says that the
 	// image does not exist.
 	names *simplelru.LRU[string, runtimes.ImageNames]
@@ -35,7 +37,7 @@ type known struct {
 const (
 	maxNames  = 1024
 	maxEnded  = 4096
-	maxRecent = 512 // dockerd repeats at most 256
+	maxRecent = 8192 // dockerd repeats at most 256, Podman whatever happened in a second or two
 )
 
 func newKnown() *known {
@@ -43,6 +45,7 @@ func newKnown() *known {
 		containers: map[string]*tracked{},
 		images:     map[string]*trackedImage{},
 		owners:     map[string]*tracked{},
+		shadowed:   map[string]map[*tracked]struct{}{},
 		users:      map[string]map[*tracked]struct{}{},
 		names:      newLRU[string, runtimes.ImageNames](maxNames),
 		gone:       newLRU[string, uint64](maxNames),
@@ -79,7 +82,7 @@ type tracked struct {
 	imageID  string    // under which it is in known.users
 	excluded bool      // a pause container, not reported
 	keep     bool      // stays while it does not run
-	shadowed bool      // another container with the same ID is reported
+	shadowed string    // the ID that another container is reported under; "" = none
 	missing  bool      // not in the runtime's list
 	gone     bool      // the runtime does not know it any more; its end has not been told yet
 }
@@ -126,6 +129,28 @@ func (k *known) use(tr *tracked, id string) {
 	}
 	k.users[id][tr] = struct{}{}
 	tr.imageID = id
+}
+
+// shadow notes that another container is reported under the ID of this one.
+func (k *known) shadow(tr *tracked, id string) {
+	if k.shadowed[id] == nil {
+		k.shadowed[id] = map[*tracked]struct{}{}
+	}
+	k.shadowed[id][tr] = struct{}{}
+	tr.shadowed = id
+}
+
+func (k *known) unshadow(tr *tracked) {
+	if tr.shadowed == "" {
+		return
+	}
+	if others := k.shadowed[tr.shadowed]; others != nil {
+		delete(others, tr)
+		if len(others) == 0 {
+			delete(k.shadowed, tr.shadowed)
+		}
+	}
+	tr.shadowed = ""
 }
 
 func (k *known) unuse(tr *tracked) {

@@ -151,6 +151,20 @@ func TestProbeSocket(t *testing.T) {
 	}
 }
 
+func TestRedact(t *testing.T) {
+	for address, want := range map[string]string{
+		"/run/podman/podman.sock":               "/run/podman/podman.sock",
+		"tcp://127.0.0.1:2375":                  "tcp://127.0.0.1:2375",
+		"ssh://core:hunter2@host:22/run/p.sock": "ssh://core:…@host:22/run/p.sock",
+		"tcp://a:p@ss@[::1":                     "tcp://a:…@[::1",
+		"unix:///home/me@work/p.sock":           "unix:///home/me@work/p.sock",
+	} {
+		if got := runtimes.Redact(address); got != want {
+			t.Errorf("Redact(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestCandidates(t *testing.T) {
 	got := runtimes.Candidates([]string{"/run/x/a.sock", "/var/run/x/a.sock", "/srv/a.sock", "/host/run/x/a.sock", "/srv/a.sock"})
 	want := []string{"/run/x/a.sock"}

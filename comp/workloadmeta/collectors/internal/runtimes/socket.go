@@ -106,3 +106,17 @@ next:
 	}
 	return out
 }
+
+// Redact returns an address without the password that it may have in it: addresses are shown in status and in the log.
+func Redact(address string) string {
+	start := strings.Index(address, "://") + len("://")
+	end := strings.LastIndexByte(address, '@')
+	if start < len("://") || end < start {
+		return address
+	}
+	user, _, ok := strings.Cut(address[start:end], ":")
+	if !ok {
+		return address
+	}
+	return address[:start] + user + ":…" + address[end:]
+}
