@@ -82,7 +82,6 @@ func (b *backend) event(e *types.Envelope) (follow.Event, error) {
 		var m eventtypes.ContainerUpdate
 		err = unmarshal(e, &m)
 		ev.Action, ev.Key = follow.ActionChanged, keyOf(e.Namespace, m.ID)
-		b.sandboxes.forget(ev.Key) // it gets its address after it was made
 	case "containers/delete":
 		var m eventtypes.ContainerDelete
 		if err = unmarshal(e, &m); err != nil {

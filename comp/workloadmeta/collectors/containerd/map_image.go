@@ -16,6 +16,7 @@ import (
 // content is what an image is made of. It is immutable: a digest always means the same.
 type content struct {
 	id           string // the configuration's digest, or the target's if the manifest is missing
+	identified   bool   // the manifest was found
 	complete     bool   // nothing was missing
 	mediaType    string // of the manifest
 	size         int64  // of the configuration and the layers as they are stored, compressed
@@ -92,6 +93,7 @@ func (r *reader) read(ctx context.Context, target descriptor, blobs blobs) (*con
 	if err != nil {
 		return nil, err
 	}
+	c.identified = true
 	c.mediaType = cmp.Or(m.MediaType, d.MediaType)
 	if isImageConfig(m.Config.MediaType) {
 		c.id = m.Config.Digest

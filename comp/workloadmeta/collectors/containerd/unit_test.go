@@ -12,11 +12,15 @@ import (
 	"testing"
 	"time"
 
+	eventtypes "github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/containerd/v2/pkg/filters"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Known bug #9: two excluded namespaces excluded nothing, because what one filter left out another let pass. containerd's own filters
@@ -127,6 +131,95 @@ func TestBug39AddressesAreTheSameEachTime(t *testing.T) {
 	}
 }
 
+// What a record does not tell by itself.
+func TestMappingOfOddRecords(t *testing.T) {
+	root := t.TempDir()
+	for pid, network := range map[string]string{"1": "net:[1]", "20": "net:[2]"} {
+		for _, err := range []error{
+			os.MkdirAll(root+"/"+pid+"/ns", 0o755), os.MkdirAll(root+"/"+pid+"/net", 0o755), os.Symlink(network, root+"/"+pid+"/ns/net"),
+			os.WriteFile(root+"/"+pid+"/net/fib_trie", []byte(fibTrie), 0o644),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := newCollector(t, nil, func(o *Options) { o.ProcRoot = root })
+	c.shared.mapper.now = func() time.Time { return epoch }
+	entity := func(r record) *workloadmeta.Container {
+		t.Helper()
+		r.namespace, r.ID = "ns", "c"
+		out, err := c.shared.mapper.container(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Entity
+	}
+	labelled := func(labels ...string) (r record) {
+		r.Labels = map[string]string{}
+		for i := 0; i < len(labels); i += 2 {
+			r.Labels[labels[i]] = labels[i+1]
+		}
+		r.process = &task.Process{ID: "c", Pid: 20, Status: task.Status_RUNNING}
+		return r
+	}
+
+	pod := labelled(labelCRIKind, "container")
+	if got := entity(pod); fmt.Sprint(got.NetworkIPs) != "map[pod:10.88.0.9]" {
+		t.Errorf("without its sandbox a pod's container has %v", got.NetworkIPs)
+	}
+	pod.sandbox = &sandbox{hostNetwork: true}
+	if got := entity(pod); got.NetworkIPs != nil {
+		t.Errorf("on the machine's network a pod's container has %v", got.NetworkIPs)
+	}
+	for networks, want := range map[string]string{
+		`["blue"]`: "map[blue:10.88.0.9]", `["blue","green"]`: "map[:10.88.0.9]", `["host"]`: "map[]", `["none"]`: "map[]", ``: "map[:10.88.0.9]",
+	} {
+		if got := entity(labelled(labelNerdctlNetworks, networks)); fmt.Sprint(got.NetworkIPs) != want {
+			t.Errorf("networks %s: %v, want %s", networks, got.NetworkIPs, want)
+		}
+	}
+
+	restarted := labelled(labelRestartStatus, "running")
+	restarted.process = &task.Process{ID: "c", Pid: 20, Status: task.Status_STOPPED, ExitedAt: timestamppb.New(epoch.Add(-restartWithin / 2))}
+	if got := entity(restarted).State; got.Status != workloadmeta.StatusRestarting || !got.Running || *got.ExitCode != 0 {
+		t.Errorf("one that has just ended: %+v", got)
+	}
+	restarted.process.ExitedAt = timestamppb.New(epoch.Add(-restartWithin))
+	if got := entity(restarted).State; got.Status != workloadmeta.StatusStopped || got.Running {
+		t.Errorf("one that nobody has started again for a minute: %+v", got)
+	}
+	for _, tc := range []struct {
+		facts facts
+		want  workloadmeta.ContainerStatus
+	}{
+		{facts{}, workloadmeta.StatusUnknown},
+		{facts{createdAt: epoch}, workloadmeta.StatusCreated},
+		{facts{createdAt: epoch, pid: 7}, workloadmeta.StatusStopped},
+		{facts{end: &end{}}, workloadmeta.StatusStopped},
+	} {
+		if got := entity(record{facts: tc.facts}).State; got.Status != tc.want || got.Running || got.ExitCode != nil {
+			t.Errorf("without a task, %+v: %+v", tc.facts, got)
+		}
+	}
+}
+
+func TestEndWithoutATime(t *testing.T) {
+	c := newCollector(t, nil, nil)
+	b := &backend{shared: c.shared, opts: &c.opts}
+	e := event("default", "/tasks/exit", epoch, &eventtypes.TaskExit{ContainerID: "c", ID: "c", Pid: 1, ExitedAt: &timestamppb.Timestamp{Seconds: -62135596800}})
+	if ev, err := b.event(e); err != nil || !ev.At.Equal(epoch) || *ev.ExitCode != 0 {
+		t.Errorf("%+v, %v", ev, err)
+	}
+	e.Event.TypeUrl = "containerd.events.TaskStart"
+	if ev, err := b.event(e); err == nil || ev.Action != 0 {
+		t.Errorf("an event that holds another: %+v", ev)
+	}
+	if ev, err := b.event(&types.Envelope{Namespace: "default", Topic: "/tasks/start"}); err != nil || ev.Action != 0 {
+		t.Errorf("an empty event: %+v, %v", ev, err)
+	}
+}
+
 func TestStartTimeOfAProcess(t *testing.T) {
 	root := t.TempDir()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -221,7 +314,7 @@ func TestRefNames(t *testing.T) {
 // What happens to a name while containerd is being asked about it overtakes the answer.
 func TestIndexTakesTheNewest(t *testing.T) {
 	x := newIndex()
-	a, b := &content{id: "A", complete: true}, &content{id: "B", complete: true}
+	a, b := &content{id: "A", identified: true, complete: true}, &content{id: "B", identified: true, complete: true}
 	asked := x.now()
 	if !x.attach("ns/app:1", named{id: "A", target: "ta"}, a, asked) || x.id("ns/app:1") != "A" {
 		t.Fatal("not attached")
@@ -357,6 +450,10 @@ func TestMemoryOfLives(t *testing.T) {
 	}
 	if got := m.of("ns/a"); got.image != "app:1" || got.end == nil {
 		t.Errorf("remembered %+v", got)
+	}
+	m.update("ns/a", func(f *facts) { f.end = &end{} }) // nobody knows how
+	if _, news := m.ended("ns/a", 8, end{&code, at.Add(time.Hour)}); !news || *m.of("ns/a").end.code != 3 {
+		t.Error("how it has ended is no news after all")
 	}
 	m.forget("ns/a")
 	if got := m.of("ns/a"); got != (facts{}) {
