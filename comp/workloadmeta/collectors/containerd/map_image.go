@@ -114,7 +114,7 @@ func (r *reader) read(ctx context.Context, target descriptor, blobs blobs) (*con
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	var config imageConfig
-	if err := lenient(json.Unmarshal(text, &config)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(text, &config)); err != nil {
 		c.complete = true // it will never be better
 		return c, nil
 	}
@@ -162,7 +162,7 @@ func (r *reader) manifest(ctx context.Context, d descriptor, blobs blobs, depth 
 		return d, nil, fmt.Errorf("read manifest %s: %w", d.Digest, err)
 	}
 	m := new(manifest)
-	if err := lenient(json.Unmarshal(text, m)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(text, m)); err != nil {
 		return d, nil, fmt.Errorf("decode manifest %s: %w: %w", d.Digest, errNoManifest, err)
 	}
 	if len(m.Manifests) == 0 {

@@ -20,6 +20,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -36,7 +37,7 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 		{nil, []string{"a", "b"}, func() bool { return false }, []string{"default", "moby"}, []string{"a", "b"}},
 		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}, []string{"default", "moby"}},
 		{[]string{"a", "b"}, []string{"b"}, nil, []string{"a", "b"}, []string{"default"}},
-		{[]string{"moby", "a"}, nil, nil, []string{"a"}, []string{"moby"}},
+		{[]string{"moby", "a"}, nil, func() bool { return true }, []string{"a", "moby"}, []string{"default"}}, // it was asked for by name
 		{[]string{"moby"}, nil, func() bool { return false }, []string{"moby"}, []string{"a"}},
 	} {
 		s := newScope(&Options{Namespaces: tc.only, ExcludeNamespaces: tc.exclude, DockerRuns: tc.docker})
@@ -56,7 +57,7 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 			t.Error("events of probes are asked for")
 		}
 	}
-	if s := newScope(&Options{Namespaces: []string{"moby"}}); s.wants("moby") || s.wants("default") {
+	if s := newScope(&Options{}); s.wants("moby") {
 		t.Error("moby is collected without a word about Docker")
 	}
 	docker := true
@@ -241,32 +242,6 @@ func TestStartTimeOfAProcess(t *testing.T) {
 		}
 		if at, ok := m.started(7); ok {
 			t.Errorf("%q: started %v", content, at)
-		}
-	}
-}
-
-func TestCgroupPath(t *testing.T) {
-	for in, want := range map[string]string{
-		"":               "",
-		"/k8s.io/74fc":   "/k8s.io/74fc",
-		"/kubepods/p/74": "/kubepods/p/74",
-		"kubepods-burstable-pod22fb_bbe1.slice:cri-containerd:74fc": "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod22fb_bbe1.slice/cri-containerd-74fc.scope",
-		"system.slice:nerdctl:74fc":                                 "/system.slice/nerdctl-74fc.scope",
-		":nerdctl:74fc":                                             "/system.slice/nerdctl-74fc.scope",
-		"-.slice:nerdctl:74fc":                                      "/nerdctl-74fc.scope",
-		"a.slice::74fc":                                             "/a.slice/74fc.scope",
-		"a.slice:x:b.slice":                                         "/a.slice/b.slice",
-		"a--b.slice:x:y":                                            "/a--b.slice/x-y.scope",
-		"-a.slice:x:y":                                              "/-a.slice/x-y.scope",
-		"a-.slice:x:y":                                              "/a-.slice/x-y.scope",
-		"custom:x:y":                                                "/custom/x-y.scope",
-		"a:b":                                                       "a:b",
-		"a.slice:b:":                                                "a.slice:b:",
-		"/a.slice:b:c":                                              "/a.slice:b:c",
-		strings.Repeat("a-", 40) + "a.slice:x:y":                    "/" + strings.Repeat("a-", 40) + "a.slice/x-y.scope",
-	} {
-		if got := cgroupPath(in); got != want {
-			t.Errorf("cgroupPath(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -505,7 +480,7 @@ func FuzzCRIExtension(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if c, err := decodeCRIContainer(text); err == nil {
 			config := &c.Metadata.Config
-			for _, p := range criPorts(config.Annotations[annotationPorts]) {
+			for _, p := range runtimes.KubernetesPorts(config.Annotations[runtimes.AnnotationPorts]) {
 				if p.Port <= 0 || p.Port > 65535 {
 					t.Errorf("port %+v", p)
 				}
@@ -553,12 +528,12 @@ func FuzzCgroupsPath(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		got := cgroupPath(path)
-		if len(got) > maxSlices*len(path)+len(path)+64 {
+		got := runtimes.RequestedCgroup(path)
+		if len(got) > 32*len(path)+len(path)+64 {
 			t.Errorf("%d bytes made of %d", len(got), len(path))
 		}
 		if got != path && !strings.HasPrefix(got, "/") {
-			t.Errorf("cgroupPath(%q) = %q", path, got)
+			t.Errorf("RequestedCgroup(%q) = %q", path, got)
 		}
 	})
 }
