@@ -153,7 +153,11 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 				limits = linux.Resources.limits()
 			}
 			if linux.Security != nil {
-				security = linux.Security.context() // what was asked for, which says more than what came of it
+				asked := linux.Security.context() // which says more than what came of it
+				if asked.SeccompProfile == nil && s.Linux != nil && s.Linux.Seccomp == nil {
+					asked.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Unconfined"}
+				}
+				security = asked
 			}
 		}
 		if id := runtimes.ImageID(cri.Metadata.ImageRef); runtimes.IsFullImageID(id) {
