@@ -41,7 +41,7 @@ var errInterrupted = errors.New("interrupted")
 const stopTimeout = 5 * time.Second
 
 // open starts everything and waits for the first answer of each collector, or reads the recording.
-// strict makes the absence of a Docker daemon that was asked for by name an error.
+// strict makes the absence of a daemon that was asked for by name an error: see complaints.
 // prepare, if given, gets the engine before anything is known.
 func (a *app) open(ctx context.Context, strict bool, prepare ...func(*engine)) (*engine, error) {
 	e, err := a.build()
@@ -160,15 +160,14 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 		return errInterrupted
 	}
 	e.now = time.Now()
-	if err := e.complaints(err, strict); err != nil {
-		return err
-	}
+	e.complaints(err, strict)
 	return e.tagger.CatchUp(ctx)
 }
 
 // complaints says what went wrong with collectors, one line each. It is quiet about those that have
-// nothing to collect here, unless somebody has asked for them.
-func (e *engine) complaints(late error, strict bool) error {
+// nothing to collect here, unless somebody has asked for them: with strict that fails the command, which answers all the same
+// from what the others know.
+func (e *engine) complaints(late error, strict bool) {
 	answered := slices.ContainsFunc(e.outcomes, func(o collection.Outcome) bool {
 		return o.Result == collection.Listed && slices.Contains(runtimes[:], o.ID)
 	})
@@ -182,7 +181,9 @@ func (e *engine) complaints(late error, strict bool) error {
 			if o.Result == collection.Pending {
 				reason = fmt.Sprintf("no answer within %s (--timeout)", e.app.timeout)
 			}
-			return fmt.Errorf("%s: %s (%s is set %s)", o.ID, reason, option, where)
+			e.app.say("%s: %s (%s is set %s)", o.ID, oneLine(reason), option, where)
+			e.app.incomplete = true
+			continue
 		}
 		meant := o.ID == "docker" && e.app.getenv("DOCKER_HOST") != "" && e.conf.Collectors.Docker != collection.Off
 		// Where one runtime answers, another that does not let us in is likely the one below it.
@@ -191,10 +192,12 @@ func (e *engine) complaints(late error, strict bool) error {
 			e.app.say("%s: %s", o.ID, oneLine(reason))
 		}
 	}
-	if late != nil {
+	if late != nil && slices.ContainsFunc(e.outcomes, func(o collection.Outcome) bool {
+		option, _ := e.asked(o.ID)
+		return o.Result == collection.Pending && (!strict || option == "")
+	}) {
 		e.app.say("%s; the answer is without it", oneLine(late.Error()))
 	}
-	return nil
 }
 
 // asked returns the option by which somebody has asked for this collector by name, and where it is set, so that its absence is
@@ -222,6 +225,9 @@ var addressOptions = map[string][]string{
 // criAddress returns the address that cri_socket_path gives to a collector: containerd has one of its own.
 func (e *engine) criAddress(id string) string {
 	path := e.conf.CRISocketPath
+	if path == "" && id == "cri" && e.conf.Collectors.CRI == collection.On {
+		return e.conf.Containerd.Address // who asks for both means the same daemon
+	}
 	native := strings.Contains(path, "containerd") && e.conf.Collectors.CRI != collection.On
 	if native == (id == "containerd") {
 		return path

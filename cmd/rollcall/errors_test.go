@@ -69,9 +69,6 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"ls --set rules=[{\"drop\":null}] --from " + shop, 1, `--set: option rules: --set:1: rules[1]: drop: want text, have nothing`},
 		{"ls --set dokker.host=x", 1, `--set: unknown option dokker.host; did you mean docker.host?`},
 		{"ls --docker-host nonsense", 1, `option docker.host, set by --docker-host: docker host "nonsense": want unix:///path, tcp://host:port`},
-		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`},
-		{"ls --set collectors.host=on --set collectors.docker=off", 1, `host: host tags are not asked for; set expected_tags_duration (collectors.host is set to on by --set)`},
-		{"tags web --docker-host tcp://127.0.0.1:1", 1, `docker: cannot reach tcp://127.0.0.1:1: `},
 		{"record /nonexistent/x.jsonl --from " + shop, 1, `record to /nonexistent/x.jsonl: no such file or directory`},
 		{"get container web --from " + twins, 1, `"web" is ambiguous: there are 2 of kind container: abcd1111, abcd2222`},
 		{"tags abcd --from " + twins, 1, `"abcd" is ambiguous: there are 2 of kind container: abcd1111 (web), abcd2222 (web)`},
@@ -87,6 +84,30 @@ func TestErrorsAreOneLine(t *testing.T) {
 			r := rollcall(t, strings.Fields(tc.line)...)
 			if r.code != tc.code || !strings.HasPrefix(r.err, "rollcall: ") || !strings.Contains(r.err, tc.want) || strings.Count(r.err, "\n") != 1 || r.out != "" {
 				t.Errorf("rollcall %s\n exit code %d, want %d\n stderr %q\n want   %q in one line\n stdout %q, want none", tc.line, r.code, tc.code, r.err, tc.want, r.out)
+			}
+		})
+	}
+}
+
+// What was asked for by name and does not answer fails the command, which answers all the same from what the others know.
+func TestWhatWasAskedForAndIsNotThere(t *testing.T) {
+	for _, tc := range []struct {
+		line    string
+		lines   int
+		want    string
+		answers bool
+	}{
+		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`, true},
+		{"ls --set collectors.host=on", 1, `host: host tags are not asked for; set expected_tags_duration (collectors.host is set to on by --set)`, true},
+		{"ls --set containerd.address=/nonexistent/c.sock --set podman.sockets=/nonexistent/p.sock --set collectors.containerd=auto --set collectors.podman=auto", 2,
+			`podman: `, true},
+		{"tags web --docker-host tcp://127.0.0.1:1", 2, `docker: cannot reach tcp://127.0.0.1:1: `, false},
+	} {
+		t.Run(tc.line, func(t *testing.T) {
+			t.Parallel()
+			r := rollcallEnv(t, noRuntimes[1:], strings.Fields(tc.line)...)
+			if r.code != 1 || !strings.Contains(r.err, tc.want) || strings.Count(r.err, "\n") != tc.lines || (r.out != "") != tc.answers {
+				t.Errorf("exit code %d, want 1\n stderr %q\n want   %q in %d lines\n stdout of %d bytes", r.code, r.err, tc.want, tc.lines, len(r.out))
 			}
 		})
 	}
@@ -117,7 +138,7 @@ func TestUnreachableDockerHostIsToldOf(t *testing.T) {
 	if r := rollcallEnv(t, env, "ls", "process", "--set", "collectors.docker=off"); r.code != 0 || r.err != "" {
 		t.Errorf("with collectors.docker=off: %d, %q", r.code, r.err)
 	}
-	if r := rollcallEnv(t, env, "ls", "--set", "collectors.docker=on"); r.code != 1 || r.out != "" ||
+	if r := rollcallEnv(t, env, "ls", "--set", "collectors.docker=on"); r.code != 1 || r.out == "" ||
 		!strings.Contains(r.err, "(collectors.docker is set to on by --set)") {
 		t.Errorf("with collectors.docker=on: %+v", r)
 	}

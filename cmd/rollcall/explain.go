@@ -16,7 +16,9 @@ import (
 // explanation is what explain prints for programs.
 type explanation struct {
 	tagger.Explanation
-	Reports []collection.Report `json:"reports,omitempty"` // who says what, the strongest first
+	// Unanswered are collectors that might know of it and could not be asked.
+	Unanswered []unanswered        `json:"unanswered,omitempty"`
+	Reports    []collection.Report `json:"reports,omitempty"` // who says what, the strongest first
 }
 
 func (a *app) explainCommand() *cobra.Command {
@@ -41,14 +43,18 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 				return err
 			}
 			x, reports := e.tagger.Explain(id), e.reporters(id)
+			var silent []unanswered
+			if workload, ok := workloadOf(id); ok {
+				silent = e.unanswered(workload.Kind)
+			}
 			if a.structured() {
 				if x.Tags == nil {
 					x.Tags = []tagger.TagExplanation{}
 				}
-				if err := a.print(explanation{x, reports}); err != nil {
+				if err := a.print(explanation{x, silent, reports}); err != nil {
 					return err
 				}
-			} else if err := errors.Join(a.printExplanation(x), e.printReporters(id, reports)); err != nil {
+			} else if err := errors.Join(a.printExplanation(x, silent), e.printReporters(id, reports)); err != nil {
 				return err
 			}
 			if len(x.Tags) == 0 && !e.runs(id) {
@@ -59,9 +65,14 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 	}
 }
 
-func (a *app) printExplanation(x tagger.Explanation) error {
+func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error {
 	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness, clean(x.Reason)); err != nil {
 		return err
+	}
+	for _, s := range silent {
+		if _, err := fmt.Fprintf(a.out, "not known is what %s would say: %s\n", s.Collector, clean(oneLine(s.Reason))); err != nil {
+			return err
+		}
 	}
 	if err := a.printSelection(x.Selection); err != nil {
 		return err

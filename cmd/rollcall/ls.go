@@ -72,6 +72,9 @@ func (a *app) list(ctx context.Context, kinds []workloadmeta.Kind, named, all bo
 	case len(list) == 0 && named && hidden > 0:
 		return notFoundf("nothing found but what rules leave out; --all shows it")
 	case len(list) == 0 && named:
+		if a.incomplete {
+			return nil
+		}
 		return notFoundf("nothing found%s", e.why(kinds))
 	case hidden > 0 && !a.structured():
 		a.say("left out by rules: %d; --all shows them", hidden)
@@ -108,6 +111,9 @@ func (e *engine) printTables(kinds []workloadmeta.Kind, list []view) error {
 // why explains that there is nothing of these kinds.
 func (e *engine) why(kinds []workloadmeta.Kind) string {
 	text := ""
+	if e.app.incomplete {
+		return "" // it has been said
+	}
 	for _, kind := range kinds {
 		if reason := e.missing(kind); reason != "" {
 			text += fmt.Sprintf("; %s: %s", kind, reason)

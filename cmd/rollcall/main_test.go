@@ -86,3 +86,8 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("differs from %s (-want +got):\n%s", path, diff)
 	}
 }
+
+// noRuntimes keeps tests away from the daemons of this machine.
+var noRuntimes = []string{
+	"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_CONTAINERD=off", "ROLLCALL_COLLECTORS_PODMAN=off", "ROLLCALL_COLLECTORS_CRI=off",
+}

@@ -39,6 +39,7 @@ type app struct {
 	skipBad, noColor, verbose  bool
 	timeout                    time.Duration
 	width                      int  // of tables; negative = the terminal's
+	incomplete                 bool // a source that was asked for by name has not answered, which has been said
 	completing                 bool // collecting for shell completion: be quick and quiet
 }
 
@@ -58,10 +59,15 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	if err != nil {
+		a.say("%s", oneLine(err.Error()))
+	}
+	switch {
+	case a.incomplete:
+		return exitError
+	case err == nil:
 		return exitOK
 	}
-	a.say("%s", oneLine(err.Error()))
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}

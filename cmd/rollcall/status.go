@@ -71,7 +71,7 @@ func troubles(collectors []collection.Status, now time.Time) string {
 			for _, p := range c.Parts {
 				if p.State != collection.StateLive {
 					fmt.Fprintf(&b, "%s is %s, but %s is %s:\n", c.ID, c.State, clean(p.Name), p.State)
-					reason(p.Reason)
+					reason(p.Reason + "; " + remedy(p.Reason))
 				}
 			}
 			continue
@@ -84,7 +84,7 @@ func troubles(collectors []collection.Status, now time.Time) string {
 			fmt.Fprintf(&b, ", looked at again in %s", max(time.Second, wait.Round(time.Second)))
 		}
 		b.WriteString(":\n")
-		reason(c.Reason)
+		reason(c.Reason + "; " + remedy(c.Reason))
 	}
 	if b.Len() > 0 {
 		b.WriteString("\n")
@@ -136,11 +136,11 @@ func (e *engine) printStatus(r statusReport) error {
 		}
 		for _, c := range r.Collectors {
 			reason := c.Reason
-			if c.State != collection.StateLive {
-				reason, _, _ = strings.Cut(reason, "; ") // the rest is below
-			}
 			if c.LastError != "" && !strings.Contains(reason, c.LastError) {
 				reason = strings.TrimPrefix(reason+"; last error: "+c.LastError, "; ")
+			}
+			if c.State != collection.StateLive {
+				reason, _, _ = strings.Cut(reason, "; ") // the rest is below
 			}
 			row := []string{
 				c.ID, string(c.State), age(e.now, c.Since), fmt.Sprint(c.Entities), fmt.Sprint(c.Events), oneLine(reason),

@@ -16,7 +16,8 @@ func TestTroubles(t *testing.T) {
 			{Name: "/run/podman/podman.sock", State: collection.StateLive},
 			{Name: "/run/user/1000/podman/podman.sock", State: collection.StateWaiting, Reason: "connection refused; start it"},
 		}},
-		{ID: "cri", State: collection.StateDegraded, Reason: "pull: list\n\x1b[31mfailed", NextRetry: now.Add(time.Millisecond)},
+		{ID: "cri", State: collection.StateDegraded, Reason: "pull: list: connection refused", NextRetry: now.Add(time.Millisecond)},
+		{ID: "docker", State: collection.StateFailed, Reason: "\x1b[31mfailed"},
 	}, now)
 	want := `containerd is waiting, looked at again in 15s:
   permission denied on /c.sock
@@ -25,7 +26,10 @@ podman is live, but /run/user/1000/podman/podman.sock is waiting:
   connection refused
   start it
 cri is degraded, looked at again in 1s:
-  pull: list
+  pull: list: connection refused
+  nobody listens there: start the daemon
+  in a container, mount the socket's folder, because a mounted socket is the old one after a restart
+docker is failed:
   \u001b[31mfailed
 
 `

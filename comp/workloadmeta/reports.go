@@ -50,23 +50,20 @@ func Combine(reports, observed []Entity) Entity {
 	return c
 }
 
-// Ended returns what is left to say of an entity that a stronger reporter has seen ending while a weaker one, which has not
-// looked since, still reports it: for a container, that it has stopped, and how. It is nil if the end tells nothing.
+// Ended returns what is left to say of an entity that a stronger reporter has seen ending, with this as its last word, while a weaker
+// one, which has not looked since, still reports it: for a container, what both know of it, that it has stopped, and how. It is
+// nil if the end tells nothing.
 func Ended(report, end Entity) Entity {
-	c, ok := report.(*Container)
-	if !ok {
-		return nil
-	}
 	last, ok := end.(*Container)
 	if !ok || last.State.Status != StatusStopped && last.State.ExitCode == nil {
 		return nil
 	}
-	out := *c
+	both := []Entity{end, report}
+	out, ok := Combine(both, both).(*Container)
+	if !ok {
+		return nil
+	}
 	out.PID = 0
-	created, started := out.State.CreatedAt, out.State.StartedAt
-	out.State = last.State
 	out.State.Running, out.State.Status = false, StatusStopped
-	fillTime(&out.State.CreatedAt, created)
-	fillTime(&out.State.StartedAt, started)
-	return &out
+	return out
 }

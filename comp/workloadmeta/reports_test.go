@@ -93,8 +93,9 @@ func TestEnded(t *testing.T) {
 	end := reported(func(c *workloadmeta.Container) {
 		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code, FinishedAt: at(9)}
 	})
+	end.Image.RepoDigest = "sha256:1" // which only the stronger one knew
 	want := reported(func(c *workloadmeta.Container) {
-		c.Name = "web"
+		c.Name, c.Image.RepoDigest = "web", "sha256:1"
 		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code, FinishedAt: at(9), StartedAt: at(1)}
 	})
 	if diff := cmp.Diff(want, workloadmeta.Ended(running, end)); diff != "" {

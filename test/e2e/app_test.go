@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,10 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/telemetry"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 	"go.uber.org/fx"
 )
@@ -32,17 +36,52 @@ type app struct {
 	told  map[workloadmeta.EntityID][]workloadmeta.Event // by entity
 	ended sync.WaitGroup
 	stop  context.CancelFunc
+
+	log, recording safeBuffer // everything that was logged and recorded
+	metrics        *prometheus.Registry
+}
+
+// safeBuffer is a buffer that several goroutines may use.
+type safeBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// logger is for collectors whose options want one: what goes there is searched for secrets.
+func (a *app) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // startApp starts an application with these collectors' modules and options, and waits until it is synced. It stops at the
 // test's end.
 func startApp(t *testing.T, collectors ...fx.Option) *app {
 	t.Helper()
-	a := &app{t: t, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
+	return newApp(t).start(collectors...)
+}
+
+func newApp(t *testing.T) *app {
+	return &app{t: t, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
+}
+
+func (a *app) start(collectors ...fx.Option) *app {
+	t := a.t
+	t.Helper()
 	a.fx = fx.New(
-		fx.NopLogger, store.Module, collection.Module, local.Module, fx.Options(collectors...),
-		fx.Supply(local.DefaultOptions(), slog.New(slog.DiscardHandler)),
-		fx.Populate(&a.store, &a.tagger, &a.runs),
+		fx.NopLogger, store.Module, collection.Module, local.Module, telemetry.Module, fx.Options(collectors...),
+		fx.Supply(local.DefaultOptions(), a.logger()),
+		fx.Populate(&a.store, &a.tagger, &a.runs, &a.metrics),
 	)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -60,6 +99,12 @@ func startApp(t *testing.T, collectors ...fx.Option) *app {
 				a.told[e.Entity.GetID()] = append(a.told[e.Entity.GetID()], e)
 			}
 			a.mu.Unlock()
+		}
+	})
+	out := recording.NewRecorder(a.store, nil, recording.NewWriter(&a.recording))
+	a.ended.Go(func() {
+		if err := out.Run(follow); err != nil {
+			t.Errorf("record: %v", err)
 		}
 	})
 	t.Cleanup(a.close)
@@ -192,6 +237,15 @@ func (a *app) expectNoSecret(secret string) {
 		}
 		if len(text) < 10 || strings.Contains(string(text), secret) {
 			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), secret))
+		}
+	}
+	families, err := a.metrics.Gather()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for what, text := range map[string]string{"log": a.log.String(), "recording": a.recording.String(), "metrics": fmt.Sprint(families)} {
+		if len(text) < 10 || strings.Contains(text, secret) {
+			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(text, secret))
 		}
 	}
 }

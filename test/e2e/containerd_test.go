@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -33,12 +32,13 @@ func startContainerd(t *testing.T, n *realnode.Containerd, options containerd.Op
 	if options.Address == "" {
 		options.Address = n.Socket
 	}
-	options.Log = slog.New(slog.DiscardHandler)
+	a := newApp(t)
+	options.Log = a.logger()
 	collector, err := containerd.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &containerdApp{startApp(t, fx.Provide(collection.AsCollector(func() *containerd.Collector { return collector }))), collector}
+	return &containerdApp{a.start(fx.Provide(collection.AsCollector(func() *containerd.Collector { return collector }))), collector}
 }
 
 func (a *containerdApp) expectIDs(want ...string) {

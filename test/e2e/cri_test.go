@@ -29,11 +29,13 @@ type criApp struct {
 // startCRI starts the application and waits until it is synced. It stops at the test's end.
 func startCRI(t *testing.T, options cri.Options) *criApp {
 	t.Helper()
+	a := newApp(t)
+	options.Log = a.logger()
 	collector, err := cri.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &criApp{startApp(t,
+	return &criApp{a.start(
 		fx.Provide(collection.AsCollector(func() *cri.Collector { return collector })),
 		fx.Supply(collection.Options{PullPeriod: 200 * time.Millisecond, RedetectEvery: time.Second}),
 	), collector}

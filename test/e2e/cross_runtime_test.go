@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/cri"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
@@ -45,12 +45,13 @@ func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 	p.LoadImage(name, config)
 	kube := k.CRI(t)
 
-	quiet := slog.New(slog.DiscardHandler)
-	a := startApp(t, docker.Module, containerd.Module, cri.Module, podman.Module, fx.Supply(
-		docker.Options{Host: d.Host, Log: quiet},
-		containerd.Options{Address: c.Socket, Log: quiet},
-		cri.Options{Socket: k.Socket, Log: quiet},
-		podman.Options{Sockets: []string{p.Socket}, Log: quiet},
+	a := newApp(t)
+	log := a.logger()
+	a.start(docker.Module, containerd.Module, cri.Module, podman.Module, fx.Supply(
+		docker.Options{Host: d.Host, Log: log},
+		containerd.Options{Address: c.Socket, Log: log},
+		cri.Options{Socket: k.Socket, Log: log},
+		podman.Options{Sockets: []string{p.Socket}, Log: log},
 	))
 	start := map[string]func() string{
 		"docker": func() string {
@@ -118,4 +119,117 @@ func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 		}
 	}
 	a.expectNoSecret("hunter2")
+}
+
+// fromWho says who reports a container, the one whose word counts most first.
+func fromWho(a *app, id string) string {
+	var by []string
+	for _, r := range a.runs.Reports(containerID(id)) {
+		by = append(by, r.Collector)
+	}
+	return strings.Join(by, " ")
+}
+
+// TestDockerAndItsContainerdReportOneContainer lets containerd report what Docker runs in it.
+func TestDockerAndItsContainerdReportOneContainer(t *testing.T) {
+	realnode.Require(t)
+	d := realnode.StartDockerd(t)
+	d.ImportImage("web:1")
+	a := newApp(t)
+	a.start(docker.Module, containerd.Module, fx.Supply(
+		docker.Options{Host: d.Host, Log: a.logger()},
+		containerd.Options{Address: d.Containerd.Socket, Namespaces: []string{"moby"}, Log: a.logger()},
+	))
+	id := d.Run("--name", "web", "-e", "DD_ENV=prod", "web:1", "sleep", "1000")
+	eventually(t, 10*time.Second, func() string {
+		if by := fromWho(a, id); by != "docker containerd" {
+			return "reported by " + by
+		}
+		return ""
+	})
+	c := a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["DD_ENV"] == "prod" })
+	if c.Name != "web" || c.Runtime != workloadmeta.RuntimeDocker || c.Image.Name != "web" || c.State.Status != workloadmeta.StatusRunning {
+		t.Errorf("container = %+v", c)
+	}
+	a.expectTags(id, "container_name:web", "docker_image:web:1", "env:prod")
+	eventually(t, 5*time.Second, func() string { // the subscriber hears of it a moment after the store
+		if _, last := a.last(id); last == nil || !last.Equal(c) {
+			return fmt.Sprintf("told %+v", last)
+		}
+		return ""
+	})
+	told := a.history(id)
+	d.Docker("pause", "web")
+	a.expect(id, "pause", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusPaused })
+	d.Docker("unpause", "web")
+	a.expect(id, "unpause", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusRunning })
+	d.Docker("kill", "web")
+	a.expectEnd(id, 137)
+	for i, e := range a.toldOf(id) {
+		if c := e.Entity.(*workloadmeta.Container); c.Name != "web" || c.Runtime != workloadmeta.RuntimeDocker || strings.HasPrefix(c.Image.Name, "sha256") {
+			if i > 0 || c.Runtime != workloadmeta.RuntimeContainerd { // containerd may have been first to tell
+				t.Errorf("told %d times before and %s in all; event %d: %+v", strings.Count(told, "set"), a.history(id), i, c)
+			}
+		}
+	}
+	if h := a.history(id); strings.Count(h, "unset") != 1 {
+		t.Errorf("one end was told as %s", h)
+	}
+}
+
+// TestContainerdAndItsCRIReportOneContainer lets the CRI, which is polled, report what containerd tells by events.
+func TestContainerdAndItsCRIReportOneContainer(t *testing.T) {
+	realnode.Require(t)
+	c := realnode.StartContainerd(t)
+	kube := c.CRI(t)
+	kube.ImportImage("reg.example.test/web:1", nil)
+	a := newApp(t)
+	a.start(containerd.Module, cri.Module, fx.Supply(
+		containerd.Options{Address: c.Socket, Log: a.logger()},
+		cri.Options{Socket: c.Socket, Log: a.logger()},
+		collection.Options{PullPeriod: 200 * time.Millisecond},
+	))
+	pod := kube.RunPod("shop", nil)
+	id := pod.Run("web", "reg.example.test/web:1", func(c *runtimeapi.ContainerConfig) {
+		c.Annotations["io.kubernetes.container.ports"] = `[{"name":"http","containerPort":8080,"protocol":"TCP"}]`
+	})
+	eventually(t, 10*time.Second, func() string {
+		if by := fromWho(a, id); by != "containerd cri" {
+			return "reported by " + by
+		}
+		return ""
+	})
+	a.expect(id, "start", func(c *workloadmeta.Container) bool {
+		return c.PID != 0 && c.Name == "web" && c.Namespace == "default" && len(c.Ports) == 1 && c.Ports[0].Protocol == "tcp"
+	})
+	settled := ""
+	eventually(t, 20*time.Second, func() string { // both have said all they know
+		before := a.history(id)
+		time.Sleep(time.Second) // five pulls
+		if settled = a.history(id); settled != before {
+			return "still changing: " + settled
+		}
+		return ""
+	})
+	before, err := a.store.GetContainer(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kube.Kill(id)
+	a.expect(id, "kill", func(c *workloadmeta.Container) bool {
+		return c.State.Status == workloadmeta.StatusStopped && c.State.ExitCode != nil && *c.State.ExitCode == 137
+	})
+	kube.Remove(id)
+	a.expectEnd(id, 137)
+	ended := false
+	for _, e := range a.toldOf(id)[strings.Count(settled, "set"):] {
+		c := e.Entity.(*workloadmeta.Container)
+		if ended && c.State.Running {
+			t.Errorf("a container that has ended runs again: %+v", c.State)
+		}
+		ended = ended || !c.State.Running
+		if c.Name != before.Name || c.Namespace != before.Namespace || c.Image != before.Image || len(c.Ports) != 1 {
+			t.Errorf("its end (%s) has made it another:\n%s", e.Type, cmp.Diff(before, c))
+		}
+	}
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +25,9 @@ type dockerApp struct {
 func startDocker(t *testing.T, d *realnode.Dockerd, options docker.Options) *dockerApp {
 	t.Helper()
 	options.Host = d.Host
-	options.Log = slog.New(slog.DiscardHandler)
-	return &dockerApp{startApp(t, docker.Module, fx.Supply(options)), d}
+	a := newApp(t)
+	options.Log = a.logger()
+	return &dockerApp{a.start(docker.Module, fx.Supply(options)), d}
 }
 
 // expectSame waits until the store has exactly the containers that run.

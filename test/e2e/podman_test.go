@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -39,8 +38,9 @@ func startPodman(t *testing.T, options podman.Options, services ...*realnode.Pod
 			options.Sockets = append(options.Sockets, p.Socket)
 		}
 	}
-	options.Log = slog.New(slog.DiscardHandler)
-	return &podmanApp{startApp(t, podman.Module, fx.Supply(options)), services}
+	a := newApp(t)
+	options.Log = a.logger()
+	return &podmanApp{a.start(podman.Module, fx.Supply(options)), services}
 }
 
 // expectSame waits until the store has exactly the containers that run, infra containers left out.

@@ -200,6 +200,21 @@ func (t *Tagger) waitingFor(id workloadmeta.EntityID) []string {
 	return missing
 }
 
+// unknownOwner says what a container belongs to that is not completely known, and why not.
+func (t *Tagger) unknownOwner(entity workloadmeta.Entity) string {
+	c, ok := entity.(*workloadmeta.Container)
+	if !ok || c.Owner == nil {
+		return "what it belongs to (its pod or task) is not completely known yet"
+	}
+	reason := fmt.Sprintf("%s, which it belongs to, is not completely known yet", c.Owner)
+	if t.opts.Missing != nil {
+		if why := t.opts.Missing(c.Owner.Kind); why != "" {
+			reason += ": " + why
+		}
+	}
+	return reason
+}
+
 // reason says in one line why the entity is in its state.
 func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID, entity workloadmeta.Entity, err error) string {
 	switch c := t.tags.Completeness(id); {
@@ -213,7 +228,7 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID, enti
 	case c == tagger.Partial && len(t.waitingFor(workload)) > 0:
 		return "not reported yet by " + strings.Join(t.waitingFor(workload), ", ")
 	case c == tagger.Partial:
-		return "what it belongs to (its pod or task) is not completely known yet"
+		return t.unknownOwner(entity)
 	}
 	if _, parseErr := tagger.ParseEntityID(string(id)); parseErr != nil {
 		return parseErr.Error()

@@ -366,7 +366,7 @@ func TestExplain(t *testing.T) {
 
 	for id, want := range map[tagger.EntityID]struct{ completeness, reason, waiting string }{
 		tagger.Container("half"):    {"partial", "not reported yet by node_orchestrator", "node_orchestrator"},
-		tagger.Container("orphan"):  {"partial", "what it belongs to", ""},
+		tagger.Container("orphan"):  {"partial", "kubernetes_pod/nobody, which it belongs to, is not completely known yet: docker is off", ""},
 		tagger.Container("dead"):    {"expired", "kept until", "node_orchestrator runtime"},
 		tagger.Container("nobody"):  {"unknown", "docker is off", "node_orchestrator runtime"},
 		"kubelet://kubelet-id":      {"unknown", "reported by node_orchestrator", ""},

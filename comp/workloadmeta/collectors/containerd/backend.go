@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// endWait is how long an inspection that finds no task waits for the event that tells how it ended: the answer to a request may
-// overtake the event.
+// endWait is how long to wait for the event that tells how a task has ended which is not there any more.
 const endWait = 300 * time.Millisecond
 
 // backend is a connection to containerd as package follow wants it.
@@ -132,11 +132,11 @@ func (b *backend) listNamespace(ctx context.Context, ns string) ([]follow.Contai
 	}
 	b.findTasks(ctx, records)
 
-	missing := map[string]bool{} // names that stand for nothing, not to be asked for by each container
+	looked := map[string]found{}
 	out := make([]follow.Container, 0, len(all))
 	for i := range records {
 		r := &records[i]
-		problem := b.complete(ctx, r, missing)
+		problem := b.complete(ctx, r, looked)
 		c, err := b.mapper.container(r)
 		b.noteParts(problem, err)
 		out = append(out, c)
@@ -144,7 +144,7 @@ func (b *backend) listNamespace(ctx context.Context, ns string) ([]follow.Contai
 	return out, nil
 }
 
-func (b *backend) log() *slog.Logger { return b.opts.Log.With("collector", "containerd") }
+func (b *backend) log() *slog.Logger { return b.opts.Log.With("collector", b.opts.ID) }
 
 // noteParts logs what of a container could not be read. It is not worth more than that: the container is reported without it.
 func (b *backend) noteParts(problems ...error) {
@@ -155,9 +155,9 @@ func (b *backend) noteParts(problems ...error) {
 
 // findTasks asks for the tasks that a list should have had. Where the list could not be had at all, that is all of them.
 func (b *backend) findTasks(ctx context.Context, records []record) {
-	var wait sync.WaitGroup
-	defer wait.Wait()
+	ended := make([]life, len(records)) // by record; zero where there is nothing to wait for
 	slots := make(chan struct{}, b.opts.Workers)
+	var wait sync.WaitGroup
 	for i := range records {
 		r := &records[i]
 		if r.process != nil || r.hung {
@@ -169,55 +169,81 @@ func (b *backend) findTasks(ctx context.Context, records []record) {
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()
-			r.hung = b.findTask(ctx, r) != nil
+			defer func() {
+				if p := recover(); p != nil {
+					b.log().Error("panic while asking for a task", "container", r.ID, "panic", p)
+					r.hung = true
+				}
+			}()
+			var err error
+			ended[i], err = b.findTask(ctx, r)
+			r.hung = err != nil
+		})
+	}
+	wait.Wait()
+	b.awaitEnds(ctx, ended...)
+}
+
+// findTask asks for a container's task. One whose helper process, the shim, does not answer is an error: containerd tells nothing of
+// such a task but that it is there. If there is none although one was started, and no event has told of its end yet, it is returned.
+func (b *backend) findTask(ctx context.Context, r *record) (ended life, err error) {
+	key := keyOf(r.namespace, r.ID)
+	p, err := b.getTask(ctx, r.namespace, r.ID)
+	switch {
+	case err == nil && p.GetStatus() == task.Status_UNKNOWN:
+		return life{}, fmt.Errorf("the task of container %s does not answer: %w", key, context.DeadlineExceeded)
+	case err == nil:
+		r.process = p
+		return life{}, nil
+	case !errdefs.IsNotFound(err):
+		return life{}, err
+	}
+	f := b.memory.update(key, func(f *facts) { f.idle = f.pid == 0 })
+	if f.idle || f.end != nil {
+		return life{}, nil
+	}
+	return life{key, f.pid}, nil
+}
+
+// life is one life of a container.
+type life struct {
+	key string
+	pid int
+}
+
+// awaitEnds gives the events that tell of these lives' ends a moment to come: an answer may overtake an event. What has
+// not been told by then has ended nobody knows how.
+func (b *backend) awaitEnds(ctx context.Context, lives ...life) {
+	goesOn := func(l life) bool {
+		f := b.memory.of(l.key)
+		return l.key != "" && f.pid == l.pid && f.end == nil
+	}
+	for until := time.Now().Add(endWait); ; {
+		lives = slices.DeleteFunc(lives, func(l life) bool { return !goesOn(l) })
+		if len(lives) == 0 {
+			return
+		}
+		if !time.Now().Before(until) {
+			break
+		}
+		select {
+		case <-time.After(endWait / 30):
+		case <-ctx.Done():
+			return
+		}
+	}
+	for _, l := range lives {
+		b.memory.update(l.key, func(f *facts) {
+			if f.pid == l.pid && f.end == nil {
+				f.end = &end{}
+			}
 		})
 	}
 }
 
-// findTask asks for a container's task. One whose helper process, the shim, does not answer is an error: containerd tells nothing of
-// such a task but that it is there. If there is none although one was started, it gives the event that tells of
-// its end a moment to come.
-func (b *backend) findTask(ctx context.Context, r *record) error {
-	key := keyOf(r.namespace, r.ID)
-	before := b.memory.of(key)
-	p, err := b.getTask(ctx, r.namespace, r.ID)
-	switch {
-	case err == nil && p.GetStatus() == task.Status_UNKNOWN:
-		return fmt.Errorf("the task of container %s does not answer: %w", key, context.DeadlineExceeded)
-	case err == nil:
-		r.process = p
-		return nil
-	case !errdefs.IsNotFound(err):
-		return err
-	case before.pid == 0:
-		b.memory.update(key, func(f *facts) { f.idle = f.pid == 0 })
-		return nil
-	}
-	deadline := time.NewTimer(endWait)
-	defer deadline.Stop()
-	look := time.NewTicker(endWait / 30)
-	defer look.Stop()
-	for {
-		if f := b.memory.of(key); f.end != nil || f.pid != before.pid {
-			return nil
-		}
-		select {
-		case <-look.C:
-		case <-deadline.C:
-			b.memory.update(key, func(f *facts) {
-				if f.pid == before.pid && f.end == nil {
-					f.end = &end{} // how is not known
-				}
-			})
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// complete finds what a record lacks: what events have told, the pod's sandbox and the image's ID. Its error is about a part.
-func (b *backend) complete(ctx context.Context, r *record, missing map[string]bool) error {
+// complete finds what a record lacks: what events have told, the pod's sandbox and the image's ID. Its error is about a part. looked has
+// the names that were looked up already, which are not looked up again for each container.
+func (b *backend) complete(ctx context.Context, r *record, looked map[string]found) error {
 	key := keyOf(r.namespace, r.ID)
 	r.facts = b.memory.update(key, func(f *facts) {
 		if !f.record.IsZero() && !f.record.Equal(r.CreatedAt) {
@@ -240,18 +266,33 @@ func (b *backend) complete(ctx context.Context, r *record, missing map[string]bo
 	}
 	name := keyOf(r.namespace, r.Image)
 	id := b.index.id(name)
-	if id == "" && !missing[name] {
-		var err2 error
-		if id, err2 = b.lookUp(ctx, r.namespace, r.Image); err2 != nil && !errdefs.IsNotFound(err2) {
-			return errors.Join(err, err2)
+	if id == "" {
+		found, ok := looked[name]
+		if !ok {
+			found.id, found.err = b.lookUp(ctx, r.namespace, r.Image)
+			if found.err == nil {
+				found.id = b.index.id(name)
+			}
+			looked[name] = found
+		}
+		if found.err != nil && !errdefs.IsNotFound(found.err) {
+			return errors.Join(err, found.err)
+		}
+		if id = found.id; id == "" && found.err == nil {
+			return err // which image it is nobody can tell while its manifest is missing
 		}
 	}
-	missing[name] = id == ""
 	r.facts = b.memory.update(key, func(f *facts) { f.imageID, f.noImage = id, id == "" })
 	return err
 }
 
-// Inspect implements [follow.Backend]: two requests, and two more if neither the pod nor the image are known.
+// found is what looking up a name has come to.
+type found struct {
+	id  string
+	err error
+}
+
+// Inspect implements [follow.Backend]: two requests, and a few more if the pod's sandbox or the image are not known.
 func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, error) {
 	ns, id, _ := strings.Cut(key, "/")
 	if !b.scope.wants(ns) {
@@ -265,10 +306,12 @@ func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, er
 	if runtimes.IsSandbox(c.Labels) {
 		b.sandboxes.learn(ns, &c)
 	}
-	if err := b.findTask(ctx, &r); err != nil {
+	ended, err := b.findTask(ctx, &r)
+	if err != nil {
 		return follow.Container{}, err
 	}
-	problem := b.complete(ctx, &r, map[string]bool{})
+	b.awaitEnds(ctx, ended)
+	problem := b.complete(ctx, &r, map[string]found{})
 	if problem != nil && ctx.Err() != nil {
 		return follow.Container{}, problem
 	}

@@ -333,6 +333,9 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 	f.image("default", "slow:1", "c")
 	f.container("default", "good", "good:1", nil)
 	f.container("default", "badimage", "bad:1", nil)
+	for i := range 20 {
+		f.container("default", fmt.Sprint("slow", i), "slow:1", nil)
+	}
 	f.container("default", "badspec", "good:1", func(c *containersapi.Container, _ *task.Process) { c.Spec.Value = []byte(`{"process":`) })
 	f.container("default", "oddspec", "good:1", func(c *containersapi.Container, _ *task.Process) {
 		c.Spec.Value = []byte(`{"process":{"env":"no","capabilities":7},"linux":{"cgroupsPath":"/odd"}}`)
@@ -368,6 +371,14 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 	if c := w.container("huge"); c.CgroupPath != "" {
 		t.Errorf("a specification of more than 2 MiB was read: %#v", c)
 	}
+	for i := range 20 {
+		if c := w.container(fmt.Sprint("slow", i)); c == nil || c.Image.ID != "" || c.Image.Name != "slow" {
+			t.Errorf("a container of an image that cannot be read = %#v", c)
+		}
+	}
+	if got := f.asked()["Content/Read"]; got > 10 {
+		t.Errorf("bad images were read %d times", got)
+	}
 	if w.image(id) == nil || w.image(bad) != nil || w.image(digestOf("mb")) == nil {
 		t.Error("images: good, and bad by what is known of it")
 	}
@@ -383,6 +394,8 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 		}
 		return ""
 	})
+	f.send(event("default", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "slow7"}))
+	w.expect(t, "slow7", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == digestOf("cc") })
 }
 
 // Known bug #24: containerd tells of ends again after a restart, and of some not at all.
@@ -491,19 +504,27 @@ func TestBug38AContainersImageIsPinned(t *testing.T) {
 func TestAnotherContainerUnderTheSameID(t *testing.T) {
 	f := newFake(t)
 	f.image("default", "app:1", "a")
-	other := f.image("default", "app:2", "b")
-	f.container("default", "web", "app:1", nil)
+	for _, id := range []string{"renewed", "updated"} {
+		f.container("default", id, "app:1", nil)
+	}
 	c, w := newCollector(t, f, nil), newWorld()
 	r := start(t, c, w)
 	r.cancel()
 	<-r.done
-	f.container("default", "web", "app:2", func(c *containersapi.Container, p *task.Process) {
-		c.CreatedAt = timestamppb.New(epoch.Add(time.Hour))
-		p.Pid = 1000 // by chance
-	})
+	again := func(id, image string) {
+		f.container("default", id, image, func(c *containersapi.Container, p *task.Process) {
+			c.CreatedAt = timestamppb.New(epoch.Add(time.Hour))
+			p.Pid = uint32(w.container(id).PID) // by chance
+		})
+	}
+	images := map[string]string{"renewed": f.image("default", "app:2", "b"), "updated": f.image("default", "app:1", "c")}
+	again("renewed", "app:2")
+	again("updated", "app:1") // which stands for another image now
 	start(t, c, w)
-	if got := w.container("web"); got.Image.ID != other || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
-		t.Errorf("web = %#v, %#v", got.Image, got.State)
+	for id, image := range images {
+		if got := w.container(id); got.Image.ID != image || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
+			t.Errorf("%s = %#v, %#v", id, got.Image, got.State)
+		}
 	}
 }
 
@@ -636,6 +657,36 @@ func TestAnEndsEventMayComeAfterTheAnswer(t *testing.T) {
 	w.expectEnd(t, "web", 6)
 }
 
+// Many containers may have ended while nobody watched. Waiting for word of them takes no longer than for one.
+func TestManyEndsThatNobodyTellsOf(t *testing.T) {
+	f := newFake(t)
+	for i := range 100 {
+		f.container("default", fmt.Sprint("c", i), "", nil)
+	}
+	c, w := newCollector(t, f, nil), newWorld()
+	r := start(t, c, w)
+	r.cancel()
+	<-r.done
+	f.with(func() { clear(f.namespace("default").tasks) })
+	began := time.Now()
+	start(t, c, w)
+	if took := time.Since(began); took > 2*time.Second || w.count(workloadmeta.KindContainer) != 0 {
+		t.Errorf("after %v %d containers are there", took, w.count(workloadmeta.KindContainer))
+	}
+	w.expectEnd(t, "c7", -1)
+	if got := w.dead("c7").State; got.Status != workloadmeta.StatusStopped || got.Running {
+		t.Errorf("state %#v", got)
+	}
+	f.asked()
+	b := newBackend(t, c)
+	if _, err := b.List(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.asked(); got["Tasks/Get"] != 0 {
+		t.Errorf("what has ended is asked for again: %v", got)
+	}
+}
+
 // A container that the restart monitor starts again is not gone between two lives.
 func TestRestartMonitor(t *testing.T) {
 	f := newFake(t)
@@ -696,6 +747,9 @@ func TestPodsAddressComesLater(t *testing.T) {
 	f.send(event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "s1"}),
 		event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "c1"}))
 	w.expect(t, "c1", "address", func(c *workloadmeta.Container) bool { return c.NetworkIPs["pod"] == "10.1.2.3" })
+	if c.Stats().Lists != 1 {
+		t.Error("it took a list to find out")
+	}
 }
 
 // Kata's processes are in a virtual machine.

@@ -120,6 +120,10 @@ func TestDetectDefaultSockets(t *testing.T) {
 	if socket, d := detect("missing", "quiet", "link"); socket != path("quiet") || d.State != workloadmeta.Detected {
 		t.Errorf("somebody is expected back: %q, %+v", socket, d)
 	}
+	quiet(t, path("other"))
+	if socket, _ := detect("quiet", "other"); socket != path("quiet") {
+		t.Errorf("of two at which nobody listens it is %q, not the first", socket)
+	}
 	serve(t, path("k3s"), "1.7")
 	if socket, d := detect("quiet", "link", "k3s"); socket != path("k3s") || !strings.Contains(d.Reason, "containerd 1.7 answers") {
 		t.Errorf("one answers: %q, %+v", socket, d)

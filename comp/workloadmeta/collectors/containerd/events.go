@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	eventtypes "github.com/containerd/containerd/api/events"
@@ -24,36 +25,73 @@ func (b *backend) Events(ctx context.Context, _ time.Time) (follow.Events, error
 		cancel()
 		return nil, err
 	}
-	return &subscription{b: b, stream: stream, cancel: cancel}, nil
+	s := &subscription{b: b, ctx: ctx, cancel: cancel, received: make(chan received), look: time.NewTicker(scopeEvery)}
+	s.ended.Go(func() { s.receive(stream) })
+	return s, nil
 }
+
+// scopeEvery is how often it is looked whether Docker's namespace is to be collected. Events of its own need not come when that changes.
+const scopeEvery = 5 * time.Second
 
 // subscription is containerd's event stream.
 type subscription struct {
-	b      *backend
-	stream eventsapi.Events_SubscribeClient
-	cancel context.CancelFunc
+	b        *backend
+	ctx      context.Context
+	cancel   context.CancelFunc
+	received chan received
+	look     *time.Ticker
+	ended    sync.WaitGroup
+}
+
+type received struct {
+	envelope *types.Envelope
+	err      error
+}
+
+// receive takes events off the wire until the stream or ctx ends. Nothing here can panic over what is in them: that is read in Next.
+func (s *subscription) receive(stream eventsapi.Events_SubscribeClient) {
+	for {
+		var r received
+		r.envelope, r.err = stream.Recv()
+		select {
+		case s.received <- r:
+		case <-s.ctx.Done():
+			return
+		}
+		if r.err != nil {
+			return
+		}
+	}
 }
 
 // Next implements [follow.Events].
 func (s *subscription) Next() ([]follow.Event, error) {
-	e, err := s.stream.Recv()
-	if err != nil {
-		return nil, errgrpc.ToNative(err)
+	var events []follow.Event
+	select {
+	case r := <-s.received:
+		if r.err != nil {
+			return nil, errgrpc.ToNative(r.err)
+		}
+		ev, err := s.b.event(r.envelope)
+		if err != nil {
+			return nil, follow.Lost(err)
+		}
+		events = append(events, ev)
+	case <-s.look.C:
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
 	}
-	ev, err := s.b.event(e)
-	if err != nil {
-		return nil, follow.Lost(err)
-	}
-	events := []follow.Event{ev}
 	if s.b.scopeChanged() {
 		events = append(events, follow.Event{Action: follow.ActionCompare, Name: "namespace " + dockerNamespace})
 	}
 	return events, nil
 }
 
-// Close implements [follow.Events].
+// Close implements [follow.Events]. It waits until nothing of the subscription is left.
 func (s *subscription) Close() error {
 	s.cancel()
+	s.ended.Wait()
+	s.look.Stop()
 	return nil
 }
 
@@ -82,7 +120,6 @@ func (b *backend) event(e *types.Envelope) (follow.Event, error) {
 		var m eventtypes.ContainerUpdate
 		err = unmarshal(e, &m)
 		ev.Action, ev.Key = follow.ActionChanged, keyOf(e.Namespace, m.ID)
-		b.sandboxes.forget(ev.Key) // it gets its address after it was made
 	case "containers/delete":
 		var m eventtypes.ContainerDelete
 		if err = unmarshal(e, &m); err != nil {

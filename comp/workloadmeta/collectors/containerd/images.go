@@ -67,12 +67,13 @@ func (x *index) now() uint64 {
 	return x.clock
 }
 
-// id returns the image that a name stands for, "" if that is not known, or not since the last event about it.
+// id returns the image that a name stands for, "" if that is not known, or not since the last event about it, or only by its manifest's
+// digest.
 func (x *index) id(name string) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	n := x.names[name]
-	if x.overtaken(name, n.asked) {
+	if x.overtaken(name, n.asked) || x.images[n.id] == nil || !x.images[n.id].content.identified {
 		return ""
 	}
 	return n.id

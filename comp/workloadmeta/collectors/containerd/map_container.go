@@ -52,7 +52,7 @@ type mapper struct {
 func (m *mapper) container(in *record) (follow.Container, error) {
 	key := keyOf(in.namespace, in.ID)
 	c := runtimes.NewContainer(in.ID, workloadmeta.RuntimeContainerd)
-	c.Namespace = in.namespace
+	c.Namespace = namespaceOf(in)
 	c.Labels = runtimes.Metadata(in.Labels)
 	c.Owner = runtimes.Owner(in.Labels)
 	c.RuntimeFlavor = runtimes.Flavor(in.Runtime.Name)
@@ -87,6 +87,14 @@ func (m *mapper) container(in *record) (follow.Container, error) {
 		problem = fmt.Errorf("container %s: %w", key, problem)
 	}
 	return out, problem
+}
+
+// namespaceOf returns a container's namespace: containerd's, but of a pod's container that of the pod, as all who report it say.
+func namespaceOf(in *record) string {
+	if in.namespace == criNamespace {
+		return in.Labels[runtimes.LabelPodNamespace]
+	}
+	return in.namespace
 }
 
 // readSpec returns the OCI specification of a container, nil if there is none.
@@ -135,7 +143,7 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 		for key, value := range runtimes.Metadata(config.Annotations) {
 			runtimes.Put(&annotations, key, value)
 		}
-		if ports := criPorts(config.Annotations[annotationPorts]); ports != nil {
+		if ports := runtimes.KubernetesPorts(config.Annotations[runtimes.AnnotationPorts]); ports != nil {
 			c.Ports = ports
 		}
 		c.RestartCount = max(c.RestartCount, restartCount(config.Annotations[annotationRestartCount]))
@@ -145,7 +153,11 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 				limits = linux.Resources.limits()
 			}
 			if linux.Security != nil {
-				security = linux.Security.context() // what was asked for, which says more than what came of it
+				asked := linux.Security.context() // which says more than what came of it
+				if asked.SeccompProfile == nil && s.Linux != nil && s.Linux.Seccomp == nil {
+					asked.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Unconfined"}
+				}
+				security = asked
 			}
 		}
 		if id := runtimes.ImageID(cri.Metadata.ImageRef); runtimes.IsFullImageID(id) {
@@ -301,7 +313,9 @@ func (m *mapper) startedAt(in *record, pid int) time.Time {
 // thin returns what is known of a container from events alone: it runs.
 func thin(namespace, id string, f *facts) *workloadmeta.Container {
 	c := runtimes.NewContainer(id, workloadmeta.RuntimeContainerd)
-	c.Namespace = namespace
+	if namespace != criNamespace {
+		c.Namespace = namespace
+	}
 	if !isOCIID(id) {
 		c.Name = id // the user has chosen it
 	}

@@ -96,7 +96,7 @@ const networkNode = 2
 
 func decodeCRIContainer(text []byte) (*criContainer, error) {
 	c := new(criContainer)
-	if err := lenient(json.Unmarshal(text, c)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(text, c)); err != nil {
 		return nil, fmt.Errorf("decode the CRI plugin's record: %w", err)
 	}
 	return c, nil
@@ -104,7 +104,7 @@ func decodeCRIContainer(text []byte) (*criContainer, error) {
 
 func decodeCRISandbox(text []byte) (*sandbox, error) {
 	var in criSandbox
-	if err := lenient(json.Unmarshal(text, &in)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(text, &in)); err != nil {
 		return nil, fmt.Errorf("decode the CRI plugin's record of a sandbox: %w", err)
 	}
 	m := &in.Metadata
@@ -138,29 +138,6 @@ func (s *criSecurity) context() *workloadmeta.ContainerSecurityContext {
 		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Localhost", LocalhostProfile: s.Seccomp.Localhost}
 	}
 	return out
-}
-
-// criPorts reads the annotation in which the kubelet keeps a container's ports.
-func criPorts(text string) []workloadmeta.ContainerPort {
-	if text == "" {
-		return nil
-	}
-	var in []struct {
-		Name          string `json:"name"`
-		HostPort      int    `json:"hostPort"`
-		ContainerPort int    `json:"containerPort"`
-		Protocol      string `json:"protocol"`
-	}
-	if lenient(json.Unmarshal([]byte(text), &in)) != nil {
-		return nil
-	}
-	var out []workloadmeta.ContainerPort
-	for _, p := range in {
-		if len(out) < runtimes.MaxPorts {
-			out = append(out, workloadmeta.ContainerPort{Name: p.Name, Port: p.ContainerPort, Protocol: p.Protocol, HostPort: hostPort(p.HostPort)})
-		}
-	}
-	return runtimes.SortPorts(out)
 }
 
 // hostPort returns a port, or 0 for what is none.

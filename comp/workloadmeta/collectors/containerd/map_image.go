@@ -16,6 +16,7 @@ import (
 // content is what an image is made of. It is immutable: a digest always means the same.
 type content struct {
 	id           string // the configuration's digest, or the target's if the manifest is missing
+	identified   bool   // the manifest was found
 	complete     bool   // nothing was missing
 	mediaType    string // of the manifest
 	size         int64  // of the configuration and the layers as they are stored, compressed
@@ -92,6 +93,7 @@ func (r *reader) read(ctx context.Context, target descriptor, blobs blobs) (*con
 	if err != nil {
 		return nil, err
 	}
+	c.identified = true
 	c.mediaType = cmp.Or(m.MediaType, d.MediaType)
 	if isImageConfig(m.Config.MediaType) {
 		c.id = m.Config.Digest
@@ -112,7 +114,7 @@ func (r *reader) read(ctx context.Context, target descriptor, blobs blobs) (*con
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	var config imageConfig
-	if err := lenient(json.Unmarshal(text, &config)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(text, &config)); err != nil {
 		c.complete = true // it will never be better
 		return c, nil
 	}
@@ -160,7 +162,7 @@ func (r *reader) manifest(ctx context.Context, d descriptor, blobs blobs, depth 
 		return d, nil, fmt.Errorf("read manifest %s: %w", d.Digest, err)
 	}
 	m := new(manifest)
-	if err := lenient(json.Unmarshal(text, m)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(text, m)); err != nil {
 		return d, nil, fmt.Errorf("decode manifest %s: %w: %w", d.Digest, errNoManifest, err)
 	}
 	if len(m.Manifests) == 0 {

@@ -51,7 +51,7 @@ func nerdctlPorts(labels map[string]string) []workloadmeta.ContainerPort {
 		ContainerPort int
 		Protocol      string
 	}
-	if lenient(json.Unmarshal([]byte(text), &in)) != nil {
+	if runtimes.LenientJSON(json.Unmarshal([]byte(text), &in)) != nil {
 		return nil
 	}
 	var out []workloadmeta.ContainerPort

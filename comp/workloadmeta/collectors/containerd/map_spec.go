@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,18 +52,10 @@ func decodeSpec(text []byte) (*spec, error) {
 		return nil, fmt.Errorf("the specification has %d bytes, more than %d", len(text), maxSpec)
 	}
 	s := new(spec)
-	if err := lenient(json.Unmarshal(text, s)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(text, s)); err != nil {
 		return nil, fmt.Errorf("decode the specification: %w", err)
 	}
 	return s, nil
-}
-
-// lenient lets JSON pass in which a field has another type than expected: the field is then empty, and everything else is there.
-func lenient(err error) error {
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return nil
-	}
-	return err
 }
 
 // environment returns the value of a variable, the last one if it is there several times.
@@ -168,54 +159,5 @@ func (s *spec) cgroupPath() string {
 	if s.Linux == nil {
 		return ""
 	}
-	return cgroupPath(s.Linux.CgroupsPath)
-}
-
-// cgroupPath rewrites the form in which runtimes ask systemd for a cgroup, "slice:prefix:name", to the path that it gets: a slice's
-// name has those above it in it, "a-b.slice" being in "a.slice".
-func cgroupPath(path string) string {
-	slice, rest, ok := strings.Cut(path, ":")
-	prefix, name, isTriplet := strings.Cut(rest, ":")
-	if !ok || !isTriplet || strings.Contains(path, "/") || name == "" {
-		return path
-	}
-	unit := name
-	if !strings.HasSuffix(name, ".slice") {
-		if prefix != "" {
-			unit = prefix + "-" + name
-		}
-		unit += ".scope"
-	}
-	if slice == "" {
-		slice = "system.slice" // runc's default, for a root user
-	}
-	return expandSlice(slice) + "/" + unit
-}
-
-// maxSlices bounds how deep slices are nested: the path of one would otherwise grow with the square of its name's length.
-const maxSlices = 32
-
-// expandSlice returns the path of a slice. What is no slice's name stays as it is.
-func expandSlice(slice string) string {
-	name, ok := strings.CutSuffix(slice, ".slice")
-	if !ok || name == "" || strings.Count(name, "-") >= maxSlices {
-		return "/" + slice
-	}
-	if name == "-" {
-		return "" // the root slice
-	}
-	var path strings.Builder
-	for i := range len(name) {
-		if name[i] == '-' {
-			if i == 0 || name[i-1] == '-' {
-				return "/" + slice // no slice has such a name
-			}
-			path.WriteString("/" + name[:i] + ".slice")
-		}
-	}
-	if strings.HasSuffix(name, "-") {
-		return "/" + slice
-	}
-	path.WriteString("/" + slice)
-	return path.String()
+	return runtimes.RequestedCgroup(s.Linux.CgroupsPath)
 }

@@ -96,7 +96,7 @@ func (m *memory) ended(key string, pid int, e end) (at time.Time, news bool) {
 	m.update(key, func(f *facts) {
 		sameLife := f.pid == pid || f.pid == 0 || pid == 0
 		switch {
-		case sameLife && f.end != nil:
+		case sameLife && f.end != nil && f.end.code != nil:
 			return
 		case !sameLife && e.at.Before(f.startedAt):
 			return

@@ -10,7 +10,7 @@ const dockerNamespace = "moby"
 
 // scope says which namespaces are collected.
 type scope struct {
-	only       []string // empty = all
+	only       []string // empty = all; what is named here is collected whatever Docker does
 	exclude    []string
 	dockerRuns func() bool // nil = always
 }
@@ -19,16 +19,13 @@ func newScope(o *Options) scope {
 	s := scope{only: slices.Clone(o.Namespaces), dockerRuns: o.DockerRuns}
 	slices.Sort(s.only)
 	s.only = slices.Compact(s.only)
-	switch {
-	case len(s.only) == 0:
+	if len(s.only) == 0 {
 		s.exclude = slices.Clone(o.ExcludeNamespaces)
 		if s.dockerRuns == nil {
 			s.exclude = append(s.exclude, dockerNamespace)
 		}
 		slices.Sort(s.exclude)
 		s.exclude = slices.Compact(s.exclude)
-	case s.dockerRuns == nil && len(s.only) > 1:
-		s.only = slices.DeleteFunc(s.only, func(ns string) bool { return ns == dockerNamespace })
 	}
 	return s
 }
@@ -36,7 +33,9 @@ func newScope(o *Options) scope {
 // wants reports whether a namespace is collected at the moment.
 func (s scope) wants(namespace string) bool {
 	switch {
-	case len(s.only) > 0 && !slices.Contains(s.only, namespace), slices.Contains(s.exclude, namespace):
+	case len(s.only) > 0:
+		return slices.Contains(s.only, namespace)
+	case slices.Contains(s.exclude, namespace):
 		return false
 	case namespace == dockerNamespace:
 		return s.dockerRuns != nil && !s.dockerRuns()

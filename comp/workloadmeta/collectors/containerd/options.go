@@ -29,7 +29,7 @@ type Options struct {
 	// Address is the path of containerd's socket, or unix:///path. Empty means CONTAINERD_ADDRESS from the environment, and
 	// without that the first of Sockets at which somebody listens.
 	Address string
-	// Namespaces are those that are collected; empty means all of them.
+	// Namespaces are those that are collected, moby among them if it is named; empty means all of them.
 	Namespaces []string
 	// ExcludeNamespaces are left out where Namespaces is empty.
 	ExcludeNamespaces []string

@@ -12,11 +12,16 @@ import (
 	"testing"
 	"time"
 
+	eventtypes "github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/containerd/v2/pkg/filters"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // Known bug #9: two excluded namespaces excluded nothing, because what one filter left out another let pass. containerd's own filters
@@ -32,7 +37,7 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 		{nil, []string{"a", "b"}, func() bool { return false }, []string{"default", "moby"}, []string{"a", "b"}},
 		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}, []string{"default", "moby"}},
 		{[]string{"a", "b"}, []string{"b"}, nil, []string{"a", "b"}, []string{"default"}},
-		{[]string{"moby", "a"}, nil, nil, []string{"a"}, []string{"moby"}},
+		{[]string{"moby", "a"}, nil, func() bool { return true }, []string{"a", "moby"}, []string{"default"}}, // it was asked for by name
 		{[]string{"moby"}, nil, func() bool { return false }, []string{"moby"}, []string{"a"}},
 	} {
 		s := newScope(&Options{Namespaces: tc.only, ExcludeNamespaces: tc.exclude, DockerRuns: tc.docker})
@@ -52,7 +57,7 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 			t.Error("events of probes are asked for")
 		}
 	}
-	if s := newScope(&Options{Namespaces: []string{"moby"}}); s.wants("moby") || s.wants("default") {
+	if s := newScope(&Options{}); s.wants("moby") {
 		t.Error("moby is collected without a word about Docker")
 	}
 	docker := true
@@ -127,6 +132,95 @@ func TestBug39AddressesAreTheSameEachTime(t *testing.T) {
 	}
 }
 
+// What a record does not tell by itself.
+func TestMappingOfOddRecords(t *testing.T) {
+	root := t.TempDir()
+	for pid, network := range map[string]string{"1": "net:[1]", "20": "net:[2]"} {
+		for _, err := range []error{
+			os.MkdirAll(root+"/"+pid+"/ns", 0o755), os.MkdirAll(root+"/"+pid+"/net", 0o755), os.Symlink(network, root+"/"+pid+"/ns/net"),
+			os.WriteFile(root+"/"+pid+"/net/fib_trie", []byte(fibTrie), 0o644),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := newCollector(t, nil, func(o *Options) { o.ProcRoot = root })
+	c.shared.mapper.now = func() time.Time { return epoch }
+	entity := func(r record) *workloadmeta.Container {
+		t.Helper()
+		r.namespace, r.ID = "ns", "c"
+		out, err := c.shared.mapper.container(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Entity
+	}
+	labelled := func(labels ...string) (r record) {
+		r.Labels = map[string]string{}
+		for i := 0; i < len(labels); i += 2 {
+			r.Labels[labels[i]] = labels[i+1]
+		}
+		r.process = &task.Process{ID: "c", Pid: 20, Status: task.Status_RUNNING}
+		return r
+	}
+
+	pod := labelled(labelCRIKind, "container")
+	if got := entity(pod); fmt.Sprint(got.NetworkIPs) != "map[pod:10.88.0.9]" {
+		t.Errorf("without its sandbox a pod's container has %v", got.NetworkIPs)
+	}
+	pod.sandbox = &sandbox{hostNetwork: true}
+	if got := entity(pod); got.NetworkIPs != nil {
+		t.Errorf("on the machine's network a pod's container has %v", got.NetworkIPs)
+	}
+	for networks, want := range map[string]string{
+		`["blue"]`: "map[blue:10.88.0.9]", `["blue","green"]`: "map[:10.88.0.9]", `["host"]`: "map[]", `["none"]`: "map[]", ``: "map[:10.88.0.9]",
+	} {
+		if got := entity(labelled(labelNerdctlNetworks, networks)); fmt.Sprint(got.NetworkIPs) != want {
+			t.Errorf("networks %s: %v, want %s", networks, got.NetworkIPs, want)
+		}
+	}
+
+	restarted := labelled(labelRestartStatus, "running")
+	restarted.process = &task.Process{ID: "c", Pid: 20, Status: task.Status_STOPPED, ExitedAt: timestamppb.New(epoch.Add(-restartWithin / 2))}
+	if got := entity(restarted).State; got.Status != workloadmeta.StatusRestarting || !got.Running || *got.ExitCode != 0 {
+		t.Errorf("one that has just ended: %+v", got)
+	}
+	restarted.process.ExitedAt = timestamppb.New(epoch.Add(-restartWithin))
+	if got := entity(restarted).State; got.Status != workloadmeta.StatusStopped || got.Running {
+		t.Errorf("one that nobody has started again for a minute: %+v", got)
+	}
+	for _, tc := range []struct {
+		facts facts
+		want  workloadmeta.ContainerStatus
+	}{
+		{facts{}, workloadmeta.StatusUnknown},
+		{facts{createdAt: epoch}, workloadmeta.StatusCreated},
+		{facts{createdAt: epoch, pid: 7}, workloadmeta.StatusStopped},
+		{facts{end: &end{}}, workloadmeta.StatusStopped},
+	} {
+		if got := entity(record{facts: tc.facts}).State; got.Status != tc.want || got.Running || got.ExitCode != nil {
+			t.Errorf("without a task, %+v: %+v", tc.facts, got)
+		}
+	}
+}
+
+func TestEndWithoutATime(t *testing.T) {
+	c := newCollector(t, nil, nil)
+	b := &backend{shared: c.shared, opts: &c.opts}
+	e := event("default", "/tasks/exit", epoch, &eventtypes.TaskExit{ContainerID: "c", ID: "c", Pid: 1, ExitedAt: &timestamppb.Timestamp{Seconds: -62135596800}})
+	if ev, err := b.event(e); err != nil || !ev.At.Equal(epoch) || *ev.ExitCode != 0 {
+		t.Errorf("%+v, %v", ev, err)
+	}
+	e.Event.TypeUrl = "containerd.events.TaskStart"
+	if ev, err := b.event(e); err == nil || ev.Action != 0 {
+		t.Errorf("an event that holds another: %+v", ev)
+	}
+	if ev, err := b.event(&types.Envelope{Namespace: "default", Topic: "/tasks/start"}); err != nil || ev.Action != 0 {
+		t.Errorf("an empty event: %+v, %v", ev, err)
+	}
+}
+
 func TestStartTimeOfAProcess(t *testing.T) {
 	root := t.TempDir()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -148,32 +242,6 @@ func TestStartTimeOfAProcess(t *testing.T) {
 		}
 		if at, ok := m.started(7); ok {
 			t.Errorf("%q: started %v", content, at)
-		}
-	}
-}
-
-func TestCgroupPath(t *testing.T) {
-	for in, want := range map[string]string{
-		"":               "",
-		"/k8s.io/74fc":   "/k8s.io/74fc",
-		"/kubepods/p/74": "/kubepods/p/74",
-		"kubepods-burstable-pod22fb_bbe1.slice:cri-containerd:74fc": "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod22fb_bbe1.slice/cri-containerd-74fc.scope",
-		"system.slice:nerdctl:74fc":                                 "/system.slice/nerdctl-74fc.scope",
-		":nerdctl:74fc":                                             "/system.slice/nerdctl-74fc.scope",
-		"-.slice:nerdctl:74fc":                                      "/nerdctl-74fc.scope",
-		"a.slice::74fc":                                             "/a.slice/74fc.scope",
-		"a.slice:x:b.slice":                                         "/a.slice/b.slice",
-		"a--b.slice:x:y":                                            "/a--b.slice/x-y.scope",
-		"-a.slice:x:y":                                              "/-a.slice/x-y.scope",
-		"a-.slice:x:y":                                              "/a-.slice/x-y.scope",
-		"custom:x:y":                                                "/custom/x-y.scope",
-		"a:b":                                                       "a:b",
-		"a.slice:b:":                                                "a.slice:b:",
-		"/a.slice:b:c":                                              "/a.slice:b:c",
-		strings.Repeat("a-", 40) + "a.slice:x:y":                    "/" + strings.Repeat("a-", 40) + "a.slice/x-y.scope",
-	} {
-		if got := cgroupPath(in); got != want {
-			t.Errorf("cgroupPath(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -221,7 +289,7 @@ func TestRefNames(t *testing.T) {
 // What happens to a name while containerd is being asked about it overtakes the answer.
 func TestIndexTakesTheNewest(t *testing.T) {
 	x := newIndex()
-	a, b := &content{id: "A", complete: true}, &content{id: "B", complete: true}
+	a, b := &content{id: "A", identified: true, complete: true}, &content{id: "B", identified: true, complete: true}
 	asked := x.now()
 	if !x.attach("ns/app:1", named{id: "A", target: "ta"}, a, asked) || x.id("ns/app:1") != "A" {
 		t.Fatal("not attached")
@@ -358,6 +426,10 @@ func TestMemoryOfLives(t *testing.T) {
 	if got := m.of("ns/a"); got.image != "app:1" || got.end == nil {
 		t.Errorf("remembered %+v", got)
 	}
+	m.update("ns/a", func(f *facts) { f.end = &end{} }) // nobody knows how
+	if _, news := m.ended("ns/a", 8, end{&code, at.Add(time.Hour)}); !news || *m.of("ns/a").end.code != 3 {
+		t.Error("how it has ended is no news after all")
+	}
 	m.forget("ns/a")
 	if got := m.of("ns/a"); got != (facts{}) {
 		t.Errorf("remembered %+v", got)
@@ -408,7 +480,7 @@ func FuzzCRIExtension(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if c, err := decodeCRIContainer(text); err == nil {
 			config := &c.Metadata.Config
-			for _, p := range criPorts(config.Annotations[annotationPorts]) {
+			for _, p := range runtimes.KubernetesPorts(config.Annotations[runtimes.AnnotationPorts]) {
 				if p.Port <= 0 || p.Port > 65535 {
 					t.Errorf("port %+v", p)
 				}
@@ -456,12 +528,12 @@ func FuzzCgroupsPath(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		got := cgroupPath(path)
-		if len(got) > maxSlices*len(path)+len(path)+64 {
+		got := runtimes.RequestedCgroup(path)
+		if len(got) > 32*len(path)+len(path)+64 {
 			t.Errorf("%d bytes made of %d", len(got), len(path))
 		}
 		if got != path && !strings.HasPrefix(got, "/") {
-			t.Errorf("cgroupPath(%q) = %q", path, got)
+			t.Errorf("RequestedCgroup(%q) = %q", path, got)
 		}
 	})
 }

@@ -2,11 +2,9 @@ package cri
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -88,7 +86,7 @@ func (k *container) take(in *runtimeapi.Container) {
 		image:       imageNames{in.GetImage().GetImage(), in.GetImage().GetUserSpecifiedImage(), in.GetImageRef(), in.GetImageId()},
 		labels:      runtimes.NilIfEmpty(runtimes.Metadata(in.GetLabels())),
 		annotations: runtimes.NilIfEmpty(runtimes.Metadata(in.GetAnnotations())),
-		ports:       readPorts(in.GetAnnotations()[annotationPorts]),
+		ports:       runtimes.KubernetesPorts(in.GetAnnotations()[annotationPorts]),
 		restarts:    int(in.GetMetadata().GetAttempt()),
 	}
 	if n, err := strconv.Atoi(s.restarts); err == nil && n >= 0 {
@@ -149,31 +147,6 @@ func nanoTime(n int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, n).UTC()
-}
-
-// readPorts reads what the kubelet has noted of the container's ports. What cannot be read is left out.
-func readPorts(annotation string) []workloadmeta.ContainerPort {
-	if annotation == "" {
-		return nil
-	}
-	var in []struct {
-		Name          string `json:"name"`
-		ContainerPort int    `json:"containerPort"`
-		HostPort      int    `json:"hostPort"`
-		Protocol      string `json:"protocol"`
-	}
-	if err := lenient(json.Unmarshal([]byte(annotation), &in)); err != nil {
-		return nil
-	}
-	var ports []workloadmeta.ContainerPort
-	for _, p := range in[:min(len(in), runtimes.MaxPorts)] {
-		port := workloadmeta.ContainerPort{Name: p.Name, Port: p.ContainerPort, Protocol: strings.ToLower(p.Protocol)}
-		if p.HostPort > 0 && p.HostPort <= 65535 {
-			port.HostPort = uint16(p.HostPort)
-		}
-		ports = append(ports, port)
-	}
-	return runtimes.SortPorts(ports)
 }
 
 // build makes an entity of what is known, without its image. sandbox is nil if it is not listed any more.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -23,28 +24,6 @@ func defaults(t testing.TB) *Options {
 	return &o
 }
 
-func TestCgroupPath(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                    "",
-		"/kubepods/pod1/abc":  "/kubepods/pod1/abc",
-		"kubepods/pod1/abc/":  "/kubepods/pod1/abc",
-		"/a:b:c":              "/a:b:c",
-		"a.slice:crio:abc":    "/a.slice/crio-abc.scope",
-		"a-b-c.slice:crio:id": "/a.slice/a-b.slice/a-b-c.slice/crio-id.scope",
-		"a.slice::abc":        "/a.slice/abc.scope",
-		":crio:abc":           "/system.slice/crio-abc.scope",
-		"-.slice:crio:abc":    "/crio-abc.scope",
-		"a.slice:x:b.slice":   "/a.slice/b.slice",
-		"machine:crio:abc":    "/machine/crio-abc.scope",
-		"../../x":             "/x",
-	} {
-		if got := cgroupPath(in); got != want {
-			t.Errorf("cgroupPath(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-// A runtime that does not tell the cgroup has a kernel that does.
 func TestCgroupFromProc(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
@@ -72,7 +51,7 @@ func TestPorts(t *testing.T) {
 		`[{"containerPort":"80"},{"containerPort":81}]`:             {{Port: 81}},
 		`[{"containerPort":80,"hostPort":-1},{"containerPort":80}]`: {{Port: 80}},
 	} {
-		if got := readPorts(in); len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
+		if got := runtimes.KubernetesPorts(in); len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v, want %v", in, got, want)
 		}
 	}
@@ -312,7 +291,7 @@ func FuzzPorts(f *testing.F) {
 	f.Add(`[{"name":"http","containerPort":8080,"protocol":"TCP"},{"name":"dns","hostPort":5353,"containerPort":53,"protocol":"UDP"}]`)
 	f.Add(`[{"containerPort":1e99},null,[]]`)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, p := range readPorts(text) {
+		for _, p := range runtimes.KubernetesPorts(text) {
 			if p.Port < 1 || p.Port > 65535 || p.Protocol != strings.ToLower(p.Protocol) {
 				t.Errorf("%+v", p)
 			}

@@ -1,12 +1,9 @@
 package cri
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -26,19 +23,11 @@ func readInfo(info map[string]string, to any) error {
 	case len(text) > maxInfo:
 		return fmt.Errorf("the verbose answer has %d bytes", len(text))
 	}
-	if err := lenient(json.Unmarshal([]byte(text), to)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal([]byte(text), to)); err != nil {
 		// The library's text would quote what it has found.
 		return errors.New("the verbose answer is no JSON")
 	}
 	return nil
-}
-
-// lenient lets an answer pass in which a field has another type than expected.
-func lenient(err error) error {
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return nil
-	}
-	return err
 }
 
 // detail is what only a container's verbose status tells.
@@ -167,7 +156,7 @@ func decodeContainer(info map[string]string, o *Options) (detail, error) {
 			d.env = env
 		}
 		if l := s.Linux; l != nil {
-			d.cgroup = cgroupPath(l.CgroupsPath)
+			d.cgroup = runtimes.RequestedCgroup(l.CgroupsPath)
 			if d.limits == (runtimes.Limits{}) {
 				cpu, memory := &l.Resources.CPU, &l.Resources.Memory
 				d.limits = runtimes.Limits{Quota: cpu.Quota, Period: cpu.Period, Shares: weight(cpu.Shares), Cpuset: cpu.Cpus, Memory: memory.Limit}
@@ -217,42 +206,6 @@ func security(in *containerInfo) *workloadmeta.ContainerSecurityContext {
 		profile(seccompUnconfined, "") // one that is there may be the default or another: that is not known
 	}
 	return &out
-}
-
-// cgroupPath returns the path below the hierarchy's root of what the specification has as a path or, for systemd, as
-// "slice:prefix:name".
-func cgroupPath(s string) string {
-	if s == "" {
-		return ""
-	}
-	slice, rest, isUnit := strings.Cut(s, ":")
-	prefix, name, hasName := strings.Cut(rest, ":")
-	if !isUnit || !hasName || strings.Contains(s, "/") {
-		return path.Clean("/" + s)
-	}
-	unit := name
-	if !strings.HasSuffix(name, ".slice") {
-		unit = strings.TrimPrefix(prefix+"-"+name, "-") + ".scope"
-	}
-	return path.Join(expandSlice(cmp.Or(slice, "system.slice")), unit)
-}
-
-// expandSlice returns the path of a slice: a dash in its name stands for a level, a.slice has a-b.slice in it.
-func expandSlice(slice string) string {
-	name, ok := strings.CutSuffix(slice, ".slice")
-	if !ok {
-		return path.Clean("/" + slice)
-	}
-	out := "/"
-	for i := range len(name) + 1 {
-		if i > 0 && (i == len(name) || name[i] == '-') {
-			out = path.Join(out, name[:i]+".slice")
-		}
-	}
-	if name == "-" { // the root of all slices
-		return "/"
-	}
-	return out
 }
 
 // imageDetail is what only an image's verbose status tells.

@@ -21,7 +21,7 @@ func TestEventsChangeContainers(t *testing.T) {
 		f := inMemory(t)
 		c1 := f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: map[string]string{"team": "blue"}})
 		w := newWorld()
-		c := newCollector(t, f, nil)
+		c := newCollector(t, f, func(o *docker.Options) { o.SettleResync = time.Hour }) // events alone
 		s := start(t, c, w)
 		synctest.Wait()
 

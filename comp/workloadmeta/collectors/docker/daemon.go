@@ -220,21 +220,11 @@ func (d *daemon) get(ctx context.Context, p string, query url.Values) (*http.Res
 	return resp, nil
 }
 
-// lenient lets an answer pass in which a field has another type than expected: the field is then empty, and
-// everything else is there.
-func lenient(err error) error {
-	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
-		return nil
-	}
-	return err
-}
-
 func (d *daemon) listContainers(ctx context.Context, all bool) ([]container.Summary, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	list, err := d.cli.ContainerList(ctx, container.ListOptions{All: all})
-	if err = lenient(err); err != nil {
+	if err = runtimes.LenientJSON(err); err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
 	return list, nil
@@ -244,7 +234,7 @@ func (d *daemon) inspectContainer(ctx context.Context, id string) (container.Ins
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	in, err := d.cli.ContainerInspect(ctx, id)
-	if err = lenient(err); err != nil {
+	if err = runtimes.LenientJSON(err); err != nil {
 		return in, fmt.Errorf("inspect container %s: %w", id, err)
 	}
 	return in, nil
@@ -254,7 +244,7 @@ func (d *daemon) listImages(ctx context.Context) ([]image.Summary, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	list, err := d.cli.ImageList(ctx, image.ListOptions{})
-	if err = lenient(err); err != nil {
+	if err = runtimes.LenientJSON(err); err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
 	return list, nil
@@ -264,7 +254,7 @@ func (d *daemon) inspectImage(ctx context.Context, ref string) (image.InspectRes
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	in, err := d.cli.ImageInspect(ctx, ref)
-	if err = lenient(err); err != nil {
+	if err = runtimes.LenientJSON(err); err != nil {
 		return in, fmt.Errorf("inspect image %s: %w", ref, err)
 	}
 	return in, nil
@@ -274,7 +264,7 @@ func (d *daemon) imageHistory(ctx context.Context, id string) ([]image.HistoryRe
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	history, err := d.cli.ImageHistory(ctx, id)
-	if err = lenient(err); err != nil {
+	if err = runtimes.LenientJSON(err); err != nil {
 		return nil, fmt.Errorf("history of image %s: %w", id, err)
 	}
 	return history, nil

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 // requestedActions are the events asked for. The daemon filters by action whatever the type, and takes an action for
@@ -73,7 +75,7 @@ func exitCode(attributes map[string]string) *int64 {
 // decodeEvent reads one line of the event stream. A field of an unexpected type is left empty.
 func decodeEvent(line []byte) (*message, error) {
 	m := new(message)
-	if err := lenient(json.Unmarshal(line, m)); err != nil {
+	if err := runtimes.LenientJSON(json.Unmarshal(line, m)); err != nil {
 		return nil, fmt.Errorf("decode event: %w", err)
 	}
 	if m.Type == "" || m.Action == "" {

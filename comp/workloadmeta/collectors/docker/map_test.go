@@ -382,7 +382,7 @@ func FuzzInspect(f *testing.F) {
 	allowed := builtIn(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var in container.InspectResponse
-		if lenient(json.Unmarshal(body, &in)) != nil {
+		if runtimes.LenientJSON(json.Unmarshal(body, &in)) != nil {
 			return
 		}
 		got, err := mapInspect(&in, allowed)

@@ -379,7 +379,7 @@ func (s *session) handleGone(tr *tracked, now time.Time) {
 
 // set reports a container, unless that would change nothing.
 func (s *session) set(tr *tracked, c *workloadmeta.Container) {
-	if tr.entity != nil && tr.entity.Image.ID != "" && tr.entity.Image.RawName == c.Image.RawName {
+	if tr.entity != nil && tr.entity.Image.ID != "" && tr.entity.Image.RawName == c.Image.RawName && sameMaking(tr.entity, c) {
 		c.Image.ID = tr.entity.Image.ID // the name may mean another image by now
 	}
 	s.use(tr, c.Image.ID)
@@ -403,6 +403,12 @@ func (s *session) set(tr *tracked, c *workloadmeta.Container) {
 	}
 	tr.entity, tr.run = c, s.run
 	s.add(workloadmeta.EventTypeSet, c)
+}
+
+// sameMaking reports whether two views may be of one container. Where users choose the IDs, another may have been made under the
+// same one while nobody watched.
+func sameMaking(a, b *workloadmeta.Container) bool {
+	return a.State.CreatedAt.IsZero() || b.State.CreatedAt.IsZero() || a.State.CreatedAt.Equal(b.State.CreatedAt)
 }
 
 // end reports the end of a container. One that was never reported is reported first, so that everybody sees it has been there.

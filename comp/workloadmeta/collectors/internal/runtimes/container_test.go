@@ -200,3 +200,52 @@ func TestCgroupPath(t *testing.T) {
 		t.Errorf("no process gives %q", got)
 	}
 }
+
+func TestRequestedCgroup(t *testing.T) {
+	for in, want := range map[string]string{
+		"":               "",
+		"/k8s.io/74fc":   "/k8s.io/74fc",
+		"/kubepods/p/74": "/kubepods/p/74",
+		"kubepods-burstable-pod22fb_bbe1.slice:cri-containerd:74fc": "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod22fb_bbe1.slice/cri-containerd-74fc.scope",
+		"system.slice:nerdctl:74fc":                                 "/system.slice/nerdctl-74fc.scope",
+		":nerdctl:74fc":                                             "/system.slice/nerdctl-74fc.scope",
+		"-.slice:nerdctl:74fc":                                      "/nerdctl-74fc.scope",
+		"a.slice::74fc":                                             "/a.slice/74fc.scope",
+		"a.slice:x:b.slice":                                         "/a.slice/b.slice",
+		"a--b.slice:x:y":                                            "/a--b.slice/x-y.scope",
+		"-a.slice:x:y":                                              "/-a.slice/x-y.scope",
+		"a-.slice:x:y":                                              "/a-.slice/x-y.scope",
+		"custom:x:y":                                                "/custom/x-y.scope",
+		"a:b":                                                       "/a:b",
+		"a.slice:b:":                                                "/a.slice:b:",
+		"/a.slice:b:c":                                              "/a.slice:b:c",
+		strings.Repeat("a-", 40) + "a.slice:x:y":                    "/" + strings.Repeat("a-", 40) + "a.slice/x-y.scope",
+	} {
+		if got := runtimes.RequestedCgroup(in); got != want {
+			t.Errorf("RequestedCgroup(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestRequestedCgroupOfTheCRI(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                    "",
+		"/kubepods/pod1/abc":  "/kubepods/pod1/abc",
+		"kubepods/pod1/abc/":  "/kubepods/pod1/abc",
+		"/a:b:c":              "/a:b:c",
+		"a.slice:crio:abc":    "/a.slice/crio-abc.scope",
+		"a-b-c.slice:crio:id": "/a.slice/a-b.slice/a-b-c.slice/crio-id.scope",
+		"a.slice::abc":        "/a.slice/abc.scope",
+		":crio:abc":           "/system.slice/crio-abc.scope",
+		"-.slice:crio:abc":    "/crio-abc.scope",
+		"a.slice:x:b.slice":   "/a.slice/b.slice",
+		"machine:crio:abc":    "/machine/crio-abc.scope",
+		"../../x":             "/x",
+	} {
+		if got := runtimes.RequestedCgroup(in); got != want {
+			t.Errorf("RequestedCgroup(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// A runtime that does not tell the cgroup has a kernel that does.

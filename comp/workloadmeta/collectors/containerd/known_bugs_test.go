@@ -1,0 +1,57 @@
+package containerd
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	eventtypes "github.com/containerd/containerd/api/events"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// The numbers are those of docs/known-bugs.md, which also names the tests that have other names.
+
+// aloud counts what a person would worry about in the log.
+type aloud struct{ n atomic.Int64 }
+
+func (h *aloud) Enabled(_ context.Context, l slog.Level) bool  { return l >= slog.LevelWarn }
+func (h *aloud) Handle(_ context.Context, _ slog.Record) error { h.n.Add(1); return nil }
+func (h *aloud) WithAttrs([]slog.Attr) slog.Handler            { return h }
+func (h *aloud) WithGroup(string) slog.Handler                 { return h }
+
+// Known bug #11: where Docker runs, its containerd was found as well, and collected, or complained about.
+func TestBug11ContainerdBesideDockerAddsNothing(t *testing.T) {
+	for name, dockerRuns := range map[string]func() bool{"in an agent without Docker's collector": nil, "Docker is collected": func() bool { return true }} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t)
+			f.image("moby", "app:1", "a") // Docker 29 has its images here, too
+			for _, id := range []string{"web", "db"} {
+				f.container("moby", id, "app:1", nil)
+			}
+			log := &aloud{}
+			c, w := newCollector(t, f, func(o *Options) { o.DockerRuns, o.Log = dockerRuns, slog.New(log) }), newWorld()
+			if found := c.Detect(t.Context()); found.State != workloadmeta.Detected {
+				t.Fatalf("detection = %v", found)
+			}
+			start(t, c, w) // which waits until it is synced: it holds nobody up
+			f.container("moby", "late", "app:1", nil)
+			f.send(
+				event("moby", "/containers/create", epoch, &eventtypes.ContainerCreate{ID: "late", Image: "app:1"}),
+				event("moby", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: "late", Pid: 9}),
+				event("moby", "/images/create", epoch, &eventtypes.ImageCreate{Name: "app:1"}),
+				exit("moby", "late", "late", 9, 1, epoch.Add(time.Second)),
+			)
+			f.container("default", "own", "", nil) // the last event, and a container that is containerd's own
+			f.send(event("default", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: "own", Pid: 10}))
+			w.expect(t, "own", "containerd's own container", func(*workloadmeta.Container) bool { return true })
+			if n, images := w.count(workloadmeta.KindContainer), w.count(workloadmeta.KindContainerImage); n != 1 || images != 0 {
+				t.Errorf("%d containers and %d images, want containerd's own container alone", n, images)
+			}
+			if n := log.n.Load(); n != 0 {
+				t.Errorf("%d warnings in the log", n)
+			}
+		})
+	}
+}
