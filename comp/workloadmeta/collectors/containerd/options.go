@@ -34,8 +34,8 @@ type Options struct {
 	// ExcludeNamespaces are left out where Namespaces is empty.
 	ExcludeNamespaces []string
 	// DockerRuns reports whether Docker's containers are collected from Docker. While they are, namespace moby is left out here, in
-	// which they are again, with less known of them. nil means moby is always left out, also where Namespaces has it. It is
-	// called often, by several goroutines, and must not block. A change of its answer counts from the next event or list on.
+	// which they are again, with less known of them. nil means moby is always left out. Neither counts where Namespaces has moby.
+	// It is called often, by several goroutines, and must not block. A change of its answer counts within seconds.
 	DockerRuns func() bool
 	// Env chooses the environment variables that are kept. nil means the built-in list of package env.
 	Env *env.Filter
