@@ -158,10 +158,10 @@ func (s *Set) Table(from Field, kind workloadmeta.Kind, resource string) *Table 
 
 // static answers the conditions that are decided by the kind and the resource: whether the
 // rule may apply, and whether it always does.
-func (t *tagRule) static(kind workloadmeta.Kind, resource string) (possible, always bool) {
+func (r *tagRule) static(kind workloadmeta.Kind, resource string) (possible, always bool) {
 	always = true
-	for i := range t.conditions {
-		c := &t.conditions[i]
+	for i := range r.conditions {
+		c := &r.conditions[i]
 		switch {
 		case c.field == Kind:
 			if !matchAny(c.patterns, kind.String()) {
@@ -171,7 +171,7 @@ func (t *tagRule) static(kind workloadmeta.Kind, resource string) (possible, alw
 			if !matchText(c.patterns, resource) {
 				return false, false
 			}
-		case c.field == Resource && !t.anyResource(i):
+		case c.field == Resource && !r.anyResource(i):
 			return false, false
 		default:
 			always = false

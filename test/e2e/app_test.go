@@ -64,17 +64,12 @@ func (a *app) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// startApp starts an application with these collectors' modules and options, and waits until it is synced. It stops at the
-// test's end.
-func startApp(t *testing.T, collectors ...fx.Option) *app {
-	t.Helper()
-	return newApp(t).start(collectors...)
-}
-
 func newApp(t *testing.T) *app {
 	return &app{t: t, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
 }
 
+// start starts an application with these collectors' modules and options, and waits until it is synced. It stops at the test's
+// end.
 func (a *app) start(collectors ...fx.Option) *app {
 	t := a.t
 	t.Helper()
