@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"go.uber.org/fx"
@@ -27,7 +28,16 @@ import (
 // podmanApp is an application with the Podman collector.
 type podmanApp struct {
 	*app
-	services []*realnode.Podman
+	collector *podman.Collector
+	services  []*realnode.Podman
+}
+
+// inspected is how many inspections of containers and images were answered.
+func (a *podmanApp) inspected() (n int) {
+	for _, s := range a.collector.Sockets() {
+		n += s.Stats.Inspects["ok"]
+	}
+	return n
 }
 
 // startPodman starts the application on one or more services and waits until it is synced. It stops at the test's end.
@@ -40,7 +50,11 @@ func startPodman(t *testing.T, options podman.Options, services ...*realnode.Pod
 	}
 	a := newApp(t)
 	options.Log = a.logger()
-	return &podmanApp{a.start(podman.Module, fx.Supply(options)), services}
+	collector, err := podman.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &podmanApp{a.start(fx.Provide(collection.AsCollector(func() *podman.Collector { return collector }))), collector, services}
 }
 
 // expectSame waits until the store has exactly the containers that run, infra containers left out.
@@ -357,6 +371,37 @@ func TestPodmanChurn(t *testing.T) {
 	}
 	if got := a.ids(); len(got) != 0 {
 		t.Errorf("left over: %v", got)
+	}
+}
+
+// TestPodmanShortLivesKeepTheirEnvironment: what Podman tells of before it is started has its environment, and so its service, also if
+// it has ended before it can be inspected. A container that is created, started and removed within the 250 ms after which Podman
+// reads its file of events again cannot have it.
+func TestPodmanShortLivesKeepTheirEnvironment(t *testing.T) {
+	p := node.Podman(t)
+	p.RemoveContainers()
+	p.ImportImage("localhost/web:1")
+	a := startPodman(t, podman.Options{}, p)
+	var ids []string
+	for range 10 {
+		before := a.inspected()
+		ids = append(ids, p.Podman("create", "--rm", "--network", "none", "--pull", "never", "-e", "DD_SERVICE=job", "localhost/web:1", "true"))
+		eventually(t, 10*time.Second, func() string {
+			if a.inspected() == before {
+				return "what was created is not inspected"
+			}
+			return ""
+		})
+	}
+	if got := a.ids(); len(got) != 0 {
+		t.Errorf("told before they run: %v", got)
+	}
+	p.Podman(append([]string{"start"}, ids...)...)
+	for _, id := range ids {
+		a.expectEnd(id, 0)
+		if _, c := a.last(id); c.EnvVars["DD_SERVICE"] != "job" || c.State.StartedAt.IsZero() {
+			t.Errorf("last state of %s: %+v", id, c)
+		}
 	}
 }
 

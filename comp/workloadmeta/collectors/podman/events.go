@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,10 +101,9 @@ func (s *service) event(m *message) follow.Event {
 
 func (s *service) containerEvent(ev *follow.Event, m *message, action, detail string) {
 	switch action {
-	case "create":
-		if s.opts.KeepStopped {
-			ev.Action = follow.ActionCreated
-		}
+	case "create", "init":
+		// The latter comes before every start; of a container that exists for long it is the first that is told.
+		ev.Action = follow.ActionCreated
 	case "start", "restore":
 		ev.Action = follow.ActionStarted
 		ev.Container = mapEvent(m)
@@ -225,7 +225,7 @@ func (s *service) Events(ctx context.Context, since time.Time) (follow.Events, e
 	st.lookAt.Stop()
 	st.ctx, st.cancel = context.WithCancel(ctx)
 	began := make(chan error, 1)
-	st.ended.Go(func() { st.run(since, began) })
+	st.ended.Go(func() { st.runSafely(since, began) })
 	limit := time.NewTimer(headWait)
 	defer limit.Stop()
 	select {
@@ -328,6 +328,24 @@ func (s *service) withCheck() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.checked))
+}
+
+// runSafely is run. A panic, which nobody else would catch, ends the stream with an error.
+func (st *stream) runSafely(since time.Time, began chan<- error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		st.s.log.Error("panic while reading the event stream", "address", st.s.address.String(), "panic", p, "stack", string(debug.Stack()))
+		err := fmt.Errorf("panic: %v", p)
+		select {
+		case began <- err:
+		default:
+		}
+		st.send(item{err: err})
+	}()
+	st.run(since, began)
 }
 
 // run reads the stream until it ends, and begins it anew from time to time while there are no events in it. began gets what became of

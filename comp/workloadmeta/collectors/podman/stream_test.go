@@ -100,6 +100,56 @@ func TestBug13ShortLivedContainersAreSeen(t *testing.T) {
 	}
 }
 
+// Podman says "500" of a container that is removed while it looks at it.
+func TestRemovedWhileItIsInspected(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+		s := startStream(t, c, w)
+		pass(time.Second)
+		f.with(func(f *fakePodman) {
+			f.before = func(r *http.Request) func(http.ResponseWriter) {
+				if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
+					return nil
+				}
+				return func(w http.ResponseWriter) { fail(w, 500, "container c1 does not exist in database: no such container") }
+			}
+		})
+		f.die(f.run(&fakeContainer{ID: "c1"}), 7)
+		pass(500 * time.Millisecond)
+		st := c.Sockets()[0].Stats
+		if h := w.history("c1"); h != "[set unset]" || st.Inspects["error"] != 0 || st.Inspects["gone"] == 0 {
+			t.Errorf("it was told %s; inspections %v", h, st.Inspects)
+		}
+		s.stop()
+	})
+}
+
+// Podman tells of a container before it starts it: what ends before it can be inspected has its environment from there.
+func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
+	for _, announced := range []string{"create", "init"} {
+		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+			s := startStream(t, c, w)
+			pass(time.Second)
+			one := &fakeContainer{ID: "c1", Name: "job", Image: "localhost/app:1", Status: "created", Env: []string{"DD_SERVICE=job"}}
+			f.with(func(f *fakePodman) {
+				f.containers["c1"] = one
+				f.event("container", announced, "c1", f.attributes(one))
+			})
+			pass(150 * time.Millisecond)
+			if h := w.history("c1"); h != "[]" {
+				t.Errorf("%s: it was told %s before it ran", announced, h)
+			}
+			f.run(one)
+			f.die(one, 0)
+			f.remove(one)
+			pass(3 * time.Second)
+			if got := w.dead("c1"); w.history("c1") != "[set unset]" || got.EnvVars["DD_SERVICE"] != "job" || got.State.StartedAt.IsZero() {
+				t.Errorf("%s: it was told %s, %+v", announced, w.history("c1"), got)
+			}
+			s.stop()
+		})
+	}
+}
+
 // Every event but that of an end says "containerExitCode": "0" (containers/podman#12628 and others): it is none.
 func TestBug32OnlyAnEndHasAnExitCode(t *testing.T) {
 	s := newTestService(t)
@@ -570,6 +620,37 @@ func TestPanicIsTheEventsError(t *testing.T) {
 		s.stop()
 	})
 }
+
+// A goroutine that nobody guards takes the whole process with it.
+func TestPanicWhileReadingTheStreamIsItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, client := range map[string]transport{
+			"before the answer": func(*http.Request) (*http.Response, error) { panic("boom") },
+			"in the answer": func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(panicReader{})}, nil
+			},
+		} {
+			s := newTestService(t)
+			s.http = &http.Client{Transport: client}
+			events, err := s.Events(t.Context(), time.Now())
+			if err == nil {
+				_, err = events.Next()
+				events.Close() //nolint:errcheck // it never fails
+			}
+			if err == nil || !strings.Contains(err.Error(), "panic: boom") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type panicReader struct{}
+
+func (panicReader) Read([]byte) (int, error) { panic("boom") }
 
 func TestOneStreamAtATime(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, _ *fakePodman, c *Collector, w *world) {

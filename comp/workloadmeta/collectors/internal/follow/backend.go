@@ -56,7 +56,7 @@ const (
 	ActionStarted               // the container's process has started; Container may have what the event tells of it
 	ActionEnded                 // the container's process has ended; ExitCode, if known
 	ActionRemoved               // the container is gone
-	ActionCreated               // the container exists; it is looked at if it may have to be kept while it does not run
+	ActionCreated               // the container exists and may be started soon: what an inspection tells now may be all there will ever be
 	ActionChanged               // look again
 	ActionPaused
 	ActionResumed

@@ -58,11 +58,19 @@ func (s *session) handleContainerEvent(m *Event, now time.Time) {
 	case ActionEnded:
 		s.died(m, now)
 	case ActionRemoved:
+		s.created.Remove(m.Key)
 		if tr != nil {
 			s.end(tr, tr.exit)
 		}
 	case ActionCreated:
-		s.look(s.track(m.Key), false, now)
+		// Of one that is reported, the next event tells more: it is about to be started again.
+		if (tr == nil || tr.entity == nil) && s.knownCreated(m.Key, now) == nil {
+			if tr == nil {
+				tr = s.track(m.Key)
+				tr.early = true
+			}
+			s.look(tr, false, now)
+		}
 	case ActionOOM:
 		if tr != nil && tr.entity != nil {
 			tr.oomAt = m.At
@@ -122,7 +130,7 @@ func (s *session) look(tr *tracked, barrier bool, now time.Time) {
 func (s *session) started(m *Event, now time.Time) {
 	tr := s.track(m.Key)
 	s.ended.Remove(tr.key)
-	tr.exit, tr.missing, tr.gone = nil, false, false
+	tr.exit, tr.missing, tr.gone, tr.early = nil, false, false, false
 	if tr.excluded {
 		return
 	}
@@ -137,7 +145,7 @@ func (s *session) started(m *Event, now time.Time) {
 		return
 	}
 	// New, or kept while it was stopped.
-	if tr.started = m.Container; m.Container != nil {
+	if tr.started = s.recall(tr, m.Container, now); tr.started != nil {
 		s.wait(tr, now.Add(startWait))
 	}
 }
@@ -146,6 +154,9 @@ func (s *session) started(m *Event, now time.Time) {
 func (s *session) died(m *Event, now time.Time) {
 	x := &exit{code: m.ExitCode, at: m.At}
 	tr := s.containers[m.Key]
+	if tr != nil {
+		tr.early = false
+	}
 	if tr != nil && !tr.oomAt.IsZero() {
 		// An inspection between the two may have said that nothing of the kind has happened: Docker notes it with the end.
 		x.oom = x.at.Sub(tr.oomAt) < oomWait
@@ -289,6 +300,11 @@ func (s *session) handleInspected(tr *tracked, in Container) {
 		s.exclude(tr)
 		return
 	}
+	if tr.early && !tr.keep {
+		s.remember(tr, in)
+		return
+	}
+	tr.early = false
 	if runtimes.IsUp(c.State.Status) || tr.keep {
 		tr.exit, tr.started = nil, nil
 		s.set(tr, c)
@@ -317,6 +333,17 @@ func (s *session) handleInspected(tr *tracked, in Container) {
 func (s *session) handleOvertaken(tr *tracked, r result) {
 	c := r.container.Entity
 	tr.policy, tr.keep = r.container.Policy, r.container.Keep || s.opts.KeepStopped
+	if tr.entity == nil && tr.started != nil && !tr.excluded {
+		if r.container.Sandbox && !s.opts.KeepPause {
+			s.exclude(tr)
+			return
+		}
+		// It may be gone before it can be inspected again, and the event knows less.
+		tr.started = inspectedBefore(c, tr.started)
+		if c.State.Status != workloadmeta.StatusStopped { // otherwise it knows when this life began
+			c = tr.started
+		}
+	}
 	switch {
 	case tr.keep || tr.excluded:
 	case tr.policy != "no":
@@ -398,6 +425,7 @@ func (s *session) end(tr *tracked, x *exit) {
 // drop forgets a container without a word.
 func (s *session) drop(tr *tracked) {
 	s.ended.Add(tr.key, s.clock)
+	s.created.Remove(tr.key)
 	s.release(tr)
 	delete(s.containers, tr.key)
 }

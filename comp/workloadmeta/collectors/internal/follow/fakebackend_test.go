@@ -25,7 +25,8 @@ type fakeBackend struct {
 	images     map[string]Image
 	gone       map[string]Image // what is told of those that are not there
 	calls      map[string]int
-	hung       bool // no call is answered
+	hung       bool          // no call is answered
+	slow       time.Duration // how long an inspection's answer is on its way
 	since      []time.Time
 	events     chan []Event
 	ended      chan struct{}
@@ -140,8 +141,10 @@ func (b *fakeBackend) Inspect(ctx context.Context, key string) (Container, error
 		return Container{}, err
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	in, ok := b.containers[key]
+	slow := b.slow
+	b.mu.Unlock()
+	time.Sleep(slow) // of the bubble's clock
 	if !ok {
 		return Container{}, fmt.Errorf("container %s: %w", key, errdefs.ErrNotFound)
 	}

@@ -28,6 +28,8 @@ type known struct {
 	gone *simplelru.LRU[string, uint64]
 	// ended has containers whose end was reported, with the clock at that time.
 	ended *simplelru.LRU[string, uint64]
+	// created has what is known of containers that have not been started.
+	created *simplelru.LRU[string, created]
 
 	newest time.Time // the newest event's time
 	// recent has the last events, to recognise those that a new connection repeats.
@@ -50,6 +52,7 @@ func newKnown() *known {
 		names:      newLRU[string, runtimes.ImageNames](maxNames),
 		gone:       newLRU[string, uint64](maxNames),
 		ended:      newLRU[string, uint64](maxEnded),
+		created:    newLRU[string, created](maxCreated),
 		recent:     newLRU[string, struct{}](maxRecent),
 	}
 }
@@ -81,6 +84,7 @@ type tracked struct {
 	deadline time.Time // when to stop waiting for an inspection; zero = not waiting
 	imageID  string    // under which it is in known.users
 	excluded bool      // a pause container, not reported
+	early    bool      // nothing but its creation has been told so far
 	keep     bool      // stays while it does not run
 	shadowed string    // the ID that another container is reported under; "" = none
 	missing  bool      // not in the runtime's list

@@ -22,6 +22,7 @@ func (s *session) begin(l Listing, now time.Time) {
 	s.f.counters.update(func(st *Stats) { st.Lists++; st.LastSync = now })
 
 	s.tellProblems(l)
+	s.forgetCreated(l, s.clock, now)
 	s.beginImages(l, now)
 	listed := map[string]bool{}
 	for i := range l.Containers {
@@ -31,7 +32,7 @@ func (s *session) begin(l Listing, now time.Time) {
 		}
 		listed[in.Key] = true
 		tr := s.track(in.Key)
-		tr.missing, tr.gone, tr.excluded = false, false, false
+		tr.missing, tr.gone, tr.excluded, tr.early = false, false, false, false
 		switch {
 		case s.isSandbox(in):
 			s.exclude(tr)
@@ -146,7 +147,7 @@ func (s *session) checkInitial(now time.Time) {
 // expect holds back what a list tells of a new container for as long as its inspection may reasonably take. A list has no
 // environment: who heard of the container before would take its tags for all of them, without service and env.
 func (s *session) expect(tr *tracked, c *workloadmeta.Container, now time.Time) {
-	tr.started = c
+	tr.started = s.recall(tr, c, now)
 	s.wait(tr, now.Add(startWait))
 }
 
@@ -176,6 +177,7 @@ func (s *session) handleLists(r result, now time.Time) error {
 	if !s.listDue.After(s.lastList) {
 		s.listDue = now.Add(s.opts.ResyncEvery)
 	}
+	s.forgetCreated(r.lists, r.clock, now)
 	differences := s.compareImages(r, now) + s.compareContainers(r, now)
 	s.f.counters.update(func(st *Stats) { st.Lists++; st.Differences += differences; st.LastSync = now })
 	return nil
@@ -209,6 +211,9 @@ func (s *session) compareContainers(r result, now time.Time) (differences int) {
 			continue
 		}
 		tr.missing = false
+		if tr.touched <= r.clock {
+			tr.early = false // its start has been missed
+		}
 		switch {
 		case tr.excluded || tr.touched > r.clock:
 		case in.Complete:
