@@ -152,9 +152,11 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("the service answers %d: %s", e.status, e.message)
 }
 
-// Is makes a statusError one of those that package errdefs knows.
+// Is makes a statusError one of those that package errdefs knows. A container that is removed while Podman looks at it is an internal
+// error to Podman.
 func (e *statusError) Is(target error) bool {
-	return target == errdefs.ErrNotFound && e.status == http.StatusNotFound
+	return target == errdefs.ErrNotFound && (e.status == http.StatusNotFound ||
+		e.status == http.StatusInternalServerError && strings.HasSuffix(e.message, "no such container"))
 }
 
 func isDockerAnswer(err error) bool {

@@ -100,6 +100,29 @@ func TestBug13ShortLivedContainersAreSeen(t *testing.T) {
 	}
 }
 
+// Podman says "500" of a container that is removed while it looks at it.
+func TestRemovedWhileItIsInspected(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+		s := startStream(t, c, w)
+		pass(time.Second)
+		f.with(func(f *fakePodman) {
+			f.before = func(r *http.Request) func(http.ResponseWriter) {
+				if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
+					return nil
+				}
+				return func(w http.ResponseWriter) { fail(w, 500, "container c1 does not exist in database: no such container") }
+			}
+		})
+		f.die(f.run(&fakeContainer{ID: "c1"}), 7)
+		pass(500 * time.Millisecond)
+		st := c.Sockets()[0].Stats
+		if h := w.history("c1"); h != "[set unset]" || st.Inspects["error"] != 0 || st.Inspects["gone"] == 0 {
+			t.Errorf("it was told %s; inspections %v", h, st.Inspects)
+		}
+		s.stop()
+	})
+}
+
 // Podman tells of a container before it starts it: what ends before it can be inspected has its environment from there.
 func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
 	for _, announced := range []string{"create", "init"} {
