@@ -354,7 +354,7 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 		}
 	}()
 	if err := b.connect(ctx); err != nil {
-		return false, r.c.explain(s.address, err)
+		return false, r.c.explain(foundSocket{s.place, s.address}, err, r.c.opts.CallTimeout)
 	}
 	select {
 	case r.reports <- report{socket: s, version: b.version, procs: b.procs}:
@@ -365,5 +365,8 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 	sink.send(request{begin: true})
 	begin := time.Now()
 	err = s.follower.Stream(ctx, b, sink)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return time.Since(begin) > time.Second, fmt.Errorf("podman at %s does not answer: %w", s.address, err)
+	}
 	return time.Since(begin) > time.Second, fmt.Errorf("podman at %s: %w", s.address, err)
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
@@ -143,13 +146,17 @@ func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketSt
 	defer cancel()
 	s := newService(f.address, &c.opts, c.log)
 	defer s.close()
-	switch err := s.connect(ctx); {
+	err := s.connect(ctx)
+	switch _, network := errors.AsType[net.Error](err); {
 	case err == nil:
 		return runtimes.SocketOpen, fmt.Sprintf("podman %s answers at %s", s.version, f.address)
-	case errors.Is(err, errDocker):
+	case errors.Is(err, errDocker) && f.place.any:
 		return runtimes.SocketAbsent, err.Error()
+	case network && !errors.Is(err, fs.ErrPermission):
+		// As with a socket at which nobody listens.
+		return runtimes.SocketQuiet, c.explain(f, err, runtimes.ProbeTimeout).Error()
 	default:
-		return runtimes.SocketUnfit, err.Error()
+		return runtimes.SocketUnfit, c.explain(f, err, runtimes.ProbeTimeout).Error()
 	}
 }
 
@@ -162,6 +169,9 @@ func (c *Collector) missing() string {
 		}
 	}
 	none := "no podman socket at " + strings.Join(where, " or ")
+	if !slices.ContainsFunc(where, func(a string) bool { return !strings.HasPrefix(a, "tcp:") }) {
+		return none // what this machine has is of no consequence
+	}
 	for _, pattern := range c.paths.storage {
 		if matches, err := filepath.Glob(pattern); err == nil && len(matches) > 0 {
 			return fmt.Sprintf("%s, but container storage in %s; if it is Podman's, %s", none, matches[0], enableHint)
@@ -173,13 +183,36 @@ func (c *Collector) missing() string {
 	return none + "; set podman.sockets or CONTAINER_HOST"
 }
 
-// explain says what to do about a connection that has failed.
-func (c *Collector) explain(a address, err error) error {
+// explain says what to do about a connection that has failed, after waiting for answers for as long as limit.
+func (c *Collector) explain(f foundSocket, err error, limit time.Duration) error {
+	timeout, _ := errors.AsType[net.Error](err)
 	switch {
+	case errors.Is(err, fs.ErrPermission) && f.place.any: // it may be meant for others
+		return fmt.Errorf("permission denied on %s", f.address)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("permission denied on %s; %s", a, permissionHint)
+		return fmt.Errorf("permission denied on %s; %s", f.address, permissionHint)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no socket at %s", a)
+		return errors.New(noSocket(f.address))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("connection refused on %s; %s", f.address, startHint(f.address))
+	case errors.Is(err, context.DeadlineExceeded), timeout != nil && timeout.Timeout():
+		return fmt.Errorf("podman at %s does not answer within %v; restart its service, without which containers go on running", f.address, limit)
 	}
 	return err
+}
+
+func noSocket(a address) string { return fmt.Sprintf("no socket at %s; %s", a, startHint(a)) }
+
+// startHint says how to start what should listen at an address.
+func startHint(a address) string {
+	const system, user = "`systemctl enable --now podman.socket`", "`systemctl --user enable --now podman.socket` as its user"
+	switch path := strings.TrimPrefix(a.target, "/host"); {
+	case a.network != "unix":
+		return "see that `podman system service` listens there"
+	case path == "/run/podman/podman.sock":
+		return "start it with " + system
+	case strings.HasPrefix(path, "/run/user/"):
+		return "start it with " + user
+	}
+	return "start it with " + system + ", a user's with " + user + ", or name its right path"
 }

@@ -110,7 +110,9 @@ func TestRemovedWhileItIsInspected(t *testing.T) {
 				if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
 					return nil
 				}
-				return func(w http.ResponseWriter) { fail(w, 500, "container c1 does not exist in database: no such container") }
+				return func(w http.ResponseWriter) {
+					fail(w, 500, "container c1 does not exist in database: no such container")
+				}
 			}
 		})
 		f.die(f.run(&fakeContainer{ID: "c1"}), 7)
@@ -545,6 +547,31 @@ func TestServiceThatHangs(t *testing.T) {
 		}
 		s.stop()
 	})
+}
+
+func TestReasonsOfAFailedConnection(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		down error
+		hang string
+		want string
+	}{
+		{"frozen", nil, "", "podman at /a.sock does not answer within 5s; restart its service"},
+		{"frozen later", nil, "json", "podman at /a.sock does not answer: "},
+		{"refused", syscall.ECONNREFUSED, "none", "connection refused on /a.sock; start it with `systemctl"},
+		{"gone", syscall.ENOENT, "none", "no socket at /a.sock; start it with `systemctl"},
+	} {
+		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+			f.hang(tc.hang)
+			f.with(func(f *fakePodman) { f.down = tc.down })
+			s := startStream(t, c, w)
+			pass(c.opts.CallTimeout)
+			if !s.over() || !strings.HasPrefix(fmt.Sprint(s.err), tc.want) {
+				t.Errorf("%s: over: %v, %v; want %q", tc.name, s.over(), s.err, tc.want)
+			}
+			s.stop()
+		})
+	}
 }
 
 // Docker may be what DOCKER_HOST names.
