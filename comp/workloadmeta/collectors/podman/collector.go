@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
 )
 
@@ -28,8 +29,9 @@ type Collector struct {
 	union *union
 	rank  int
 
-	mu      sync.Mutex // guards sockets, which only the running Stream changes, and what it says about them
-	sockets []*socket
+	mu       sync.Mutex // guards the fields below, which only the running Stream changes, and what it says about sockets
+	sockets  []*socket
+	unusable []collection.Part // named addresses at which there is nothing to connect to
 
 	// decode is decodeEvent; a test makes it panic.
 	decode func(line []byte) (*message, error)
@@ -98,6 +100,7 @@ type run struct {
 	requests chan request
 	reports  chan report
 	synced   bool
+	hurried  bool      // those that have not answered yet are not waited for any more
 	docker   []address // those at which Docker answers
 }
 
@@ -117,10 +120,14 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	}
 	tick := time.NewTicker(c.opts.RescanEvery)
 	defer tick.Stop()
+	patience := time.NewTimer(c.opts.InitialWait)
+	defer patience.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-patience.C:
+			r.hurried = true
 		case q := <-r.requests:
 			r.handle(q)
 		case rep := <-r.reports:
@@ -148,13 +155,15 @@ func (r *run) end(cancel context.CancelFunc) {
 	}
 }
 
-// settle tells that everything has been reported when each socket has been synced or has failed, and returns an error when none is
-// left that might tell more.
+// settle tells that everything has been reported when each socket has been synced or has failed, or has not answered for so long that
+// the others need not wait for it, and returns an error when none is left that might tell more.
 func (r *run) settle() error {
 	var errs []error
-	live := 0
+	live, silent := 0, 0
 	for _, s := range r.c.sockets {
 		switch {
+		case !s.tried && s.state == SocketWaiting && r.hurried:
+			silent++
 		case !s.tried:
 			return nil
 		case s.state == SocketWaiting:
@@ -164,6 +173,9 @@ func (r *run) settle() error {
 		}
 	}
 	if live == 0 {
+		if silent > 0 {
+			return nil
+		}
 		if len(errs) == 0 {
 			errs = append(errs, errors.New("no podman service is left"))
 		}
@@ -208,7 +220,7 @@ func (r *run) note(rep report) {
 	switch {
 	case rep.err == nil:
 		s.procs = rep.procs
-		s.set(r.c, SocketConnecting, "", rep.version)
+		s.set(r.c, SocketConnecting, "it answers; what it has is being read", rep.version)
 	case rep.docker:
 		r.c.log.Debug("a socket is left out", "address", s.address.String(), "reason", rep.err)
 		r.docker = append(r.docker, s.address)
@@ -237,10 +249,13 @@ func (s *socket) set(c *Collector, state SocketState, reason, version string) {
 // rescan looks for sockets and follows those that are new.
 func (r *run) rescan() {
 	c := r.c
-	found := c.find()
+	found, unusable := c.find(), c.findUnusable()
+	c.mu.Lock()
+	c.unusable = unusable
+	c.mu.Unlock()
 	for _, f := range found {
 		if !slices.Contains(r.docker, f.address) && !slices.ContainsFunc(c.sockets, func(s *socket) bool { return s.address == f.address }) {
-			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true}, state: SocketWaiting}
+			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true}, state: SocketWaiting, reason: "it has not answered yet"}
 			s.follower = follow.New(follow.Options{
 				Tuning: c.opts.Tuning, Name: c.ID(), Source: c.Source(), NoImages: c.opts.NoImages, KeepPause: c.opts.KeepPause,
 				KeepStopped: c.opts.KeepStopped, SameAsListed: sameAsListed, Overlay: overlay,

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
@@ -98,6 +99,28 @@ func (c *Collector) find() []foundSocket {
 		found = append(found, foundSocket{from[path], address{"unix", path}})
 	}
 	return found
+}
+
+// findUnusable returns the addresses that somebody has named, with which nothing can be done: an address that makes no sense, or a
+// path at which there is nothing. A pattern that matches nothing is not one.
+func (c *Collector) findUnusable() []collection.Part {
+	var out []collection.Part
+	add := func(name, reason string) {
+		if !slices.ContainsFunc(out, func(p collection.Part) bool { return p.Name == name }) {
+			out = append(out, collection.Part{Name: name, State: collection.StateWaiting, Reason: reason})
+		}
+	}
+	for _, p := range c.places {
+		a, err := parseAddress(p.address)
+		switch {
+		case !p.named:
+		case err != nil:
+			add(runtimes.Redact(p.address), err.Error())
+		case a.network == "unix" && c.opts.Dial == nil && !strings.Contains(a.target, "*") && !exists(a.target):
+			add(a.String(), noSocket(a))
+		}
+	}
+	return out
 }
 
 func exists(path string) bool {
