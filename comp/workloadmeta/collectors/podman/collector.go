@@ -15,6 +15,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 // Collector reports the containers and images of all Podman services on this machine. Create one with [New].
@@ -32,6 +33,7 @@ type Collector struct {
 	mu       sync.Mutex // guards the fields below, which only the running Stream changes, and what it says about sockets
 	sockets  []*socket
 	unusable []collection.Part // named addresses at which there is nothing to connect to
+	answered map[address]bool  // where a Podman has answered that may also be Docker's place; Detect changes it, too
 
 	// decode is decodeEvent; a test makes it panic.
 	decode func(line []byte) (*message, error)
@@ -63,7 +65,8 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{opts: o, places: placesFor(o.Sockets), paths: defaultPaths(), union: newUnion(workloadmeta.SourceRuntime), decode: decodeEvent}
+	c := &Collector{opts: o, places: placesFor(o.Sockets), paths: defaultPaths(), union: newUnion(workloadmeta.SourceRuntime), decode: decodeEvent,
+		answered: map[address]bool{}}
 	c.log = o.Log.With("collector", c.ID())
 	return c, nil
 }
@@ -166,6 +169,7 @@ func (r *run) settle() error {
 			silent++
 		case !s.tried:
 			return nil
+		case s.state == SocketWaiting && !r.c.ours(s.place, s.address): // whatever is wrong there
 		case s.state == SocketWaiting:
 			errs = append(errs, errors.New(s.reason))
 		default:
@@ -177,7 +181,7 @@ func (r *run) settle() error {
 			return nil
 		}
 		if len(errs) == 0 {
-			errs = append(errs, errors.New("no podman service is left"))
+			errs = append(errs, errors.New(r.c.missing()))
 		}
 		return errors.Join(errs...)
 	}
@@ -219,10 +223,12 @@ func (r *run) note(rep report) {
 	s := rep.socket
 	switch {
 	case rep.err == nil:
+		r.c.setAnswered(s.place, s.address, true)
 		s.procs = rep.procs
 		s.set(r.c, SocketConnecting, "it answers; what it has is being read", rep.version)
 	case rep.docker:
 		r.c.log.Debug("a socket is left out", "address", s.address.String(), "reason", rep.err)
+		r.c.setAnswered(s.place, s.address, false)
 		r.docker = append(r.docker, s.address)
 		r.remove(s)
 	case s.state == SocketLive:
@@ -232,7 +238,7 @@ func (r *run) note(rep report) {
 	default:
 		s.tried = true
 		s.set(r.c, SocketWaiting, rep.err.Error(), s.version)
-		if s.told != s.reason && len(r.c.sockets) > 1 { // otherwise Stream returns it
+		if s.told != s.reason && len(r.c.sockets) > 1 && r.c.ours(s.place, s.address) { // otherwise Stream returns it
 			s.told = s.reason
 			r.c.log.Info("a podman service does not answer; it is tried again", "address", s.address.String(), "reason", s.reason)
 		}
@@ -368,7 +374,7 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 			lived, err = false, fmt.Errorf("podman at %s: panic: %v", s.address, p)
 		}
 	}()
-	if err := b.connect(ctx); err != nil {
+	if err := r.connectTo(ctx, b, s); err != nil {
 		return false, r.c.explain(foundSocket{s.place, s.address}, err, r.c.opts.CallTimeout)
 	}
 	select {
@@ -384,4 +390,14 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 		return time.Since(begin) > time.Second, fmt.Errorf("podman at %s does not answer: %w", s.address, err)
 	}
 	return time.Since(begin) > time.Second, fmt.Errorf("podman at %s: %w", s.address, err)
+}
+
+// connectTo has a connection made. Whether a Podman answers where another may be meant is not worth waiting for.
+func (r *run) connectTo(ctx context.Context, b *service, s *socket) error {
+	if !r.c.ours(s.place, s.address) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, runtimes.ProbeTimeout)
+		defer cancel()
+	}
+	return b.connect(ctx)
 }

@@ -27,7 +27,7 @@ const (
 // place is where a socket may be.
 type place struct {
 	address string // as parseAddress reads it; its path may be a pattern
-	any     bool   // the socket may be that of Docker, which is left out without a word
+	any     bool   // it may be Docker's; until a Podman has answered there, nothing is said of it
 	named   bool   // by somebody, so that it is worth a word if nothing is there
 }
 
@@ -154,8 +154,36 @@ func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 	return workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(bad, "; ")}
 }
 
-// probe says what there is behind an address. At a path of Podman's own nobody else is expected; anywhere else it is asked.
+// ours reports whether what is wrong at an address is our business: DOCKER_HOST is usually about a Docker daemon, which may be down.
+func (c *Collector) ours(p place, a address) bool {
+	if !p.any {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answered[a]
+}
+
+// setAnswered notes who has answered at an address that may be Docker's.
+func (c *Collector) setAnswered(p place, a address, podman bool) {
+	if p.any {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.answered[a] = podman
+	}
+}
+
+// probe says what there is behind an address, of which only what is ours is worth a word.
 func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketState, string) {
+	state, words := c.look(ctx, f)
+	if state != runtimes.SocketOpen && !c.ours(f.place, f.address) {
+		return runtimes.SocketAbsent, ""
+	}
+	return state, words
+}
+
+// look says what there is behind an address. At a path of Podman's own nobody else is expected; anywhere else it is asked.
+func (c *Collector) look(ctx context.Context, f foundSocket) (runtimes.SocketState, string) {
 	if f.address.network == "unix" && c.opts.Dial == nil {
 		state, words := runtimes.ProbeSocket(ctx, f.address.target, permissionHint)
 		if state != runtimes.SocketOpen || !f.place.any {
@@ -172,8 +200,10 @@ func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketSt
 	err := s.connect(ctx)
 	switch _, network := errors.AsType[net.Error](err); {
 	case err == nil:
+		c.setAnswered(f.place, f.address, true)
 		return runtimes.SocketOpen, fmt.Sprintf("podman %s answers at %s", s.version, f.address)
 	case errors.Is(err, errDocker) && f.place.any:
+		c.setAnswered(f.place, f.address, false)
 		return runtimes.SocketAbsent, err.Error()
 	case network && !errors.Is(err, fs.ErrPermission):
 		// As with a socket at which nobody listens.

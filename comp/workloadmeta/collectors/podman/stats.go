@@ -29,10 +29,11 @@ type SocketStatus struct {
 	Stats   Stats
 }
 
-// Sockets returns the sockets that are followed, in the order in which they were found. The caller owns the result.
+// Sockets returns the sockets that are followed, in the order in which they were found. One that only DOCKER_HOST names is not among
+// them until a Podman has answered there. The caller owns the result.
 func (c *Collector) Sockets() []SocketStatus {
 	c.mu.Lock()
-	sockets := c.sockets
+	sockets := slices.DeleteFunc(slices.Clone(c.sockets), func(s *socket) bool { return s.place.any && !c.answered[s.address] })
 	out := make([]SocketStatus, len(sockets))
 	for i, s := range sockets {
 		out[i] = SocketStatus{Address: s.address.String(), State: s.state, Reason: s.reason, Version: s.version}

@@ -604,6 +604,56 @@ func TestDockerIsLeftOut(t *testing.T) {
 	})
 }
 
+// Known bug: a Docker daemon that was down made the Podman collector degraded, or gave advice about Podman.
+func TestDockerThatIsDownIsNotOurs(t *testing.T) {
+	hangs := errors.New("hangs")
+	for _, down := range []error{syscall.ECONNREFUSED, syscall.EACCES, syscall.ENOENT, hangs} {
+		log := &countingHandler{}
+		synctest.Test(t, func(t *testing.T) {
+			podman, docker := newFake(t), newFake(t)
+			podman.run(&fakeContainer{ID: "c1"})
+			docker.version = ""
+			if docker.down = down; down == hangs {
+				docker.down = nil
+				docker.hang("")
+			}
+			c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker}, func(o *Options) { o.Log = slog.New(log) })
+			c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
+			w := newWorld()
+			s := startStream(t, c, w)
+			pass(time.Second)
+			if w.synced() != 1 || s.over() || len(c.Parts()) != 1 {
+				t.Errorf("%v: synced %d times, %+v", down, w.synced(), c.Parts())
+			}
+			if n := log.n.Load(); n != 0 {
+				t.Errorf("%v: %d lines in the log", down, n)
+			}
+			podman.stop(syscall.ECONNREFUSED)
+			pass(time.Minute)
+			if !s.over() || strings.Contains(s.err.Error(), "b.sock") {
+				t.Errorf("%v: %v", down, s.err)
+			}
+			c.places = c.places[1:]
+			c.sockets = nil
+			if found := c.Detect(t.Context()); found.State != workloadmeta.Absent || strings.Contains(found.Reason, "b.sock") || strings.Contains(found.Reason, "whose socket") {
+				t.Errorf("%v: detection = %v %s", down, found.State, found.Reason)
+			}
+			// It was Podman's, after all.
+			docker.with(func(f *fakePodman) { f.down, f.before, f.version = nil, nil, "4.3.1" })
+			s = startStream(t, c, newWorld())
+			pass(time.Second)
+			if got := partOf(c, "/b.sock"); got != "live: podman 4.3.1" {
+				t.Errorf("%v: a Podman there is %q", down, got)
+			}
+			docker.stop(syscall.EACCES)
+			pass(time.Minute)
+			if !s.over() || s.err.Error() != "permission denied on /b.sock" {
+				t.Errorf("%v: a Podman there that is down: %v", down, s.err)
+			}
+		})
+	}
+}
+
 func TestRepeatedEventsChangeNothing(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
 		s := startStream(t, c, w)
