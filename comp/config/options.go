@@ -98,7 +98,7 @@ var entries = []entry{
 	{"docker.keep_stopped", false, `Keeps stopped containers until they are removed.`},
 	{"containerd.address", false, `Path of containerd's socket. Setting it makes its absence an error. Empty: the usual sockets, those of k3s, RKE2, MicroK8s and k0s among them.`},
 	{"containerd.keep_stopped", false, `Keeps stopped containers until they are removed. Those of pods are always kept.`},
-	{"podman.sockets", false, `Paths of Podman's sockets. Setting it makes their absence an error. Empty: CONTAINER_HOST, else the system's and every user's.`},
+	{"podman.sockets", false, `Where Podman's services are: paths, in which * is any text, unix:///path or tcp://host:port. Setting it makes their absence an error. Empty: the system's, every user's, and those that CONTAINER_HOST and, if a Podman answers there, DOCKER_HOST name.`},
 	{"podman.keep_stopped", false, `Keeps stopped containers until they are removed.`},
 	{"process.period", false, `Time between two scans of /proc.`},
 	{"process.strip_args", false, `Leaves out all arguments of command lines. Without it, only what looks like a secret is masked.`},

@@ -15,25 +15,31 @@ type address struct {
 	target  string // a path, or host:port
 }
 
+// accepted is what parseAddress takes.
+const accepted = "want a path, in which * is any text, unix:///path or tcp://host:port"
+
 // parseAddress reads an address as the options and CONTAINER_HOST have it. The path of a Unix socket may hold "*".
 func parseAddress(s string) (address, error) {
 	if strings.HasPrefix(s, "/") {
 		return address{"unix", filepath.Clean(s)}, nil
 	}
+	wrong := func(what string) (address, error) {
+		return address{}, fmt.Errorf("podman address %q: %s%s", runtimes.Redact(s), what, accepted)
+	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Scheme == "":
-		return address{}, fmt.Errorf("podman address %q: want a path, unix:///path or tcp://host:port", runtimes.Redact(s))
+		return wrong("")
 	case u.Scheme == "unix" && u.Host == "" && strings.HasPrefix(u.Path, "/"):
 		return address{"unix", filepath.Clean(u.Path)}, nil
 	case u.Scheme == "unix":
-		return address{}, fmt.Errorf("podman address %q: the path of the socket must begin with /: unix:///run/podman/podman.sock", runtimes.Redact(s))
+		return wrong("the path of the socket must begin with /; ")
 	case u.Scheme == "tcp" && u.Host != "" && u.Port() != "":
 		return address{"tcp", u.Host}, nil
 	case u.Scheme == "tcp":
-		return address{}, fmt.Errorf("podman address %q: want tcp://host:port", runtimes.Redact(s))
+		return wrong("host or port is missing; ")
 	}
-	return address{}, fmt.Errorf("podman address %q: scheme %s is not supported (unix and tcp are)", runtimes.Redact(s), u.Scheme)
+	return wrong("scheme " + u.Scheme + " is not supported; ")
 }
 
 func (a address) String() string {

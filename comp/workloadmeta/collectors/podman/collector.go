@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 // Collector reports the containers and images of all Podman services on this machine. Create one with [New].
@@ -28,8 +30,10 @@ type Collector struct {
 	union *union
 	rank  int
 
-	mu      sync.Mutex // guards sockets, which only the running Stream changes, and what it says about them
-	sockets []*socket
+	mu       sync.Mutex // guards the fields below, which only the running Stream changes, and what it says about sockets
+	sockets  []*socket
+	unusable []collection.Part // named addresses at which there is nothing to connect to
+	answered map[address]bool  // where a Podman has answered that may also be Docker's place; Detect changes it, too
 
 	// decode is decodeEvent; a test makes it panic.
 	decode func(line []byte) (*message, error)
@@ -61,7 +65,8 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{opts: o, places: placesFor(o.Sockets), paths: defaultPaths(), union: newUnion(workloadmeta.SourceRuntime), decode: decodeEvent}
+	c := &Collector{opts: o, places: placesFor(o.Sockets), paths: defaultPaths(), union: newUnion(workloadmeta.SourceRuntime), decode: decodeEvent,
+		answered: map[address]bool{}}
 	c.log = o.Log.With("collector", c.ID())
 	return c, nil
 }
@@ -98,6 +103,7 @@ type run struct {
 	requests chan request
 	reports  chan report
 	synced   bool
+	hurried  bool      // those that have not answered yet are not waited for any more
 	docker   []address // those at which Docker answers
 }
 
@@ -117,10 +123,14 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	}
 	tick := time.NewTicker(c.opts.RescanEvery)
 	defer tick.Stop()
+	patience := time.NewTimer(c.opts.InitialWait)
+	defer patience.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-patience.C:
+			r.hurried = true
 		case q := <-r.requests:
 			r.handle(q)
 		case rep := <-r.reports:
@@ -148,15 +158,18 @@ func (r *run) end(cancel context.CancelFunc) {
 	}
 }
 
-// settle tells that everything has been reported when each socket has been synced or has failed, and returns an error when none is
-// left that might tell more.
+// settle tells that everything has been reported when each socket has been synced or has failed, or has not answered for so long that
+// the others need not wait for it, and returns an error when none is left that might tell more.
 func (r *run) settle() error {
 	var errs []error
-	live := 0
+	live, silent := 0, 0
 	for _, s := range r.c.sockets {
 		switch {
+		case !s.tried && s.state == SocketWaiting && r.hurried:
+			silent++
 		case !s.tried:
 			return nil
+		case s.state == SocketWaiting && !r.c.ours(s.place, s.address): // whatever is wrong there
 		case s.state == SocketWaiting:
 			errs = append(errs, errors.New(s.reason))
 		default:
@@ -164,8 +177,11 @@ func (r *run) settle() error {
 		}
 	}
 	if live == 0 {
+		if silent > 0 {
+			return nil
+		}
 		if len(errs) == 0 {
-			errs = append(errs, errors.New("no podman service is left"))
+			errs = append(errs, errors.New(r.c.missing()))
 		}
 		return errors.Join(errs...)
 	}
@@ -207,10 +223,12 @@ func (r *run) note(rep report) {
 	s := rep.socket
 	switch {
 	case rep.err == nil:
+		r.c.setAnswered(s.place, s.address, true)
 		s.procs = rep.procs
-		s.set(r.c, SocketConnecting, "", rep.version)
+		s.set(r.c, SocketConnecting, "it answers; what it has is being read", rep.version)
 	case rep.docker:
 		r.c.log.Debug("a socket is left out", "address", s.address.String(), "reason", rep.err)
+		r.c.setAnswered(s.place, s.address, false)
 		r.docker = append(r.docker, s.address)
 		r.remove(s)
 	case s.state == SocketLive:
@@ -220,7 +238,7 @@ func (r *run) note(rep report) {
 	default:
 		s.tried = true
 		s.set(r.c, SocketWaiting, rep.err.Error(), s.version)
-		if s.told != s.reason && len(r.c.sockets) > 1 { // otherwise Stream returns it
+		if s.told != s.reason && len(r.c.sockets) > 1 && r.c.ours(s.place, s.address) { // otherwise Stream returns it
 			s.told = s.reason
 			r.c.log.Info("a podman service does not answer; it is tried again", "address", s.address.String(), "reason", s.reason)
 		}
@@ -237,10 +255,13 @@ func (s *socket) set(c *Collector, state SocketState, reason, version string) {
 // rescan looks for sockets and follows those that are new.
 func (r *run) rescan() {
 	c := r.c
-	found := c.find()
+	found, unusable := c.find(), c.findUnusable()
+	c.mu.Lock()
+	c.unusable = unusable
+	c.mu.Unlock()
 	for _, f := range found {
 		if !slices.Contains(r.docker, f.address) && !slices.ContainsFunc(c.sockets, func(s *socket) bool { return s.address == f.address }) {
-			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true}, state: SocketWaiting}
+			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true}, state: SocketWaiting, reason: "it has not answered yet"}
 			s.follower = follow.New(follow.Options{
 				Tuning: c.opts.Tuning, Name: c.ID(), Source: c.Source(), NoImages: c.opts.NoImages, KeepPause: c.opts.KeepPause,
 				KeepStopped: c.opts.KeepStopped, SameAsListed: sameAsListed, Overlay: overlay,
@@ -353,8 +374,8 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 			lived, err = false, fmt.Errorf("podman at %s: panic: %v", s.address, p)
 		}
 	}()
-	if err := b.connect(ctx); err != nil {
-		return false, r.c.explain(s.address, err)
+	if err := r.connectTo(ctx, b, s); err != nil {
+		return false, r.c.explain(foundSocket{s.place, s.address}, err, r.c.opts.CallTimeout)
 	}
 	select {
 	case r.reports <- report{socket: s, version: b.version, procs: b.procs}:
@@ -365,5 +386,18 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 	sink.send(request{begin: true})
 	begin := time.Now()
 	err = s.follower.Stream(ctx, b, sink)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return time.Since(begin) > time.Second, fmt.Errorf("podman at %s does not answer: %w", s.address, err)
+	}
 	return time.Since(begin) > time.Second, fmt.Errorf("podman at %s: %w", s.address, err)
+}
+
+// connectTo has a connection made. Whether a Podman answers where another may be meant is not worth waiting for.
+func (r *run) connectTo(ctx context.Context, b *service, s *socket) error {
+	if !r.c.ours(s.place, s.address) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, runtimes.ProbeTimeout)
+		defer cancel()
+	}
+	return b.connect(ctx)
 }

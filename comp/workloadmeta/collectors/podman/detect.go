@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
@@ -23,7 +27,7 @@ const (
 // place is where a socket may be.
 type place struct {
 	address string // as parseAddress reads it; its path may be a pattern
-	any     bool   // the socket may be that of Docker, which is left out without a word
+	any     bool   // it may be Docker's; until a Podman has answered there, nothing is said of it
 	named   bool   // by somebody, so that it is worth a word if nothing is there
 }
 
@@ -97,6 +101,28 @@ func (c *Collector) find() []foundSocket {
 	return found
 }
 
+// findUnusable returns the addresses that somebody has named, with which nothing can be done: an address that makes no sense, or a
+// path at which there is nothing. A pattern that matches nothing is not one.
+func (c *Collector) findUnusable() []collection.Part {
+	var out []collection.Part
+	add := func(name, reason string) {
+		if !slices.ContainsFunc(out, func(p collection.Part) bool { return p.Name == name }) {
+			out = append(out, collection.Part{Name: name, State: collection.StateWaiting, Reason: reason})
+		}
+	}
+	for _, p := range c.places {
+		a, err := parseAddress(p.address)
+		switch {
+		case !p.named:
+		case err != nil:
+			add(runtimes.Redact(p.address), err.Error())
+		case a.network == "unix" && c.opts.Dial == nil && !strings.Contains(a.target, "*") && !exists(a.target):
+			add(a.String(), noSocket(a))
+		}
+	}
+	return out
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, fs.ErrNotExist)
@@ -128,8 +154,36 @@ func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 	return workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(bad, "; ")}
 }
 
-// probe says what there is behind an address. At a path of Podman's own nobody else is expected; anywhere else it is asked.
+// ours reports whether what is wrong at an address is our business: DOCKER_HOST is usually about a Docker daemon, which may be down.
+func (c *Collector) ours(p place, a address) bool {
+	if !p.any {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answered[a]
+}
+
+// setAnswered notes who has answered at an address that may be Docker's.
+func (c *Collector) setAnswered(p place, a address, podman bool) {
+	if p.any {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.answered[a] = podman
+	}
+}
+
+// probe says what there is behind an address, of which only what is ours is worth a word.
 func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketState, string) {
+	state, words := c.look(ctx, f)
+	if state != runtimes.SocketOpen && !c.ours(f.place, f.address) {
+		return runtimes.SocketAbsent, ""
+	}
+	return state, words
+}
+
+// look says what there is behind an address. At a path of Podman's own nobody else is expected; anywhere else it is asked.
+func (c *Collector) look(ctx context.Context, f foundSocket) (runtimes.SocketState, string) {
 	if f.address.network == "unix" && c.opts.Dial == nil {
 		state, words := runtimes.ProbeSocket(ctx, f.address.target, permissionHint)
 		if state != runtimes.SocketOpen || !f.place.any {
@@ -143,13 +197,19 @@ func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketSt
 	defer cancel()
 	s := newService(f.address, &c.opts, c.log)
 	defer s.close()
-	switch err := s.connect(ctx); {
+	err := s.connect(ctx)
+	switch _, network := errors.AsType[net.Error](err); {
 	case err == nil:
+		c.setAnswered(f.place, f.address, true)
 		return runtimes.SocketOpen, fmt.Sprintf("podman %s answers at %s", s.version, f.address)
-	case errors.Is(err, errDocker):
+	case errors.Is(err, errDocker) && f.place.any:
+		c.setAnswered(f.place, f.address, false)
 		return runtimes.SocketAbsent, err.Error()
+	case network && !errors.Is(err, fs.ErrPermission):
+		// As with a socket at which nobody listens.
+		return runtimes.SocketQuiet, c.explain(f, err, runtimes.ProbeTimeout).Error()
 	default:
-		return runtimes.SocketUnfit, err.Error()
+		return runtimes.SocketUnfit, c.explain(f, err, runtimes.ProbeTimeout).Error()
 	}
 }
 
@@ -157,11 +217,14 @@ func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketSt
 func (c *Collector) missing() string {
 	var where []string
 	for _, p := range c.places {
-		if !p.any && !strings.HasPrefix(p.address, "/host/") && !slices.Contains(where, p.address) {
-			where = append(where, p.address)
+		if !p.any && !strings.HasPrefix(p.address, "/host/") && !slices.Contains(where, runtimes.Redact(p.address)) {
+			where = append(where, runtimes.Redact(p.address))
 		}
 	}
 	none := "no podman socket at " + strings.Join(where, " or ")
+	if !slices.ContainsFunc(where, func(a string) bool { return !strings.HasPrefix(a, "tcp:") }) {
+		return none // what this machine has is of no consequence
+	}
 	for _, pattern := range c.paths.storage {
 		if matches, err := filepath.Glob(pattern); err == nil && len(matches) > 0 {
 			return fmt.Sprintf("%s, but container storage in %s; if it is Podman's, %s", none, matches[0], enableHint)
@@ -173,13 +236,36 @@ func (c *Collector) missing() string {
 	return none + "; set podman.sockets or CONTAINER_HOST"
 }
 
-// explain says what to do about a connection that has failed.
-func (c *Collector) explain(a address, err error) error {
+// explain says what to do about a connection that has failed, after waiting for answers for as long as limit.
+func (c *Collector) explain(f foundSocket, err error, limit time.Duration) error {
+	timeout, _ := errors.AsType[net.Error](err)
 	switch {
+	case errors.Is(err, fs.ErrPermission) && f.place.any: // it may be meant for others
+		return fmt.Errorf("permission denied on %s", f.address)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("permission denied on %s; %s", a, permissionHint)
+		return fmt.Errorf("permission denied on %s; %s", f.address, permissionHint)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no socket at %s", a)
+		return errors.New(noSocket(f.address))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("connection refused on %s; %s", f.address, startHint(f.address))
+	case errors.Is(err, context.DeadlineExceeded), timeout != nil && timeout.Timeout():
+		return fmt.Errorf("podman at %s does not answer within %v; restart its service, without which containers go on running", f.address, limit)
 	}
 	return err
+}
+
+func noSocket(a address) string { return fmt.Sprintf("no socket at %s; %s", a, startHint(a)) }
+
+// startHint says how to start what should listen at an address.
+func startHint(a address) string {
+	const system, user = "`systemctl enable --now podman.socket`", "`systemctl --user enable --now podman.socket` as its user"
+	switch path := strings.TrimPrefix(a.target, "/host"); {
+	case a.network != "unix":
+		return "see that `podman system service` listens there"
+	case path == "/run/podman/podman.sock":
+		return "start it with " + system
+	case strings.HasPrefix(path, "/run/user/"):
+		return "start it with " + user
+	}
+	return "start it with " + system + ", a user's with " + user + ", or name its right path"
 }

@@ -11,5 +11,5 @@ func ExampleNew() {
 	_, err := podman.New(podman.Options{Sockets: []string{"/run/user/*/podman/podman.sock", "podman.sock"}})
 	fmt.Println(err)
 	// Output:
-	// podman collector: option Sockets: podman address "podman.sock": want a path, unix:///path or tcp://host:port
+	// podman collector: option Sockets: podman address "podman.sock": want a path, in which * is any text, unix:///path or tcp://host:port
 }

@@ -21,7 +21,7 @@ type Options struct {
 
 	// Sockets are the addresses of Podman services: /run/podman/podman.sock, unix:///run/podman/podman.sock, tcp://host:8080. A
 	// "*" in a path is any text, as in /run/user/*/podman/podman.sock. Empty means [DefaultSockets] and those that CONTAINER_HOST
-	// and DOCKER_HOST name. A Docker daemon behind an address is left to the Docker collector.
+	// and, if a Podman answers there, DOCKER_HOST name. A Docker daemon behind an address is left to the Docker collector.
 	Sockets []string
 	// Env chooses the environment variables that are kept. nil means the built-in list of package env.
 	Env *env.Filter

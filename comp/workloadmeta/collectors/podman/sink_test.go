@@ -168,10 +168,11 @@ type running struct {
 	err    error
 }
 
-func startStream(t testing.TB, c *Collector, w *world) *running {
+func startStream(t testing.TB, c *Collector, w *world) *running { return startStreamTo(t, c, w.sink()) }
+
+func startStreamTo(t testing.TB, c *Collector, sink workloadmeta.Sink) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &running{t: t, cancel: cancel, done: make(chan struct{})}
-	sink := w.sink()
 	go func() {
 		defer close(s.done)
 		s.err = c.Stream(ctx, sink)

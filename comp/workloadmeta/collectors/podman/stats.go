@@ -1,6 +1,8 @@
 package podman
 
 import (
+	"slices"
+
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
 )
@@ -27,10 +29,11 @@ type SocketStatus struct {
 	Stats   Stats
 }
 
-// Sockets returns the sockets that are followed, in the order in which they were found. The caller owns the result.
+// Sockets returns the sockets that are followed, in the order in which they were found. One that only DOCKER_HOST names is not among
+// them until a Podman has answered there. The caller owns the result.
 func (c *Collector) Sockets() []SocketStatus {
 	c.mu.Lock()
-	sockets := c.sockets
+	sockets := slices.DeleteFunc(slices.Clone(c.sockets), func(s *socket) bool { return s.place.any && !c.answered[s.address] })
 	out := make([]SocketStatus, len(sockets))
 	for i, s := range sockets {
 		out[i] = SocketStatus{Address: s.address.String(), State: s.state, Reason: s.reason, Version: s.version}
@@ -44,14 +47,22 @@ func (c *Collector) Sockets() []SocketStatus {
 
 var _ collection.PartReporter = (*Collector)(nil)
 
-// Parts implements [collection.PartReporter]: a part is a socket.
+// Parts implements [collection.PartReporter]: a part is a socket, or an address that somebody has named and at which there is none.
 func (c *Collector) Parts() []collection.Part {
-	sockets := c.Sockets()
-	parts := make([]collection.Part, len(sockets))
-	for i, s := range sockets {
-		parts[i] = collection.Part{Name: s.Address, State: collection.State(s.State), Reason: s.Reason}
+	var parts []collection.Part
+	for _, s := range c.Sockets() {
+		p := collection.Part{Name: s.Address, State: collection.State(s.State), Reason: s.Reason}
 		if s.Reason == "" && s.Version != "" {
-			parts[i].Reason = "podman " + s.Version
+			p.Reason = "podman " + s.Version
+		}
+		parts = append(parts, p)
+	}
+	c.mu.Lock()
+	unusable := c.unusable
+	c.mu.Unlock()
+	for _, p := range unusable {
+		if !slices.ContainsFunc(parts, func(o collection.Part) bool { return o.Name == p.Name }) {
+			parts = append(parts, p)
 		}
 	}
 	return parts

@@ -110,7 +110,9 @@ func TestRemovedWhileItIsInspected(t *testing.T) {
 				if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
 					return nil
 				}
-				return func(w http.ResponseWriter) { fail(w, 500, "container c1 does not exist in database: no such container") }
+				return func(w http.ResponseWriter) {
+					fail(w, 500, "container c1 does not exist in database: no such container")
+				}
 			}
 		})
 		f.die(f.run(&fakeContainer{ID: "c1"}), 7)
@@ -547,6 +549,31 @@ func TestServiceThatHangs(t *testing.T) {
 	})
 }
 
+func TestReasonsOfAFailedConnection(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		down error
+		hang string
+		want string
+	}{
+		{"frozen", nil, "", "podman at /a.sock does not answer within 5s; restart its service"},
+		{"frozen later", nil, "json", "podman at /a.sock does not answer: "},
+		{"refused", syscall.ECONNREFUSED, "none", "connection refused on /a.sock; start it with `systemctl"},
+		{"gone", syscall.ENOENT, "none", "no socket at /a.sock; start it with `systemctl"},
+	} {
+		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+			f.hang(tc.hang)
+			f.with(func(f *fakePodman) { f.down = tc.down })
+			s := startStream(t, c, w)
+			pass(c.opts.CallTimeout)
+			if !s.over() || !strings.HasPrefix(fmt.Sprint(s.err), tc.want) {
+				t.Errorf("%s: over: %v, %v; want %q", tc.name, s.over(), s.err, tc.want)
+			}
+			s.stop()
+		})
+	}
+}
+
 // Docker may be what DOCKER_HOST names.
 func TestDockerIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -575,6 +602,56 @@ func TestDockerIsLeftOut(t *testing.T) {
 		}
 		s.stop()
 	})
+}
+
+// Known bug: a Docker daemon that was down made the Podman collector degraded, or gave advice about Podman.
+func TestDockerThatIsDownIsNotOurs(t *testing.T) {
+	hangs := errors.New("hangs")
+	for _, down := range []error{syscall.ECONNREFUSED, syscall.EACCES, syscall.ENOENT, hangs} {
+		log := &countingHandler{}
+		synctest.Test(t, func(t *testing.T) {
+			podman, docker := newFake(t), newFake(t)
+			podman.run(&fakeContainer{ID: "c1"})
+			docker.version = ""
+			if docker.down = down; down == hangs {
+				docker.down = nil
+				docker.hang("")
+			}
+			c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker}, func(o *Options) { o.Log = slog.New(log) })
+			c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
+			w := newWorld()
+			s := startStream(t, c, w)
+			pass(time.Second)
+			if w.synced() != 1 || s.over() || len(c.Parts()) != 1 {
+				t.Errorf("%v: synced %d times, %+v", down, w.synced(), c.Parts())
+			}
+			if n := log.n.Load(); n != 0 {
+				t.Errorf("%v: %d lines in the log", down, n)
+			}
+			podman.stop(syscall.ECONNREFUSED)
+			pass(time.Minute)
+			if !s.over() || strings.Contains(s.err.Error(), "b.sock") {
+				t.Errorf("%v: %v", down, s.err)
+			}
+			c.places = c.places[1:]
+			c.sockets = nil
+			if found := c.Detect(t.Context()); found.State != workloadmeta.Absent || strings.Contains(found.Reason, "b.sock") || strings.Contains(found.Reason, "whose socket") {
+				t.Errorf("%v: detection = %v %s", down, found.State, found.Reason)
+			}
+			// It was Podman's, after all.
+			docker.with(func(f *fakePodman) { f.down, f.before, f.version = nil, nil, "4.3.1" })
+			s = startStream(t, c, newWorld())
+			pass(time.Second)
+			if got := partOf(c, "/b.sock"); got != "live: podman 4.3.1" {
+				t.Errorf("%v: a Podman there is %q", down, got)
+			}
+			docker.stop(syscall.EACCES)
+			pass(time.Minute)
+			if !s.over() || s.err.Error() != "permission denied on /b.sock" {
+				t.Errorf("%v: a Podman there that is down: %v", down, s.err)
+			}
+		})
+	}
 }
 
 func TestRepeatedEventsChangeNothing(t *testing.T) {
