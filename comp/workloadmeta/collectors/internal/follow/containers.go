@@ -364,7 +364,7 @@ func (s *session) handleOvertaken(tr *tracked, r result) {
 func (s *session) handleGone(tr *tracked, now time.Time) {
 	tr.listed = nil
 	switch {
-	case tr.exit != nil || tr.missing:
+	case tr.exit != nil:
 		s.end(tr, tr.exit)
 	case tr.entity == nil && tr.started == nil:
 		s.drop(tr)
@@ -373,6 +373,12 @@ func (s *session) handleGone(tr *tracked, now time.Time) {
 			s.set(tr, tr.started)
 		}
 		tr.gone = true
+		if tr.missing && !s.synced {
+			// Of what has ended while nobody listened, the event comes soon after the first list, if at all.
+			s.initial[keyOf(tr)] = struct{}{}
+			s.wait(tr, now.Add(exitWait))
+			return
+		}
 		s.wait(tr, now.Add(goneWait))
 	}
 }

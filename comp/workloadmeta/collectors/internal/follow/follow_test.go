@@ -87,6 +87,39 @@ func TestSilentRuntimeIsGivenUp(t *testing.T) {
 	})
 }
 
+// A list may have come before the event that tells how a container ended: it is waited for, in the gap between two connections and later.
+func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := int64(137)
+		b, sink := newFakeBackend(), newFakeSink()
+		b.run("a", "a", image1, nil)
+		b.run("b", "b", image1, nil)
+		f := newFollower(t, nil)
+		r := follow(f, b, sink)
+		time.Sleep(time.Second)
+		r.stop() //nolint:errcheck // it was asked to end
+		b.with(func() { delete(b.containers, "a") })
+		r = follow(f, b, sink)
+		time.Sleep(500 * time.Millisecond)
+		b.send(Event{Action: ActionEnded, Key: "a", ExitCode: &code, At: time.Now()}, Event{Action: ActionRemoved, Key: "a"})
+		time.Sleep(time.Second)
+		if c := sink.ended("a"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code || sink.synced() != 2 {
+			t.Errorf("it ended as %+v; synced %d times", c, sink.synced())
+		}
+		b.with(func() { delete(b.containers, "b") })
+		for b.called("list") == 2 {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * time.Second)
+		b.send(Event{Action: ActionEnded, Key: "b", ExitCode: &code, At: time.Now()}, Event{Action: ActionRemoved, Key: "b"})
+		time.Sleep(time.Second)
+		if c := sink.ended("b"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code {
+			t.Errorf("it ended as %+v", c)
+		}
+		r.stop() //nolint:errcheck // it was asked to end
+	})
+}
+
 func TestOneIDInTwoNamespaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, sink := newFakeBackend(), newFakeSink()
