@@ -38,21 +38,21 @@ func (b *backend) Events(ctx context.Context, since time.Time) (follow.Events, e
 	if err != nil {
 		return nil, err
 	}
-	return &events{Closer: stream, lines: newLines(stream), keepStopped: b.opts.KeepStopped, decode: b.decode}, nil
+	return &events{Closer: stream, lines: runtimes.NewLines(stream), keepStopped: b.opts.KeepStopped, decode: b.decode}, nil
 }
 
 // events is the daemon's event stream.
 type events struct {
 	io.Closer
-	lines       *lines
+	lines       *runtimes.Lines
 	keepStopped bool
 	decode      func(line []byte) (*message, error)
 }
 
 // Next implements [follow.Events].
 func (e *events) Next() ([]follow.Event, error) {
-	line, err := e.lines.next()
-	if errors.Is(err, errLongEvent) {
+	line, err := e.lines.Next()
+	if errors.Is(err, runtimes.ErrLongEvent) {
 		return nil, follow.Lost(err)
 	}
 	if err != nil {
@@ -108,7 +108,7 @@ func (e *events) containerEvent(ev *follow.Event, m *message, action, detail str
 		ev.Container = mapEvent(m)
 	case "die", "died": // Podman says died
 		ev.Action = follow.ActionEnded
-		ev.ExitCode = exitCode(m.Actor.Attributes)
+		ev.ExitCode = runtimes.ExitCode(m.Actor.Attributes)
 	case "destroy", "remove":
 		ev.Action = follow.ActionRemoved
 	case "commit":

@@ -1,13 +1,9 @@
 package docker
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -62,16 +58,6 @@ func (m *message) size() int {
 	return n
 }
 
-// exitCode returns the code in a die event, or nil. Podman spells the attribute differently.
-func exitCode(attributes map[string]string) *int64 {
-	for _, key := range []string{"exitCode", "containerExitCode"} {
-		if code, err := strconv.ParseInt(attributes[key], 10, 64); err == nil && code >= 0 {
-			return &code
-		}
-	}
-	return nil
-}
-
 // decodeEvent reads one line of the event stream. A field of an unexpected type is left empty.
 func decodeEvent(line []byte) (*message, error) {
 	m := new(message)
@@ -82,52 +68,4 @@ func decodeEvent(line []byte) (*message, error) {
 		return nil, errors.New("decode event: no Type or no Action")
 	}
 	return m, nil
-}
-
-// maxEvent is the longest event that is read, in bytes. Events carry all labels of their container.
-const maxEvent = 4 << 20
-
-// errLongEvent reports an event longer than maxEvent, which was skipped.
-var errLongEvent = fmt.Errorf("an event is longer than %d bytes", maxEvent)
-
-// lines reads the stream line by line: the daemon ends every event with a newline in every media type it
-// offers, and so one bad event does not spoil the next.
-type lines struct{ r *bufio.Reader }
-
-func newLines(r io.Reader) *lines { return &lines{bufio.NewReaderSize(r, 64<<10)} }
-
-// next returns the next line that is not empty, without its end and without the record separator of json-seq. The slice is
-// valid until the next call. After errLongEvent it can be called again.
-func (l *lines) next() ([]byte, error) {
-	for {
-		line, err := l.r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			line, err = l.long(line)
-		}
-		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
-			return nil, err
-		}
-		if line = bytes.Trim(line, "\x1e \t\r\n"); len(line) > 0 {
-			return line, nil
-		}
-	}
-}
-
-// long collects a line that does not fit the buffer.
-func (l *lines) long(start []byte) ([]byte, error) {
-	line := bytes.Clone(start)
-	tooLong := false
-	for {
-		part, err := l.r.ReadSlice('\n')
-		if tooLong = tooLong || len(line)+len(part) > maxEvent; !tooLong {
-			line = append(line, part...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-		case err == nil && tooLong:
-			return nil, errLongEvent
-		default:
-			return line, err
-		}
-	}
 }

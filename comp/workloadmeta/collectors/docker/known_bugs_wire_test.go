@@ -112,7 +112,7 @@ func TestBug22EventsWithoutTheOldFields(t *testing.T) {
 	}
 	read := func(b *bytes.Buffer) []follow.Event {
 		t.Helper()
-		e := &events{lines: newLines(b), decode: decodeEvent}
+		e := &events{lines: runtimes.NewLines(b), decode: decodeEvent}
 		var all []follow.Event
 		for {
 			some, err := e.Next()
@@ -143,7 +143,7 @@ func TestBug22EventsWithoutTheOldFields(t *testing.T) {
 		}
 	}
 	// What only the old fields tell is no event, and the lists make up for it.
-	e := &events{lines: newLines(strings.NewReader(`{"status":"start","id":"c1","from":"app:1","time":1}` + "\n")), decode: decodeEvent}
+	e := &events{lines: runtimes.NewLines(strings.NewReader(`{"status":"start","id":"c1","from":"app:1","time":1}` + "\n")), decode: decodeEvent}
 	if some, err := e.Next(); !follow.IsLost(err) {
 		t.Errorf("an event of old: %v, %v", some, err)
 	}

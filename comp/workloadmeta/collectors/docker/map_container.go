@@ -24,7 +24,7 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (follow.Cont
 	c.Image.ID = runtimes.ImageID(in.Image)
 	c.RestartCount = in.RestartCount
 	mapState(c, in.State)
-	c.State.CreatedAt = parseTime(in.Created)
+	c.State.CreatedAt = runtimes.ParseTime(in.Created)
 	if in.Config != nil {
 		c.Labels = runtimes.Metadata(in.Config.Labels)
 		c.Hostname = in.Config.Hostname
@@ -144,7 +144,7 @@ func mapState(c *workloadmeta.Container, in *container.State) {
 	s.Status = status(in.Status)
 	s.Running = runtimes.IsUp(s.Status)
 	s.OOMKilled = in.OOMKilled
-	s.StartedAt = parseTime(in.StartedAt)
+	s.StartedAt = runtimes.ParseTime(in.StartedAt)
 	if s.Running {
 		c.PID = in.Pid
 	}
@@ -154,21 +154,12 @@ func mapState(c *workloadmeta.Container, in *container.State) {
 	}
 	// While it runs, the end and the exit code are those of the run before, or zero.
 	if s.Status == workloadmeta.StatusStopped || s.Status == workloadmeta.StatusRestarting {
-		s.FinishedAt = parseTime(in.FinishedAt)
+		s.FinishedAt = runtimes.ParseTime(in.FinishedAt)
 		if in.ExitCode >= 0 {
 			code := int64(in.ExitCode)
 			s.ExitCode = &code
 		}
 	}
-}
-
-// parseTime reads the daemon's time format. Its zero is the year 1.
-func parseTime(s string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || t.Year() <= 1 {
-		return time.Time{}
-	}
-	return t.UTC()
 }
 
 // sameAsListed reports whether a list entry tells nothing new about a known container.

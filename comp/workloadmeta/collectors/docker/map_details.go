@@ -27,7 +27,7 @@ func mapNetworks(c *workloadmeta.Container, networks map[string]*network.Endpoin
 func mapPorts(in *container.InspectResponse) []workloadmeta.ContainerPort {
 	var ports []workloadmeta.ContainerPort
 	add := func(key nat.Port, bindings []nat.PortBinding) {
-		first, last, protocol := portRange(string(key))
+		first, last, protocol := runtimes.PortRange(string(key))
 		for port := first; port <= last && first > 0 && len(ports) < runtimes.MaxPorts; port++ {
 			p := workloadmeta.ContainerPort{Port: port, Protocol: protocol}
 			before := len(ports)
@@ -54,27 +54,6 @@ func mapPorts(in *container.InspectResponse) []workloadmeta.ContainerPort {
 		}
 	}
 	return runtimes.SortPorts(ports)
-}
-
-// portRange reads "80/tcp", "80" or "8000-8005/udp". What is no port gives 0.
-func portRange(key string) (first, last int, protocol string) {
-	numbers, protocol, ok := strings.Cut(key, "/")
-	if !ok {
-		protocol = "tcp"
-	}
-	low, high, isRange := strings.Cut(numbers, "-")
-	if !isRange {
-		high = low
-	}
-	a, err := strconv.ParseUint(low, 10, 16)
-	if err != nil {
-		return 0, 0, ""
-	}
-	b, err := strconv.ParseUint(high, 10, 16)
-	if err != nil || b < a {
-		return 0, 0, ""
-	}
-	return int(a), int(b), protocol
 }
 
 // mapResources returns requests and limits.

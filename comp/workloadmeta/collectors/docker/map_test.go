@@ -162,12 +162,12 @@ func TestStartEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := newLines(bytes.NewReader(body))
+	in := runtimes.NewLines(bytes.NewReader(body))
 	started := map[string]*workloadmeta.Container{}
 	ends := map[string]int64{}
 	actions := map[string]bool{}
 	for {
-		line, err := in.next()
+		line, err := in.Next()
 		if err != nil {
 			break
 		}
@@ -181,7 +181,7 @@ func TestStartEvents(t *testing.T) {
 		case "start":
 			started[name] = mapEvent(m)
 		case "die":
-			ends[name] = *exitCode(m.Actor.Attributes)
+			ends[name] = *runtimes.ExitCode(m.Actor.Attributes)
 		}
 	}
 	delete(started, "crashing") // as often as it liked
@@ -220,14 +220,14 @@ func TestStates(t *testing.T) {
 			in:   container.State{Status: "restarting", Running: true, Restarting: true, ExitCode: 3, FinishedAt: ended},
 			want: workloadmeta.ContainerState{
 				Running: true, Status: workloadmeta.StatusRestarting, Health: workloadmeta.HealthUnknown,
-				ExitCode: &three, FinishedAt: parseTime(ended),
+				ExitCode: &three, FinishedAt: runtimes.ParseTime(ended),
 			},
 		},
 		{
 			name: "exited keeps its last health, which says nothing",
 			in:   container.State{Status: "exited", ExitCode: 3, FinishedAt: ended, OOMKilled: true, Health: &container.Health{Status: "healthy"}},
 			want: workloadmeta.ContainerState{
-				Status: workloadmeta.StatusStopped, Health: workloadmeta.HealthUnknown, OOMKilled: true, ExitCode: &three, FinishedAt: parseTime(ended),
+				Status: workloadmeta.StatusStopped, Health: workloadmeta.HealthUnknown, OOMKilled: true, ExitCode: &three, FinishedAt: runtimes.ParseTime(ended),
 			},
 		},
 		{
@@ -315,10 +315,10 @@ func TestDetails(t *testing.T) {
 	if got := (&message{Time: 1795309912, TimeNano: 1795309912999880941}).at(); got != time.Unix(1795309912, 999880941).UTC() {
 		t.Errorf("at() = %v: timeNano is the whole time, not a fraction", got)
 	}
-	if code := exitCode(map[string]string{"containerExitCode": "7"}); code == nil || *code != 7 {
+	if code := runtimes.ExitCode(map[string]string{"containerExitCode": "7"}); code == nil || *code != 7 {
 		t.Error("Podman's exit code is not read")
 	}
-	if code := exitCode(map[string]string{"exitCode": "-1"}); code != nil {
+	if code := runtimes.ExitCode(map[string]string{"exitCode": "-1"}); code != nil {
 		t.Errorf("exit code -1 is read as %d", *code)
 	}
 }
@@ -346,13 +346,13 @@ func TestBadAnswers(t *testing.T) {
 }
 
 func TestLinesSurviveBadEvents(t *testing.T) {
-	long := strings.Repeat("x", maxEvent+1)
-	in := newLines(strings.NewReader("\x1e{\"a\":1}\n\n" + long + "\n" + strings.Repeat("y", 100_000) + "\nlast"))
+	long := strings.Repeat("x", runtimes.MaxEvent+1)
+	in := runtimes.NewLines(strings.NewReader("\x1e{\"a\":1}\n\n" + long + "\n" + strings.Repeat("y", 100_000) + "\nlast"))
 	var got []int
 	var long2 int
 	for {
-		line, err := in.next()
-		if errors.Is(err, errLongEvent) {
+		line, err := in.Next()
+		if errors.Is(err, runtimes.ErrLongEvent) {
 			long2++
 			continue
 		}
@@ -432,6 +432,6 @@ func FuzzEvent(f *testing.F) {
 		if c := mapEvent(m); c.ID != m.Actor.ID {
 			t.Errorf("entity %q of event for %q", c.ID, m.Actor.ID)
 		}
-		exitCode(m.Actor.Attributes)
+		runtimes.ExitCode(m.Actor.Attributes)
 	})
 }

@@ -1,13 +1,11 @@
 package podman
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"runtime/debug"
@@ -116,7 +114,7 @@ func (s *service) containerEvent(ev *follow.Event, m *message, action, detail st
 		runtimes.Put(&ev.Container.Labels, labelPodName, name)
 	case "die", "died":
 		ev.Action = follow.ActionEnded
-		ev.ExitCode = exitCode(m.Actor.Attributes)
+		ev.ExitCode = runtimes.ExitCode(m.Actor.Attributes)
 	case "destroy", "remove":
 		ev.Action = follow.ActionRemoved
 	case "oom":
@@ -163,24 +161,12 @@ func imageEvent(m *message, action string) (follow.Action, string) {
 	return follow.ActionNone, ""
 }
 
-// exitCode returns the code in an event of an end, or nil. Every other event has a code as well, which is always 0.
-func exitCode(attributes map[string]string) *int64 {
-	for _, key := range []string{"containerExitCode", "exitCode"} {
-		if code, err := strconv.ParseInt(attributes[key], 10, 64); err == nil && code >= 0 {
-			return &code
-		}
-	}
-	return nil
-}
-
 const (
 	// headWait is how long the beginning of the event stream is waited for. Podman 5 sends nothing, not even the head of its answer, before
 	// the first event, which may take for ever. Whether the head came is of no consequence: what happens meanwhile is in the stream.
 	headWait = 250 * time.Millisecond
 	// noEventsWait is between attempts to get events where there are none.
 	noEventsWait = 5 * time.Minute
-	// maxEvent is the longest event that is read, in bytes. Events carry all labels of their container.
-	maxEvent = 4 << 20
 	// probeWait is between the end of a probe and the look at its result.
 	probeWait = 300 * time.Millisecond
 	// lineBuffer is how many events may wait between the wire and the follower.
@@ -402,11 +388,11 @@ func (st *stream) read(since time.Time, opened func()) error {
 	}
 	defer resp.Body.Close() // only read from
 	opened()
-	in := lines{bufio.NewReaderSize(resp.Body, 64<<10)}
+	in := runtimes.NewLines(resp.Body)
 	for {
-		line, err := in.next()
+		line, err := in.Next()
 		switch {
-		case errors.Is(err, errLongEvent):
+		case errors.Is(err, runtimes.ErrLongEvent):
 			st.send(item{err: follow.Lost(err)})
 			continue
 		case err != nil:
@@ -421,48 +407,6 @@ func (st *stream) read(since time.Time, opened func()) error {
 		case st.items <- item{line: bytes.Clone(line)}:
 		case <-st.ctx.Done():
 			return st.ctx.Err()
-		}
-	}
-}
-
-// errLongEvent reports an event longer than maxEvent, which was skipped.
-var errLongEvent = fmt.Errorf("an event is longer than %d bytes", maxEvent)
-
-// lines reads the stream line by line: Podman ends every event with a newline, and so one bad event does not spoil the next.
-type lines struct{ r *bufio.Reader }
-
-// next returns the next line that is not empty, without its end. The slice is
-// valid until the next call. After errLongEvent it can be called again.
-func (l *lines) next() ([]byte, error) {
-	for {
-		line, err := l.r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			line, err = l.long(line)
-		}
-		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
-			return nil, err
-		}
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			return line, nil
-		}
-	}
-}
-
-// long collects a line that does not fit the buffer.
-func (l *lines) long(start []byte) ([]byte, error) {
-	line := bytes.Clone(start)
-	tooLong := false
-	for {
-		part, err := l.r.ReadSlice('\n')
-		if tooLong = tooLong || len(line)+len(part) > maxEvent; !tooLong {
-			line = append(line, part...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-		case err == nil && tooLong:
-			return nil, errLongEvent
-		default:
-			return line, err
 		}
 	}
 }

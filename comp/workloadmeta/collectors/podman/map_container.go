@@ -70,7 +70,7 @@ func mapList(in *containerEntry) (follow.Container, error) {
 	c.State.Status = status(in.State)
 	c.State.Running = runtimes.IsUp(c.State.Status)
 	c.State.Health = workloadmeta.HealthUnknown
-	c.State.CreatedAt = parseTime(in.Created)
+	c.State.CreatedAt = runtimes.ParseTime(in.Created)
 	if in.StartedAt > 0 {
 		c.State.StartedAt = time.Unix(in.StartedAt, 0).UTC()
 	}
@@ -138,7 +138,7 @@ func mapState(c *workloadmeta.Container, in *containerAnswer) {
 	s.Status, s.Health = status(in.State.Status), workloadmeta.HealthUnknown
 	s.Running = runtimes.IsUp(s.Status)
 	s.OOMKilled = in.State.OOMKilled
-	s.CreatedAt, s.StartedAt = parseTime(in.Created), parseTime(in.State.StartedAt)
+	s.CreatedAt, s.StartedAt = runtimes.ParseTime(in.Created), runtimes.ParseTime(in.State.StartedAt)
 	if s.Running {
 		c.PID, c.CgroupPath = in.State.PID, in.State.CgroupPath
 	}
@@ -152,7 +152,7 @@ func mapState(c *workloadmeta.Container, in *containerAnswer) {
 	}
 	// While it runs, the end and the exit code are those of the run before, or zero.
 	if s.Status == workloadmeta.StatusStopped && !s.StartedAt.IsZero() {
-		s.FinishedAt = parseTime(in.State.FinishedAt)
+		s.FinishedAt = runtimes.ParseTime(in.State.FinishedAt)
 		if in.State.ExitCode >= 0 {
 			s.ExitCode = &in.State.ExitCode
 		}
@@ -163,15 +163,6 @@ func mapState(c *workloadmeta.Container, in *containerAnswer) {
 func lost(c *workloadmeta.Container) {
 	c.PID, c.CgroupPath = 0, ""
 	c.State.Status, c.State.Running, c.State.Health = workloadmeta.StatusStopped, false, workloadmeta.HealthUnknown
-}
-
-// parseTime reads Podman's time format. Its zero is the year 1.
-func parseTime(s string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || t.Year() <= 1 {
-		return time.Time{}
-	}
-	return t.UTC()
 }
 
 // mapNetworks takes the addresses in each network, or, where Podman names no network, that of the only one there is, under its mode
@@ -194,7 +185,7 @@ func mapNetworks(c *workloadmeta.Container, mode string, in *networkAnswer) {
 func mapPorts(published map[string][]portBinding, exposed map[string]struct{}) []workloadmeta.ContainerPort {
 	var ports []workloadmeta.ContainerPort
 	add := func(key string, bindings []portBinding) {
-		first, last, protocol := portRange(key)
+		first, last, protocol := runtimes.PortRange(key)
 		for port := first; port <= last && first > 0 && len(ports) < runtimes.MaxPorts; port++ {
 			p := workloadmeta.ContainerPort{Port: port, Protocol: protocol}
 			before := len(ports)
@@ -218,21 +209,6 @@ func mapPorts(published map[string][]portBinding, exposed map[string]struct{}) [
 		}
 	}
 	return runtimes.SortPorts(ports)
-}
-
-// portRange reads "80/tcp", "80" or "8000-8005/udp". What is no port gives 0.
-func portRange(key string) (first, last int, protocol string) {
-	numbers, protocol, _ := strings.Cut(key, "/")
-	low, high, isRange := strings.Cut(numbers, "-")
-	if !isRange {
-		high = low
-	}
-	a, errA := strconv.ParseUint(low, 10, 16)
-	b, errB := strconv.ParseUint(high, 10, 16)
-	if errA != nil || errB != nil || b < a {
-		return 0, 0, ""
-	}
-	return int(a), int(b), cmp.Or(protocol, "tcp")
 }
 
 func mapSecurity(in *containerAnswer) *workloadmeta.ContainerSecurityContext {

@@ -1,7 +1,6 @@
 package podman
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -206,10 +205,10 @@ func readEvents(t *testing.T, path string) []follow.Event {
 	if strings.HasPrefix(path, handmade) {
 		s.major = 5
 	}
-	in := lines{bufio.NewReader(bytes.NewReader(body))}
+	in := runtimes.NewLines(bytes.NewReader(body))
 	var events []follow.Event
 	for {
-		line, err := in.next()
+		line, err := in.Next()
 		if err != nil {
 			return events
 		}

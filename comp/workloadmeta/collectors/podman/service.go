@@ -329,7 +329,7 @@ func (s *service) Inspect(ctx context.Context, id string) (follow.Container, err
 // recent reports whether a container has ended only just now, by the service's clock or ours, whichever makes it so. If both are wrong
 // an end is reported a moment early.
 func (s *service) recent(finished string) bool {
-	at := parseTime(finished)
+	at := runtimes.ParseTime(finished)
 	return !at.IsZero() && time.Since(at).Abs() < 2*time.Second
 }
 

@@ -1,7 +1,6 @@
 package podman
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
 const (
@@ -875,21 +875,21 @@ func TestBug41CachesAreBounded(t *testing.T) {
 
 func TestLongAndBrokenLines(t *testing.T) {
 	long := `{"Type":"container","Action":"start","Actor":{"ID":"` + strings.Repeat("x", 100_000) + `"}}`
-	r := strings.NewReader(long + "\n\n" + strings.Repeat("y", maxEvent+1) + "\n{}\n" + `{"Type":"image","Action":"tag"}`)
-	in := lines{bufio.NewReader(r)}
-	if line, err := in.next(); err != nil || string(line) != long {
+	r := strings.NewReader(long + "\n\n" + strings.Repeat("y", runtimes.MaxEvent+1) + "\n{}\n" + `{"Type":"image","Action":"tag"}`)
+	in := runtimes.NewLines(r)
+	if line, err := in.Next(); err != nil || string(line) != long {
 		t.Errorf("a long line: %d bytes, %v", len(line), err)
 	}
-	if _, err := in.next(); !errors.Is(err, errLongEvent) {
+	if _, err := in.Next(); !errors.Is(err, runtimes.ErrLongEvent) {
 		t.Errorf("a line that is too long: %v", err)
 	}
-	if line, err := in.next(); err != nil || string(line) != "{}" {
+	if line, err := in.Next(); err != nil || string(line) != "{}" {
 		t.Errorf("the line after it: %q, %v", line, err)
 	}
-	if line, err := in.next(); err != nil || !strings.Contains(string(line), "tag") {
+	if line, err := in.Next(); err != nil || !strings.Contains(string(line), "tag") {
 		t.Errorf("a line without an end: %q, %v", line, err)
 	}
-	if _, err := in.next(); !errors.Is(err, io.EOF) {
+	if _, err := in.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: %v", err)
 	}
 }
