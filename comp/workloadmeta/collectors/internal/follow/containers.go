@@ -64,7 +64,7 @@ func (s *session) handleContainerEvent(m *Event, now time.Time) {
 		}
 	case ActionCreated:
 		// Of one that is reported, the next event tells more: it is about to be started again.
-		if (tr == nil || tr.entity == nil) && s.knownCreated(m.Key, now) == nil {
+		if (tr == nil || tr.entity == nil) && s.knownCreated(m.Key) == nil {
 			if tr == nil {
 				tr = s.track(m.Key)
 				tr.early = true
@@ -145,7 +145,7 @@ func (s *session) started(m *Event, now time.Time) {
 		return
 	}
 	// New, or kept while it was stopped.
-	if tr.started = s.recall(tr, m.Container, now); tr.started != nil {
+	if tr.started = s.recall(tr, m.Container); tr.started != nil {
 		s.wait(tr, now.Add(startWait))
 	}
 }

@@ -1,8 +1,6 @@
 package follow
 
 import (
-	"time"
-
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
@@ -16,33 +14,28 @@ type created struct {
 	entity *workloadmeta.Container
 	policy string
 	clock  uint64 // when it was found out
-	at     time.Time
 }
 
-const (
-	maxCreated = 512
-	// createdFor is how long a container may take from its creation to its start. It costs nothing but the knowledge.
-	createdFor = 5 * time.Minute
-)
+const maxCreated = 512
 
 // remember keeps what an inspection has found of a container that has not been started, instead of its record.
 func (s *session) remember(tr *tracked, in Container) {
 	s.drop(tr)
-	s.created.Add(tr.key, created{entity: in.Entity, policy: in.Policy, clock: s.clock, at: time.Now()})
+	s.created.Add(tr.key, created{entity: in.Entity, policy: in.Policy, clock: s.clock})
 }
 
 // knownCreated returns what is remembered of a container, nil if nothing.
-func (s *session) knownCreated(key string, now time.Time) *created {
+func (s *session) knownCreated(key string) *created {
 	c, ok := s.created.Peek(key)
-	if !ok || now.Sub(c.at) > createdFor {
+	if !ok {
 		return nil
 	}
 	return &c
 }
 
 // recall returns running, what an event or a list tells of a container that has been started, with what is remembered of it.
-func (s *session) recall(tr *tracked, running *workloadmeta.Container, now time.Time) *workloadmeta.Container {
-	if c := s.knownCreated(tr.key, now); c != nil && running != nil {
+func (s *session) recall(tr *tracked, running *workloadmeta.Container) *workloadmeta.Container {
+	if c := s.knownCreated(tr.key); c != nil && running != nil {
 		running = inspectedBefore(c.entity, running)
 		tr.policy = c.policy
 	}
@@ -51,7 +44,7 @@ func (s *session) recall(tr *tracked, running *workloadmeta.Container, now time.
 }
 
 // forgetCreated forgets what is remembered of containers that a list, asked for at the clock, does not have.
-func (s *session) forgetCreated(l Listing, clock uint64, now time.Time) {
+func (s *session) forgetCreated(l Listing, clock uint64) {
 	if s.created.Len() == 0 {
 		return
 	}
@@ -60,7 +53,7 @@ func (s *session) forgetCreated(l Listing, clock uint64, now time.Time) {
 		there[l.Containers[i].Key] = true
 	}
 	for _, key := range s.created.Keys() {
-		if c, ok := s.created.Peek(key); ok && (now.Sub(c.at) > createdFor || c.clock <= clock && !there[key]) {
+		if c, ok := s.created.Peek(key); ok && c.clock <= clock && !there[key] {
 			s.created.Remove(key)
 		}
 	}

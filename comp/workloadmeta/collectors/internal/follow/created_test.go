@@ -132,7 +132,6 @@ func TestWhatIsKnownOfCreatedContainersIsBounded(t *testing.T) {
 			b.with(func() { delete(b.containers, "b") })
 			time.Sleep(time.Minute + 10*time.Second)
 		})
-		left("after some minutes", "[]", func() { time.Sleep(createdFor) })
 		left("many", "all", func() {
 			for i := range 2 * maxCreated {
 				b.create(fmt.Sprint("c", i), nil)

@@ -22,7 +22,7 @@ func (s *session) begin(l Listing, now time.Time) {
 	s.f.counters.update(func(st *Stats) { st.Lists++; st.LastSync = now })
 
 	s.tellProblems(l)
-	s.forgetCreated(l, s.clock, now)
+	s.forgetCreated(l, s.clock)
 	s.beginImages(l, now)
 	listed := map[string]bool{}
 	for i := range l.Containers {
@@ -147,7 +147,7 @@ func (s *session) checkInitial(now time.Time) {
 // expect holds back what a list tells of a new container for as long as its inspection may reasonably take. A list has no
 // environment: who heard of the container before would take its tags for all of them, without service and env.
 func (s *session) expect(tr *tracked, c *workloadmeta.Container, now time.Time) {
-	tr.started = s.recall(tr, c, now)
+	tr.started = s.recall(tr, c)
 	s.wait(tr, now.Add(startWait))
 }
 
@@ -177,7 +177,7 @@ func (s *session) handleLists(r result, now time.Time) error {
 	if !s.listDue.After(s.lastList) {
 		s.listDue = now.Add(s.opts.ResyncEvery)
 	}
-	s.forgetCreated(r.lists, r.clock, now)
+	s.forgetCreated(r.lists, r.clock)
 	differences := s.compareImages(r, now) + s.compareContainers(r, now)
 	s.f.counters.update(func(st *Stats) { st.Lists++; st.Differences += differences; st.LastSync = now })
 	return nil
