@@ -59,6 +59,9 @@ func TestPartsHaveWhatIsMissing(t *testing.T) {
 	if got := partOf(c, "ssh://core:…@host/p.sock"); !strings.Contains(got, "scheme ssh is not supported; want a path") || strings.Contains(got, "secret") {
 		t.Errorf("of the address that makes no sense: %q", got)
 	}
+	if got := c.missing(); strings.Contains(got, "secret") {
+		t.Errorf("of what is missing: %q", got)
+	}
 	s.stop()
 }
 
