@@ -17,6 +17,7 @@ type column struct {
 	wide  bool // in the wide table only
 	fixed bool // never cut short
 	right bool
+	last  bool // behind the tags, where its longest text widens no other row
 }
 
 // of makes a column's function of one about the kind's own type.
@@ -26,10 +27,14 @@ func of[T workloadmeta.Entity](f func(e *engine, t T) string) func(*engine, view
 
 // columnsOf returns the columns of a kind's table.
 func columnsOf(kind workloadmeta.Kind) []column {
-	columns := kindColumns(kind)
-	return append(columns,
+	columns := append(kindColumns(kind),
 		column{title: "SOURCES", wide: true, value: func(_ *engine, v view) string { return strings.Join(v.sources, ",") }},
 		column{title: "TAGS", value: func(_ *engine, v view) string { return tagLine(v.tags) }})
+	if i := slices.IndexFunc(columns, func(c column) bool { return c.last }); i >= 0 {
+		c := columns[i]
+		columns = append(slices.Delete(columns, i, i+1), c)
+	}
+	return columns
 }
 
 // tagLine writes tags on one line for people, who may see the beginning only: first what the thing
@@ -122,7 +127,7 @@ func processColumns() []column {
 			}
 			return p.Language.Name
 		})},
-		{title: "COMMAND", value: of(func(_ *engine, p entity) string { return strings.Join(p.Cmdline, " ") })},
+		{title: "COMMAND", last: true, value: of(func(_ *engine, p entity) string { return strings.Join(p.Cmdline, " ") })},
 		{title: "PPID", wide: true, right: true, value: of(func(_ *engine, p entity) string { return number(int(p.PPID)) })},
 		{title: "UID", wide: true, right: true, value: of(func(_ *engine, p entity) string {
 			if len(p.UIDs) == 0 {
