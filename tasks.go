@@ -11,6 +11,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -43,7 +44,8 @@ func tasks() []task {
 		{"gen", "run go generate and format", gen},
 		{"build", "write bin/rollcall", build},
 		{"test", "vet, then run all tests; arguments go to go test instead of ./...", test},
-		{"e2e", "run the tests with real daemons (Linux, as root)", e2e},
+		{"daemons", "build the newest daemons that the tests know, and say where they are", daemons},
+		{"e2e", "run the tests with real daemons (Linux, as root); -newest: with those of daemons, not the installed", e2e},
 		{"race", "run the tests with the race detector, without the slow ones", race},
 		{"bench", "run the benchmarks and write bench.json; arguments go to test/bench", bench},
 		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
@@ -169,6 +171,8 @@ func needs() []need {
 		{"/usr/lib/podman/netavark", []string{"netavark"}, "Podman's networks in tests"},
 		{"gcc", []string{"gcc", "build-essential"}, "the race detector"},
 		{"/usr/include/stdlib.h", []string{"libc6-dev"}, "the race detector"},
+		{"pkg-config", []string{"pkgconf", "pkg-config"}, "building the newest runc"},
+		{"/usr/include/seccomp.h", []string{"libseccomp-dev"}, "building the newest runc"},
 	}
 }
 
@@ -258,16 +262,64 @@ func test(args []string) error {
 }
 
 func e2e(args []string) error {
-	parse("e2e", args, nil)
+	newest := false
+	parse("e2e", args, func(set *flag.FlagSet) { set.BoolVar(&newest, "newest", false, "") })
 	packages, err := realNodePackages()
 	if err != nil {
 		return err
 	}
-	r := newResults()
+	env := []string{"ROLLCALL_REALNODE=1"}
 	// One package at a time: their daemons would slow each other down into time-outs.
-	err = r.goTest([]string{"ROLLCALL_REALNODE=1"},
-		append([]string{"-vet=off", "-count=1", "-p=1", "-timeout=15m"}, packages...)...)
-	return r.end(err)
+	goArgs := []string{"-vet=off", "-count=1", "-p=1", "-timeout=15m"}
+	if newest {
+		dir, err := buildDaemons()
+		if err != nil {
+			return err
+		}
+		env = append(env, "ROLLCALL_REALNODE_PROGRAMS="+dir)
+		goArgs = append(goArgs, "-skip=Podman") // there is no newer one: it is not to be had as a Go module
+	}
+	r := newResults()
+	return r.end(r.goTest(env, append(goArgs, packages...)...))
+}
+
+func daemons(args []string) error {
+	parse("daemons", args, nil)
+	dir, err := buildDaemons()
+	if err == nil {
+		fmt.Println(dir)
+	}
+	return err
+}
+
+// buildDaemons builds the programs that test/realnode/newest/go.mod names into a folder of the user's cache, one for each state of
+// that file, and returns it.
+func buildDaemons() (string, error) {
+	module := filepath.Join("test", "realnode", "newest")
+	sums, err := os.ReadFile(filepath.Join(module, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "rollcall", "daemons-"+fmt.Sprintf("%x", sha256.Sum256(sums))[:12])
+	programs, err := capture(nil, "go", "-C", module, "list", "tool")
+	if err != nil {
+		return "", err
+	}
+	for _, program := range strings.Fields(programs) {
+		env, goArgs := []string{"CGO_ENABLED=0"}, []string{"-C", module, "build", "-trimpath", "-o", dir + string(filepath.Separator)}
+		if strings.HasSuffix(program, "/runc") {
+			// It enters namespaces in C, and Docker asks it for seccomp filters.
+			env, goArgs = []string{"CGO_ENABLED=1"}, append(goArgs, "-tags=seccomp")
+		}
+		if err := runEnv(env, "go", append(goArgs, program)...); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 }
 
 // realNodePackages lists test/e2e, test/realnode and every other package whose tests start real daemons.
@@ -431,7 +483,7 @@ func check(args []string) error {
 		os.Setenv(resultsEnv, file.Name())
 	}
 	steps := []task{
-		{"test", "", test}, {"e2e", "", e2e}, {"lint", "", lint}, {"race", "", race}, {"cross", "", cross},
+		{"test", "", test}, {"e2e", "", e2e}, {"newest", "-newest", e2e}, {"lint", "", lint}, {"race", "", race}, {"cross", "", cross},
 		{"build", "", build},
 		// A count, because go test now and then reports the end of the time as a failure.
 		{"fuzz", "-fuzztime=2000x", fuzz},

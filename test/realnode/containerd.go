@@ -16,8 +16,9 @@ const PauseImage = "rollcall.test/pause:1"
 // Containerd is a running containerd with the CRI plugin.
 type Containerd struct {
 	Daemon
-	Socket string // the path of the gRPC socket, which also serves the CRI
-	Root   string // the instance's folder
+	Socket  string // the path of the gRPC socket, which also serves the CRI
+	Root    string // the instance's folder
+	Version string // such as "1.6.20"
 }
 
 // StartContainerd starts containerd in a folder of its own and closes it when the test ends.
@@ -55,6 +56,10 @@ func startContainerd(dir string, o options) (*Containerd, error) {
 	if err != nil {
 		return nil, err
 	}
+	number, err := version("containerd")
+	if err != nil {
+		return nil, err
+	}
 	socket := filepath.Join(dir, "containerd.sock")
 	config := filepath.Join(dir, "containerd.toml")
 	for _, folder := range []string{"client", "cni"} {
@@ -78,7 +83,7 @@ func startContainerd(dir string, o options) (*Containerd, error) {
 	if err := p.start(); err != nil {
 		return nil, err
 	}
-	return &Containerd{Daemon: Daemon{p: p}, Socket: socket, Root: dir}, nil
+	return &Containerd{Daemon: Daemon{p: p}, Socket: socket, Root: dir, Version: number}, nil
 }
 
 // containerdConfig returns the configuration file. restrict_oom_score_adj lets containers start where root

@@ -221,7 +221,8 @@ func (p *process) tail() string {
 }
 
 // daemonEnv is the environment of an instance's processes: the caller's, with the sbin folders in PATH, and
-// without what would lead a daemon or client to the user's own daemons and configuration.
+// without what would lead a daemon or client to the user's own daemons and configuration. A daemon finds the programs that it calls
+// itself, such as shims and runc, in PATH.
 func daemonEnv(dir string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
@@ -231,9 +232,14 @@ func daemonEnv(dir string) []string {
 		}
 		env = append(env, entry)
 	}
+	path := os.Getenv("PATH") + ":/usr/local/sbin:/usr/sbin:/sbin"
+	if dir := os.Getenv(ProgramsEnv); dir != "" {
+		path = dir + ":" + path
+	}
 	return append(env,
-		"PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin",
+		"PATH="+path,
 		"DOCKER_CONFIG="+filepath.Join(dir, "client"),
+		"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1", // what ctr prints is what the container printed
 	)
 }
 

@@ -17,7 +17,8 @@
 //     leave behind then is removed by the next test process that starts an instance.
 //
 // The daemons need Linux, root, and Debian's docker.io, containerd, podman, runc and busybox-static (or the
-// same programs from elsewhere). Tests call [Require] first, or use [Shared], which does:
+// same programs from elsewhere: those in the folder that ROLLCALL_REALNODE_PROGRAMS names come first). Where
+// daemons differ by version, a test asks, as with [Containerd].Version. Tests call [Require] first, or use [Shared], which does:
 //
 //	var node realnode.Shared
 //

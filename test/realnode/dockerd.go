@@ -172,6 +172,15 @@ func (d *Dockerd) Run(args ...string) string {
 	return d.Docker(append([]string{"run", "--detach", "--network", "none", "--pull", "never", "--stop-timeout", "1"}, args...)...)
 }
 
+// ImagesInContainerd says whether the daemon keeps its images in containerd, as it does by itself since version 29. What it calls
+// an image's ID is then the digest of its index or manifest, not of its configuration.
+func (d *Dockerd) ImagesInContainerd() bool {
+	if d.tb != nil {
+		d.tb.Helper()
+	}
+	return strings.Contains(d.Docker("info", "--format", "{{.DriverStatus}}"), "io.containerd.snapshotter")
+}
+
 // RemoveContainers removes all containers, running or not, so that tests can share a daemon.
 func (d *Dockerd) RemoveContainers() {
 	if d.tb != nil {

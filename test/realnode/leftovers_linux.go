@@ -45,10 +45,7 @@ func findBundles(dir string) []bundle {
 	roots := cgroupMounts()
 	var found []bundle
 	for _, path := range paths {
-		b := bundle{path: path, id: filepath.Base(path)}
-		if address, err := os.ReadFile(filepath.Join(path, "address")); err == nil {
-			b.socket = strings.TrimPrefix(strings.TrimSpace(string(address)), "unix://")
-		}
+		b := bundle{path: path, id: filepath.Base(path), socket: shimSocket(path)}
 		var spec struct {
 			Linux struct {
 				CgroupsPath string `json:"cgroupsPath"`
@@ -65,6 +62,19 @@ func findBundles(dir string) []bundle {
 		found = append(found, b)
 	}
 	return append(found, findPodmanBundles(dir, roots)...)
+}
+
+// shimSocket returns the path of the shim's socket, "" if that is not known. Until version 2 containerd wrote it into the bundle's file
+// "address", since then into bootstrap.json.
+func shimSocket(bundle string) string {
+	var bootstrap struct {
+		Address string `json:"address"`
+	}
+	if content, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json")); err != nil || json.Unmarshal(content, &bootstrap) != nil {
+		address, _ := os.ReadFile(filepath.Join(bundle, "address"))
+		bootstrap.Address = strings.TrimSpace(string(address))
+	}
+	return strings.TrimPrefix(bootstrap.Address, "unix://")
 }
 
 // findPodmanBundles finds the containers of a Podman instance, which are at <root>/<driver>-containers/<id>/userdata. Their groups are below

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -12,6 +14,10 @@ import (
 
 // Env is the environment variable that turns tests with real daemons on: set it to 1.
 const Env = "ROLLCALL_REALNODE"
+
+// ProgramsEnv is the environment variable that names a folder whose programs are taken before the installed ones, such as the one that
+// `go run tasks.go daemons` fills.
+const ProgramsEnv = "ROLLCALL_REALNODE_PROGRAMS"
 
 // programs lists what an instance executes, itself or through a daemon.
 var programs = []string{
@@ -51,8 +57,30 @@ func Missing() error {
 	return nil
 }
 
+// version returns the version that a daemon's program says it has, such as "1.6.20".
+func version(name string) (string, error) {
+	path, err := program(name)
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --version: %w", path, err)
+	}
+	number := regexp.MustCompile(`\d+\.\d+\.\d+`).FindString(string(out))
+	if number == "" {
+		return "", fmt.Errorf("%s --version: no version in %q", path, out)
+	}
+	return number, nil
+}
+
 // program finds an executable. Root's daemons live in the sbin folders, which are not in everyone's PATH.
 func program(name string) (string, error) {
+	if dir := os.Getenv(ProgramsEnv); dir != "" {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
 	path, err := exec.LookPath(name)
 	for _, dir := range []string{"/usr/sbin", "/sbin"} {
 		if err != nil {

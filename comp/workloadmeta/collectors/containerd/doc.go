@@ -15,7 +15,7 @@
 //   - An image is known by the digest of its configuration, under all the names it has in all namespaces.
 //
 // It talks to containerd with read-only requests: Version, Namespaces.List, Containers.ListStream and Get, Tasks.List and Get,
-// Images.List and Get, Content.Read, Events.Subscribe. It was tested with containerd 1.6.
+// Images.List and Get, Content.Read, Events.Subscribe. It is tested with containerd 1.6 and 2.4.
 //
 // When this process runs in a container, mount the folder with the socket (/run/containerd), not the socket: a daemon that
 // restarts makes a new socket, and a mounted one stays the old one for ever. The machine's /proc tells when a container was started

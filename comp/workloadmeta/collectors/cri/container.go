@@ -116,6 +116,10 @@ func (k *container) answer(s containerStatus, told *detail) {
 	}
 }
 
+// unknownExitCode is what containerd's CRI plugin gives, with the reason "Unknown", for a container that ended while it was away and that
+// left no trace (internal/cri/server/restart.go of containerd). CRI-O gives -1.
+const unknownExitCode = 255
+
 func readStatus(in *runtimeapi.ContainerStatus) containerStatus {
 	s := containerStatus{
 		state:   in.GetState(),
@@ -126,7 +130,7 @@ func readStatus(in *runtimeapi.ContainerStatus) containerStatus {
 	if s.state == runtimeapi.ContainerState_CONTAINER_EXITED {
 		s.finished = nanoTime(in.GetFinishedAt())
 		s.oom = in.GetReason() == "OOMKilled"
-		if code := int64(in.GetExitCode()); code >= 0 { // -1 is CRI-O's word for not knowing it
+		if code := int64(in.GetExitCode()); code >= 0 && !(code == unknownExitCode && in.GetReason() == "Unknown") {
 			s.exitCode = &code
 		}
 	}

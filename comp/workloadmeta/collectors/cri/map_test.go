@@ -142,6 +142,8 @@ func TestTimesAndExitCodes(t *testing.T) {
 		{&runtimeapi.ContainerStatus{State: unknown, ExitCode: 255, FinishedAt: 5}, -1},
 		{&runtimeapi.ContainerStatus{State: exited}, 0},
 		{&runtimeapi.ContainerStatus{State: exited, ExitCode: 137}, 137},
+		{&runtimeapi.ContainerStatus{State: exited, ExitCode: 255, Reason: "Unknown"}, -1},
+		{&runtimeapi.ContainerStatus{State: exited, ExitCode: 255, Reason: "Error"}, 255},
 		{&runtimeapi.ContainerStatus{State: exited, ExitCode: -1, FinishedAt: -6795364578871345152}, -1},
 	} {
 		s := readStatus(tc.in)
