@@ -175,14 +175,22 @@ func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool
 	return found
 }
 
+// notEnded says what subscribers have been told of a container whose end they have not been told of, else "".
+func (a *app) notEnded(id string) string {
+	if event, _ := a.last(id); event == workloadmeta.EventTypeUnset {
+		return ""
+	}
+	return fmt.Sprintf("%s was told: %s", id, a.history(id))
+}
+
 // expectEnd waits until subscribers have been told of the container's end, and checks the exit code; -1 means it is not known.
 func (a *app) expectEnd(id string, code int64) {
 	a.t.Helper()
 	eventually(a.t, 10*time.Second, func() string {
-		event, c := a.last(id)
-		if event != workloadmeta.EventTypeUnset {
-			return fmt.Sprintf("%s was told: %s", id, a.history(id))
+		if problem := a.notEnded(id); problem != "" {
+			return problem
 		}
+		_, c := a.last(id)
 		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 && (got == nil || *got != code) {
 			return fmt.Sprintf("%s: state %+v, want exit code %d", id, c.State, code)
 		}

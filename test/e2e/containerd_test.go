@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -291,7 +292,7 @@ func TestContainerdChurn(t *testing.T) {
 	a := startContainerd(t, n, containerd.Options{})
 	const count = 200
 	var work sync.WaitGroup
-	begin := time.Now()
+	begin, stop := time.Now(), n.Events()
 	for worker := range 4 {
 		work.Go(func() {
 			for i := worker; i < count; i += 4 {
@@ -310,16 +311,30 @@ func TestContainerdChurn(t *testing.T) {
 	}
 	work.Wait()
 	t.Logf("%d containers in %v", count, time.Since(begin))
+	time.Sleep(100 * time.Millisecond) // the last events are on their way
+	events, untold := stop(), 0
 	for i := range count {
-		id := fmt.Sprint("churn", i)
-		a.expectEnd(id, int64(i%100))
+		id, code := fmt.Sprint("churn", i), int64(i%100)
+		// A shim of containerd 2 that is told to end drops the events that it has not sent yet. Who has not seen the end otherwise
+		// must not make a code up.
+		if told := regexp.MustCompile(`/tasks/(exit|delete) .*"container_id":"` + id + `"`); !told.MatchString(events) && !strings.HasPrefix(n.Version, "1.") {
+			untold++
+			eventually(t, 10*time.Second, func() string { return a.notEnded(id) })
+			if _, c := a.last(id); c.State.ExitCode == nil {
+				code = -1
+			}
+		}
+		a.expectEnd(id, code)
 		if h := a.history(id); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
 			t.Errorf("%s was told: %s", id, h)
 		}
 		if _, c := a.last(id); c.Name != id || c.Image.Name != "reg.example.test:5000/shop/web" || c.State.StartedAt.IsZero() ||
-			c.State.FinishedAt.Before(c.State.StartedAt) {
+			code >= 0 && c.State.FinishedAt.Before(c.State.StartedAt) {
 			t.Errorf("last state of %s: %+v", id, c)
 		}
+	}
+	if untold > count/4 {
+		t.Errorf("of %d containers no end was told", untold)
 	}
 	a.expectIDs()
 }
@@ -369,12 +384,7 @@ func TestContainerdKilledAndRestarted(t *testing.T) {
 		code = -1 // since version 2 containerd forgets, when it starts, the tasks that ended while it was away
 	}
 	a.expectEnd("dies", code)
-	eventually(t, 10*time.Second, func() string {
-		if event, _ := a.last("vanishes"); event != workloadmeta.EventTypeUnset {
-			return a.history("vanishes")
-		}
-		return ""
-	})
+	eventually(t, 10*time.Second, func() string { return a.notEnded("vanishes") })
 	if after, err := a.store.GetContainer("stays"); err != nil || !after.Equal(before) || a.history("stays") != told {
 		t.Errorf("what has not changed was told: %s; %+v, %v", a.history("stays"), after, err)
 	}

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 )
 
 // PauseImage is the image from which the CRI plugin makes pod sandboxes. A test that starts pods imports it
@@ -174,6 +177,25 @@ func (c *Containerd) Run(namespace string, args ...string) {
 		c.tb.Helper()
 	}
 	c.Ctr(namespace, append([]string{"run", "--detach", "--null-io", "--runc-root", runcFolder(c.Root)}, args...)...)
+}
+
+// Events follows all events of containerd until the returned function is called, which returns them as `ctr events` prints them.
+func (c *Containerd) Events() (stop func() string) {
+	if c.tb != nil {
+		c.tb.Helper()
+	}
+	path, err := program("ctr")
+	c.must(err)
+	cmd := exec.Command(path, "--address", c.Socket, "events")
+	var out strings.Builder
+	cmd.Env, cmd.Stdout, cmd.SysProcAttr = daemonEnv(c.Root), &out, dieWithParent()
+	c.must(cmd.Start())
+	time.Sleep(200 * time.Millisecond) // nothing tells when a subscription counts
+	return func() string {
+		_ = cmd.Process.Kill() // it never ends by itself
+		_ = cmd.Wait()
+		return out.String()
+	}
 }
 
 // Close stops containerd, ends what it has started, and removes the folder.
