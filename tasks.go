@@ -8,15 +8,10 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -27,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/test/tasks/results"
 )
 
 // resultsEnv names a file to which every test result is appended, and from which summary counts, so that several
@@ -256,9 +253,9 @@ func test(args []string) error {
 	}
 	vet := run("go", "vet", "./...")
 	// go test would vet a second time.
-	r := newResults()
-	err := errors.Join(vet, r.goTest(nil, append([]string{"-vet=off"}, args...)...))
-	return r.end(err)
+	r := results.New()
+	err := errors.Join(vet, goTest(r, nil, append([]string{"-vet=off"}, args...)...))
+	return end(r, err)
 }
 
 func e2e(args []string) error {
@@ -279,8 +276,8 @@ func e2e(args []string) error {
 		env = append(env, "ROLLCALL_REALNODE_PROGRAMS="+dir)
 		goArgs = append(goArgs, "-skip=Podman") // there is no newer one: it is not to be had as a Go module
 	}
-	r := newResults()
-	return r.end(r.goTest(env, append(goArgs, packages...)...))
+	r := results.New()
+	return end(r, goTest(r, env, append(goArgs, packages...)...))
 }
 
 func daemons(args []string) error {
@@ -349,9 +346,9 @@ func race(args []string) error {
 	if len(args) == 0 {
 		args = []string{"./..."}
 	}
-	r := newResults()
-	err := r.goTest([]string{"CGO_ENABLED=1"}, append([]string{"-vet=off", "-race", "-short"}, args...)...)
-	return r.end(err)
+	r := results.New()
+	err := goTest(r, []string{"CGO_ENABLED=1"}, append([]string{"-vet=off", "-race", "-short"}, args...)...)
+	return end(r, err)
 }
 
 func bench(args []string) error {
@@ -388,7 +385,7 @@ func fuzz(args []string) error {
 	if err != nil {
 		return err
 	}
-	r := newResults()
+	r := results.New()
 	var errs []error
 	var names []string
 	for line := range strings.Lines(out) {
@@ -399,17 +396,13 @@ func fuzz(args []string) error {
 		case len(fields) > 1 && fields[0] == "ok": // ends the list of the package it names
 			for _, name := range names {
 				err := run("go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+each, fields[1])
-				result := passed
-				if err != nil {
-					result = failed
-					errs = append(errs, err)
-				}
-				r.record(outcome{Test: fields[1] + "." + name + " (fuzzed)", Result: result})
+				errs = append(errs, err)
+				r.Record(fields[1]+"."+name+" (fuzzed)", err)
 			}
 			names = nil
 		}
 	}
-	return r.end(errors.Join(errs...))
+	return end(r, errors.Join(errs...))
 }
 
 // packagesWith lists the folders of this module, as ./paths, with a test file that matches. Looking at the text
@@ -516,221 +509,24 @@ func summary(args []string) error {
 	if path == "" {
 		return errors.New(resultsEnv + " names no file")
 	}
-	r, err := readResults(path)
+	r, err := results.Read(path)
 	if err != nil {
 		return err
 	}
-	r.print()
+	r.Print(os.Stdout)
 	return nil
 }
 
-// What became of a test, from the weakest to the strongest: of several runs of one test the strongest counts.
-const (
-	skipped = "skip"
-	passed  = "pass"
-	failed  = "fail"
-)
-
-type outcome struct {
-	Test   string `json:"test"`
-	Result string `json:"result"`
-	Reason string `json:"reason,omitempty"` // why it was skipped
-}
-
-// results holds the outcome of each test, by package and name. Subtests count like tests.
-type results struct{ tests map[string]outcome }
-
-func newResults() *results { return &results{tests: map[string]outcome{}} }
-
-func readResults(path string) (*results, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	r := newResults()
-	for line := range bytes.Lines(content) {
-		var o outcome
-		if err := json.Unmarshal(line, &o); err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", path, line, err)
-		}
-		r.record(o)
-	}
-	return r, nil
-}
-
-func (r *results) record(o outcome) {
-	strength := []string{"", skipped, passed, failed}
-	if slices.Index(strength, o.Result) >= slices.Index(strength, r.tests[o.Test].Result) {
-		r.tests[o.Test] = o
-	}
-}
-
-// save appends the results to the file that resultsEnv names, if it does.
-func (r *results) save() error {
-	path := os.Getenv(resultsEnv)
-	if path == "" {
-		return nil
-	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("save the results: %w", err)
-	}
-	encoder := json.NewEncoder(file)
-	for _, o := range r.tests {
-		err = errors.Join(err, encoder.Encode(o))
-	}
-	return errors.Join(err, file.Close())
+// goTest runs go test and records its results.
+func goTest(r *results.Results, env []string, args ...string) error {
+	return r.GoTest(command(env, "go", append([]string{"test", "-json"}, args...)...))
 }
 
 // end saves and prints the results and returns the task's error.
-func (r *results) end(err error) error {
-	err = errors.Join(err, r.save())
-	r.print()
+func end(r *results.Results, err error) error {
+	if path := os.Getenv(resultsEnv); path != "" {
+		err = errors.Join(err, r.Append(path))
+	}
+	r.Print(os.Stdout)
 	return err
-}
-
-// print lists what failed and why tests were skipped, and ends with the count.
-func (r *results) print() {
-	count := map[string]int{}
-	reasons := map[string]int{}
-	fmt.Println()
-	for _, name := range slices.Sorted(maps.Keys(r.tests)) {
-		o := r.tests[name]
-		count[o.Result]++
-		switch o.Result {
-		case failed:
-			fmt.Println("failed:", name)
-		case skipped:
-			reasons[o.Reason]++
-		}
-	}
-	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		fmt.Printf("skipped %d: %s\n", reasons[reason], reason)
-	}
-	fmt.Printf("%d passed, %d failed, %d skipped\n", count[passed], count[failed], count[skipped])
-}
-
-// goTest runs go test -json, shows one line for each package and the output of what failed, and records results.
-func (r *results) goTest(env []string, args ...string) error {
-	cmd := command(env, "go", append([]string{"test", "-json"}, args...)...)
-	cmd.Stdout = nil
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("go test: %w", err)
-	}
-	s := stream{results: r, output: map[string]*strings.Builder{}, packages: map[string]map[string]int{}}
-	readErr := s.read(out)
-	err = errors.Join(readErr, cmd.Wait())
-	if err == nil {
-		return nil
-	}
-	if s.failures == 0 {
-		// It failed before any test ran; the reason is on stderr.
-		r.record(outcome{Test: "go test " + strings.Join(args, " "), Result: failed})
-	}
-	return fmt.Errorf("go test: %w", err)
-}
-
-// event is a line of go test -json (go doc test2json, go help buildjson).
-type event struct {
-	Action, Package, ImportPath, Test, Output string
-	Elapsed                                   float64
-}
-
-type stream struct {
-	results  *results
-	output   map[string]*strings.Builder // of what has not ended yet, by package and test
-	packages map[string]map[string]int   // package → result → tests
-	failures int
-}
-
-func (s *stream) read(from io.Reader) error {
-	lines := bufio.NewReader(from)
-	for {
-		line, err := lines.ReadBytes('\n')
-		var e event
-		if len(line) > 0 && (line[0] != '{' || json.Unmarshal(line, &e) != nil) {
-			os.Stdout.Write(line) // the go command's own words
-		} else if len(line) > 0 {
-			s.handle(e)
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func (s *stream) handle(e event) {
-	id := e.Package + "." + e.Test
-	switch e.Action {
-	case "build-output":
-		fmt.Print(e.Output)
-	case "output":
-		if s.output[id] == nil {
-			s.output[id] = &strings.Builder{}
-		}
-		if !strings.HasPrefix(e.Output, "=== ") {
-			s.output[id].WriteString(e.Output)
-		}
-	case passed, failed, skipped:
-		var output string
-		if b := s.output[id]; b != nil {
-			output = b.String()
-			delete(s.output, id)
-		}
-		if e.Test == "" {
-			s.packageEnded(e, output)
-			return
-		}
-		o := outcome{Test: id, Result: e.Action}
-		if e.Action == skipped {
-			o.Reason = skipReason(output)
-		}
-		if e.Action == failed {
-			s.failures++
-			fmt.Printf("%s: %s", e.Package, cmp.Or(output, e.Test+" failed without output\n"))
-		}
-		s.count(e.Package, e.Action)
-		s.results.record(o)
-	}
-}
-
-func (s *stream) count(pkg, result string) {
-	if s.packages[pkg] == nil {
-		s.packages[pkg] = map[string]int{}
-	}
-	s.packages[pkg][result]++
-}
-
-func (s *stream) packageEnded(e event, output string) {
-	n := s.packages[e.Package]
-	word := "ok    "
-	switch {
-	case e.Action == failed:
-		word = "FAILED"
-		fmt.Print(output)
-		if n[failed] == 0 {
-			// Not a test but the package failed: it does not compile, or TestMain says so.
-			s.failures++
-			s.results.record(outcome{Test: e.Package + " (package)", Result: failed})
-		}
-	case n == nil:
-		return // no tests
-	}
-	fmt.Printf("%s %s %.1fs: %d passed, %d failed, %d skipped\n", word, e.Package, e.Elapsed, n[passed], n[failed], n[skipped])
-}
-
-// skipReason finds what a test passed to Skip in its output: "    file.go:12: reason".
-func skipReason(output string) string {
-	logged := regexp.MustCompile(`(?m)^\s+\S+\.go:\d+: (.*)$`).FindAllStringSubmatch(output, -1)
-	if logged == nil {
-		return "no reason given"
-	}
-	return logged[len(logged)-1][1]
 }
