@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
 )
 
@@ -65,7 +66,7 @@ func recorded(t testing.TB, change func(*Options)) (*Collector, *recording, *fak
 // What is recorded of a real containerd, as it reaches the store: whole entities.
 func TestRecordedContainerd(t *testing.T) {
 	c, r, f := recorded(t, nil)
-	w := newWorld()
+	w := collectortest.NewWorld()
 	start(t, c, w)
 	f.with(func() {
 		if f.calls["Containers/Get"] != 0 || f.calls["Images/Get"] != 0 {
@@ -73,7 +74,7 @@ func TestRecordedContainerd(t *testing.T) {
 		}
 	})
 	names := map[string]bool{}
-	for id, e := range w.live {
+	for id, e := range w.Live() {
 		switch e := e.(type) {
 		case *workloadmeta.Container:
 			names[e.Name] = true
