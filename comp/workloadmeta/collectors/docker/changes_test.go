@@ -81,7 +81,7 @@ func TestEventsChangeContainers(t *testing.T) {
 
 		// What tells nothing costs nothing.
 		time.Sleep(time.Second)
-		told, inspects := len(w.Changes()), f.count("inspect")
+		told, inspects := len(w.Changes()), f.Count("inspect")
 		f.with(func(f *fakeDocker) {
 			f.event("container", "create", "c9", nil)
 			f.event("container", "kill", "c1", f.attributes(c1, "signal", "15"))
@@ -91,8 +91,8 @@ func TestEventsChangeContainers(t *testing.T) {
 			f.event("container", "health_status: unhealthy", "c1", f.attributes(c1))
 		})
 		time.Sleep(time.Second)
-		if len(w.Changes()) != told || f.count("inspect") != inspects {
-			t.Errorf("%d things told, %d inspections for nothing", len(w.Changes())-told, f.count("inspect")-inspects)
+		if len(w.Changes()) != told || f.Count("inspect") != inspects {
+			t.Errorf("%d things told, %d inspections for nothing", len(w.Changes())-told, f.Count("inspect")-inspects)
 		}
 
 		f.with(func(f *fakeDocker) { f.event("container", "oom", "c1", f.attributes(c1)) })
@@ -108,13 +108,13 @@ func TestEventsChangeContainers(t *testing.T) {
 			t.Errorf("started again: %+v", got)
 		}
 		for _, event := range []string{"reload", "prune"} {
-			lists := f.count("list")
+			lists := f.Count("list")
 			f.with(func(f *fakeDocker) {
 				f.event(map[string]string{"reload": "daemon", "prune": "container"}[event], event, "", nil)
 			})
 			time.Sleep(1500 * time.Millisecond)
 			synctest.Wait()
-			if f.count("list") != lists+1 {
+			if f.Count("list") != lists+1 {
 				t.Errorf("no comparison after %s", event)
 			}
 		}
@@ -145,7 +145,7 @@ func TestPolicyDecidesWhatAnEndMeans(t *testing.T) {
 		if got := w.Container("stopped"); got != nil || w.ExitOf("stopped") != "143" {
 			t.Errorf("stopped = %+v", got)
 		}
-		release := f.hang("/containers/")
+		release := f.Hang("/containers/")
 		f.die(hung, 2)
 		f.die(done, 0)
 		time.Sleep(1200 * time.Millisecond)
@@ -310,7 +310,7 @@ func TestImageEvents(t *testing.T) {
 		})
 		f.with(func(f *fakeDocker) { f.event("image", "delete", "sha256:layer", nil) })
 		synctest.Wait()
-		if n := f.count("history"); n != 6 {
+		if n := f.Count("history"); n != 6 {
 			t.Errorf("%d histories were asked for, want one of each image", n)
 		}
 		s.Stop()
@@ -333,7 +333,7 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 			if got := w.Container("c1").Image; got.RepoDigest != "" || got.ID != imageA || got.Name != "app" {
 				t.Errorf("before: %+v", got)
 			}
-			if n := f.count("inspect image"); n != 1 {
+			if n := f.Count("inspect image"); n != 1 {
 				t.Errorf("%d inspections of one image that is not there", n)
 			}
 			f.image("load", imageA, []string{"app:1"}, []string{"app@" + digest})
@@ -344,7 +344,7 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 					t.Errorf("%s: %+v", id, got)
 				}
 			}
-			if n := f.count("inspect c1"); n != 1 {
+			if n := f.Count("inspect c1"); n != 1 {
 				t.Errorf("%d inspections of the container", n)
 			}
 			if (w.Image(imageA) == nil) != noImages {
@@ -383,7 +383,7 @@ func TestImagesMayFail(t *testing.T) {
 		s := start(t, c, w)
 		synctest.Wait()
 		s.Stop()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/images/json") {
 				return func(w http.ResponseWriter) { fail(w, http.StatusInternalServerError, "layer does not exist") }
 			}
@@ -394,8 +394,8 @@ func TestImagesMayFail(t *testing.T) {
 		if w.Synced() != 2 || w.Container("c1") == nil || w.Image(imageA) == nil {
 			t.Errorf("synced %d, container %v, image %v", w.Synced(), w.Container("c1"), w.Image(imageA))
 		}
-		f.fail(nil)
-		f.with(func(f *fakeDocker) { f.deaf = true })
+		f.Fail(nil)
+		f.with(func(f *fakeDocker) { f.Deaf = true })
 		f.image("load", imageB, []string{"b:1"}, nil)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
@@ -409,7 +409,7 @@ func TestImagesMayFail(t *testing.T) {
 func TestErrorsAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
 				return func(w http.ResponseWriter) { fail(w, http.StatusInternalServerError, "no such device") }
 			}
@@ -423,7 +423,7 @@ func TestErrorsAreTriedAgain(t *testing.T) {
 		if got := w.Container("c1"); w.Synced() != 1 || got == nil || got.PID != 0 {
 			t.Errorf("synced %d, container %+v", w.Synced(), got)
 		}
-		f.fail(nil)
+		f.Fail(nil)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		if got := w.Container("c1"); got.PID == 0 {
@@ -456,7 +456,7 @@ func TestALateEndIsOfTheLifeBefore(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			f.raw(ended.UnixNano(), append(line, '\n'))
+			f.Send(ended, append(line, '\n'))
 		})
 		time.Sleep(10 * time.Second)
 		synctest.Wait()

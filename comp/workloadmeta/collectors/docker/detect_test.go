@@ -95,8 +95,8 @@ func TestDetectDefaultSockets(t *testing.T) {
 
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Libpod/4" })
 	docker.SetSockets(c, missing, link, path)
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || strings.Count(got.Reason, "podman") != 2 || f.count("ping") != 1 {
-		t.Errorf("one socket under two names was asked %d times: %v", f.count("ping"), got)
+	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || strings.Count(got.Reason, "podman") != 2 || f.Count("ping") != 1 {
+		t.Errorf("one socket under two names was asked %d times: %v", f.Count("ping"), got)
 	}
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Docker" })
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Detected || !strings.Contains(got.Reason, link) {

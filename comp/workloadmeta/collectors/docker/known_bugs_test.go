@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -40,7 +39,6 @@ func answering(answers map[string]func(http.ResponseWriter)) func(r *http.Reques
 // text answers with a body that the test has written.
 func text(body string) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
-		w.Header().Set("X-Done", "1")
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, body) // the client may be gone
 	}
@@ -77,19 +75,19 @@ func TestBug2EventsGoOnAfterAnError(t *testing.T) {
 		for round := range 3 {
 			// The stream breaks, in the first round alone, later because the daemon is down, and events of the past are gone with it.
 			if round > 0 {
-				f.fail(func(*http.Request) func(http.ResponseWriter) { return broken })
+				f.Fail(func(*http.Request) func(http.ResponseWriter) { return broken })
 			}
-			f.killStreams()
-			f.with(func(f *fakeDocker) { f.deaf = true })
+			f.KillStreams()
+			f.with(func(f *fakeDocker) { f.Deaf = true })
 			f.die(ends, 1)
 			f.destroy(ends)
 			ends = f.run(&fakeContainer{ID: fmt.Sprint("unseen", round)})
-			f.with(func(f *fakeDocker) { f.deaf, f.log = false, nil })
+			f.with(func(f *fakeDocker) { f.Deaf, f.Log = false, nil })
 			time.Sleep(time.Minute)
 			if !has("stays") {
 				t.Fatalf("round %d: a daemon that is down has no containers any more", round)
 			}
-			f.fail(nil)
+			f.Fail(nil)
 			time.Sleep(time.Minute)
 			if !has(ends.ID) || has("ends") {
 				t.Errorf("round %d: what has changed meanwhile is not known", round)
@@ -116,7 +114,7 @@ func TestBug3StartOnASlowDaemon(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			begin(f)
-			release := f.hang("/containers/c")
+			release := f.Hang("/containers/c")
 			w := collectortest.NewWorld()
 			s := start(t, newCollector(t, f, nil), w)
 			time.Sleep(3 * time.Second)
@@ -141,7 +139,7 @@ func TestBug3StartOnASlowDaemon(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			begin(f)
-			f.fail(answering(map[string]func(http.ResponseWriter){"/c001/json": text("null"), "/c002/json": text("{}"), "/c003/json": text("")}))
+			f.Fail(answering(map[string]func(http.ResponseWriter){"/c001/json": text("null"), "/c002/json": text("{}"), "/c003/json": text("")}))
 			w := collectortest.NewWorld() // which panics if an entity is nil
 			s := start(t, newCollector(t, f, nil), w)
 			time.Sleep(3 * time.Second)
@@ -156,7 +154,7 @@ func TestBug3StartOnASlowDaemon(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			begin(f)
-			release := f.hang("/containers/json")
+			release := f.Hang("/containers/json")
 			w := collectortest.NewWorld()
 			c := newCollector(t, f, nil)
 			s := start(t, c, w)
@@ -180,7 +178,7 @@ func TestBug5InfoIsNotAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		f.run(&fakeContainer{ID: "c1"})
-		release := f.hang("/info")
+		release := f.Hang("/info")
 		defer release()
 		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
@@ -211,7 +209,7 @@ func TestBug6TheDaemonIsLeftInPeace(t *testing.T) {
 		var mu sync.Mutex // guards the next two
 		asked := map[string]int{}
 		var dear []string
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			mu.Lock()
 			defer mu.Unlock()
 			path := strings.TrimPrefix(r.URL.Path, "/v1.41")
@@ -271,20 +269,8 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 	serve := func(container string) (f *fakeDocker, stop func()) {
 		t.Helper()
 		f = newFake()
-		f.server.Listener.Close() // it was never used
-		l, err := net.Listen("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.server.Listener = l
-		f.server.Start()
+		stop = collectortest.ServeSocket(t, path, f)
 		f.run(&fakeContainer{ID: container})
-		stop = func() {
-			f.killStreams()
-			f.server.CloseClientConnections()
-			f.server.Close()
-		}
-		t.Cleanup(stop)
 		return f, stop
 	}
 	c := newCollector(t, nil, func(o *docker.Options) { o.Host = "unix://" + path })
@@ -332,8 +318,8 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 		t.Errorf("detection with the new socket = %v", got)
 	}
 	s = connected()
-	if restarted.count("list") != 1 {
-		t.Errorf("the new daemon was asked for %d lists", restarted.count("list"))
+	if restarted.Count("list") != 1 {
+		t.Errorf("the new daemon was asked for %d lists", restarted.Count("list"))
 	}
 	s.Stop()
 }
@@ -348,7 +334,7 @@ func TestBug14GoneIsNoNews(t *testing.T) {
 		s := start(t, c, w)
 		synctest.Wait()
 		begin := log.N()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.Contains(r.URL.Path, "/containers/killed") || strings.Contains(r.URL.Path, "/images/sha256:") {
 				return func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such container or image") }
 			}
@@ -382,7 +368,7 @@ func TestBug16TheFirstViewIsWhole(t *testing.T) {
 		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		synctest.Wait()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.Contains(r.URL.Path, "/containers/c1/") {
 				return func(http.ResponseWriter) { time.Sleep(200 * time.Millisecond) } // the event is there long before
 			}
@@ -413,7 +399,7 @@ func TestBug20OneBadImage(t *testing.T) {
 			f.image("load", id(c), []string{"app:" + c}, nil)
 		}
 		f.with(func(f *fakeDocker) { f.images[""] = &fakeImage{} }) // an entry of the list without an ID
-		f.fail(answering(map[string]func(http.ResponseWriter){
+		f.Fail(answering(map[string]func(http.ResponseWriter){
 			id("1") + "/json": broken, id("2") + "/json": text(`{"Id": [`), id("3") + "/json": text(`{"RepoTags": ["app:3"]}`), id("4") + "/history": broken,
 		}))
 		f.image("load", imageA, []string{"good:1"}, nil)
@@ -448,7 +434,7 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 		f := inMemory(t)
 		var mu sync.Mutex // guards filters
 		var filters map[string]map[string]bool
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/events") {
 				mu.Lock()
 				defer mu.Unlock()
@@ -523,7 +509,7 @@ func TestBug42ASlowDaemonStallsNothing(t *testing.T) {
 		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		synctest.Wait()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.Contains(r.URL.Path, "/containers/c") {
 				return func(http.ResponseWriter) { // a moment before it would be too late
 					select {

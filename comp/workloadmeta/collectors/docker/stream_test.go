@@ -61,7 +61,7 @@ func TestHangingInspectDelaysOnlyItsOwnContainer(t *testing.T) {
 		for i := range 20 {
 			f.run(&fakeContainer{ID: fmt.Sprintf("c%02d", i)})
 		}
-		release := f.hang("/containers/c05/json")
+		release := f.Hang("/containers/c05/json")
 		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
 		begin := time.Now()
@@ -93,7 +93,7 @@ func TestHangingInspectDelaysOnlyItsOwnContainer(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		// 5 s, then 10, 20, … up to 5 min apart, and 5 s each.
-		if n := f.count("inspect c05"); n > 20 {
+		if n := f.Count("inspect c05"); n > 20 {
 			t.Errorf("%d inspections in an hour", n)
 		}
 		if st := c.Stats(); st.BreakerOpen != 1 || st.Inspects["timeout"] < 10 {
@@ -116,7 +116,7 @@ func TestShortLivedContainers(t *testing.T) {
 		rich bool
 	}{
 		{"gone before it can be inspected", func(f *fakeDocker, c *fakeContainer) {
-			f.fail(func(r *http.Request) func(http.ResponseWriter) {
+			f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 				if strings.Contains(r.URL.Path, "/containers/short/") {
 					return func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such container: short") }
 				}
@@ -128,7 +128,7 @@ func TestShortLivedContainers(t *testing.T) {
 			f.destroy(c)
 		}, false},
 		{"ends while it is inspected", func(f *fakeDocker, c *fakeContainer) {
-			release := f.hang("/containers/short/")
+			release := f.Hang("/containers/short/")
 			f.run(c)
 			synctest.Wait()
 			f.die(c, 3)
@@ -138,7 +138,7 @@ func TestShortLivedContainers(t *testing.T) {
 			f.destroy(c)
 		}, true},
 		{"ends and is removed while it is inspected", func(f *fakeDocker, c *fakeContainer) {
-			release := f.hang("/containers/short/")
+			release := f.Hang("/containers/short/")
 			f.run(c)
 			synctest.Wait()
 			f.die(c, 3)
@@ -195,13 +195,12 @@ func TestLateInspectNeverRevives(t *testing.T) {
 		synctest.Wait()
 
 		answered := make(chan struct{})
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if !strings.Contains(r.URL.Path, "/containers/c1/") {
 				return nil
 			}
 			return func(w http.ResponseWriter) {
 				f.inspectContainer(w, "c1") // as it is now
-				w.Header().Set("X-Done", "1")
 				<-answered
 			}
 		})
@@ -239,7 +238,7 @@ func TestReconnectRepairsTheGap(t *testing.T) {
 		for i := range 300 {
 			f.run(&fakeContainer{ID: fmt.Sprintf("burst%03d", i)})
 			if i == 150 {
-				f.killStreams()
+				f.KillStreams()
 				<-s.Done
 			}
 		}
@@ -249,7 +248,7 @@ func TestReconnectRepairsTheGap(t *testing.T) {
 		if w.Container("stays") == nil {
 			t.Fatal("a lost connection has unset a container")
 		}
-		f.with(func(f *fakeDocker) { f.deaf = true }) // the daemon restarts and forgets its events
+		f.with(func(f *fakeDocker) { f.Deaf = true }) // the daemon restarts and forgets its events
 		f.die(f.containers["exits"], 7)
 		f.die(f.containers["removed"], 8)
 		f.destroy(f.containers["removed"])
@@ -258,7 +257,7 @@ func TestReconnectRepairsTheGap(t *testing.T) {
 			c := f.containers["restarted"]
 			c.RestartCount++
 			f.start(c)
-			f.deaf, f.log = false, nil
+			f.Deaf, f.Log = false, nil
 			delete(f.images, imageB)
 		})
 		f.run(&fakeContainer{ID: "new"})
@@ -300,7 +299,7 @@ func TestRepeatedEventsChangeNothing(t *testing.T) {
 		synctest.Wait()
 		f.die(c2, 4)
 		synctest.Wait()
-		f.killStreams()
+		f.KillStreams()
 		<-s.Done
 		// In the gap one container comes and goes, and one ends.
 		time.Sleep(time.Second)
@@ -341,7 +340,7 @@ func TestLostEventsAreFoundByComparing(t *testing.T) {
 		c := newCollector(t, f, nil)
 		s := start(t, c, w)
 		synctest.Wait()
-		f.with(func(f *fakeDocker) { f.deaf = true })
+		f.with(func(f *fakeDocker) { f.Deaf = true })
 		f.run(&fakeContainer{ID: "new"})
 		f.die(dies, 5)
 		f.image("tag", imageA, []string{"app:1", "app:2"}, nil)
@@ -351,12 +350,12 @@ func TestLostEventsAreFoundByComparing(t *testing.T) {
 			t.Errorf("after settling: new %v, dies %s, image %v", w.Container("new"), w.History("dies"), w.Image(imageA).RepoTags)
 		}
 		// Later only every five minutes, and cheaply when nothing is different.
-		inspects := f.count("inspect")
+		inspects := f.Count("inspect")
 		time.Sleep(time.Hour)
-		if n := f.count("list"); n < 13 || n > 15 {
+		if n := f.Count("list"); n < 13 || n > 15 {
 			t.Errorf("%d lists in an hour", n)
 		}
-		if n := f.count("inspect"); n != inspects {
+		if n := f.Count("inspect"); n != inspects {
 			t.Errorf("%d inspections with nothing different", n-inspects)
 		}
 		f.with(func(f *fakeDocker) { f.containers["new"].Status = "paused" })
@@ -456,7 +455,7 @@ func TestInspectRateIsLimitedAndNothingWaitsForIt(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := f.count("inspect"); n < 25 || n > 31 {
+		if n := f.Count("inspect"); n < 25 || n > 31 {
 			t.Errorf("%d inspections in the first second", n)
 		}
 		if n := w.Count(workloadmeta.KindContainer); n != 100 {
@@ -477,7 +476,7 @@ func TestAtMostFourInspectionsAtATime(t *testing.T) {
 		for i := range 500 {
 			f.run(&fakeContainer{ID: fmt.Sprintf("c%03d", i)})
 		}
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			return func(http.ResponseWriter) { time.Sleep(3 * time.Millisecond) }
 		})
 		w := collectortest.NewWorld()
@@ -487,9 +486,10 @@ func TestAtMostFourInspectionsAtATime(t *testing.T) {
 		if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != 500 {
 			t.Errorf("synced %d times with %d containers", w.Synced(), w.Count(workloadmeta.KindContainer))
 		}
+		lists, inspects := f.Count("list"), f.Count("inspect")
 		f.with(func(f *fakeDocker) {
-			if f.maxActive != 4 || f.requests["list"] != 1 || f.requests["inspect"] != 500 {
-				t.Errorf("%d at a time, %d lists, %d inspections", f.maxActive, f.requests["list"], f.requests["inspect"])
+			if f.maxActive != 4 || lists != 1 || inspects != 500 {
+				t.Errorf("%d at a time, %d lists, %d inspections", f.maxActive, lists, inspects)
 			}
 		})
 		s.Stop()
@@ -553,9 +553,9 @@ func TestDecodePanicIsOneEventsProblem(t *testing.T) {
 		synctest.Wait()
 		f.run(&fakeContainer{ID: "poison"})
 		f.with(func(f *fakeDocker) {
-			f.raw(1, []byte("{\"Type\": 7}\n"))
-			f.raw(1, []byte("{half\n"))
-			f.raw(1, []byte(`{"Type":"container","Action":"start","Actor":{"ID":"c0","Attributes":{"name":"n","x":5}},"time":"soon"}`+"\n"))
+			f.Send(time.Unix(0, 1), []byte("{\"Type\": 7}\n"))
+			f.Send(time.Unix(0, 1), []byte("{half\n"))
+			f.Send(time.Unix(0, 1), []byte(`{"Type":"container","Action":"start","Actor":{"ID":"c0","Attributes":{"name":"n","x":5}},"time":"soon"}`+"\n"))
 		})
 		f.run(&fakeContainer{ID: "c1"})
 		time.Sleep(3 * time.Second)
@@ -579,7 +579,7 @@ func TestStopWhileTheDaemonHangs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := inMemory(t)
 				f.run(&fakeContainer{ID: "c1"})
-				release := f.hang(part)
+				release := f.Hang(part)
 				s := start(t, newCollector(t, f, nil), collectortest.NewWorld())
 				synctest.Wait()
 				s.Stop() // checks that it takes less than a second
@@ -618,7 +618,7 @@ func TestStreamErrors(t *testing.T) {
 			c := newCollector(t, f, nil)
 			s := start(t, c, w)
 			synctest.Wait()
-			release := f.hang("/containers/json")
+			release := f.Hang("/containers/json")
 			time.Sleep(time.Minute)
 			<-s.Done
 			if s.Err == nil || !strings.Contains(s.Err.Error(), "list containers") || w.Container("c1") == nil {

@@ -3,7 +3,6 @@ package podman
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -30,17 +29,7 @@ func TestPartsHaveWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	good, missing, pattern := filepath.Join(dir, "p.sock"), filepath.Join(dir, "nope.sock"), filepath.Join(dir, "*", "p.sock")
 	f := newFake(t)
-	server := &http.Server{Handler: f}
-	served := make(chan struct{})
-	l := listen(t, good)
-	go func() {
-		defer close(served)
-		_ = server.Serve(l)
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-served
-	})
+	collectortest.ServeSocket(t, good, f)
 	c, err := New(Options{Sockets: []string{good, "unix://" + missing, missing, pattern}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +67,7 @@ func TestPartsSayWhatIsWrongWithASocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good, frozen, refused := newFake(t), newFake(t), newFake(t)
 		good.run(&fakeContainer{ID: "c1"})
-		frozen.hang("_ping")
+		frozen.Hang("_ping")
 		refused.down = syscall.ECONNREFUSED
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": good, "/b.sock": frozen, "/c.sock": refused}, nil)
 		w := collectortest.NewWorld()
@@ -103,7 +92,7 @@ func TestPartsSayWhatIsWrongWithASocket(t *testing.T) {
 		if s.Over() || w.Synced() != 1 {
 			t.Errorf("over: %v, synced %d times", s.Over(), w.Synced())
 		}
-		frozen.with(func(f *fakePodman) { f.before = nil })
+		frozen.Fail(nil)
 		pass(20 * time.Second)
 		if got := partOf(c, "/b.sock"); got != "live: podman 4.3.1" {
 			t.Errorf("after it has been mended: %q", got)
@@ -115,7 +104,7 @@ func TestPartsSayWhatIsWrongWithASocket(t *testing.T) {
 // Where nothing else answers, one that is silent is waited for.
 func TestSilentSocketAlone(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-		f.hang("_ping")
+		f.Hang("_ping")
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(c.opts.InitialWait + time.Second)
 		if s.Over() || w.Synced() != 0 {

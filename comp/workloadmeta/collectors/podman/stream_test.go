@@ -104,14 +104,12 @@ func TestRemovedWhileItIsInspected(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		f.with(func(f *fakePodman) {
-			f.before = func(r *http.Request) func(http.ResponseWriter) {
-				if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
-					return nil
-				}
-				return func(w http.ResponseWriter) {
-					fail(w, 500, "container c1 does not exist in database: no such container")
-				}
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
+			if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
+				return nil
+			}
+			return func(w http.ResponseWriter) {
+				fail(w, 500, "container c1 does not exist in database: no such container")
 			}
 		})
 		f.die(f.run(&fakeContainer{ID: "c1"}), 7)
@@ -179,7 +177,7 @@ func TestBug32NothingComesBeforeTheFirstEvent(t *testing.T) {
 			t.Fatal("not synced: it waits for the head")
 		}
 		pass(3 * time.Hour)
-		if n := f.count("events"); n != 1 {
+		if n := f.Count("events"); n != 1 {
 			t.Errorf("the silent stream was opened %d times", n)
 		}
 		one := f.run(&fakeContainer{ID: "c1"})
@@ -201,13 +199,13 @@ func TestBug32EventsBeforeTheHeadAreNotLost(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.version = "5.2.0"
 		late := false
-		f.before = func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/events") && !late {
 				late = true
 				time.Sleep(2 * time.Second) // it is slow to look at its log
 			}
 			return nil
-		}
+		})
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second) // listed
 		f.die(f.run(&fakeContainer{ID: "c1"}), 9)
@@ -239,17 +237,17 @@ func TestBug32WithoutEventsListsAreCompared(t *testing.T) {
 		if st := c.Sockets()[0].Stats; st.Connects != 1 || st.DecodeErrors != 0 {
 			t.Errorf("stats = %+v", st)
 		}
-		if n := f.count("events"); n > 15 {
+		if n := f.Count("events"); n > 15 {
 			t.Errorf("events were asked for %d times in an hour", n)
 		}
 		// Somebody turns them on.
 		f.with(func(f *fakePodman) { f.noEvents = "" })
 		pass(6 * time.Minute)
 		f.run(&fakeContainer{ID: "c2"})
-		lists := f.count("list")
+		lists := f.Count("list")
 		pass(time.Minute)
-		if w.Container("c2") == nil || f.count("list")-lists > 4 {
-			t.Errorf("container %v, %d lists in a minute", w.Container("c2"), f.count("list")-lists)
+		if w.Container("c2") == nil || f.Count("list")-lists > 4 {
+			t.Errorf("container %v, %d lists in a minute", w.Container("c2"), f.Count("list")-lists)
 		}
 		s.Stop()
 	})
@@ -261,7 +259,7 @@ func TestBug32MissingEventsAreMadeUpFor(t *testing.T) {
 		stays, ends := f.run(&fakeContainer{ID: "c1"}), f.run(&fakeContainer{ID: "c2"})
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		f.with(func(f *fakePodman) { f.deaf = true })
+		f.with(func(f *fakePodman) { f.Deaf = true })
 		f.run(&fakeContainer{ID: "c3"})
 		f.die(ends, 4)
 		f.with(func(*fakePodman) { stays.Name = "renamed" })
@@ -288,7 +286,7 @@ func TestBug32ClosedStreamsAreNoNews(t *testing.T) {
 		pass(time.Second)
 		for range 10 {
 			pass(90 * time.Second)
-			f.killStreams()
+			f.KillStreams()
 		}
 		pass(time.Second)
 		if s.Over() || w.Synced() != 1 || w.History("c1") != "set" {
@@ -330,7 +328,7 @@ func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
 				if h := w.History("c1"); h != "set set" || w.Container("c1").State.Health != workloadmeta.HealthHealthy {
 					t.Errorf("it was told %s: %+v", h, w.Container("c1").State)
 				}
-				if n := f.count("inspect c1"); n > 650 || version == "5.2.0" && n > 30 {
+				if n := f.Count("inspect c1"); n > 650 || version == "5.2.0" && n > 30 {
 					t.Errorf("%d inspections", n)
 				}
 				f.with(func(f *fakePodman) { probe(f, one, "unhealthy") })
@@ -454,7 +452,7 @@ func TestBug30SeveralUsersAtOnce(t *testing.T) {
 		if states[0] != SocketLive || states[1] != SocketWaiting || !strings.Contains(c.Sockets()[1].Reason, "refused") {
 			t.Errorf("sockets = %+v", c.Sockets())
 		}
-		if n := user.count("dial"); n > 30 {
+		if n := user.Count("dial"); n > 30 {
 			t.Errorf("%d attempts in a minute", n)
 		}
 		user.with(func(f *fakePodman) {
@@ -518,7 +516,7 @@ func TestServiceThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good, bad := newFake(t), newFake(t)
 		good.run(&fakeContainer{ID: "c1"})
-		bad.hang("_ping")
+		bad.Hang("_ping")
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": good, "/b.sock": bad}, nil)
 		w := collectortest.NewWorld()
 		s := collectortest.Start(t, c.Stream, w.Sink())
@@ -533,7 +531,7 @@ func TestServiceThatHangs(t *testing.T) {
 		s.Stop() // while a call hangs
 		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		good.hang("") // the stream is open and silent, and nothing is answered
+		good.Hang("") // the stream is open and silent, and nothing is answered
 		pass(25 * time.Second)
 		if !s.Over() || w.Containers() != "c1" {
 			t.Errorf("over: %v, containers %s", s.Over(), w.Containers())
@@ -555,7 +553,7 @@ func TestReasonsOfAFailedConnection(t *testing.T) {
 		{"gone", syscall.ENOENT, "none", "no socket at /a.sock; start it with `systemctl"},
 	} {
 		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-			f.hang(tc.hang)
+			f.Hang(tc.hang)
 			f.with(func(f *fakePodman) { f.down = tc.down })
 			s := collectortest.Start(t, c.Stream, w.Sink())
 			pass(c.opts.CallTimeout)
@@ -578,8 +576,8 @@ func TestDockerIsLeftOut(t *testing.T) {
 		w := collectortest.NewWorld()
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Minute)
-		if w.Synced() != 1 || w.Containers() != "c1" || len(c.Sockets()) != 1 || docker.count("dial") != 1 {
-			t.Errorf("synced %d times, %s, %+v, %d attempts", w.Synced(), w.Containers(), c.Sockets(), docker.count("dial"))
+		if w.Synced() != 1 || w.Containers() != "c1" || len(c.Sockets()) != 1 || docker.Count("dial") != 1 {
+			t.Errorf("synced %d times, %s, %+v, %d attempts", w.Synced(), w.Containers(), c.Sockets(), docker.Count("dial"))
 		}
 		found := c.Detect(t.Context())
 		if found.State != workloadmeta.Detected || strings.Contains(found.Reason, "/b.sock") {
@@ -608,7 +606,7 @@ func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 			docker.version = ""
 			if docker.down = down; down == hangs {
 				docker.down = nil
-				docker.hang("")
+				docker.Hang("")
 			}
 			c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker}, func(o *Options) { o.Log = slog.New(log) })
 			c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
@@ -632,7 +630,8 @@ func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 				t.Errorf("%v: detection = %v %s", down, found.State, found.Reason)
 			}
 			// It was Podman's, after all.
-			docker.with(func(f *fakePodman) { f.down, f.before, f.version = nil, nil, "4.3.1" })
+			docker.Fail(nil)
+			docker.with(func(f *fakePodman) { f.down, f.version = nil, "4.3.1" })
 			s = collectortest.Start(t, c.Stream, collectortest.NewWorld().Sink())
 			pass(time.Second)
 			if got := partOf(c, "/b.sock"); got != "live: podman 4.3.1" {
@@ -662,7 +661,7 @@ func TestRepeatedEventsChangeNothing(t *testing.T) {
 		})
 		pass(100 * time.Millisecond)
 		told := w.History("c1")
-		f.killStreams() // the next one sends the last second's events again
+		f.KillStreams() // the next one sends the last second's events again
 		pass(5 * time.Second)
 		if h := w.History("c1"); h != told || c.Sockets()[0].Stats.Duplicates < 3 {
 			t.Errorf("it was told %s, then %s; %d repetitions", told, h, c.Sockets()[0].Stats.Duplicates)
@@ -682,7 +681,7 @@ func TestPanicIsTheEventsError(t *testing.T) {
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		f.run(&fakeContainer{ID: "bomb"})
-		f.with(func(f *fakePodman) { f.log = nil; f.event("container", "not json", "", nil) })
+		f.with(func(f *fakePodman) { f.Log = nil; f.event("container", "not json", "", nil) })
 		f.run(&fakeContainer{ID: "c1"})
 		pass(2 * time.Second)
 		if w.Containers() != "bomb c1" || c.Sockets()[0].Stats.DecodePanics == 0 { // found by the lists
