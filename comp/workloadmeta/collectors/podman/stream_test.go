@@ -794,7 +794,7 @@ func TestBug33RunningWithoutAProcess(t *testing.T) {
 // DataDog/datadog-agent#41524: with cgroup v2 the process of a rootless container is in a group below the container's; containers/podman#20225: with v1
 // it has none of its own.
 func TestBug31CgroupOfRootlessContainers(t *testing.T) {
-	got, err := mapInspect(read[containerAnswer](t, handmade+"/inspect/rootless.json"), builtIn(t))
+	got, err := mapInspect(collectortest.Read[containerAnswer](t, handmade+"/inspect/rootless.json"), builtIn(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -817,7 +817,7 @@ func TestBug28And29PortsAddressesAndExitCodes(t *testing.T) {
 		{recordings + "/inspect/failed.json", "map[]", "map[]", "[]", "4"},
 		{handmade + "/inspect/rootless.json", "map[]", "map[]", "[{ 80 tcp 8080} { 80 udp 8080} { 81 tcp 8081} { 81 udp 8081} { 443 tcp 0}]", "not ended"},
 	} {
-		got, err := mapInspect(read[containerAnswer](t, tc.file), builtIn(t))
+		got, err := mapInspect(collectortest.Read[containerAnswer](t, tc.file), builtIn(t))
 		if err != nil {
 			t.Fatal(err)
 		}
