@@ -204,6 +204,20 @@ func TestYouLinkWhatYouImport(t *testing.T) {
 	}
 }
 
+// Helpers of tests define flags and link package testing. Imports of test files do not count here.
+func TestOnlyTestsImportTheirHelpers(t *testing.T) {
+	const helpers = "comp/workloadmeta/collectors/internal/collectortest"
+	own, _ := list(t)
+	if _, ok := own[helpers]; !ok {
+		t.Fatalf("%s is not there", helpers)
+	}
+	for name, p := range own {
+		if slices.Contains(p.Imports, module+helpers) {
+			t.Errorf("%s imports %s, which is for tests", name, helpers)
+		}
+	}
+}
+
 // The table itself: a typing mistake in it must not switch a check off.
 func TestRulesAreAboutPackagesThatCanBe(t *testing.T) {
 	for _, r := range rules {

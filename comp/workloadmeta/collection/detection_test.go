@@ -130,36 +130,31 @@ func TestADaemonThatIsRestarted(t *testing.T) {
 			return staying("a")(ctx, sink)
 		}})
 		synctest.Wait()
-		up.Store(false)
-		end.Load().(context.CancelFunc)()
-		time.Sleep(2 * second)
-		synctest.Wait()
-		r.wantState("docker", collection.StateWaiting)
-		r.wantHas(runtime, "a")
-		if got := r.store.expectedOf(workloadmeta.KindContainer); got != "[runtime]" {
-			t.Errorf("expected after 2 s: %s; it may be back in a moment", got)
+		for _, restart := range []struct {
+			down, up time.Duration // until the daemon is back, and until it is looked at again
+			expected string        // while it is down
+			changes  int           // of what is expected, up to its end
+		}{
+			{2 * second, 5 * second, "[runtime]", 1}, // it may be back in a moment
+			{time.Minute, 20 * second, "[]", 3},
+		} {
+			up.Store(false)
+			end.Load().(context.CancelFunc)()
+			time.Sleep(restart.down)
+			synctest.Wait()
+			r.wantState("docker", collection.StateWaiting)
+			r.wantHas(runtime, "a")
+			if got := r.store.expectedOf(workloadmeta.KindContainer); got != restart.expected {
+				t.Errorf("expected after %v: %s, want %s", restart.down, got, restart.expected)
+			}
+			up.Store(true)
+			time.Sleep(restart.up)
+			synctest.Wait()
+			r.wantState("docker", collection.StateLive)
+			if r.store.expects != restart.changes {
+				t.Errorf("%d changes of what is expected, want %d", r.store.expects, restart.changes)
+			}
 		}
-		up.Store(true)
-		time.Sleep(5 * second)
-		synctest.Wait()
-		r.wantState("docker", collection.StateLive)
-		if r.store.expects != 1 {
-			t.Errorf("%d changes of what is expected, want 1", r.store.expects)
-		}
-
-		up.Store(false)
-		end.Load().(context.CancelFunc)()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		r.wantState("docker", collection.StateWaiting)
-		r.wantHas(runtime, "a")
-		if got := r.store.expectedOf(workloadmeta.KindContainer); got != "[]" {
-			t.Errorf("expected after a minute: %s, want nothing", got)
-		}
-		up.Store(true)
-		time.Sleep(20 * second)
-		synctest.Wait()
-		r.wantState("docker", collection.StateLive)
 	})
 }
 

@@ -106,6 +106,36 @@ func changes(t *testing.T, s *store.Store) func() []string {
 	}
 }
 
+// wantHeard compares what a subscriber has heard since it was last asked.
+func wantHeard(t *testing.T, heard func() []string, why string, want ...string) {
+	t.Helper()
+	if got := heard(); !slices.Equal(got, want) {
+		t.Errorf("heard %q, want %q: %s", got, want, why)
+	}
+}
+
+// says is what a collector reports.
+type says struct {
+	who  string
+	what *workloadmeta.Container
+}
+
+// told starts collectors that report these containers, and a subscriber that has heard of them.
+func told(t *testing.T, all ...says) (sinks map[string]workloadmeta.Sink, byID map[string]*hand, heard func() []string) {
+	t.Helper()
+	var ids []string
+	for _, s := range all {
+		ids = append(ids, s.who)
+	}
+	store, _, sinks, byID := hands(t, ids...)
+	heard = changes(t, store)
+	for _, s := range all {
+		sinks[s.who].Set(s.what)
+	}
+	heard()
+	return sinks, byID, heard
+}
+
 func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, s, sinks, _ := hands(t, "cri", "containerd", "docker")
@@ -116,10 +146,7 @@ func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
 				sinks[id].Set(seenAs(id, running))
 			}
 		}
-		want := []string{"set cri running", "set docker running", "set docker running"} // the last brings containerd's label
-		if got := heard(); !slices.Equal(got, want) {
-			t.Errorf("heard %q, want %q", got, want)
-		}
+		wantHeard(t, heard, "the last brings containerd's label", "set cri running", "set docker running", "set docker running")
 		c, err := store.GetContainer("a")
 		if err != nil || c.Name != "docker" || c.Labels["by"] != "docker" || c.Labels["containerd"] != "yes" || c.Labels["cri"] != "yes" {
 			t.Errorf("container = %v, %v", c, err)
@@ -140,19 +167,12 @@ func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
 // The CRI is polled: for some seconds it goes on to report what containerd has seen ending.
 func TestAnEndIsNotUndoneByWhoHasNotLookedSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, _, sinks, _ := hands(t, "cri", "containerd")
-		heard := changes(t, store)
-		sinks["cri"].Set(seenAs("web", workloadmeta.StatusRunning))
-		sinks["containerd"].Set(seenAs("web", workloadmeta.StatusRunning))
-		heard()
+		sinks, _, heard := told(t,
+			says{"cri", seenAs("web", workloadmeta.StatusRunning)}, says{"containerd", seenAs("web", workloadmeta.StatusRunning)})
 		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
-		if got := heard(); !slices.Equal(got, []string{"set web stopped 137"}) {
-			t.Errorf("heard %q", got)
-		}
+		wantHeard(t, heard, "it has ended", "set web stopped 137")
 		sinks["cri"].Unset(&workloadmeta.Container{EntityID: seenAs("", "").EntityID})
-		if got := heard(); !slices.Equal(got, []string{"unset web stopped 137"}) {
-			t.Errorf("heard %q: the exit code that only containerd knew is lost", got)
-		}
+		wantHeard(t, heard, "only containerd knew the exit code", "unset web stopped 137")
 
 		// A container that is started again is news, whoever brings it.
 		sinks["cri"].Set(seenAs("web", workloadmeta.StatusRunning))
@@ -160,40 +180,28 @@ func TestAnEndIsNotUndoneByWhoHasNotLookedSince(t *testing.T) {
 		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
 		heard()
 		sinks["cri"].Set(seenAs("web", workloadmeta.StatusRunning))
-		if got := heard(); !slices.Equal(got, []string{"set web running"}) {
-			t.Errorf("heard %q", got)
-		}
+		wantHeard(t, heard, "it runs again", "set web running")
 	})
 }
 
 func TestAWeakerCollectorsEndChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, _, sinks, _ := hands(t, "docker", "containerd")
-		heard := changes(t, store)
-		sinks["docker"].Set(seenAs("web", workloadmeta.StatusRestarting))
-		sinks["containerd"].Set(seenAs("web", workloadmeta.StatusRunning))
-		heard()
+		sinks, _, heard := told(t,
+			says{"docker", seenAs("web", workloadmeta.StatusRestarting)}, says{"containerd", seenAs("web", workloadmeta.StatusRunning)})
 		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
-		if got := heard(); len(got) != 0 {
-			t.Errorf("heard %q: dockerd deletes containerd's container at every end", got)
-		}
+		wantHeard(t, heard, "dockerd deletes containerd's container at every end")
 	})
 }
 
 func TestWhoFailsIsOutvoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, _, sinks, byID := hands(t, "docker", "containerd")
-		heard := changes(t, store)
-		sinks["docker"].Set(seenAs("docker", workloadmeta.StatusRunning))
-		sinks["containerd"].Set(seenAs("containerd", workloadmeta.StatusRunning))
-		heard()
+		sinks, byID, heard := told(t,
+			says{"docker", seenAs("docker", workloadmeta.StatusRunning)}, says{"containerd", seenAs("containerd", workloadmeta.StatusRunning)})
 		byID["docker"].fail <- errors.New("connection lost")
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		sinks["containerd"].Set(seenAs("containerd", workloadmeta.StatusStopped))
-		if got := heard(); !slices.Equal(got, []string{"set docker stopped 137"}) {
-			t.Errorf("heard %q: a lost connection changes what is known of the state, not whose name counts", got)
-		}
+		wantHeard(t, heard, "a lost connection changes what is known of the state, not whose name counts", "set docker stopped 137")
 	})
 }
 
@@ -235,15 +243,11 @@ func TestAPullDoesNotUndoAnEndThatCameMeanwhile(t *testing.T) {
 				heard()
 				sink.Unset(seenAs("web", workloadmeta.StatusStopped))
 				<-looked
-				got := heard()
-				// Until the next pull, one that knew it before may go on to list it, as stopped.
-				want := []string{"unset web stopped 137"}
+				want := "unset web stopped 137"
 				if known {
-					want = []string{"set web stopped 137"}
+					want = "set web stopped 137"
 				}
-				if !slices.Equal(got, want) {
-					t.Errorf("heard %q, want %q", got, want)
-				}
+				wantHeard(t, heard, "until the next pull, one that knew it before may go on to list it, as stopped", want)
 			})
 		})
 	}

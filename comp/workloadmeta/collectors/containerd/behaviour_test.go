@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/api/types/task"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -101,12 +102,12 @@ func TestAThousandContainersCostAFewRequests(t *testing.T) {
 	for i := range 1000 {
 		f.container([]string{"default", "other"}[i%2], fmt.Sprint("c", i), fmt.Sprint("reg.test/app:", i%5), nil)
 	}
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
-	if got := w.count(workloadmeta.KindContainer); got != 1000 {
+	if got := w.Count(workloadmeta.KindContainer); got != 1000 {
 		t.Errorf("%d containers", got)
 	}
-	if got := w.count(workloadmeta.KindContainerImage); got != 5 {
+	if got := w.Count(workloadmeta.KindContainerImage); got != 5 {
 		t.Errorf("%d images: those of two namespaces are the same", got)
 	}
 	want := map[string]int{
@@ -122,7 +123,7 @@ func TestAThousandContainersCostAFewRequests(t *testing.T) {
 		event("default", "/containers/create", epoch, &eventtypes.ContainerCreate{ID: "new", Image: "reg.test/app:1"}),
 		event("default", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: "new", Pid: 77}),
 	)
-	w.expect(t, "new", "start", func(c *workloadmeta.Container) bool { return c.Image.Tag == "1" && c.EnvVars["DD_ENV"] == "prod" })
+	await(t, w, "new", "start", func(c *workloadmeta.Container) bool { return c.Image.Tag == "1" && c.EnvVars["DD_ENV"] == "prod" })
 	if got := f.asked(); fmt.Sprint(got) != "map[Containers/Get:1 Tasks/Get:1]" {
 		t.Errorf("a start cost %v", got)
 	}
@@ -130,7 +131,7 @@ func TestAThousandContainersCostAFewRequests(t *testing.T) {
 		f.send(exit("default", "new", fmt.Sprint("probe", i), 78, 1, epoch.Add(time.Minute)))
 	}
 	f.send(exit("default", "new", "new", 77, 0, epoch.Add(time.Hour)))
-	w.expectEnd(t, "new", 0)
+	awaitEnd(t, w, "new", 0)
 	idle(t, c, 103)
 	if got := f.asked(); len(got) != 0 {
 		t.Errorf("probes and an end cost %v", got)
@@ -144,9 +145,9 @@ func TestBug1ABrokenStreamIsBegunAgainAndRepaired(t *testing.T) {
 	for _, id := range []string{"stays", "ends", "goes"} {
 		f.container("default", id, "app:1", nil)
 	}
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	r := start(t, c, w)
-	told := w.history("stays")
+	told := w.History("stays")
 	f.with(func() {
 		f.fault = func(context.Context, string, string, string) error { return status.Error(codes.Unavailable, "gone") }
 		for s := range f.subscribers {
@@ -154,13 +155,13 @@ func TestBug1ABrokenStreamIsBegunAgainAndRepaired(t *testing.T) {
 		}
 		clear(f.subscribers)
 	})
-	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "containerd at /fake/containerd.sock") {
-		t.Errorf("the run ended with %v", err)
+	if <-r.Done; r.Err == nil || !strings.Contains(r.Err.Error(), "containerd at /fake/containerd.sock") {
+		t.Errorf("the run ended with %v", r.Err)
 	}
-	if got := w.count(workloadmeta.KindContainer); got != 3 {
+	if got := w.Count(workloadmeta.KindContainer); got != 3 {
 		t.Errorf("a lost connection has left %d containers", got)
 	}
-	if err := c.Stream(t.Context(), w); err == nil || w.count(workloadmeta.KindContainer) != 3 {
+	if err := c.Stream(t.Context(), w.Sink()); err == nil || w.Count(workloadmeta.KindContainer) != 3 {
 		t.Errorf("a connection that cannot be made: %v", err)
 	}
 	f.with(func() {
@@ -171,11 +172,11 @@ func TestBug1ABrokenStreamIsBegunAgainAndRepaired(t *testing.T) {
 	})
 	f.container("default", "comes", "app:1", nil)
 	start(t, c, w)
-	if w.container("comes") == nil || w.container("goes") != nil || w.image(image) == nil {
-		t.Errorf("after the gap: comes %v, goes %v", w.container("comes"), w.container("goes"))
+	if w.Container("comes") == nil || w.Container("goes") != nil || w.Image(image) == nil {
+		t.Errorf("after the gap: comes %v, goes %v", w.Container("comes"), w.Container("goes"))
 	}
-	w.expectEnd(t, "ends", 9)
-	if got := w.history("stays"); got != told+" set" { // each run says once what is there
+	awaitEnd(t, w, "ends", 9)
+	if got := w.History("stays"); got != told+" set" { // each run says once what is there
 		t.Errorf("what has not changed was told: %s", got)
 	}
 }
@@ -185,20 +186,20 @@ func TestBug8AnExecsExitIsNotTheContainers(t *testing.T) {
 	f := newFake(t)
 	f.image("default", "app:1", "a")
 	f.container("default", "web", "app:1", nil)
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
-	told := w.history("web")
+	told := w.History("web")
 	f.asked()
 	f.send(
 		exit("default", "web", "probe", 7, 3, epoch.Add(time.Second)),
 		event("default", "/tasks/delete", epoch.Add(time.Second), &eventtypes.TaskDelete{ContainerID: "web", ID: "probe", Pid: 7, ExitStatus: 3}),
 	)
 	idle(t, c, 2)
-	if got := f.asked(); len(got) != 0 || w.history("web") != told || w.container("web").State.ExitCode != nil {
-		t.Errorf("asked %v, told %s, state %#v", got, w.history("web"), w.container("web").State)
+	if got := f.asked(); len(got) != 0 || w.History("web") != told || w.Container("web").State.ExitCode != nil {
+		t.Errorf("asked %v, told %s, state %#v", got, w.History("web"), w.Container("web").State)
 	}
 	f.send(exit("default", "web", "web", 1000, 0, epoch.Add(time.Minute)))
-	w.expectEnd(t, "web", 0) // which is not on the wire
+	awaitEnd(t, w, "web", 0) // which is not on the wire
 }
 
 // Known bug #10: the same containers came from Docker and from containerd.
@@ -206,11 +207,11 @@ func TestBug10DockersContainersAreLeftToDocker(t *testing.T) {
 	f := newFake(t)
 	f.container("moby", "docker", "", nil)
 	f.container("default", "web", "", nil)
-	w := newWorld()
+	w := collectortest.NewWorld()
 	c := newCollector(t, f, nil)
 	start(t, c, w)
-	if w.container("docker") != nil || w.container("web") == nil {
-		t.Errorf("docker %v, web %v", w.container("docker"), w.container("web"))
+	if w.Container("docker") != nil || w.Container("web") == nil {
+		t.Errorf("docker %v, web %v", w.Container("docker"), w.Container("web"))
 	}
 	for _, filter := range f.filters {
 		if !strings.Contains(filter, `namespace!="moby"`) {
@@ -220,7 +221,7 @@ func TestBug10DockersContainersAreLeftToDocker(t *testing.T) {
 
 	var mu sync.Mutex
 	docker := false
-	w = newWorld()
+	w = collectortest.NewWorld()
 	c = newCollector(t, f, func(o *Options) {
 		o.DockerRuns = func() bool {
 			mu.Lock()
@@ -229,7 +230,7 @@ func TestBug10DockersContainersAreLeftToDocker(t *testing.T) {
 		}
 	})
 	start(t, c, w)
-	if w.container("docker") == nil {
+	if w.Container("docker") == nil {
 		t.Error("nobody reports Docker's containers")
 	}
 	mu.Lock()
@@ -237,7 +238,7 @@ func TestBug10DockersContainersAreLeftToDocker(t *testing.T) {
 	mu.Unlock()
 	f.send(event("moby", "/tasks/oom", epoch, &eventtypes.TaskOOM{ContainerID: "docker"}))
 	eventually(t, func() string {
-		if w.container("docker") != nil {
+		if w.Container("docker") != nil {
 			return "both report Docker's containers"
 		}
 		return ""
@@ -249,7 +250,7 @@ func TestBug15TheEndTellsAllThatWasKnown(t *testing.T) {
 	f := newFake(t)
 	f.image("default", "app:1", "a")
 	f.container("default", "web", "app:1", nil)
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	f.with(func() {
 		delete(f.namespace("default").tasks, "web")
@@ -261,8 +262,8 @@ func TestBug15TheEndTellsAllThatWasKnown(t *testing.T) {
 		exit("default", "web", "web", 1000, 137, at),
 		event("default", "/containers/delete", at, &eventtypes.ContainerDelete{ID: "web"}),
 	)
-	w.expectEnd(t, "web", 137)
-	got := w.dead("web")
+	awaitEnd(t, w, "web", 137)
+	got := w.Ended("web")
 	if !got.State.OOMKilled || got.Labels["app"] != "web" || got.EnvVars["DD_ENV"] != "prod" || got.Image.Tag != "1" || !got.State.FinishedAt.Equal(at) {
 		t.Errorf("last view = %#v", got)
 	}
@@ -272,7 +273,7 @@ func TestBug15TheEndTellsAllThatWasKnown(t *testing.T) {
 // manifest, of the configuration and the kubelet's ID were mixed up.
 func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 	f := newFake(t)
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	id := f.image("k8s.io", "reg.test/app:1", "a")
 	f.image("k8s.io", "reg.test/app:2", "a")
@@ -281,7 +282,7 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 	f.image("k8s.io", "import-2026-11-22@"+digestOf("ma"), "a")
 	f.send(event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "reg.test/app:1"}))
 	eventually(t, func() string {
-		if w.image(id) == nil {
+		if w.Image(id) == nil {
 			return "no image"
 		}
 		return ""
@@ -293,13 +294,13 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "import-2026-11-22@" + digestOf("ma")}),
 	)
 	idle(t, c, 5)
-	i := w.image(id)
+	i := w.Image(id)
 	if id != digestOf("ca") || fmt.Sprint(i.RepoTags) != "[reg.test/app:1 reg.test/app:2]" || fmt.Sprint(i.RepoDigests) != "[reg.test/app@"+digestOf("ma")+"]" ||
 		i.Name != "reg.test/app:1" || i.SizeBytes != 110 || i.Labels["build"] != "a" {
 		t.Errorf("image = %#v", i)
 	}
-	if got := strings.Join(w.told[i.EntityID], " "); got != "set" || w.count(workloadmeta.KindContainerImage) != 1 {
-		t.Errorf("it was told: %s, as one of %d", got, w.count(workloadmeta.KindContainerImage))
+	if got := w.HistoryOf(i.EntityID); got != "set" || w.Count(workloadmeta.KindContainerImage) != 1 {
+		t.Errorf("it was told: %s, as one of %d", got, w.Count(workloadmeta.KindContainerImage))
 	}
 
 	// Names go one by one; the last takes the image with it.
@@ -308,14 +309,14 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 		f.send(event("k8s.io", "/images/delete", epoch, &eventtypes.ImageDelete{Name: name}))
 		idle(t, c, 6+n)
 		eventually(t, func() string {
-			if (w.image(id) == nil) != (n == 3) {
-				return fmt.Sprintf("%d names are gone, image %v", n+1, w.image(id))
+			if (w.Image(id) == nil) != (n == 3) {
+				return fmt.Sprintf("%d names are gone, image %v", n+1, w.Image(id))
 			}
 			return ""
 		})
 		if n == 1 {
 			eventually(t, func() string {
-				if i := w.image(id); len(i.RepoTags) != 0 || i.Name != "reg.test/app" {
+				if i := w.Image(id); len(i.RepoTags) != 0 || i.Name != "reg.test/app" {
 					return fmt.Sprintf("without its tag: %#v", i)
 				}
 				return ""
@@ -355,47 +356,47 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 			return nil
 		}
 	})
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	for _, id := range []string{"good", "badimage", "badspec", "oddspec", "huge"} {
-		if c := w.container(id); c == nil || c.PID == 0 || c.Labels["app"] != id {
+		if c := w.Container(id); c == nil || c.PID == 0 || c.Labels["app"] != id {
 			t.Errorf("%s = %#v", id, c)
 		}
 	}
-	if c := w.container("badcri"); c == nil || c.Name != "main" || c.Owner == nil {
+	if c := w.Container("badcri"); c == nil || c.Name != "main" || c.Owner == nil {
 		t.Errorf("badcri = %#v", c)
 	}
-	if c := w.container("oddspec"); c.CgroupPath != "/odd" {
+	if c := w.Container("oddspec"); c.CgroupPath != "/odd" {
 		t.Errorf("what can be read of a specification was lost: %#v", c)
 	}
-	if c := w.container("huge"); c.CgroupPath != "" {
+	if c := w.Container("huge"); c.CgroupPath != "" {
 		t.Errorf("a specification of more than 2 MiB was read: %#v", c)
 	}
 	for i := range 20 {
-		if c := w.container(fmt.Sprint("slow", i)); c == nil || c.Image.ID != "" || c.Image.Name != "slow" {
+		if c := w.Container(fmt.Sprint("slow", i)); c == nil || c.Image.ID != "" || c.Image.Name != "slow" {
 			t.Errorf("a container of an image that cannot be read = %#v", c)
 		}
 	}
 	if got := f.asked()["Content/Read"]; got > 10 {
 		t.Errorf("bad images were read %d times", got)
 	}
-	if w.image(id) == nil || w.image(bad) != nil || w.image(digestOf("mb")) == nil {
+	if w.Image(id) == nil || w.Image(bad) != nil || w.Image(digestOf("mb")) == nil {
 		t.Error("images: good, and bad by what is known of it")
 	}
-	if i := w.image(digestOf("mc")); i == nil || i.RepoTags[0] != "slow:1" {
+	if i := w.Image(digestOf("mc")); i == nil || i.RepoTags[0] != "slow:1" {
 		t.Errorf("an image that cannot be read for the moment = %#v", i)
 	}
 	// When it can be read, it is the image that it is.
 	f.with(func() { f.fault = nil })
 	f.send(event("default", "/images/update", epoch, &eventtypes.ImageUpdate{Name: "slow:1"}))
 	eventually(t, func() string {
-		if w.image(digestOf("cc")) == nil || w.image(digestOf("mc")) != nil {
-			return fmt.Sprintf("%v %v", w.image(digestOf("cc")), w.image(digestOf("mc")))
+		if w.Image(digestOf("cc")) == nil || w.Image(digestOf("mc")) != nil {
+			return fmt.Sprintf("%v %v", w.Image(digestOf("cc")), w.Image(digestOf("mc")))
 		}
 		return ""
 	})
 	f.send(event("default", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "slow7"}))
-	w.expect(t, "slow7", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == digestOf("cc") })
+	await(t, w, "slow7", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == digestOf("cc") })
 }
 
 // Known bug #24: containerd tells of ends again after a restart, and of some not at all.
@@ -411,10 +412,10 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 	f.container("k8s.io", "pod", "", pod)
 	f.container("k8s.io", "again", "", pod)
 	c := newCollector(t, f, func(o *Options) { o.ResyncEvery, o.SettleResync = 300*time.Millisecond, 300*time.Millisecond })
-	w := newWorld()
+	w := collectortest.NewWorld()
 	start(t, c, w)
 
-	pid := uint32(w.container("pod").PID)
+	pid := uint32(w.Container("pod").PID)
 	at := epoch.Add(time.Minute)
 	ends := func(ns, id string, pid, code uint32) {
 		f.with(func() { delete(f.namespace(ns).tasks, id) })
@@ -424,27 +425,27 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 			exit(ns, id, id, pid, code, at),
 		)
 	}
-	ends("default", "twice", uint32(w.container("twice").PID), 5)
-	w.expectEnd(t, "twice", 5)
+	ends("default", "twice", uint32(w.Container("twice").PID), 5)
+	awaitEnd(t, w, "twice", 5)
 	ends("k8s.io", "pod", pid, 4)
-	w.expect(t, "pod", "it is kept", func(c *workloadmeta.Container) bool {
+	await(t, w, "pod", "it is kept", func(c *workloadmeta.Container) bool {
 		return c.State.Status == workloadmeta.StatusStopped && !c.State.Running && c.State.ExitCode != nil && *c.State.ExitCode == 4 && c.PID == 0
 	})
 
 	// It has begun another life when the end of the one before is told again.
 	f.send(event("k8s.io", "/tasks/start", at.Add(time.Second), &eventtypes.TaskStart{ContainerID: "again", Pid: 555}))
 	f.with(func() { f.namespace("k8s.io").tasks["again"].Pid = 555 })
-	w.expect(t, "again", "second life", func(c *workloadmeta.Container) bool {
+	await(t, w, "again", "second life", func(c *workloadmeta.Container) bool {
 		return c.PID == 555 && c.State.StartedAt.Equal(at.Add(time.Second))
 	})
-	told := w.history("again")
+	told := w.History("again")
 	f.send(exit("k8s.io", "again", "again", 444, 1, at))
 
 	// Of this one's end no event comes.
 	f.with(func() {
 		f.namespace("default").tasks["silent"] = &task.Process{ID: "silent", Pid: 1001, Status: task.Status_STOPPED, ExitStatus: 7, ExitedAt: timestamppb.New(at)}
 	})
-	w.expectEnd(t, "silent", 7)
+	awaitEnd(t, w, "silent", 7)
 	lists := c.Stats().Lists
 	eventually(t, func() string {
 		if c.Stats().Lists < lists+2 {
@@ -452,18 +453,18 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 		}
 		return ""
 	})
-	if got := w.history("again"); got != told || !w.container("again").State.Running {
+	if got := w.History("again"); got != told || !w.Container("again").State.Running {
 		t.Errorf("the end of an earlier life was told: %s", got)
 	}
-	if got := w.history("twice"); strings.Count(got, "unset") != 1 {
+	if got := w.History("twice"); strings.Count(got, "unset") != 1 {
 		t.Errorf("twice was told: %s", got)
 	}
-	if c := w.container("pod"); c.State.Status != workloadmeta.StatusStopped || *c.State.ExitCode != 4 || !c.State.FinishedAt.Equal(at) {
+	if c := w.Container("pod"); c.State.Status != workloadmeta.StatusStopped || *c.State.ExitCode != 4 || !c.State.FinishedAt.Equal(at) {
 		t.Errorf("the lists have changed what is known of a pod's container: %#v", c.State)
 	}
 	f.with(func() { delete(f.namespace("k8s.io").containers, "pod") })
 	f.send(event("k8s.io", "/containers/delete", at, &eventtypes.ContainerDelete{ID: "pod"}))
-	w.expectEnd(t, "pod", 4)
+	awaitEnd(t, w, "pod", 4)
 }
 
 // Known bug #38: a container's image changed when its tag moved. The CRI plugin notes the image; others are remembered.
@@ -476,26 +477,25 @@ func TestBug38AContainersImageIsPinned(t *testing.T) {
 		c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(`{"Metadata":{"ImageRef":"` + old + `"}}`)}}
 	})
 	f.image("k8s.io", "app:1", "new") // it has moved before anybody looked
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	r := start(t, c, w)
 	moved := f.image("default", "app:1", "new")
 	f.send(event("default", "/images/update", epoch, &eventtypes.ImageUpdate{Name: "app:1"}))
 	f.container("default", "young", "app:1", func(_ *containersapi.Container, p *task.Process) { p.Pid = 88 })
 	f.send(event("default", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: "young", Pid: 88}),
 		event("default", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "web"}))
-	w.expect(t, "young", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == moved })
+	await(t, w, "young", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == moved })
 	idle(t, c, 3)
 	check := func() {
 		t.Helper()
 		for _, id := range []string{"web", "pod"} {
-			if c := w.container(id); c.Image.ID != old || c.Image.Name != "app" || c.Image.Tag != "1" {
+			if c := w.Container(id); c.Image.ID != old || c.Image.Name != "app" || c.Image.Tag != "1" {
 				t.Errorf("%s = %#v", id, c.Image)
 			}
 		}
 	}
 	check()
-	r.cancel()
-	<-r.done
+	r.Stop()
 	start(t, c, w)
 	check()
 }
@@ -507,14 +507,13 @@ func TestAnotherContainerUnderTheSameID(t *testing.T) {
 	for _, id := range []string{"renewed", "updated"} {
 		f.container("default", id, "app:1", nil)
 	}
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	r := start(t, c, w)
-	r.cancel()
-	<-r.done
+	r.Stop()
 	again := func(id, image string) {
 		f.container("default", id, image, func(c *containersapi.Container, p *task.Process) {
 			c.CreatedAt = timestamppb.New(epoch.Add(time.Hour))
-			p.Pid = uint32(w.container(id).PID) // by chance
+			p.Pid = uint32(w.Container(id).PID) // by chance
 		})
 	}
 	images := map[string]string{"renewed": f.image("default", "app:2", "b"), "updated": f.image("default", "app:1", "c")}
@@ -522,7 +521,7 @@ func TestAnotherContainerUnderTheSameID(t *testing.T) {
 	again("updated", "app:1") // which stands for another image now
 	start(t, c, w)
 	for id, image := range images {
-		if got := w.container(id); got.Image.ID != image || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
+		if got := w.Container(id); got.Image.ID != image || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
 			t.Errorf("%s = %#v, %#v", id, got.Image, got.State)
 		}
 	}
@@ -563,7 +562,7 @@ func TestBug41MemoryIsBounded(t *testing.T) {
 func TestContainerThatIsGoneAlready(t *testing.T) {
 	f := newFake(t)
 	id := f.image("default", "reg.test/app:1", "a")
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	at := epoch.Add(time.Second)
 	f.send(
@@ -573,11 +572,11 @@ func TestContainerThatIsGoneAlready(t *testing.T) {
 		event("default", "/tasks/delete", at, &eventtypes.TaskDelete{ContainerID: "job", Pid: 99, ExitStatus: 3}),
 		event("default", "/containers/delete", at, &eventtypes.ContainerDelete{ID: "job"}),
 	)
-	w.expectEnd(t, "job", 3)
-	got := w.dead("job")
-	if w.history("job") != "set unset" || got.Name != "job" || got.Namespace != "default" || got.Image.ID != id || got.Image.Tag != "1" ||
+	awaitEnd(t, w, "job", 3)
+	got := w.Ended("job")
+	if w.History("job") != "set unset" || got.Name != "job" || got.Namespace != "default" || got.Image.ID != id || got.Image.Tag != "1" ||
 		got.RuntimeFlavor != workloadmeta.FlavorGVisor || !got.State.StartedAt.Equal(at) || !got.State.CreatedAt.Equal(epoch) || got.State.FinishedAt.Before(at) {
-		t.Errorf("told %s: %#v", w.history("job"), got)
+		t.Errorf("told %s: %#v", w.History("job"), got)
 	}
 }
 
@@ -599,13 +598,13 @@ func TestAHungShimCostsNobodyAnything(t *testing.T) {
 	c := newCollector(t, f, func(o *Options) {
 		o.CallTimeout, o.ResyncEvery, o.SettleResync = 100*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
 	})
-	w := newWorld()
+	w := collectortest.NewWorld()
 	began := time.Now()
 	start(t, c, w)
-	if took := time.Since(began); took > 3*time.Second || w.container("well") == nil {
-		t.Errorf("synced after %v with %v", took, w.container("well"))
+	if took := time.Since(began); took > 3*time.Second || w.Container("well") == nil {
+		t.Errorf("synced after %v with %v", took, w.Container("well"))
 	}
-	w.expect(t, "hung", "it is there", func(c *workloadmeta.Container) bool {
+	await(t, w, "hung", "it is there", func(c *workloadmeta.Container) bool {
 		return c.State.Running && c.PID == 0 && c.Labels["app"] == "hung"
 	})
 	lists := c.Stats().Lists
@@ -616,8 +615,8 @@ func TestAHungShimCostsNobodyAnything(t *testing.T) {
 		return ""
 	})
 	for _, id := range []string{"hung", "worse"} {
-		if w.container(id) == nil || strings.Contains(w.history(id), "unset") {
-			t.Errorf("%s was told %s", id, w.history(id))
+		if w.Container(id) == nil || strings.Contains(w.History(id), "unset") {
+			t.Errorf("%s was told %s", id, w.History(id))
 		}
 	}
 	// All tasks of a namespace cannot be listed: they are asked for one by one.
@@ -630,9 +629,9 @@ func TestAHungShimCostsNobodyAnything(t *testing.T) {
 			return nil
 		}
 	})
-	w.expect(t, "hung", "its task", func(c *workloadmeta.Container) bool { return c.PID == 12 })
-	if w.container("well") == nil || strings.Contains(w.history("well"), "unset") {
-		t.Errorf("well was told %s", w.history("well"))
+	await(t, w, "hung", "its task", func(c *workloadmeta.Container) bool { return c.PID == 12 })
+	if w.Container("well") == nil || strings.Contains(w.History("well"), "unset") {
+		t.Errorf("well was told %s", w.History("well"))
 	}
 }
 
@@ -640,7 +639,7 @@ func TestAHungShimCostsNobodyAnything(t *testing.T) {
 func TestAnEndsEventMayComeAfterTheAnswer(t *testing.T) {
 	f := newFake(t)
 	f.container("default", "web", "", nil)
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	f.with(func() { delete(f.namespace("default").tasks, "web") })
 	f.asked()
@@ -654,7 +653,7 @@ func TestAnEndsEventMayComeAfterTheAnswer(t *testing.T) {
 		return ""
 	})
 	f.send(exit("default", "web", "web", 1000, 6, epoch.Add(time.Minute)))
-	w.expectEnd(t, "web", 6)
+	awaitEnd(t, w, "web", 6)
 }
 
 // Many containers may have ended while nobody watched. Waiting for word of them takes no longer than for one.
@@ -663,18 +662,17 @@ func TestManyEndsThatNobodyTellsOf(t *testing.T) {
 	for i := range 100 {
 		f.container("default", fmt.Sprint("c", i), "", nil)
 	}
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	r := start(t, c, w)
-	r.cancel()
-	<-r.done
+	r.Stop()
 	f.with(func() { clear(f.namespace("default").tasks) })
 	began := time.Now()
 	start(t, c, w)
-	if took := time.Since(began); took > 2*time.Second || w.count(workloadmeta.KindContainer) != 0 {
-		t.Errorf("after %v %d containers are there", took, w.count(workloadmeta.KindContainer))
+	if took := time.Since(began); took > 2*time.Second || w.Count(workloadmeta.KindContainer) != 0 {
+		t.Errorf("after %v %d containers are there", took, w.Count(workloadmeta.KindContainer))
 	}
-	w.expectEnd(t, "c7", -1)
-	if got := w.dead("c7").State; got.Status != workloadmeta.StatusStopped || got.Running {
+	awaitEnd(t, w, "c7", -1)
+	if got := w.Ended("c7").State; got.Status != workloadmeta.StatusStopped || got.Running {
 		t.Errorf("state %#v", got)
 	}
 	f.asked()
@@ -693,7 +691,7 @@ func TestRestartMonitor(t *testing.T) {
 	f.container("default", "web", "", func(c *containersapi.Container, _ *task.Process) {
 		c.Labels[labelRestartStatus], c.Labels[labelRestartPolicy], c.Labels[labelRestartCount] = "running", "on-failure:3", "2"
 	})
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	ends := func(pid, code uint32) {
 		now := time.Now()
@@ -703,7 +701,7 @@ func TestRestartMonitor(t *testing.T) {
 		f.send(exit("default", "web", "web", pid, code, now))
 	}
 	ends(1000, 1)
-	w.expect(t, "web", "restarting", func(c *workloadmeta.Container) bool {
+	await(t, w, "web", "restarting", func(c *workloadmeta.Container) bool {
 		return c.State.Status == workloadmeta.StatusRestarting && c.RestartCount == 2 && *c.State.ExitCode == 1
 	})
 	f.with(func() {
@@ -714,12 +712,12 @@ func TestRestartMonitor(t *testing.T) {
 	})
 	f.send(event("default", "/tasks/start", time.Now(), &eventtypes.TaskStart{ContainerID: "web", Pid: 1001}),
 		event("default", "/containers/update", time.Now(), &eventtypes.ContainerUpdate{ID: "web"}))
-	w.expect(t, "web", "started again", func(c *workloadmeta.Container) bool {
+	await(t, w, "web", "started again", func(c *workloadmeta.Container) bool {
 		return c.PID == 1001 && c.RestartCount == 3 && c.State.ExitCode == nil
 	})
 	ends(1001, 2) // as often as it was to be tried
-	w.expectEnd(t, "web", 2)
-	if got := w.history("web"); strings.Count(got, "unset") != 1 {
+	awaitEnd(t, w, "web", 2)
+	if got := w.History("web"); strings.Count(got, "unset") != 1 {
 		t.Errorf("told %s", got)
 	}
 }
@@ -738,15 +736,15 @@ func TestPodsAddressComesLater(t *testing.T) {
 		c.Labels = map[string]string{labelCRIKind: "container", "io.kubernetes.container.name": "main", "io.kubernetes.pod.uid": "u1"}
 		c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(`{"Metadata":{"SandboxID":"s1"}}`)}}
 	})
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
-	if got := w.container("c1"); got == nil || got.Hostname != "cart-0" || got.NetworkIPs != nil || w.container("s1") != nil {
-		t.Fatalf("c1 = %#v, s1 = %v", got, w.container("s1"))
+	if got := w.Container("c1"); got == nil || got.Hostname != "cart-0" || got.NetworkIPs != nil || w.Container("s1") != nil {
+		t.Fatalf("c1 = %#v, s1 = %v", got, w.Container("s1"))
 	}
 	sandbox("10.1.2.3")
 	f.send(event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "s1"}),
 		event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "c1"}))
-	w.expect(t, "c1", "address", func(c *workloadmeta.Container) bool { return c.NetworkIPs["pod"] == "10.1.2.3" })
+	await(t, w, "c1", "address", func(c *workloadmeta.Container) bool { return c.NetworkIPs["pod"] == "10.1.2.3" })
 	if c.Stats().Lists != 1 {
 		t.Error("it took a list to find out")
 	}
@@ -756,9 +754,9 @@ func TestPodsAddressComesLater(t *testing.T) {
 func TestKata(t *testing.T) {
 	f := newFake(t)
 	f.container("default", "vm", "", func(c *containersapi.Container, _ *task.Process) { c.Runtime.Name = "io.containerd.kata.v2" })
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
-	if got := w.container("vm"); got == nil || got.RuntimeFlavor != workloadmeta.FlavorKata || got.PID != 0 || !got.State.Running {
+	if got := w.Container("vm"); got == nil || got.RuntimeFlavor != workloadmeta.FlavorKata || got.PID != 0 || !got.State.Running {
 		t.Errorf("vm = %#v", got)
 	}
 }
@@ -773,17 +771,15 @@ func TestSecretsStayOut(t *testing.T) {
 		c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(
 			`{"Metadata":{"Config":{"metadata":{"name":"main"},"envs":[{"key":"DB","value":"hunter2"}],"command":["hunter2"],"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"hunter2","noted":"yes"}}}}`)}}
 	})
-	c, w := newCollector(t, f, nil), newWorld()
+	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	f.send(event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "c1"}))
 	idle(t, c, 1)
-	got := w.container("c1")
+	got := w.Container("c1")
 	if got.EnvVars["DD_ENV"] != "prod" || got.Annotations["kept"] != "yes" || got.Annotations["noted"] != "yes" {
 		t.Errorf("c1 = %#v", got)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for id, e := range w.live {
+	for id, e := range w.Live() {
 		if text, err := json.Marshal(e); err != nil || strings.Contains(string(text), "hunter2") {
 			t.Errorf("%v: %s, %v", id, text, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	versionapi "github.com/containerd/containerd/api/services/version/v1"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/unprivileged"
 	"go.uber.org/fx"
 	"google.golang.org/grpc"
@@ -132,7 +133,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 	if socket, d := detect("crio", "missing"); socket != "" || d.State != workloadmeta.Absent {
 		t.Errorf("something else answers: %q, %+v", socket, d)
 	}
-	if err := newCollector(t, nil, func(o *Options) { o.Address = path("missing") }).Stream(t.Context(), newWorld()); err == nil {
+	if err := newCollector(t, nil, func(o *Options) { o.Address = path("missing") }).Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil {
 		t.Error("a stream without a daemon")
 	}
 
@@ -211,9 +212,7 @@ func TestStreamEndsWhileContainerdHangs(t *testing.T) {
 		}
 	})
 	c := newCollector(t, f, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Stream(ctx, newWorld()) }()
+	r := collectortest.Start(t, c.Stream, collectortest.NewWorld().Sink())
 	eventually(t, func() string {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -222,15 +221,8 @@ func TestStreamEndsWhileContainerdHangs(t *testing.T) {
 		}
 		return ""
 	})
-	cancel()
-	select {
-	case err := <-ended:
-		if err == nil {
-			t.Error("no error")
-		}
-	case <-time.After(time.Second):
-		t.Error("Stream goes on")
-		<-ended
+	if r.Stop(); r.Err == nil { // which checks that it takes less than a second
+		t.Error("no error")
 	}
 }
 

@@ -1,25 +1,16 @@
 package containerd
 
 import (
-	"context"
 	"log/slog"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	eventtypes "github.com/containerd/containerd/api/events"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
 // The numbers are those of docs/known-bugs.md, which also names the tests that have other names.
-
-// aloud counts what a person would worry about in the log.
-type aloud struct{ n atomic.Int64 }
-
-func (h *aloud) Enabled(_ context.Context, l slog.Level) bool  { return l >= slog.LevelWarn }
-func (h *aloud) Handle(_ context.Context, _ slog.Record) error { h.n.Add(1); return nil }
-func (h *aloud) WithAttrs([]slog.Attr) slog.Handler            { return h }
-func (h *aloud) WithGroup(string) slog.Handler                 { return h }
 
 // Known bug #11: where Docker runs, its containerd was found as well, and collected, or complained about.
 func TestBug11ContainerdBesideDockerAddsNothing(t *testing.T) {
@@ -30,8 +21,8 @@ func TestBug11ContainerdBesideDockerAddsNothing(t *testing.T) {
 			for _, id := range []string{"web", "db"} {
 				f.container("moby", id, "app:1", nil)
 			}
-			log := &aloud{}
-			c, w := newCollector(t, f, func(o *Options) { o.DockerRuns, o.Log = dockerRuns, slog.New(log) }), newWorld()
+			log := &collectortest.LogCount{From: slog.LevelWarn}
+			c, w := newCollector(t, f, func(o *Options) { o.DockerRuns, o.Log = dockerRuns, slog.New(log) }), collectortest.NewWorld()
 			if found := c.Detect(t.Context()); found.State != workloadmeta.Detected {
 				t.Fatalf("detection = %v", found)
 			}
@@ -45,11 +36,11 @@ func TestBug11ContainerdBesideDockerAddsNothing(t *testing.T) {
 			)
 			f.container("default", "own", "", nil) // the last event, and a container that is containerd's own
 			f.send(event("default", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: "own", Pid: 10}))
-			w.expect(t, "own", "containerd's own container", func(*workloadmeta.Container) bool { return true })
-			if n, images := w.count(workloadmeta.KindContainer), w.count(workloadmeta.KindContainerImage); n != 1 || images != 0 {
+			await(t, w, "own", "containerd's own container", func(*workloadmeta.Container) bool { return true })
+			if n, images := w.Count(workloadmeta.KindContainer), w.Count(workloadmeta.KindContainerImage); n != 1 || images != 0 {
 				t.Errorf("%d containers and %d images, want containerd's own container alone", n, images)
 			}
-			if n := log.n.Load(); n != 0 {
+			if n := log.N(); n != 0 {
 				t.Errorf("%d warnings in the log", n)
 			}
 		})

@@ -150,12 +150,13 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 		if linux := config.Linux; linux != nil {
 			// The specification is changed when a pod is resized, the record is not.
 			if limits == nil && linux.Resources != nil {
-				limits = linux.Resources.limits()
+				asked := linux.Resources.Limits()
+				limits = &asked
 			}
 			if linux.Security != nil {
-				asked := linux.Security.context() // which says more than what came of it
+				asked := linux.Security.Context() // which says more than what came of it
 				if asked.SeccompProfile == nil && s.Linux != nil && s.Linux.Seccomp == nil {
-					asked.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Unconfined"}
+					asked.SeccompProfile = &workloadmeta.SeccompProfile{Type: runtimes.SeccompUnconfined}
 				}
 				security = asked
 			}

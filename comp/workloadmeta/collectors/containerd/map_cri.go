@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
@@ -39,31 +38,11 @@ type criContainer struct {
 			} `json:"image"`
 			Annotations map[string]string `json:"annotations"`
 			Linux       *struct {
-				Resources *criResources `json:"resources"`
-				Security  *criSecurity  `json:"security_context"`
+				Resources *runtimes.CRIResources `json:"resources"`
+				Security  *runtimes.CRISecurity  `json:"security_context"`
 			} `json:"linux"`
 		}
 	}
-}
-
-type criResources struct {
-	Period int64  `json:"cpu_period"`
-	Quota  int64  `json:"cpu_quota"`
-	Shares int64  `json:"cpu_shares"`
-	Memory int64  `json:"memory_limit_in_bytes"`
-	Cpuset string `json:"cpuset_cpus"`
-}
-
-type criSecurity struct {
-	Privileged   bool `json:"privileged"`
-	Capabilities *struct {
-		Add  []string `json:"add_capabilities"`
-		Drop []string `json:"drop_capabilities"`
-	} `json:"capabilities"`
-	Seccomp *struct {
-		Type      int    `json:"profile_type"`
-		Localhost string `json:"localhost_ref"`
-	} `json:"seccomp"`
 }
 
 // criSandbox is what is read of the CRI plugin's record of a pod's sandbox. It has all the pod's labels and annotations in it.
@@ -115,29 +94,6 @@ func decodeCRISandbox(text []byte) (*sandbox, error) {
 		}
 	}
 	return out, nil
-}
-
-func (r *criResources) limits() *runtimes.Limits {
-	return &runtimes.Limits{Period: r.Period, Quota: r.Quota, Shares: uint64(max(r.Shares, 0)), Memory: r.Memory, Cpuset: r.Cpuset}
-}
-
-func (s *criSecurity) context() *workloadmeta.ContainerSecurityContext {
-	out := &workloadmeta.ContainerSecurityContext{Privileged: s.Privileged}
-	if c := s.Capabilities; c != nil && len(c.Add)+len(c.Drop) > 0 {
-		out.Capabilities = &workloadmeta.Capabilities{Add: runtimes.Capabilities(c.Add), Drop: runtimes.Capabilities(c.Drop)}
-	}
-	switch {
-	case s.Privileged:
-		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Unconfined"}
-	case s.Seccomp == nil: // an older kubelet, or no word about it
-	case s.Seccomp.Type == 0:
-		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: "RuntimeDefault"}
-	case s.Seccomp.Type == 1:
-		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Unconfined"}
-	case s.Seccomp.Type == 2:
-		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Localhost", LocalhostProfile: s.Seccomp.Localhost}
-	}
-	return out
 }
 
 // hostPort returns a port, or 0 for what is none.

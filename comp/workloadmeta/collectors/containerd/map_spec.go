@@ -116,7 +116,7 @@ func (s *spec) security() *workloadmeta.ContainerSecurityContext {
 	}
 	out := new(workloadmeta.ContainerSecurityContext)
 	if s.Linux.Seccomp == nil {
-		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: "Unconfined"}
+		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: runtimes.SeccompUnconfined}
 	}
 	if s.Process.Capabilities != nil {
 		has := runtimes.Capabilities(s.Process.Capabilities.Bounding)

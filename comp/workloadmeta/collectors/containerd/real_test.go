@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -72,9 +73,9 @@ func TestRealPodsAndRequests(t *testing.T) {
 		o.Address, o.ProcRoot = n.Socket, "/proc"
 		o.dialOptions = requests.options()
 	})
-	w := newWorld()
+	w := collectortest.NewWorld()
 	start(t, c, w)
-	if got := w.count(workloadmeta.KindContainer); got != containers+1 {
+	if got := w.Count(workloadmeta.KindContainer); got != containers+1 {
 		t.Errorf("%d containers", got)
 	}
 	got := requests.asked()
@@ -85,17 +86,17 @@ func TestRealPodsAndRequests(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("at the start it was asked %v, want %v", got, want)
 	}
-	main := w.container(first)
+	main := w.Container(first)
 	if main.Name != "first" || main.Hostname != "cart-0" || main.NetworkIPs["pod"] == "" || main.NetworkIPv6s["pod"] == "" ||
 		main.Owner == nil || main.Owner.ID != pod.Config.Metadata.Uid || len(main.Ports) != 2 || main.Image.Tag != "1.2" || main.RestartCount != 2 || main.PID == 0 {
 		t.Errorf("first = %#v", main)
 	}
-	if w.container(pod.ID) != nil {
+	if w.Container(pod.ID) != nil {
 		t.Error("the sandbox is reported")
 	}
 
 	// Probes cost nothing and are nobody's end.
-	told := w.history(first)
+	told := w.History(first)
 	for range 20 {
 		kubelet.Exec(first, "true")
 	}
@@ -105,16 +106,16 @@ func TestRealPodsAndRequests(t *testing.T) {
 		}
 		return ""
 	})
-	if got := requests.asked(); len(got) != 0 || w.history(first) != told {
-		t.Errorf("20 probes cost %v, and told %s after %s", got, w.history(first), told)
+	if got := requests.asked(); len(got) != 0 || w.History(first) != told {
+		t.Errorf("20 probes cost %v, and told %s after %s", got, w.History(first), told)
 	}
 
 	// One more container: what was asked, in whatever number of looks, does not depend on how many there are.
 	second := pod.Run("second", cart, ofPod, "sh", "-c", "sleep 0.3; exit 4")
-	w.expect(t, second, "start", func(c *workloadmeta.Container) bool {
+	await(t, w, second, "start", func(c *workloadmeta.Container) bool {
 		return c.State.Running && c.Hostname == "cart-0" && c.NetworkIPs["pod"] == main.NetworkIPs["pod"]
 	})
-	w.expect(t, second, "its end; it is kept", func(c *workloadmeta.Container) bool {
+	await(t, w, second, "its end; it is kept", func(c *workloadmeta.Container) bool {
 		return c.State.Status == workloadmeta.StatusStopped && c.State.ExitCode != nil && *c.State.ExitCode == 4 && !c.State.FinishedAt.IsZero() && c.PID == 0
 	})
 	got = requests.asked()
@@ -122,8 +123,8 @@ func TestRealPodsAndRequests(t *testing.T) {
 		t.Errorf("a life cost %v", got)
 	}
 	kubelet.Remove(second)
-	w.expectEnd(t, second, 4)
-	if _, ok := w.told[containerID(pod.ID)]; ok {
+	awaitEnd(t, w, second, 4)
+	if w.History(pod.ID) != "" {
 		t.Error("the sandbox was reported")
 	}
 }

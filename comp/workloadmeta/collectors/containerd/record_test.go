@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,19 +20,16 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 )
-
-var recordNow = flag.Bool("record", false, "record testdata/containerd-1.6 from a real daemon (needs ROLLCALL_REALNODE=1)")
 
 // cart is the image of most recorded containers.
 const cart = "registry.example.test:5000/shop/cart:1.2"
 
 // TestRecord makes the recordings that the other tests read. Record with the version of containerd in the folder's name.
 func TestRecord(t *testing.T) {
-	if !*recordNow {
-		t.Skip("only with -record")
-	}
+	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
 	n := realnode.StartContainerd(t)
 	c, err := New(Options{Address: n.Socket})
@@ -317,10 +313,7 @@ func (r *recording) addProc(pid string, names ...string) {
 // anonymise takes out what is of the machine on which it was recorded.
 func (r *recording) anonymise(t *testing.T, root string) {
 	t.Helper()
-	machine, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	machine := collectortest.Hostname(t)
 	text, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)

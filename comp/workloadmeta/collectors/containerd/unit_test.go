@@ -464,11 +464,11 @@ func TestSecurityOfASpec(t *testing.T) {
 		`{"seccomp":{"profile_type":2,"localhost_ref":"localhost/p.json"}}`:                   `{"seccomp_profile":{"type":"Localhost","localhost_profile":"localhost/p.json"}}`,
 		`{"capabilities":{"add_capabilities":["CAP_net_admin"],"drop_capabilities":["ALL"]}}`: `{"capabilities":{"add":["NET_ADMIN"],"drop":["ALL"]}}`,
 	} {
-		var s criSecurity
+		var s runtimes.CRISecurity
 		if err := json.Unmarshal([]byte(text), &s); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := json.Marshal(s.context()); err != nil || string(got) != want {
+		if got, err := json.Marshal(s.Context()); err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v, want %s", text, got, err, want)
 		}
 	}
@@ -489,10 +489,10 @@ func FuzzCRIExtension(f *testing.F) {
 				t.Errorf("%d restarts", n)
 			}
 			if config.Linux != nil && config.Linux.Resources != nil {
-				config.Linux.Resources.limits().Resources()
+				config.Linux.Resources.Limits().Resources()
 			}
 			if config.Linux != nil && config.Linux.Security != nil {
-				config.Linux.Security.context()
+				config.Linux.Security.Context()
 			}
 		}
 		if s, err := decodeCRISandbox(text); err == nil {

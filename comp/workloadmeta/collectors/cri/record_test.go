@@ -1,23 +1,17 @@
 package cri
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
-
-var record = flag.Bool("record", false, "record the answers of a real containerd into testdata; needs what package realnode needs")
 
 // TestRecord records what a real containerd answers. Run it with
 //
@@ -25,36 +19,20 @@ var record = flag.Bool("record", false, "record the answers of a real containerd
 //
 // then TestRecorded with -update, and look at the differences. Another version of containerd belongs in the folder's name.
 func TestRecord(t *testing.T) {
-	if !*record {
-		t.Skip("only with -record")
-	}
+	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
 	c := realnode.StartContainerd(t)
 	kubelet := c.CRI(t)
 	kubelet.UseNetwork()
-	machine, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := collectortest.NewRecorder(t, "testdata/containerd-1.6-cri",
+		c.Root, "/var/lib/containerd", `\"`+collectortest.Hostname(t)+`\"`, `\"node-1\"`)
 	save := func(name string, m proto.Message) {
 		t.Helper()
 		text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		text = bytes.ReplaceAll(text, []byte(c.Root), []byte("/var/lib/containerd"))
-		text = bytes.ReplaceAll(text, []byte(`\"`+machine+`\"`), []byte(`\"node-1\"`))
-		var out bytes.Buffer
-		if err := json.Indent(&out, text, "", " "); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join("testdata/containerd-1.6-cri", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, append(out.Bytes(), '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		r.Save(name, text)
 	}
 
 	c.For(t).ImportImage("k8s.io", "example.test/plain:1", "sleep", "1000000")

@@ -62,51 +62,10 @@ type config struct {
 		Value string `json:"value"`
 	} `json:"envs"`
 	Linux struct {
-		Resources *struct {
-			Period int64  `json:"cpu_period"`
-			Quota  int64  `json:"cpu_quota"`
-			Shares int64  `json:"cpu_shares"`
-			Memory int64  `json:"memory_limit_in_bytes"`
-			Cpuset string `json:"cpuset_cpus"`
-		} `json:"resources"`
-		Security *securityContext `json:"security_context"`
+		Resources *runtimes.CRIResources `json:"resources"`
+		Security  *runtimes.CRISecurity  `json:"security_context"`
 	} `json:"linux"`
 }
-
-type securityContext struct {
-	Privileged   bool `json:"privileged"`
-	Capabilities *struct {
-		Add  []string `json:"add_capabilities"`
-		Drop []string `json:"drop_capabilities"`
-	} `json:"capabilities"`
-	Seccomp *struct {
-		Type profileType `json:"profile_type"`
-		Ref  string      `json:"localhost_ref"`
-	} `json:"seccomp"`
-}
-
-// profileType is a number in what Go's JSON library writes, and a name elsewhere. Left out it is 0.
-type profileType string
-
-func (p *profileType) UnmarshalJSON(text []byte) error {
-	switch string(text) {
-	case "0", `"RuntimeDefault"`:
-		*p = ""
-	case "1", `"Unconfined"`:
-		*p = seccompUnconfined
-	case "2", `"Localhost"`:
-		*p = seccompLocalhost
-	default:
-		*p = "?"
-	}
-	return nil
-}
-
-const (
-	seccompDefault    = "RuntimeDefault"
-	seccompUnconfined = "Unconfined"
-	seccompLocalhost  = "Localhost"
-)
 
 type spec struct {
 	Hostname string `json:"hostname"`
@@ -146,7 +105,7 @@ func decodeContainer(info map[string]string, o *Options) (detail, error) {
 		}
 		d.env = runtimes.NilIfEmpty(o.Env.Filter(env))
 		if r := c.Linux.Resources; r != nil {
-			d.limits = runtimes.Limits{Quota: r.Quota, Period: r.Period, Shares: weight(r.Shares), Memory: r.Memory, Cpuset: r.Cpuset}
+			d.limits = r.Limits()
 		}
 	}
 	if s := in.Spec; s != nil {
@@ -170,42 +129,25 @@ func decodeContainer(info map[string]string, o *Options) (detail, error) {
 
 // security returns what is known of what the container may do, nil if nothing is.
 func security(in *containerInfo) *workloadmeta.ContainerSecurityContext {
-	var out workloadmeta.ContainerSecurityContext
-	known := in.Privileged != nil
-	if known {
-		out.Privileged = *in.Privileged
-	}
-	profile := func(kind, file string) {
-		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: kind, LocalhostProfile: file}
-	}
+	var out *workloadmeta.ContainerSecurityContext
 	if in.Config != nil && in.Config.Linux.Security != nil {
-		known = true
-		s := in.Config.Linux.Security
-		out.Privileged = out.Privileged || s.Privileged
-		if c := s.Capabilities; c != nil && len(c.Add)+len(c.Drop) > 0 {
-			out.Capabilities = &workloadmeta.Capabilities{Add: runtimes.Capabilities(c.Add), Drop: runtimes.Capabilities(c.Drop)}
-		}
-		if s.Seccomp != nil {
-			switch s.Seccomp.Type {
-			case "":
-				profile(seccompDefault, "")
-			case seccompUnconfined:
-				profile(seccompUnconfined, "")
-			case seccompLocalhost:
-				profile(seccompLocalhost, s.Seccomp.Ref)
-			}
-		}
+		out = in.Config.Linux.Security.Context()
 	}
-	if !known {
+	if in.Privileged != nil {
+		if out == nil {
+			out = new(workloadmeta.ContainerSecurityContext)
+		}
+		out.Privileged = out.Privileged || *in.Privileged
+	}
+	if out == nil {
 		return nil
 	}
-	switch {
-	case out.Privileged:
-		profile(seccompUnconfined, "")
-	case out.SeccompProfile == nil && in.Spec != nil && in.Spec.Linux != nil && in.Spec.Linux.Seccomp == nil:
-		profile(seccompUnconfined, "") // one that is there may be the default or another: that is not known
+	// A filter that is there may be the default or another: that is not known.
+	unfiltered := in.Spec != nil && in.Spec.Linux != nil && in.Spec.Linux.Seccomp == nil
+	if out.Privileged || out.SeccompProfile == nil && unfiltered {
+		out.SeccompProfile = &workloadmeta.SeccompProfile{Type: runtimes.SeccompUnconfined}
 	}
-	return &out
+	return out
 }
 
 // imageDetail is what only an image's verbose status tells.

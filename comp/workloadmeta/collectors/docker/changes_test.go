@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
 // TestEventsChangeContainers plays one event after the other and looks at the container.
@@ -20,7 +21,7 @@ func TestEventsChangeContainers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		c1 := f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: map[string]string{"team": "blue"}})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		c := newCollector(t, f, func(o *docker.Options) { o.SettleResync = time.Hour }) // events alone
 		s := start(t, c, w)
 		synctest.Wait()
@@ -53,17 +54,17 @@ func TestEventsChangeContainers(t *testing.T) {
 			{"restart", func() { c1.PID = 77 }, "restart", nil, func(c *workloadmeta.Container) bool { return c.PID == 77 }},
 		} {
 			time.Sleep(time.Second)
-			told := len(w.events)
+			told := len(w.Changes())
 			f.with(func(f *fakeDocker) {
 				step.change()
 				f.event("container", step.event, "c1", f.attributes(c1, step.more...))
 			})
 			synctest.Wait()
-			if got := w.container("c1"); got == nil || !step.check(got) || got.Labels["team"] != "blue" {
+			if got := w.Container("c1"); got == nil || !step.check(got) || got.Labels["team"] != "blue" {
 				t.Errorf("after %s: %+v", step.name, got)
 			}
-			if n := len(w.events) - told; n != 1 {
-				t.Errorf("%s was told %d times: %s", step.name, n, cmp.Diff(w.events[told].Entity, w.events[len(w.events)-1].Entity))
+			if n := len(w.Changes()) - told; n != 1 {
+				t.Errorf("%s was told %d times: %s", step.name, n, cmp.Diff(w.Changes()[told].Entity, w.Changes()[len(w.Changes())-1].Entity))
 			}
 		}
 
@@ -74,13 +75,13 @@ func TestEventsChangeContainers(t *testing.T) {
 			f.event("network", "connect", "n1", map[string]string{"container": "somebody else", "name": "back"})
 		})
 		synctest.Wait()
-		if got := w.container("c1").NetworkIPs["back"]; got != "10.1.0.9" {
+		if got := w.Container("c1").NetworkIPs["back"]; got != "10.1.0.9" {
 			t.Errorf("IP after connect = %q", got)
 		}
 
 		// What tells nothing costs nothing.
 		time.Sleep(time.Second)
-		told, inspects := len(w.events), f.count("inspect")
+		told, inspects := len(w.Changes()), f.Count("inspect")
 		f.with(func(f *fakeDocker) {
 			f.event("container", "create", "c9", nil)
 			f.event("container", "kill", "c1", f.attributes(c1, "signal", "15"))
@@ -90,34 +91,34 @@ func TestEventsChangeContainers(t *testing.T) {
 			f.event("container", "health_status: unhealthy", "c1", f.attributes(c1))
 		})
 		time.Sleep(time.Second)
-		if len(w.events) != told || f.count("inspect") != inspects {
-			t.Errorf("%d things told, %d inspections for nothing", len(w.events)-told, f.count("inspect")-inspects)
+		if len(w.Changes()) != told || f.Count("inspect") != inspects {
+			t.Errorf("%d things told, %d inspections for nothing", len(w.Changes())-told, f.Count("inspect")-inspects)
 		}
 
 		f.with(func(f *fakeDocker) { f.event("container", "oom", "c1", f.attributes(c1)) })
 		f.die(c1, 137)
 		synctest.Wait()
-		if got := w.dead("c1"); exitOf(got) != "137" || !got.State.OOMKilled || got.PID != 0 || got.NetworkIPs["back"] == "" {
+		if got := w.Ended("c1"); collectortest.ExitOf(got) != "137" || !got.State.OOMKilled || got.PID != 0 || got.NetworkIPs["back"] == "" {
 			t.Errorf("last state = %+v", got)
 		}
 		// It may be started again.
 		f.with(func(f *fakeDocker) { f.start(c1) })
 		synctest.Wait()
-		if got := w.container("c1"); got == nil || got.State.OOMKilled || got.State.ExitCode != nil {
+		if got := w.Container("c1"); got == nil || got.State.OOMKilled || got.State.ExitCode != nil {
 			t.Errorf("started again: %+v", got)
 		}
 		for _, event := range []string{"reload", "prune"} {
-			lists := f.count("list")
+			lists := f.Count("list")
 			f.with(func(f *fakeDocker) {
 				f.event(map[string]string{"reload": "daemon", "prune": "container"}[event], event, "", nil)
 			})
 			time.Sleep(1500 * time.Millisecond)
 			synctest.Wait()
-			if f.count("list") != lists+1 {
+			if f.Count("list") != lists+1 {
 				t.Errorf("no comparison after %s", event)
 			}
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -129,7 +130,7 @@ func TestPolicyDecidesWhatAnEndMeans(t *testing.T) {
 		crashed := f.run(&fakeContainer{ID: "crashed", Policy: "always"})
 		hung := f.run(&fakeContainer{ID: "hung", Policy: "on-failure"})
 		done := f.run(&fakeContainer{ID: "done", Policy: "on-failure"})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		synctest.Wait()
 		time.Sleep(time.Second)
@@ -138,25 +139,25 @@ func TestPolicyDecidesWhatAnEndMeans(t *testing.T) {
 		f.with(func(f *fakeDocker) { stopped.Policy = "no" }) // a person stops it: this fake has no better way
 		f.die(stopped, 143)
 		synctest.Wait()
-		if got := w.container("crashed"); got == nil || got.State.Status != workloadmeta.StatusRestarting || got.PID != 0 {
+		if got := w.Container("crashed"); got == nil || got.State.Status != workloadmeta.StatusRestarting || got.PID != 0 {
 			t.Errorf("crashed = %+v", got)
 		}
-		if got := w.container("stopped"); got != nil || exitOf(w.dead("stopped")) != "143" {
+		if got := w.Container("stopped"); got != nil || w.ExitOf("stopped") != "143" {
 			t.Errorf("stopped = %+v", got)
 		}
-		release := f.hang("/containers/")
+		release := f.Hang("/containers/")
 		f.die(hung, 2)
 		f.die(done, 0)
 		time.Sleep(1200 * time.Millisecond)
 		synctest.Wait()
-		if got := w.container("hung"); got == nil || got.State.Status != workloadmeta.StatusRestarting {
+		if got := w.Container("hung"); got == nil || got.State.Status != workloadmeta.StatusRestarting {
 			t.Errorf("without an inspection, a failure under on-failure = %+v", got)
 		}
-		if got := w.container("done"); got != nil || exitOf(w.dead("done")) != "0" {
+		if got := w.Container("done"); got != nil || w.ExitOf("done") != "0" {
 			t.Errorf("without an inspection, a success under on-failure = %+v", got)
 		}
 		release()
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -174,7 +175,7 @@ func TestPauseContainersAreLeftOut(t *testing.T) {
 			f.run(sandboxes[2])
 			f.run(sandboxes[3])
 			f.image("load", imageA, []string{"registry.k8s.io/pause:3.9"}, nil)
-			w := newWorld()
+			w := collectortest.NewWorld()
 			s := start(t, newCollector(t, f, func(o *docker.Options) { o.KeepPause = keep }), w)
 			synctest.Wait()
 			f.run(sandboxes[1])
@@ -186,7 +187,7 @@ func TestPauseContainersAreLeftOut(t *testing.T) {
 			if keep {
 				want = 6
 			}
-			if n := w.containers(); n != want || w.container("app") == nil {
+			if n := w.Count(workloadmeta.KindContainer); n != want || w.Container("app") == nil {
 				t.Errorf("keep %v: %d containers, want %d", keep, n, want)
 			}
 			f.with(func(f *fakeDocker) { f.event("container", "update", "by-id", f.attributes(sandboxes[3])) })
@@ -195,10 +196,10 @@ func TestPauseContainersAreLeftOut(t *testing.T) {
 				f.destroy(c)
 			}
 			time.Sleep(time.Second)
-			if n := w.containers(); n != 0 {
+			if n := w.Count(workloadmeta.KindContainer); n != 0 {
 				t.Errorf("%d containers left", n)
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }
@@ -209,10 +210,10 @@ func TestKeepStopped(t *testing.T) {
 		f.with(func(f *fakeDocker) {
 			f.containers["old"] = &fakeContainer{ID: "old", Name: "old", Status: "exited", ExitCode: 2, Image: "app:1"}
 		})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, func(o *docker.Options) { o.KeepStopped = true }), w)
 		synctest.Wait()
-		if got := w.container("old"); got == nil || got.State.Running || exitOf(got) != "2" {
+		if got := w.Container("old"); got == nil || got.State.Running || collectortest.ExitOf(got) != "2" {
 			t.Errorf("old = %+v", got)
 		}
 		f.with(func(f *fakeDocker) {
@@ -221,27 +222,27 @@ func TestKeepStopped(t *testing.T) {
 		})
 		c1 := f.containers["c1"]
 		synctest.Wait()
-		if got := w.container("c1"); got == nil || got.State.Status != workloadmeta.StatusCreated {
+		if got := w.Container("c1"); got == nil || got.State.Status != workloadmeta.StatusCreated {
 			t.Errorf("created: %+v", got)
 		}
 		time.Sleep(time.Second)
 		f.with(func(f *fakeDocker) { f.start(c1) })
 		synctest.Wait()
-		if got := w.container("c1"); got == nil || !got.State.Running {
+		if got := w.Container("c1"); got == nil || !got.State.Running {
 			t.Errorf("started: %+v", got)
 		}
 		time.Sleep(time.Second)
 		f.die(c1, 9)
 		synctest.Wait()
-		if got := w.container("c1"); got == nil || got.State.Running || exitOf(got) != "9" || got.State.Status != workloadmeta.StatusStopped {
+		if got := w.Container("c1"); got == nil || got.State.Running || collectortest.ExitOf(got) != "9" || got.State.Status != workloadmeta.StatusStopped {
 			t.Errorf("stopped: %+v", got)
 		}
 		f.destroy(c1)
 		synctest.Wait()
-		if got := w.container("c1"); got != nil || exitOf(w.dead("c1")) != "9" {
-			t.Errorf("removed: %+v, exit code %s", got, exitOf(w.dead("c1")))
+		if got := w.Container("c1"); got != nil || w.ExitOf("c1") != "9" {
+			t.Errorf("removed: %+v, exit code %s", got, w.ExitOf("c1"))
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -249,12 +250,12 @@ func TestImageEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		f.image("load", imageA, []string{"app:1"}, nil)
-		w := newWorld()
+		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
 		s := start(t, c, w)
 		synctest.Wait()
 		tags := func(id string) string {
-			if i := w.image(id); i != nil {
+			if i := w.Image(id); i != nil {
 				return i.Name + " " + fmt.Sprint(i.RepoTags)
 			}
 			return "none"
@@ -309,10 +310,10 @@ func TestImageEvents(t *testing.T) {
 		})
 		f.with(func(f *fakeDocker) { f.event("image", "delete", "sha256:layer", nil) })
 		synctest.Wait()
-		if n := f.count("history"); n != 6 {
+		if n := f.Count("history"); n != 6 {
 			t.Errorf("%d histories were asked for, want one of each image", n)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -320,7 +321,7 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 	for _, noImages := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
-			w := newWorld()
+			w := collectortest.NewWorld()
 			c := newCollector(t, f, func(o *docker.Options) { o.NoImages = noImages })
 			s := start(t, c, w)
 			synctest.Wait()
@@ -329,25 +330,25 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 			}
 			f.run(&fakeContainer{ID: "by-id", Image: imageA[len("sha256:") : len("sha256:")+12], ImageID: imageA})
 			time.Sleep(time.Second)
-			if got := w.container("c1").Image; got.RepoDigest != "" || got.ID != imageA || got.Name != "app" {
+			if got := w.Container("c1").Image; got.RepoDigest != "" || got.ID != imageA || got.Name != "app" {
 				t.Errorf("before: %+v", got)
 			}
-			if n := f.count("inspect image"); n != 1 {
+			if n := f.Count("inspect image"); n != 1 {
 				t.Errorf("%d inspections of one image that is not there", n)
 			}
 			f.image("load", imageA, []string{"app:1"}, []string{"app@" + digest})
 			time.Sleep(time.Second)
 			synctest.Wait()
 			for _, id := range []string{"c1", "c2", "by-id"} {
-				if got := w.container(id).Image; got.RepoDigest != digest || got.Name != "app" || got.Tag != "1" {
+				if got := w.Container(id).Image; got.RepoDigest != digest || got.Name != "app" || got.Tag != "1" {
 					t.Errorf("%s: %+v", id, got)
 				}
 			}
-			if n := f.count("inspect c1"); n != 1 {
+			if n := f.Count("inspect c1"); n != 1 {
 				t.Errorf("%d inspections of the container", n)
 			}
-			if (w.image(imageA) == nil) != noImages {
-				t.Errorf("NoImages %v: image = %v", noImages, w.image(imageA))
+			if (w.Image(imageA) == nil) != noImages {
+				t.Errorf("NoImages %v: image = %v", noImages, w.Image(imageA))
 			}
 			// Losing its names does not rename what runs.
 			f.image("untag", imageA, nil, nil)
@@ -360,14 +361,14 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 			for _, id := range []string{"c1", "by-id"} {
-				if got := w.container(id).Image; got.RepoDigest != digest || got.Name != "app" {
+				if got := w.Container(id).Image; got.RepoDigest != digest || got.Name != "app" {
 					t.Errorf("%s after the image is gone: %+v", id, got)
 				}
 			}
 			if got := c.Kinds(); slices.Contains(got, workloadmeta.KindContainerImage) == noImages {
 				t.Errorf("Kinds() = %v", got)
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }
@@ -377,12 +378,12 @@ func TestImagesMayFail(t *testing.T) {
 		f := inMemory(t)
 		f.image("load", imageA, []string{"app:1"}, nil)
 		f.run(&fakeContainer{ID: "c1", ImageID: imageA})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
 		s := start(t, c, w)
 		synctest.Wait()
-		s.stop()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		s.Stop()
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/images/json") {
 				return func(w http.ResponseWriter) { fail(w, http.StatusInternalServerError, "layer does not exist") }
 			}
@@ -390,45 +391,45 @@ func TestImagesMayFail(t *testing.T) {
 		})
 		s = start(t, c, w)
 		synctest.Wait()
-		if w.synced() != 2 || w.container("c1") == nil || w.image(imageA) == nil {
-			t.Errorf("synced %d, container %v, image %v", w.synced(), w.container("c1"), w.image(imageA))
+		if w.Synced() != 2 || w.Container("c1") == nil || w.Image(imageA) == nil {
+			t.Errorf("synced %d, container %v, image %v", w.Synced(), w.Container("c1"), w.Image(imageA))
 		}
-		f.fail(nil)
-		f.with(func(f *fakeDocker) { f.deaf = true })
+		f.Fail(nil)
+		f.with(func(f *fakeDocker) { f.Deaf = true })
 		f.image("load", imageB, []string{"b:1"}, nil)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		if w.image(imageB) == nil {
+		if w.Image(imageB) == nil {
 			t.Error("images are not asked for again")
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 func TestErrorsAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
 				return func(w http.ResponseWriter) { fail(w, http.StatusInternalServerError, "no such device") }
 			}
 			return nil
 		})
 		f.run(&fakeContainer{ID: "c1"})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
 		s := start(t, c, w)
 		synctest.Wait()
-		if got := w.container("c1"); w.synced() != 1 || got == nil || got.PID != 0 {
-			t.Errorf("synced %d, container %+v", w.synced(), got)
+		if got := w.Container("c1"); w.Synced() != 1 || got == nil || got.PID != 0 {
+			t.Errorf("synced %d, container %+v", w.Synced(), got)
 		}
-		f.fail(nil)
+		f.Fail(nil)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if got := w.container("c1"); got.PID == 0 {
+		if got := w.Container("c1"); got.PID == 0 {
 			t.Errorf("container = %+v", got)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -438,7 +439,7 @@ func TestALateEndIsOfTheLifeBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		c := f.run(&fakeContainer{ID: "again"})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		synctest.Wait()
 		time.Sleep(time.Second)
@@ -455,16 +456,16 @@ func TestALateEndIsOfTheLifeBefore(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			f.raw(ended.UnixNano(), append(line, '\n'))
+			f.Send(ended, append(line, '\n'))
 		})
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if got := w.container("again"); got == nil || !got.State.Running || !got.State.StartedAt.After(ended) {
+		if got := w.Container("again"); got == nil || !got.State.Running || !got.State.StartedAt.After(ended) {
 			t.Errorf("the container that runs again = %+v", got)
 		}
-		if dead := w.dead("again"); dead != nil {
+		if dead := w.Ended("again"); dead != nil {
 			t.Errorf("it was reported to have ended: %+v", dead)
 		}
-		s.stop()
+		s.Stop()
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/unprivileged"
 	"go.uber.org/fx"
 )
@@ -85,17 +86,17 @@ func TestDetectDefaultSockets(t *testing.T) {
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || !strings.HasPrefix(got.Reason, "no socket at "+missing+" or ") {
 		t.Errorf("nothing there: %v", got)
 	}
-	w := newWorld()
+	w := collectortest.NewWorld()
 	s := start(t, c, w)
-	<-s.done
-	if s.err == nil || !strings.Contains(s.err.Error(), "no socket at") {
-		t.Errorf("Stream without a socket: %v", s.err)
+	<-s.Done
+	if s.Err == nil || !strings.Contains(s.Err.Error(), "no socket at") {
+		t.Errorf("Stream without a socket: %v", s.Err)
 	}
 
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Libpod/4" })
 	docker.SetSockets(c, missing, link, path)
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || strings.Count(got.Reason, "podman") != 2 || f.count("ping") != 1 {
-		t.Errorf("one socket under two names was asked %d times: %v", f.count("ping"), got)
+	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || strings.Count(got.Reason, "podman") != 2 || f.Count("ping") != 1 {
+		t.Errorf("one socket under two names was asked %d times: %v", f.Count("ping"), got)
 	}
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Docker" })
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Detected || !strings.Contains(got.Reason, link) {

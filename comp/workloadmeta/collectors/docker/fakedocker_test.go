@@ -7,31 +7,26 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
 // fakeDocker answers like a Docker daemon of which the test decides what happens and what goes wrong. It listens on a Unix
 // socket, or in memory for tests with a clock of their own.
 type fakeDocker struct {
-	server *httptest.Server
-	dials  chan net.Conn // in memory
+	collectortest.Daemon
+	pipe *collectortest.Pipe // in memory
 
-	mu         sync.Mutex // guards the fields below
+	// Guarded by the daemon's lock.
 	header     map[string]string
 	apiVersion string
 	containers map[string]*fakeContainer
 	images     map[string]*fakeImage
-	log        []fakeEvent // all events, for since
-	streams    map[chan []byte]context.CancelFunc
-	deaf       bool                                                        // events are lost
-	before     func(r *http.Request) (handled func(w http.ResponseWriter)) // nil, or a fault for this request
-	requests   map[string]int                                              // by kind
 	paths      []string
 	active     int // inspections now
 	maxActive  int
@@ -56,40 +51,19 @@ type fakeImage struct {
 	Digests []string
 }
 
-type fakeEvent struct {
-	nano int64
-	line []byte
-}
-
 func newFake() *fakeDocker {
-	f := &fakeDocker{
+	return &fakeDocker{
 		header: map[string]string{"Server": "Docker/fake"}, apiVersion: "1.41",
-		containers: map[string]*fakeContainer{}, images: map[string]*fakeImage{}, streams: map[chan []byte]context.CancelFunc{},
-		requests: map[string]int{},
+		containers: map[string]*fakeContainer{}, images: map[string]*fakeImage{},
 	}
-	f.server = httptest.NewUnstartedServer(f)
-	return f
 }
 
 // inMemory starts the server on connections made by dial, which work inside a synctest bubble.
 func inMemory(t testing.TB) *fakeDocker {
 	t.Helper()
 	f := newFake()
-	f.dials = make(chan net.Conn)
-	f.server.Listener.Close() // it was never used
-	l := &pipeListener{conns: f.dials, closed: make(chan struct{})}
-	f.server.Listener = l
-	server := &http.Server{Handler: f}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(l)
-	}()
-	t.Cleanup(func() {
-		f.killStreams()
-		_ = server.Close()
-		<-done
-	})
+	f.pipe = collectortest.NewPipe()
+	collectortest.Serve(t, f.pipe, f)
 	return f
 }
 
@@ -97,96 +71,30 @@ func inMemory(t testing.TB) *fakeDocker {
 func onSocket(t testing.TB) (*fakeDocker, string) {
 	t.Helper()
 	f := newFake()
-	f.server.Listener.Close() // it was never used
 	path := t.TempDir() + "/d.sock"
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.server.Listener = l
-	f.server.Start()
-	t.Cleanup(func() {
-		f.killStreams()
-		f.server.CloseClientConnections()
-		f.server.Close()
-	})
+	collectortest.ServeSocket(t, path, f)
 	return f, path
 }
 
 func (f *fakeDocker) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case f.dials <- far:
-		return near, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return f.pipe.Dial(ctx)
 }
-
-type pipeListener struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // with changes the daemon's world.
 func (f *fakeDocker) with(change func(f *fakeDocker)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	change(f)
 }
 
-func (f *fakeDocker) count(kind string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.requests[kind]
-}
-
-// fail sets what happens to requests; nil ends it.
-func (f *fakeDocker) fail(before func(r *http.Request) func(http.ResponseWriter)) {
-	f.with(func(f *fakeDocker) { f.before = before })
-}
-
-// hang makes requests whose path contains part wait until the client gives up or release is called.
-func (f *fakeDocker) hang(part string) (release func()) {
-	released := make(chan struct{})
-	f.fail(func(r *http.Request) func(http.ResponseWriter) {
-		if !strings.Contains(r.URL.Path, part) {
-			return nil
-		}
-		return func(http.ResponseWriter) {
-			select {
-			case <-r.Context().Done():
-			case <-released:
-			}
-		}
-	})
-	return func() {
-		f.fail(nil)
-		close(released)
-	}
-}
-
 func (f *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
+	f.Lock()
 	f.paths = append(f.paths, r.URL.Path)
 	for k, v := range f.header {
 		w.Header().Set(k, v)
 	}
 	w.Header().Set("Api-Version", f.apiVersion)
-	before := f.before
-	f.mu.Unlock()
+	f.Unlock()
 
 	path := r.URL.Path
 	if strings.HasPrefix(path, "/v") {
@@ -202,47 +110,37 @@ func (f *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.with(func(f *fakeDocker) { f.active++; f.maxActive = max(f.maxActive, f.active) })
 		defer f.with(func(f *fakeDocker) { f.active-- })
 	}
-	if before != nil {
-		if fault := before(r); fault != nil {
-			fault(w)
-			if r.Context().Err() != nil {
-				return
-			}
-		}
-		if w.Header().Get("X-Done") != "" {
-			return
-		}
+	if f.Faulty(w, r) {
+		return
 	}
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch {
 	case path == "/_ping":
-		f.tally("ping")
+		f.Tally("ping")
 		fmt.Fprint(w, "OK") // the client may be gone
 	case path == "/events":
-		f.tally("events")
+		f.Tally("events")
 		f.serveEvents(w, r)
 	case path == "/containers/json":
-		f.tally("list")
-		reply(w, f.listContainers(r.URL.Query().Get("all") == "1"))
+		f.Tally("list")
+		collectortest.Reply(w, f.listContainers(r.URL.Query().Get("all") == "1"))
 	case path == "/images/json":
-		f.tally("list images")
-		reply(w, f.listImages())
+		f.Tally("list images")
+		collectortest.Reply(w, f.listImages())
 	case len(parts) == 3 && parts[0] == "containers" && parts[2] == "json":
-		f.tally("inspect")
-		f.tally("inspect " + parts[1])
+		f.Tally("inspect")
+		f.Tally("inspect " + parts[1])
 		f.inspectContainer(w, parts[1])
 	case parts[0] == "images" && parts[len(parts)-1] == "json":
-		f.tally("inspect image")
+		f.Tally("inspect image")
 		f.inspectImage(w, strings.Join(parts[1:len(parts)-1], "/"))
 	case parts[0] == "images" && parts[len(parts)-1] == "history":
-		f.tally("history")
-		reply(w, []map[string]any{{"Id": "<missing>", "Size": 5, "CreatedBy": "COPY"}})
+		f.Tally("history")
+		collectortest.Reply(w, []map[string]any{{"Id": "<missing>", "Size": 5, "CreatedBy": "COPY"}})
 	default:
 		fail(w, http.StatusNotFound, "page not found")
 	}
 }
-
-func (f *fakeDocker) tally(kind string) { f.with(func(f *fakeDocker) { f.requests[kind]++ }) }
 
 func (f *fakeDocker) tooNew(version string) bool {
 	_, minor, _ := strings.Cut(version, ".")
@@ -252,16 +150,8 @@ func (f *fakeDocker) tooNew(version string) bool {
 	return a > b
 }
 
-func reply(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the client may be gone
-}
-
 func fail(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("X-Done", "1")
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"message": text})
+	collectortest.ReplyStatus(w, status, map[string]string{"message": text})
 }
 
 func isUp(status string) bool {
@@ -269,8 +159,8 @@ func isUp(status string) bool {
 }
 
 func (f *fakeDocker) listContainers(all bool) []map[string]any {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	out := []map[string]any{}
 	for _, id := range slices.Sorted(maps.Keys(f.containers)) {
 		c := f.containers[id]
@@ -298,7 +188,7 @@ func networks(c *fakeContainer) map[string]any {
 }
 
 func (f *fakeDocker) inspectContainer(w http.ResponseWriter, id string) {
-	f.mu.Lock()
+	f.Lock()
 	c := f.containers[id]
 	var answer map[string]any
 	if c != nil {
@@ -317,17 +207,17 @@ func (f *fakeDocker) inspectContainer(w http.ResponseWriter, id string) {
 			"NetworkSettings": map[string]any{"Networks": networks(c)},
 		}
 	}
-	f.mu.Unlock()
+	f.Unlock()
 	if answer == nil {
 		fail(w, http.StatusNotFound, "No such container: "+id)
 		return
 	}
-	reply(w, answer)
+	collectortest.Reply(w, answer)
 }
 
 func (f *fakeDocker) listImages() []map[string]any {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	out := []map[string]any{}
 	for _, id := range slices.Sorted(maps.Keys(f.images)) {
 		i := f.images[id]
@@ -337,7 +227,7 @@ func (f *fakeDocker) listImages() []map[string]any {
 }
 
 func (f *fakeDocker) inspectImage(w http.ResponseWriter, ref string) {
-	f.mu.Lock()
+	f.Lock()
 	i := f.images[ref]
 	for _, other := range f.images {
 		if slices.Contains(other.Tags, ref) || slices.Contains(other.Digests, ref) {
@@ -351,56 +241,25 @@ func (f *fakeDocker) inspectImage(w http.ResponseWriter, ref string) {
 			"RootFS": map[string]any{"Type": "layers", "Layers": []string{"sha256:layer-of-" + i.ID}},
 		}
 	}
-	f.mu.Unlock()
+	f.Unlock()
 	if answer == nil {
 		fail(w, http.StatusNotFound, "No such image: "+ref)
 		return
 	}
-	reply(w, answer)
+	collectortest.Reply(w, answer)
 }
 
 func (f *fakeDocker) serveEvents(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	lines := make(chan []byte, 100_000)
-	f.mu.Lock()
-	if since := r.URL.Query().Get("since"); since != "" {
-		seconds, nanos, _ := strings.Cut(since, ".")
-		s, _ := strconv.ParseInt(seconds, 10, 64)
-		n, _ := strconv.ParseInt(nanos, 10, 64)
-		for _, e := range f.log[max(0, len(f.log)-256):] {
-			if e.nano >= s*1e9+n {
-				lines <- e.line
-			}
+	since := r.URL.Query().Get("since")
+	seconds, nanos, _ := strings.Cut(since, ".")
+	sec, _ := strconv.ParseInt(seconds, 10, 64)
+	nano, _ := strconv.ParseInt(nanos, 10, 64)
+	f.Stream(w, r, func(log []collectortest.Event) []collectortest.Event {
+		if since == "" {
+			return nil
 		}
-	}
-	f.streams[lines] = cancel
-	f.mu.Unlock()
-	defer f.with(func(f *fakeDocker) { delete(f.streams, lines) })
-	flush := w.(http.Flusher)
-	flush.Flush()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case line := <-lines:
-			if _, err := w.Write(line); err != nil {
-				return
-			}
-			if len(lines) == 0 {
-				flush.Flush()
-			}
-		}
-	}
-}
-
-// killStreams ends all event streams, as a daemon does that ends.
-func (f *fakeDocker) killStreams() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, cancel := range f.streams {
-		cancel()
-	}
+		return collectortest.Since(log[max(0, len(log)-256):], time.Unix(sec, nano))
+	}, false)
 }
 
 // event sends an event; the caller holds f.mu.
@@ -413,17 +272,7 @@ func (f *fakeDocker) event(kind, action, id string, attributes map[string]string
 	if err != nil {
 		panic(err)
 	}
-	f.raw(now.UnixNano(), append(line, '\n'))
-}
-
-func (f *fakeDocker) raw(nano int64, line []byte) {
-	f.log = append(f.log, fakeEvent{nano, line})
-	if f.deaf {
-		return
-	}
-	for stream := range f.streams {
-		stream <- line
-	}
+	f.Send(now, append(line, '\n'))
 }
 
 func (f *fakeDocker) attributes(c *fakeContainer, more ...string) map[string]string {
@@ -437,8 +286,8 @@ func (f *fakeDocker) attributes(c *fakeContainer, more ...string) map[string]str
 
 // run adds a container and starts it.
 func (f *fakeDocker) run(c *fakeContainer) *fakeContainer {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	if c.Name == "" {
 		c.Name = "name-" + c.ID
 	}
@@ -461,8 +310,8 @@ func (f *fakeDocker) start(c *fakeContainer) {
 
 // die ends a container's process. With a restart policy the container is restarting then.
 func (f *fakeDocker) die(c *fakeContainer, code int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	c.Status, c.ExitCode, c.PID, c.Finished = "exited", code, 0, time.Now()
 	if c.Policy != "no" {
 		c.Status = "restarting"
@@ -472,16 +321,16 @@ func (f *fakeDocker) die(c *fakeContainer, code int) {
 }
 
 func (f *fakeDocker) destroy(c *fakeContainer) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	delete(f.containers, c.ID)
 	f.event("container", "destroy", c.ID, f.attributes(c))
 }
 
 // image adds an image or changes its names.
 func (f *fakeDocker) image(action, id string, tags, digests []string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	f.images[id] = &fakeImage{ID: id, Tags: tags, Digests: digests}
 	f.event("image", action, id, map[string]string{"name": id})
 }

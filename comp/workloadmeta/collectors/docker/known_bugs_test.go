@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,18 +18,11 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
 
 // The numbers are those of docs/known-bugs.md, which also names the tests that have other names.
-
-// aloud counts what a person would see in the log.
-type aloud struct{ n atomic.Int64 }
-
-func (h *aloud) Enabled(_ context.Context, l slog.Level) bool  { return l >= slog.LevelInfo }
-func (h *aloud) Handle(_ context.Context, _ slog.Record) error { h.n.Add(1); return nil }
-func (h *aloud) WithAttrs([]slog.Attr) slog.Handler            { return h }
-func (h *aloud) WithGroup(string) slog.Handler                 { return h }
 
 // answering returns what makes requests whose path ends with one of the keys have that answer.
 func answering(answers map[string]func(http.ResponseWriter)) func(r *http.Request) func(http.ResponseWriter) {
@@ -48,7 +39,6 @@ func answering(answers map[string]func(http.ResponseWriter)) func(r *http.Reques
 // text answers with a body that the test has written.
 func text(body string) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
-		w.Header().Set("X-Done", "1")
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, body) // the client may be gone
 	}
@@ -85,19 +75,19 @@ func TestBug2EventsGoOnAfterAnError(t *testing.T) {
 		for round := range 3 {
 			// The stream breaks, in the first round alone, later because the daemon is down, and events of the past are gone with it.
 			if round > 0 {
-				f.fail(func(*http.Request) func(http.ResponseWriter) { return broken })
+				f.Fail(func(*http.Request) func(http.ResponseWriter) { return broken })
 			}
-			f.killStreams()
-			f.with(func(f *fakeDocker) { f.deaf = true })
+			f.KillStreams()
+			f.with(func(f *fakeDocker) { f.Deaf = true })
 			f.die(ends, 1)
 			f.destroy(ends)
 			ends = f.run(&fakeContainer{ID: fmt.Sprint("unseen", round)})
-			f.with(func(f *fakeDocker) { f.deaf, f.log = false, nil })
+			f.with(func(f *fakeDocker) { f.Deaf, f.Log = false, nil })
 			time.Sleep(time.Minute)
 			if !has("stays") {
 				t.Fatalf("round %d: a daemon that is down has no containers any more", round)
 			}
-			f.fail(nil)
+			f.Fail(nil)
 			time.Sleep(time.Minute)
 			if !has(ends.ID) || has("ends") {
 				t.Errorf("round %d: what has changed meanwhile is not known", round)
@@ -124,61 +114,61 @@ func TestBug3StartOnASlowDaemon(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			begin(f)
-			release := f.hang("/containers/c")
-			w := newWorld()
+			release := f.Hang("/containers/c")
+			w := collectortest.NewWorld()
 			s := start(t, newCollector(t, f, nil), w)
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			if w.synced() != 1 || w.containers() != n {
-				t.Fatalf("synced %d times with %d containers, want once with all", w.synced(), w.containers())
+			if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != n {
+				t.Fatalf("synced %d times with %d containers, want once with all", w.Synced(), w.Count(workloadmeta.KindContainer))
 			}
-			if c := w.container("c042"); c.Name != "name-c042" || c.Labels["team"] != "blue" || c.Image.Name != "app" || !c.State.Running {
+			if c := w.Container("c042"); c.Name != "name-c042" || c.Labels["team"] != "blue" || c.Image.Name != "app" || !c.State.Running {
 				t.Errorf("what the list tells was not used: %+v", c)
 			}
 			release()
 			time.Sleep(10 * time.Minute)
 			for i := range n {
-				if c := w.container(fmt.Sprintf("c%03d", i)); c == nil || c.PID == 0 {
+				if c := w.Container(fmt.Sprintf("c%03d", i)); c == nil || c.PID == 0 {
 					t.Fatalf("never inspected again: %+v", c)
 				}
 			}
-			s.stop()
+			s.Stop()
 		})
 	})
 	t.Run("inspections are answered with nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			begin(f)
-			f.fail(answering(map[string]func(http.ResponseWriter){"/c001/json": text("null"), "/c002/json": text("{}"), "/c003/json": text("")}))
-			w := newWorld() // which panics if an entity is nil
+			f.Fail(answering(map[string]func(http.ResponseWriter){"/c001/json": text("null"), "/c002/json": text("{}"), "/c003/json": text("")}))
+			w := collectortest.NewWorld() // which panics if an entity is nil
 			s := start(t, newCollector(t, f, nil), w)
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			if w.synced() != 1 || w.containers() != n {
-				t.Errorf("synced %d times with %d containers", w.synced(), w.containers())
+			if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != n {
+				t.Errorf("synced %d times with %d containers", w.Synced(), w.Count(workloadmeta.KindContainer))
 			}
-			s.stop()
+			s.Stop()
 		})
 	})
 	t.Run("the list is not answered", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			begin(f)
-			release := f.hang("/containers/json")
-			w := newWorld()
+			release := f.Hang("/containers/json")
+			w := collectortest.NewWorld()
 			c := newCollector(t, f, nil)
 			s := start(t, c, w)
-			<-s.done
-			if s.err == nil || !strings.Contains(s.err.Error(), "list containers") {
-				t.Errorf("Stream ended with %v", s.err)
+			<-s.Done
+			if s.Err == nil || !strings.Contains(s.Err.Error(), "list containers") {
+				t.Errorf("Stream ended with %v", s.Err)
 			}
 			release()
 			s = start(t, c, w) // as package collection does, for ever: see its tests
 			time.Sleep(time.Second)
-			if w.synced() != 1 || w.containers() != n {
-				t.Errorf("synced %d times with %d containers", w.synced(), w.containers())
+			if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != n {
+				t.Errorf("synced %d times with %d containers", w.Synced(), w.Count(workloadmeta.KindContainer))
 			}
-			s.stop()
+			s.Stop()
 		})
 	})
 }
@@ -188,17 +178,17 @@ func TestBug5InfoIsNotAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		f.run(&fakeContainer{ID: "c1"})
-		release := f.hang("/info")
+		release := f.Hang("/info")
 		defer release()
-		w := newWorld()
+		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
 		if got := c.Detect(t.Context()); got.State != workloadmeta.Detected || !strings.Contains(got.Reason, "docker answers") {
 			t.Errorf("detection = %v", got)
 		}
 		s := start(t, c, w)
 		synctest.Wait()
-		if w.synced() != 1 || w.container("c1") == nil {
-			t.Errorf("synced %d times, c1 = %v", w.synced(), w.container("c1"))
+		if w.Synced() != 1 || w.Container("c1") == nil {
+			t.Errorf("synced %d times, c1 = %v", w.Synced(), w.Container("c1"))
 		}
 		time.Sleep(10 * time.Minute)
 		f.with(func(f *fakeDocker) {
@@ -208,7 +198,7 @@ func TestBug5InfoIsNotAskedFor(t *testing.T) {
 				}
 			}
 		})
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -219,7 +209,7 @@ func TestBug6TheDaemonIsLeftInPeace(t *testing.T) {
 		var mu sync.Mutex // guards the next two
 		asked := map[string]int{}
 		var dear []string
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			mu.Lock()
 			defer mu.Unlock()
 			path := strings.TrimPrefix(r.URL.Path, "/v1.41")
@@ -234,7 +224,7 @@ func TestBug6TheDaemonIsLeftInPeace(t *testing.T) {
 			f.run(&fakeContainer{ID: fmt.Sprintf("c%03d", i), ImageID: imageA})
 		}
 		f.image("load", imageA, []string{"app:1"}, nil)
-		s := start(t, newCollector(t, f, nil), newWorld())
+		s := start(t, newCollector(t, f, nil), collectortest.NewWorld())
 		synctest.Wait()
 		takes := func() map[string]int {
 			mu.Lock()
@@ -268,7 +258,7 @@ func TestBug6TheDaemonIsLeftInPeace(t *testing.T) {
 		if len(dear) > 0 {
 			t.Errorf("asked for what costs the daemon much, or for a change: %q", dear)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -279,36 +269,22 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 	serve := func(container string) (f *fakeDocker, stop func()) {
 		t.Helper()
 		f = newFake()
-		f.server.Listener.Close() // it was never used
-		l, err := net.Listen("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.server.Listener = l
-		f.server.Start()
+		stop = collectortest.ServeSocket(t, path, f)
 		f.run(&fakeContainer{ID: container})
-		stop = func() {
-			f.killStreams()
-			f.server.CloseClientConnections()
-			f.server.Close()
-		}
-		t.Cleanup(stop)
 		return f, stop
 	}
 	c := newCollector(t, nil, func(o *docker.Options) { o.Host = "unix://" + path })
-	w := newWorld()
+	w := collectortest.NewWorld()
 	// connected starts a stream and waits for the first thing it tells.
-	connected := func() *stream {
+	connected := func() *collectortest.Run {
 		told := make(chan struct{})
 		var once sync.Once
-		w.mu.Lock()
-		w.gate = func() { once.Do(func() { close(told) }) }
-		w.mu.Unlock()
+		w.Gate(func() { once.Do(func() { close(told) }) })
 		s := start(t, c, w)
 		select {
 		case <-told:
-		case <-s.done:
-			t.Fatalf("the stream has ended: %v", s.err)
+		case <-s.Done:
+			t.Fatalf("the stream has ended: %v", s.Err)
 		}
 		return s
 	}
@@ -316,9 +292,9 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 	_, stop := serve("c1")
 	s := connected()
 	stop()
-	<-s.done
-	if s.err == nil || w.container("c1") == nil {
-		t.Errorf("without its daemon: %v, c1 = %v", s.err, w.container("c1"))
+	<-s.Done
+	if s.Err == nil || w.Container("c1") == nil {
+		t.Errorf("without its daemon: %v, c1 = %v", s.Err, w.Container("c1"))
 	}
 	if err := os.Mkdir(path, 0o700); err != nil { // fails if the socket is still there
 		t.Fatal(err)
@@ -327,8 +303,8 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 		t.Errorf("detection with a folder = %v", got)
 	}
 	s = start(t, c, w)
-	<-s.done
-	if s.err == nil {
+	<-s.Done
+	if s.Err == nil {
 		t.Error("a folder is good enough for a stream")
 	}
 	if err := os.Remove(path); err != nil {
@@ -342,23 +318,23 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 		t.Errorf("detection with the new socket = %v", got)
 	}
 	s = connected()
-	if restarted.count("list") != 1 {
-		t.Errorf("the new daemon was asked for %d lists", restarted.count("list"))
+	if restarted.Count("list") != 1 {
+		t.Errorf("the new daemon was asked for %d lists", restarted.Count("list"))
 	}
-	s.stop()
+	s.Stop()
 }
 
 // Known bug #14: a container that is gone before it can be inspected was a warning in the log.
 func TestBug14GoneIsNoNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
-		log := &aloud{}
-		w := newWorld()
+		log := &collectortest.LogCount{}
+		w := collectortest.NewWorld()
 		c := newCollector(t, f, func(o *docker.Options) { o.Log = slog.New(log) })
 		s := start(t, c, w)
 		synctest.Wait()
-		begin := log.n.Load()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		begin := log.N()
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.Contains(r.URL.Path, "/containers/killed") || strings.Contains(r.URL.Path, "/images/sha256:") {
 				return func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such container or image") }
 			}
@@ -373,13 +349,13 @@ func TestBug14GoneIsNoNews(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if st := c.Stats(); st.Inspects["gone"] < 20 || exitOf(w.dead("killed19")) != "137" {
-			t.Errorf("killed19 ended with %s; stats = %+v", exitOf(w.dead("killed19")), st)
+		if st := c.Stats(); st.Inspects["gone"] < 20 || w.ExitOf("killed19") != "137" {
+			t.Errorf("killed19 ended with %s; stats = %+v", w.ExitOf("killed19"), st)
 		}
-		if n := log.n.Load() - begin; n != 0 {
+		if n := log.N() - begin; n != 0 {
 			t.Errorf("%d lines in the log", n)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -389,10 +365,10 @@ func TestBug16TheFirstViewIsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		f.image("load", imageA, []string{"app:1"}, []string{"app@" + digest})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		synctest.Wait()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.Contains(r.URL.Path, "/containers/c1/") {
 				return func(http.ResponseWriter) { time.Sleep(200 * time.Millisecond) } // the event is there long before
 			}
@@ -402,12 +378,12 @@ func TestBug16TheFirstViewIsWhole(t *testing.T) {
 			ID: "c1", ImageID: imageA, Env: []string{"DD_SERVICE=cart"}, IPs: map[string]string{"front": "10.0.0.2"}, Labels: map[string]string{"team": "blue"},
 		})
 		time.Sleep(time.Second)
-		s.stop()
-		at := slices.IndexFunc(w.events, func(e workloadmeta.CollectorEvent) bool { return e.Entity.GetID() == containerID("c1") })
+		s.Stop()
+		at := slices.IndexFunc(w.Changes(), func(c collectortest.Change) bool { return c.Entity.GetID() == collectortest.ContainerID("c1") })
 		if at < 0 {
 			t.Fatal("not reported")
 		}
-		c := w.events[at].Entity.(*workloadmeta.Container)
+		c := w.Changes()[at].Entity.(*workloadmeta.Container)
 		if c.EnvVars["DD_SERVICE"] != "cart" || c.Image.RepoDigest != digest || c.NetworkIPs["front"] != "10.0.0.2" || c.Labels["team"] != "blue" || c.PID == 0 {
 			t.Errorf("the first view = %+v", c)
 		}
@@ -423,31 +399,31 @@ func TestBug20OneBadImage(t *testing.T) {
 			f.image("load", id(c), []string{"app:" + c}, nil)
 		}
 		f.with(func(f *fakeDocker) { f.images[""] = &fakeImage{} }) // an entry of the list without an ID
-		f.fail(answering(map[string]func(http.ResponseWriter){
+		f.Fail(answering(map[string]func(http.ResponseWriter){
 			id("1") + "/json": broken, id("2") + "/json": text(`{"Id": [`), id("3") + "/json": text(`{"RepoTags": ["app:3"]}`), id("4") + "/history": broken,
 		}))
 		f.image("load", imageA, []string{"good:1"}, nil)
 		f.run(&fakeContainer{ID: "c1", Image: "app:1", ImageID: id("1")})
 		f.run(&fakeContainer{ID: "c2", Image: "good:1", ImageID: imageA})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if w.synced() != 1 {
+		if w.Synced() != 1 {
 			t.Fatal("not synced")
 		}
-		if i := w.image(imageA); i == nil || i.OS != "linux" || len(i.Layers) == 0 {
+		if i := w.Image(imageA); i == nil || i.OS != "linux" || len(i.Layers) == 0 {
 			t.Errorf("the good image = %+v", i)
 		}
 		for _, c := range []string{"1", "2", "3", "4"} {
-			if i := w.image(id(c)); i == nil || i.Name != "app:"+c {
+			if i := w.Image(id(c)); i == nil || i.Name != "app:"+c {
 				t.Errorf("image %s = %+v, want at least what the list tells", c, i)
 			}
 		}
-		if a, b := w.container("c1"), w.container("c2"); a == nil || a.Image.ID != id("1") || a.PID == 0 || b == nil {
+		if a, b := w.Container("c1"), w.Container("c2"); a == nil || a.Image.ID != id("1") || a.PID == 0 || b == nil {
 			t.Errorf("containers = %+v, %+v", a, b)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -458,7 +434,7 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 		f := inMemory(t)
 		var mu sync.Mutex // guards filters
 		var filters map[string]map[string]bool
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/events") {
 				mu.Lock()
 				defer mu.Unlock()
@@ -469,7 +445,7 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 			return nil
 		})
 		f.run(&fakeContainer{ID: "c1", IPs: map[string]string{"front": "10.0.0.2"}})
-		w := newWorld()
+		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		synctest.Wait()
 		passes := func(kind, action string) bool {
@@ -483,7 +459,7 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 			return false
 		}
 		status := func(want workloadmeta.ContainerStatus) func() bool {
-			return func() bool { return w.container("c1").State.Status == want }
+			return func() bool { return w.Container("c1").State.Status == want }
 		}
 		for _, step := range []struct {
 			kind, action, id string
@@ -493,15 +469,15 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 			{"network", "connect", "n1", func(f *fakeDocker) {
 				f.containers["c1"].IPs = map[string]string{"front": "10.0.0.2", "back": "10.1.0.2"}
 			},
-				func() bool { return w.container("c1").NetworkIPs["back"] == "10.1.0.2" }},
+				func() bool { return w.Container("c1").NetworkIPs["back"] == "10.1.0.2" }},
 			{"network", "disconnect", "n1", func(f *fakeDocker) { f.containers["c1"].IPs = map[string]string{"back": "10.1.0.2"} },
-				func() bool { return len(w.container("c1").NetworkIPs) == 1 }},
+				func() bool { return len(w.Container("c1").NetworkIPs) == 1 }},
 			{"container", "pause", "c1", func(f *fakeDocker) { f.containers["c1"].Status = "paused" }, status(workloadmeta.StatusPaused)},
 			{"container", "unpause", "c1", func(f *fakeDocker) { f.containers["c1"].Status = "running" }, status(workloadmeta.StatusRunning)},
 			{"image", "load", imageA, func(f *fakeDocker) { f.images[imageA] = &fakeImage{ID: imageA, Tags: []string{"a:1"}} },
-				func() bool { return w.image(imageA) != nil }},
+				func() bool { return w.Image(imageA) != nil }},
 			{"image", "import", imageB, func(f *fakeDocker) { f.images[imageB] = &fakeImage{ID: imageB, Tags: []string{"b:1"}} },
-				func() bool { return w.image(imageB) != nil }},
+				func() bool { return w.Image(imageB) != nil }},
 		} {
 			if !passes(step.kind, step.action) {
 				t.Errorf("%s %s is not asked for", step.kind, step.action)
@@ -514,7 +490,7 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 			time.Sleep(time.Second) // long before the next list
 			synctest.Wait()
 			if !step.done() {
-				t.Errorf("%s %s changes nothing: %+v", step.kind, step.action, w.container("c1"))
+				t.Errorf("%s %s changes nothing: %+v", step.kind, step.action, w.Container("c1"))
 			}
 		}
 		for _, action := range []string{"exec_create: sh", "exec_start: sh", "exec_die", "attach", "top", "archive-path"} {
@@ -522,7 +498,7 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 				t.Errorf("container %s is asked for", action)
 			}
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -530,10 +506,10 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 func TestBug42ASlowDaemonStallsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
-		w := newWorld()
+		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, nil), w)
 		synctest.Wait()
-		f.fail(func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.Contains(r.URL.Path, "/containers/c") {
 				return func(http.ResponseWriter) { // a moment before it would be too late
 					select {
@@ -551,8 +527,8 @@ func TestBug42ASlowDaemonStallsNothing(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
-		if w.containers() != n {
-			t.Errorf("%d containers are known half a second after their start", w.containers())
+		if w.Count(workloadmeta.KindContainer) != n {
+			t.Errorf("%d containers are known half a second after their start", w.Count(workloadmeta.KindContainer))
 		}
 		for i, x := range all[:n/2] {
 			f.die(x, i)
@@ -563,7 +539,7 @@ func TestBug42ASlowDaemonStallsNothing(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
 		for i, x := range all[:n/2] {
-			if got := exitOf(w.dead(x.ID)); got != fmt.Sprint(i) {
+			if got := w.ExitOf(x.ID); got != fmt.Sprint(i) {
 				t.Fatalf("the end of %s is told so: %s", x.ID, got)
 			}
 		}
@@ -571,10 +547,10 @@ func TestBug42ASlowDaemonStallsNothing(t *testing.T) {
 		time.Sleep(time.Duration(n/2/4+2) * 5 * time.Second)
 		synctest.Wait()
 		for _, x := range all[n/2:] {
-			if c := w.container(x.ID); c == nil || c.PID == 0 {
+			if c := w.Container(x.ID); c == nil || c.PID == 0 {
 				t.Fatalf("%s = %+v", x.ID, c)
 			}
 		}
-		s.stop()
+		s.Stop()
 	})
 }

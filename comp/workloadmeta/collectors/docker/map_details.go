@@ -2,7 +2,6 @@ package docker
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
@@ -22,38 +21,16 @@ func mapNetworks(c *workloadmeta.Container, networks map[string]*network.Endpoin
 	}
 }
 
-// mapPorts returns a container's ports with those of the host they are published on, in order. A container that
-// does not run has only what its image exposes.
 func mapPorts(in *container.InspectResponse) []workloadmeta.ContainerPort {
-	var ports []workloadmeta.ContainerPort
-	add := func(key nat.Port, bindings []nat.PortBinding) {
-		first, last, protocol := runtimes.PortRange(string(key))
-		for port := first; port <= last && first > 0 && len(ports) < runtimes.MaxPorts; port++ {
-			p := workloadmeta.ContainerPort{Port: port, Protocol: protocol}
-			before := len(ports)
-			// One binding for each address family names the same port twice; runtimes.SortPorts removes the double.
-			for _, binding := range bindings {
-				if host, err := strconv.ParseUint(binding.HostPort, 10, 16); err == nil && host > 0 {
-					p.HostPort = uint16(host)
-					ports = append(ports, p)
-				}
-			}
-			if len(ports) == before {
-				ports = append(ports, p)
-			}
-		}
-	}
+	var published nat.PortMap
 	if in.NetworkSettings != nil {
-		for key, bindings := range in.NetworkSettings.Ports {
-			add(key, bindings)
-		}
+		published = in.NetworkSettings.Ports
 	}
-	if len(ports) == 0 && in.Config != nil {
-		for key := range in.Config.ExposedPorts {
-			add(key, nil)
-		}
+	var exposed nat.PortSet
+	if in.Config != nil {
+		exposed = in.Config.ExposedPorts
 	}
-	return runtimes.SortPorts(ports)
+	return runtimes.Ports(published, exposed, func(b nat.PortBinding) string { return b.HostPort })
 }
 
 // mapResources returns requests and limits.
@@ -91,13 +68,7 @@ func mapGPU(out *workloadmeta.ContainerResources, device *container.DeviceReques
 }
 
 func mapSecurity(h *container.HostConfig) *workloadmeta.ContainerSecurityContext {
-	s := &workloadmeta.ContainerSecurityContext{
-		Privileged:     h.Privileged,
-		SeccompProfile: &workloadmeta.SeccompProfile{Type: "RuntimeDefault"},
-	}
-	if len(h.CapAdd)+len(h.CapDrop) > 0 {
-		s.Capabilities = &workloadmeta.Capabilities{Add: runtimes.Capabilities(h.CapAdd), Drop: runtimes.Capabilities(h.CapDrop)}
-	}
+	profile := workloadmeta.SeccompProfile{Type: runtimes.SeccompDefault}
 	for _, option := range h.SecurityOpt {
 		name, value, ok := cutAny(option, "=:") // a colon until Docker 1.10
 		if !ok || name != "seccomp" {
@@ -105,19 +76,16 @@ func mapSecurity(h *container.HostConfig) *workloadmeta.ContainerSecurityContext
 		}
 		switch {
 		case value == "unconfined":
-			*s.SeccompProfile = workloadmeta.SeccompProfile{Type: "Unconfined"}
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompUnconfined}
 		case value == "builtin":
-			*s.SeccompProfile = workloadmeta.SeccompProfile{Type: "RuntimeDefault"}
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompDefault}
 		case strings.HasPrefix(value, "{"): // the client sends the profile itself, not its path
-			*s.SeccompProfile = workloadmeta.SeccompProfile{Type: "Localhost"}
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost}
 		default:
-			*s.SeccompProfile = workloadmeta.SeccompProfile{Type: "Localhost", LocalhostProfile: value}
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost, LocalhostProfile: value}
 		}
 	}
-	if h.Privileged {
-		*s.SeccompProfile = workloadmeta.SeccompProfile{Type: "Unconfined"}
-	}
-	return s
+	return runtimes.Security(h.Privileged, h.CapAdd, h.CapDrop, &profile)
 }
 
 func cutAny(s, separators string) (before, after string, ok bool) {

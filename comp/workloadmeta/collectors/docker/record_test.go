@@ -2,71 +2,26 @@ package docker_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"flag"
-	"io"
-	"net"
-	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 )
 
-var record = flag.Bool("record", false, "record testdata/docker-20.10 from a real daemon (needs ROLLCALL_REALNODE=1)")
-
 // TestRecord makes the recordings that the mapping tests read. Record with the version of Docker in the folder's name.
 func TestRecord(t *testing.T) {
-	if !*record {
-		t.Skip("only with -record")
-	}
+	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
 	d := realnode.StartDockerd(t)
-	httpClient := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
-		},
-	}}
-	machine, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := collectortest.NewRecorder(t, "testdata/docker-20.10", d.Root, "/var/lib/docker", `"`+collectortest.Hostname(t)+`"`, `"dhost"`)
 	get := func(path string) []byte {
 		t.Helper()
-		resp, err := httpClient.Get("http://docker/v1.41" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close() // only read from
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("GET %s: %s %v: %s", path, resp.Status, err, body)
-		}
-		return bytes.ReplaceAll(bytes.ReplaceAll(body, []byte(d.Root), []byte("/var/lib/docker")), []byte(`"`+machine+`"`), []byte(`"dhost"`))
-	}
-	save := func(name string, body []byte) {
-		t.Helper()
-		path := filepath.Join("testdata/docker-20.10", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasSuffix(name, ".json") {
-			var out bytes.Buffer
-			if err := json.Indent(&out, bytes.TrimSpace(body), "", " "); err != nil {
-				t.Fatal(err)
-			}
-			body = append(out.Bytes(), '\n')
-		}
-		if err := os.WriteFile(path, body, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		return collectortest.Ask(t, d.Socket, "/v1.41"+path)
 	}
 
 	d.ImportImage("reg.example.test:5000/shop/web:1", "LABEL team=blue", "EXPOSE 80/tcp 53/udp 9000/tcp 7000-7002/tcp", `ENV DD_VERSION=1.2`)
@@ -110,10 +65,10 @@ func TestRecord(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		save("inspect/"+name+".json", body)
+		r.Save("inspect/"+name+".json", body)
 	}
-	save("containers.json", get("/containers/json?all=1"))
-	save("images.json", get("/images/json"))
+	r.Save("containers.json", get("/containers/json?all=1"))
+	r.Save("images.json", get("/images/json"))
 	var images []struct {
 		ID string `json:"Id"`
 	}
@@ -123,10 +78,10 @@ func TestRecord(t *testing.T) {
 	// A built image has a history with entries that have no layer.
 	id := d.Docker("create", "bb:1", "true")
 	d.Docker("commit", "--change", "LABEL built=yes", "-m", "a note", "-a", "somebody", id, "built:2")
-	save("image-inspect/web.json", get("/images/bb:1/json"))
-	save("image-history/web.json", get("/images/bb:1/history"))
-	save("image-inspect/built.json", get("/images/built:2/json"))
-	save("image-history/built.json", get("/images/built:2/history"))
+	r.Save("image-inspect/web.json", get("/images/bb:1/json"))
+	r.Save("image-history/web.json", get("/images/bb:1/history"))
+	r.Save("image-inspect/built.json", get("/images/built:2/json"))
+	r.Save("image-history/built.json", get("/images/built:2/history"))
 
 	d.Docker("rename", "web", "web2")
 	d.Docker("unpause", "paused")
@@ -137,5 +92,5 @@ func TestRecord(t *testing.T) {
 	d.Docker("tag", "bb:1", "bb:2")
 	d.Docker("rmi", "bb:2")
 	query := url.Values{"since": {"0"}, "until": {strconv.FormatInt(time.Now().Unix()+1, 10)}}
-	save("events.jsonl", get("/events?"+query.Encode()))
+	r.Save("events.jsonl", get("/events?"+query.Encode()))
 }

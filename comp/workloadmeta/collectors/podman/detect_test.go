@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/unprivileged"
 	"go.uber.org/fx"
 )
@@ -119,7 +120,7 @@ func TestDetect(t *testing.T) {
 
 // DataDog/datadog-agent#13316: an error every five seconds on each machine where Podman was merely installed.
 func TestBug27InstalledIsNotBroken(t *testing.T) {
-	log := &countingHandler{}
+	log := &collectortest.LogCount{}
 	c, err := New(Options{Sockets: []string{filepath.Join(t.TempDir(), "podman.sock")}, Log: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
@@ -128,11 +129,11 @@ func TestBug27InstalledIsNotBroken(t *testing.T) {
 		if found := c.Detect(t.Context()); found.State != workloadmeta.Absent {
 			t.Fatalf("detection = %v", found)
 		}
-		if err := c.Stream(t.Context(), newWorld().sink()); err == nil || !strings.Contains(err.Error(), "no podman socket") {
+		if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil || !strings.Contains(err.Error(), "no podman socket") {
 			t.Fatalf("Stream = %v", err)
 		}
 	}
-	if n := log.n.Load(); n != 0 {
+	if n := log.N(); n != 0 {
 		t.Errorf("%d lines in the log", n)
 	}
 }
@@ -150,15 +151,15 @@ func testPermissionDenied(t *testing.T) {
 	if got := detectIn(t, Options{Sockets: []string{forbidden}}, paths{}); got.State != workloadmeta.Absent || got.Reason != "permission denied on "+forbidden+words {
 		t.Errorf("detection = %v %q", got.State, got.Reason)
 	}
-	log := &countingHandler{}
+	log := &collectortest.LogCount{}
 	c, err := New(Options{Sockets: []string{forbidden}, Log: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Stream(t.Context(), newWorld().sink()); err == nil || err.Error() != "permission denied on "+forbidden+words {
+	if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil || err.Error() != "permission denied on "+forbidden+words {
 		t.Errorf("Stream = %v", err)
 	}
-	if n := log.n.Load(); n != 0 { // whoever called it has the error
+	if n := log.N(); n != 0 { // whoever called it has the error
 		t.Errorf("%d lines in the log", n)
 	}
 	listen(t, allowed)

@@ -12,28 +12,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
 // fakePodman answers like a Podman service of which the test decides what happens and what goes wrong. It is there for faults, and for
 // what Podman 5 does differently; everything else is tested on a real one.
 type fakePodman struct {
-	listener *pipeListener
+	collectortest.Daemon
+	pipe *collectortest.Pipe
 
-	mu         sync.Mutex // guards the fields below
-	version    string     // "" = a Docker daemon
-	down       error      // of every connection attempt
+	// Guarded by the daemon's lock.
+	version    string // "" = a Docker daemon
+	down       error  // of every connection attempt
 	containers map[string]*fakeContainer
 	images     map[string]*fakeImage
-	log        []fakeEvent
-	streams    map[chan []byte]context.CancelFunc
-	deaf       bool   // events are lost
 	lateHead   bool   // nothing of the answer comes before the first event, as with Podman 5
 	noEvents   string // the event stream is this error, with status 200
-	before     func(r *http.Request) (handled func(w http.ResponseWriter))
-	requests   map[string]int // by kind
 }
 
 type fakeContainer struct {
@@ -55,29 +52,13 @@ type fakeImage struct {
 	Tags []string
 }
 
-type fakeEvent struct {
-	at   time.Time
-	line []byte
-}
-
 // newFake starts a fake on connections in memory, which work inside a synctest bubble.
 func newFake(t testing.TB) *fakePodman {
 	t.Helper()
 	f := &fakePodman{
-		listener: &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}, version: "4.3.1",
-		containers: map[string]*fakeContainer{}, images: map[string]*fakeImage{}, streams: map[chan []byte]context.CancelFunc{}, requests: map[string]int{},
+		pipe: collectortest.NewPipe(), version: "4.3.1", containers: map[string]*fakeContainer{}, images: map[string]*fakeImage{},
 	}
-	server := &http.Server{Handler: f}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(f.listener)
-	}()
-	t.Cleanup(func() {
-		f.killStreams()
-		_ = server.Close()
-		<-done
-	})
+	collectortest.Serve(t, f.pipe, f)
 	return f
 }
 
@@ -88,83 +69,39 @@ func dialer(fakes map[string]*fakePodman) func(ctx context.Context, network, add
 		if f == nil {
 			return nil, &net.OpError{Op: "dial", Net: "unix", Err: errors.New("connection refused")}
 		}
-		f.mu.Lock()
+		f.Tally("dial")
+		f.Lock()
 		down := f.down
-		f.requests["dial"]++
-		f.mu.Unlock()
+		f.Unlock()
 		if down != nil {
 			return nil, &net.OpError{Op: "dial", Net: "unix", Err: down}
 		}
-		near, far := net.Pipe()
-		select {
-		case f.listener.conns <- far:
-			return near, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+		return f.pipe.Dial(ctx)
 	}
 }
-
-type pipeListener struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // with changes the service's world.
 func (f *fakePodman) with(change func(f *fakePodman)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	change(f)
-}
-
-func (f *fakePodman) count(kind string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.requests[kind]
 }
 
 // stop ends the service: connections end and nobody answers.
 func (f *fakePodman) stop(err error) {
 	f.with(func(f *fakePodman) { f.down = err })
-	f.killStreams()
-}
-
-// hang makes requests whose path contains part wait until the client gives up.
-func (f *fakePodman) hang(part string) {
-	f.with(func(f *fakePodman) {
-		f.before = func(r *http.Request) func(http.ResponseWriter) {
-			if !strings.Contains(r.URL.Path, part) {
-				return nil
-			}
-			return func(http.ResponseWriter) { <-r.Context().Done() }
-		}
-	})
+	f.KillStreams()
 }
 
 func (f *fakePodman) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	before, version := f.before, f.version
-	f.mu.Unlock()
+	f.Lock()
+	version := f.version
+	f.Unlock()
 	if version != "" {
 		w.Header().Set("Libpod-Api-Version", version)
 	}
-	if before != nil {
-		if handled := before(r); handled != nil {
-			handled(w)
-			return
-		}
+	if f.Faulty(w, r) {
+		return
 	}
 	path := strings.TrimPrefix(r.URL.EscapedPath(), "/v4.0.0")
 	parts := strings.Split(strings.Trim(path, "/"), "/")
@@ -175,48 +112,39 @@ func (f *fakePodman) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case version == "":
 		fail(w, http.StatusNotFound, "page not found")
 	case path == "/libpod/_ping":
-		f.tally("ping")
+		f.Tally("ping")
 		fmt.Fprint(w, "OK") // the client may be gone
 	case path == "/libpod/events":
-		f.tally("events")
+		f.Tally("events")
 		f.serveEvents(w, r)
 	case path == "/libpod/containers/json":
-		f.tally("list")
-		reply(w, f.listContainers(r.URL.Query().Get("all") == "true"))
+		f.Tally("list")
+		collectortest.Reply(w, f.listContainers(r.URL.Query().Get("all") == "true"))
 	case path == "/libpod/images/json":
-		f.tally("list images")
-		reply(w, f.listImages())
+		f.Tally("list images")
+		collectortest.Reply(w, f.listImages())
 	case len(parts) == 4 && parts[1] == "containers" && parts[3] == "json":
-		f.tally("inspect")
-		f.tally("inspect " + parts[2])
+		f.Tally("inspect")
+		f.Tally("inspect " + parts[2])
 		f.inspectContainer(w, parts[2])
 	case len(parts) == 4 && parts[1] == "images" && parts[3] == "json":
-		f.tally("inspect image")
+		f.Tally("inspect image")
 		f.inspectImage(w, parts[2])
 	case len(parts) == 4 && parts[1] == "pods" && parts[3] == "json":
-		f.tally("inspect pod")
+		f.Tally("inspect pod")
 		f.inspectPod(w, parts[2])
 	default:
 		fail(w, http.StatusNotFound, "page not found")
 	}
 }
 
-func (f *fakePodman) tally(kind string) { f.with(func(f *fakePodman) { f.requests[kind]++ }) }
-
-func reply(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the client may be gone
-}
-
 func fail(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"cause": text, "message": text, "response": status})
+	collectortest.ReplyStatus(w, status, map[string]any{"cause": text, "message": text, "response": status})
 }
 
 func (f *fakePodman) listContainers(all bool) []map[string]any {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	out := []map[string]any{}
 	for _, id := range slices.Sorted(maps.Keys(f.containers)) {
 		c := f.containers[id]
@@ -233,7 +161,7 @@ func (f *fakePodman) listContainers(all bool) []map[string]any {
 }
 
 func (f *fakePodman) inspectContainer(w http.ResponseWriter, id string) {
-	f.mu.Lock()
+	f.Lock()
 	c := f.containers[id]
 	var answer map[string]any
 	if c != nil {
@@ -248,33 +176,33 @@ func (f *fakePodman) inspectContainer(w http.ResponseWriter, id string) {
 			"HostConfig": map[string]any{"RestartPolicy": map[string]any{"Name": c.Policy, "MaximumRetryCount": c.MaxRetries}},
 		}
 	}
-	f.mu.Unlock()
+	f.Unlock()
 	if answer == nil {
 		fail(w, http.StatusNotFound, "no container with name or ID \""+id+"\" found: no such container")
 		return
 	}
-	reply(w, answer)
+	collectortest.Reply(w, answer)
 }
 
 func (f *fakePodman) inspectPod(w http.ResponseWriter, id string) {
-	f.mu.Lock()
+	f.Lock()
 	name := ""
 	for _, c := range f.containers {
 		if c.Pod == id {
 			name = c.PodName
 		}
 	}
-	f.mu.Unlock()
+	f.Unlock()
 	if name == "" {
 		fail(w, http.StatusNotFound, "no such pod")
 		return
 	}
-	reply(w, map[string]any{"Name": name})
+	collectortest.Reply(w, map[string]any{"Name": name})
 }
 
 func (f *fakePodman) listImages() []map[string]any {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	out := []map[string]any{}
 	for _, id := range slices.Sorted(maps.Keys(f.images)) {
 		i := f.images[id]
@@ -284,7 +212,7 @@ func (f *fakePodman) listImages() []map[string]any {
 }
 
 func (f *fakePodman) inspectImage(w http.ResponseWriter, ref string) {
-	f.mu.Lock()
+	f.Lock()
 	i := f.images[ref]
 	for _, other := range f.images {
 		if slices.Contains(other.Tags, ref) {
@@ -298,62 +226,26 @@ func (f *fakePodman) inspectImage(w http.ResponseWriter, ref string) {
 			"RootFS": map[string]any{"Type": "layers", "Layers": []string{"sha256:layer"}}, "Config": map[string]any{"Env": []string{"A=hunter2"}, "ExposedPorts": map[string]any{"8080/tcp": map[string]any{}}},
 		}
 	}
-	f.mu.Unlock()
+	f.Unlock()
 	if answer == nil {
 		fail(w, http.StatusNotFound, "failed to find image "+ref+": image not known")
 		return
 	}
-	reply(w, answer)
+	collectortest.Reply(w, answer)
 }
 
 func (f *fakePodman) serveEvents(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	lines := make(chan []byte, 100_000)
-	f.mu.Lock()
-	since, _ := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
-	for _, e := range f.log {
-		if e.at.Unix() >= since {
-			lines <- e.line
-		}
-	}
+	f.Lock()
 	late, none := f.lateHead, f.noEvents
-	f.streams[lines] = cancel
-	f.mu.Unlock()
-	defer f.with(func(f *fakePodman) { delete(f.streams, lines) })
+	f.Unlock()
 	if none != "" {
-		reply(w, map[string]any{"cause": none, "message": none, "response": 500})
+		collectortest.Reply(w, map[string]any{"cause": none, "message": none, "response": 500})
 		return
 	}
-	flush := w.(http.Flusher)
-	if !late {
-		flush.Flush()
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			if late {
-				panic(http.ErrAbortHandler) // otherwise the head is sent now
-			}
-			return
-		case line := <-lines:
-			if _, err := w.Write(line); err != nil {
-				return
-			}
-			if len(lines) == 0 {
-				flush.Flush()
-			}
-		}
-	}
-}
-
-// killStreams ends all event streams, as a service does that ends.
-func (f *fakePodman) killStreams() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, cancel := range f.streams {
-		cancel()
-	}
+	since, _ := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
+	f.Stream(w, r, func(log []collectortest.Event) []collectortest.Event {
+		return collectortest.Since(log, time.Unix(since, 0))
+	}, late)
 }
 
 // event sends an event; the caller holds f.mu.
@@ -370,13 +262,7 @@ func (f *fakePodman) eventAt(at time.Time, kind, action, id string, attributes m
 	if err != nil {
 		panic(err)
 	}
-	f.log = append(f.log, fakeEvent{at, append(line, '\n')})
-	if f.deaf {
-		return
-	}
-	for stream := range f.streams {
-		stream <- append(line, '\n')
-	}
+	f.Send(at, append(line, '\n'))
 }
 
 func (f *fakePodman) attributes(c *fakeContainer, more ...string) map[string]string {
@@ -390,8 +276,8 @@ func (f *fakePodman) attributes(c *fakeContainer, more ...string) map[string]str
 
 // run adds a container and starts it.
 func (f *fakePodman) run(c *fakeContainer) *fakeContainer {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	if c.Name == "" {
 		c.Name = "name-" + c.ID
 	}
@@ -415,24 +301,24 @@ func (f *fakePodman) start(c *fakeContainer) {
 
 // die ends a container's process.
 func (f *fakePodman) die(c *fakeContainer, code int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	c.Status, c.ExitCode, c.PID, c.Finished = "exited", code, 0, time.Now()
 	f.event("container", "died", c.ID, f.attributes(c, "containerExitCode", strconv.Itoa(code)))
 	f.event("container", "cleanup", c.ID, f.attributes(c))
 }
 
 func (f *fakePodman) remove(c *fakeContainer) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	delete(f.containers, c.ID)
 	f.event("container", "remove", c.ID, f.attributes(c))
 }
 
 // image adds an image or changes its names.
 func (f *fakePodman) image(action, id string, tags ...string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.Lock()
+	defer f.Unlock()
 	f.images[id] = &fakeImage{ID: id, Tags: tags}
 	f.event("image", action, strings.TrimPrefix(id, "sha256:"), map[string]string{"name": id})
 }

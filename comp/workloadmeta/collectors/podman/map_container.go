@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"maps"
-	"strconv"
 	"strings"
 	"time"
 
@@ -181,59 +180,24 @@ func mapNetworks(c *workloadmeta.Container, mode string, in *networkAnswer) {
 	}
 }
 
-// mapPorts returns a container's ports with those of the host they are published on, in order.
 func mapPorts(published map[string][]portBinding, exposed map[string]struct{}) []workloadmeta.ContainerPort {
-	var ports []workloadmeta.ContainerPort
-	add := func(key string, bindings []portBinding) {
-		first, last, protocol := runtimes.PortRange(key)
-		for port := first; port <= last && first > 0 && len(ports) < runtimes.MaxPorts; port++ {
-			p := workloadmeta.ContainerPort{Port: port, Protocol: protocol}
-			before := len(ports)
-			for _, binding := range bindings {
-				if host, err := strconv.ParseUint(binding.HostPort, 10, 16); err == nil && host > 0 {
-					p.HostPort = uint16(host)
-					ports = append(ports, p)
-				}
-			}
-			if len(ports) == before {
-				ports = append(ports, p)
-			}
-		}
-	}
-	for key, bindings := range published {
-		add(key, bindings)
-	}
-	if len(ports) == 0 {
-		for key := range exposed {
-			add(key, nil)
-		}
-	}
-	return runtimes.SortPorts(ports)
+	return runtimes.Ports(published, exposed, func(b portBinding) string { return b.HostPort })
 }
 
 func mapSecurity(in *containerAnswer) *workloadmeta.ContainerSecurityContext {
 	h := &in.HostConfig
-	s := &workloadmeta.ContainerSecurityContext{
-		Privileged:     h.Privileged,
-		SeccompProfile: &workloadmeta.SeccompProfile{Type: "RuntimeDefault"},
-	}
-	if len(h.CapAdd)+len(h.CapDrop) > 0 {
-		s.Capabilities = &workloadmeta.Capabilities{Add: runtimes.Capabilities(h.CapAdd), Drop: runtimes.Capabilities(h.CapDrop)}
-	}
+	profile := workloadmeta.SeccompProfile{Type: runtimes.SeccompDefault}
 	for _, option := range h.SecurityOpt {
-		profile, ok := strings.CutPrefix(option, "seccomp=")
+		path, ok := strings.CutPrefix(option, "seccomp=")
 		switch {
-		case !ok || profile == "":
-		case profile == "unconfined":
-			s.SeccompProfile.Type = "Unconfined"
+		case !ok || path == "":
+		case path == "unconfined":
+			profile.Type = runtimes.SeccompUnconfined
 		default:
-			*s.SeccompProfile = workloadmeta.SeccompProfile{Type: "Localhost", LocalhostProfile: profile}
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost, LocalhostProfile: path}
 		}
 	}
-	if h.Privileged {
-		*s.SeccompProfile = workloadmeta.SeccompProfile{Type: "Unconfined"}
-	}
-	return s
+	return runtimes.Security(h.Privileged, h.CapAdd, h.CapDrop, &profile)
 }
 
 // restarts reports whether Podman may start the container again by its policy, now that it has ended. That somebody has stopped

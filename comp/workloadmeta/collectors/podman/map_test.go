@@ -2,9 +2,6 @@ package podman
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
-	"flag"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,12 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/follow"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected entities in testdata")
 
 // recordings are answers of a real Podman, see TestRecord. handmade are answers as Podman 5 gives them, written from its documentation and from
 // reports: nobody has recorded them.
@@ -28,44 +24,10 @@ const (
 	handmade   = "testdata/podman-5-handmade"
 )
 
-func read[T any](t testing.TB, path string) *T {
-	t.Helper()
-	body, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := new(T)
-	if err := json.Unmarshal(body, v); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	return v
-}
-
-// expect compares a value, as JSON, with the one in testdata. Nothing of what was planted as a secret may be in it.
+// expect compares a value, as JSON, with the one in testdata.
 func expect(t *testing.T, folder, name string, v any) {
 	t.Helper()
-	got, err := json.MarshalIndent(v, "", " ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(got, []byte("hunter")) {
-		t.Errorf("a secret is in %s", got)
-	}
-	got = append(got, '\n')
-	path := filepath.Join(folder, "want", name)
-	if *update {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, got, 0o644)); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got; -update accepts it):\n%s", name, diff)
-	}
+	collectortest.Golden(t, filepath.Join(folder, "want", name), v)
 }
 
 func builtIn(t testing.TB) *env.Filter {
@@ -90,7 +52,7 @@ func newTestService(t testing.TB) *service {
 func recordedNames(t testing.TB, folder string) map[string]*runtimes.ImageNames {
 	t.Helper()
 	names := map[string]*runtimes.ImageNames{}
-	for _, in := range *read[[]imageEntry](t, filepath.Join(folder, "images.json")) {
+	for _, in := range *collectortest.Read[[]imageEntry](t, filepath.Join(folder, "images.json")) {
 		e, err := mapImageList(&in)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +80,7 @@ func TestInspectedContainers(t *testing.T) {
 		for _, file := range files {
 			name := filepath.Base(file)
 			t.Run(filepath.Base(folder)+"/"+strings.TrimSuffix(name, ".json"), func(t *testing.T) {
-				got, err := mapInspect(read[containerAnswer](t, file), builtIn(t))
+				got, err := mapInspect(collectortest.Read[containerAnswer](t, file), builtIn(t))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -137,7 +99,7 @@ func TestListedContainers(t *testing.T) {
 	for _, folder := range []string{recordings, handmade} {
 		names := recordedNames(t, folder)
 		var all []inspectedJSON
-		for _, in := range *read[[]containerEntry](t, filepath.Join(folder, "containers.json")) {
+		for _, in := range *collectortest.Read[[]containerEntry](t, filepath.Join(folder, "containers.json")) {
 			got, err := mapList(&in)
 			if err != nil {
 				t.Fatal(err)
@@ -151,7 +113,7 @@ func TestListedContainers(t *testing.T) {
 			if got.Sandbox {
 				file = "infra"
 			}
-			full, err := mapInspect(read[containerAnswer](t, filepath.Join(folder, "inspect", file+".json")), builtIn(t))
+			full, err := mapInspect(collectortest.Read[containerAnswer](t, filepath.Join(folder, "inspect", file+".json")), builtIn(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +132,7 @@ func TestListedContainers(t *testing.T) {
 
 func TestImages(t *testing.T) {
 	var listed []*workloadmeta.ContainerImageMetadata
-	for _, in := range *read[[]imageEntry](t, filepath.Join(recordings, "images.json")) {
+	for _, in := range *collectortest.Read[[]imageEntry](t, filepath.Join(recordings, "images.json")) {
 		i, err := mapImageList(&in)
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +141,7 @@ func TestImages(t *testing.T) {
 	}
 	expect(t, recordings, "images.json", listed)
 	for _, name := range []string{"web", "built"} {
-		in := read[imageAnswer](t, filepath.Join(recordings, "image-inspect", name+".json"))
+		in := collectortest.Read[imageAnswer](t, filepath.Join(recordings, "image-inspect", name+".json"))
 		i, err := mapImage(in, builtIn(t))
 		if err != nil {
 			t.Fatal(err)

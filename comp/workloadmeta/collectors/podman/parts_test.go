@@ -3,7 +3,6 @@ package podman
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
 // partOf returns what is told of an address.
@@ -29,25 +29,15 @@ func TestPartsHaveWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
 	good, missing, pattern := filepath.Join(dir, "p.sock"), filepath.Join(dir, "nope.sock"), filepath.Join(dir, "*", "p.sock")
 	f := newFake(t)
-	server := &http.Server{Handler: f}
-	served := make(chan struct{})
-	l := listen(t, good)
-	go func() {
-		defer close(served)
-		_ = server.Serve(l)
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		<-served
-	})
+	collectortest.ServeSocket(t, good, f)
 	c, err := New(Options{Sockets: []string{good, "unix://" + missing, missing, pattern}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.places = append(c.places, place{"ssh://core:secret@host/p.sock", false, true})
-	w := newWorld()
-	sink := &signallingSink{w.sink(), make(chan struct{})}
-	s := startStreamTo(t, c, sink)
+	w := collectortest.NewWorld()
+	sink := &signallingSink{w.Sink(), make(chan struct{})}
+	s := collectortest.Start(t, c.Stream, sink)
 	<-sink.synced
 	parts := c.Parts()
 	if len(parts) != 3 || parts[0].State != collection.StateLive {
@@ -62,26 +52,26 @@ func TestPartsHaveWhatIsMissing(t *testing.T) {
 	if got := c.missing(); strings.Contains(got, "secret") {
 		t.Errorf("of what is missing: %q", got)
 	}
-	s.stop()
+	s.Stop()
 }
 
 // signallingSink says when it is synced.
 type signallingSink struct {
-	*worldSink
+	*collectortest.Sink
 	synced chan struct{}
 }
 
-func (s *signallingSink) Synced() { s.worldSink.Synced(); close(s.synced) }
+func (s *signallingSink) Synced() { s.Sink.Synced(); close(s.synced) }
 
 func TestPartsSayWhatIsWrongWithASocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good, frozen, refused := newFake(t), newFake(t), newFake(t)
 		good.run(&fakeContainer{ID: "c1"})
-		frozen.hang("_ping")
+		frozen.Hang("_ping")
 		refused.down = syscall.ECONNREFUSED
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": good, "/b.sock": frozen, "/c.sock": refused}, nil)
-		w := newWorld()
-		s := startStream(t, c, w)
+		w := collectortest.NewWorld()
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		if got := partOf(c, "/b.sock"); got != "waiting: it has not answered yet" {
 			t.Errorf("in its first attempt: %q", got)
@@ -91,39 +81,39 @@ func TestPartsSayWhatIsWrongWithASocket(t *testing.T) {
 		}
 		// What answers is live before the other's time is over.
 		pass(c.opts.InitialWait)
-		if w.synced() != 1 || w.containers() != "[c1]" || partOf(c, "/a.sock") != "live: podman 4.3.1" {
-			t.Errorf("synced %d times, %s, %q", w.synced(), w.containers(), partOf(c, "/a.sock"))
+		if w.Synced() != 1 || w.Containers() != "c1" || partOf(c, "/a.sock") != "live: podman 4.3.1" {
+			t.Errorf("synced %d times, %s, %q", w.Synced(), w.Containers(), partOf(c, "/a.sock"))
 		}
 		pass(c.opts.CallTimeout)
 		if got := partOf(c, "/b.sock"); !strings.HasPrefix(got, "waiting: podman at /b.sock does not answer within 5s; restart") {
 			t.Errorf("frozen: %q", got)
 		}
 		pass(5 * time.Minute)
-		if s.over() || w.synced() != 1 {
-			t.Errorf("over: %v, synced %d times", s.over(), w.synced())
+		if s.Over() || w.Synced() != 1 {
+			t.Errorf("over: %v, synced %d times", s.Over(), w.Synced())
 		}
-		frozen.with(func(f *fakePodman) { f.before = nil })
+		frozen.Fail(nil)
 		pass(20 * time.Second)
 		if got := partOf(c, "/b.sock"); got != "live: podman 4.3.1" {
 			t.Errorf("after it has been mended: %q", got)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 // Where nothing else answers, one that is silent is waited for.
 func TestSilentSocketAlone(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
-		f.hang("_ping")
-		s := startStream(t, c, w)
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+		f.Hang("_ping")
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(c.opts.InitialWait + time.Second)
-		if s.over() || w.synced() != 0 {
-			t.Errorf("over: %v, synced %d times", s.over(), w.synced())
+		if s.Over() || w.Synced() != 0 {
+			t.Errorf("over: %v, synced %d times", s.Over(), w.Synced())
 		}
 		pass(c.opts.CallTimeout)
-		if !s.over() || !strings.Contains(s.err.Error(), "does not answer") {
-			t.Errorf("over: %v, %v", s.over(), s.err)
+		if !s.Over() || !strings.Contains(s.Err.Error(), "does not answer") {
+			t.Errorf("over: %v, %v", s.Over(), s.Err)
 		}
-		s.stop()
+		s.Stop()
 	})
 }

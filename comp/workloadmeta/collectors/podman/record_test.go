@@ -1,72 +1,26 @@
 package podman_test
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 )
 
-var record = flag.Bool("record", false, "record testdata/podman-4.3 from a real Podman (needs ROLLCALL_REALNODE=1)")
-
 // TestRecord makes the recordings that the mapping tests read. Record with the version of Podman in the folder's name.
 func TestRecord(t *testing.T) {
-	if !*record {
-		t.Skip("only with -record")
-	}
+	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
 	p := realnode.StartPodman(t)
-	httpClient := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", p.Socket)
-		},
-	}}
-	machine, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := collectortest.NewRecorder(t, "testdata/podman-4.3", p.Root, "/srv", `"`+collectortest.Hostname(t)+`"`, `"phost"`)
 	get := func(path string) []byte {
 		t.Helper()
-		resp, err := httpClient.Get("http://podman" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close() // only read from
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("GET %s: %s %v: %s", path, resp.Status, err, body)
-		}
-		return bytes.ReplaceAll(bytes.ReplaceAll(body, []byte(p.Root), []byte("/srv")), []byte(`"`+machine+`"`), []byte(`"phost"`))
+		return collectortest.Ask(t, p.Socket, path)
 	}
-	save := func(name string, body []byte) {
-		t.Helper()
-		path := filepath.Join("testdata/podman-4.3", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasSuffix(name, ".json") {
-			var out bytes.Buffer
-			if err := json.Indent(&out, bytes.TrimSpace(body), "", " "); err != nil {
-				t.Fatal(err)
-			}
-			body = append(out.Bytes(), '\n')
-		}
-		if err := os.WriteFile(path, body, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+
 	begin := time.Now()
 	const libpod = "/v4.0.0/libpod"
 
@@ -115,15 +69,15 @@ func TestRecord(t *testing.T) {
 		if len(name) == 64 {
 			name = "infra"
 		}
-		save("inspect/"+name+".json", body)
+		r.Save("inspect/"+name+".json", body)
 	}
-	save("containers.json", get(libpod+"/containers/json?all=true"))
+	r.Save("containers.json", get(libpod+"/containers/json?all=true"))
 	// A built image has a history with entries that have no layer.
 	p.Podman("commit", "--change", "LABEL built=yes", "-m", "a note", "-a", "somebody", "--format", "docker", "quota", "localhost/built:2")
-	save("images.json", get(libpod+"/images/json"))
-	save("image-inspect/web.json", get(libpod+"/images/localhost%2Fbb:1/json"))
-	save("image-inspect/built.json", get(libpod+"/images/localhost%2Fbuilt:2/json"))
-	save("pod.json", get(libpod+"/pods/shop/json"))
+	r.Save("images.json", get(libpod+"/images/json"))
+	r.Save("image-inspect/web.json", get(libpod+"/images/localhost%2Fbb:1/json"))
+	r.Save("image-inspect/built.json", get(libpod+"/images/localhost%2Fbuilt:2/json"))
+	r.Save("pod.json", get(libpod+"/pods/shop/json"))
 
 	p.Podman("rename", "web", "web2")
 	p.Podman("unpause", "paused")
@@ -145,6 +99,6 @@ func TestRecord(t *testing.T) {
 	p.Podman("rmi", "localhost/built:2")
 	p.Podman("load", "--quiet", "--input", archive)
 	query := fmt.Sprintf("/events?stream=false&since=%d", begin.Unix()-1)
-	save("events.jsonl", get(libpod+query))
-	save("events-compat.jsonl", get("/v1.40"+query))
+	r.Save("events.jsonl", get(libpod+query))
+	r.Save("events-compat.jsonl", get("/v1.40"+query))
 }

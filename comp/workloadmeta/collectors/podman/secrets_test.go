@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
 // Command lines, environments, outputs of health checks and kubectl's copy of a pod's manifest have secrets in them.
@@ -19,16 +20,16 @@ func TestSecretsStayOut(t *testing.T) {
 		f.image("tag", imageA, "localhost/app:1")
 		labels := map[string]string{"annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2", "app": "cart"}
 		f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: labels, Env: []string{"DB=hunter2", "DD_ENV=prod", "hunter2"}})
-		w := newWorld()
-		s := startStream(t, c, w)
+		w := collectortest.NewWorld()
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		short := f.run(&fakeContainer{ID: "c2", Labels: labels, Env: []string{"DB=hunter2"}}) // told by events only
 		f.die(short, 1)
 		f.remove(short)
 		pass(5 * time.Second)
-		s.stop()
-		text, err := json.Marshal([]any{w.container("c1"), w.dead("c2")})
-		if err != nil || bytes.Contains(text, []byte("hunter")) || !bytes.Contains(text, []byte("cart")) || w.container("c1").EnvVars["DD_ENV"] != "prod" {
+		s.Stop()
+		text, err := json.Marshal([]any{w.Container("c1"), w.Ended("c2")})
+		if err != nil || bytes.Contains(text, []byte("hunter")) || !bytes.Contains(text, []byte("cart")) || w.Container("c1").EnvVars["DD_ENV"] != "prod" {
 			t.Errorf("%s, %v", text, err)
 		}
 		if status := fmt.Sprintf("%+v", c.Sockets()); bytes.Contains([]byte(status), []byte("hunter")) {

@@ -1,7 +1,6 @@
 package podman
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
@@ -33,16 +32,16 @@ func pass(d time.Duration) {
 }
 
 // inBubble runs a test with one fake at /a.sock.
-func inBubble(t *testing.T, change func(*Options), body func(t *testing.T, f *fakePodman, c *Collector, w *world)) {
+func inBubble(t *testing.T, change func(*Options), body func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		body(t, f, newTestCollector(t, map[string]*fakePodman{"/a.sock": f}, change), newWorld())
+		body(t, f, newTestCollector(t, map[string]*fakePodman{"/a.sock": f}, change), collectortest.NewWorld())
 	})
 }
 
 func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.image("tag", imageA, "localhost/app:1")
 		f.run(&fakeContainer{ID: "c1", ImageID: imageA, Env: []string{"DD_ENV=prod", "SECRET=hunter2"}, Pod: pod1, PodName: "shop"})
 		f.run(&fakeContainer{ID: "infra", ImageID: imageA, Pod: pod1, PodName: "shop", Infra: true})
@@ -50,31 +49,31 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 		stopping := f.run(&fakeContainer{ID: "c3", ImageID: imageA})
 		f.with(func(*fakePodman) { paused.Status, stopping.Status = "paused", "stopping" })
 		pass(time.Minute) // so that no event tells of it
-		s := startStream(t, c, w)
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if w.synced() != 1 || w.containers() != "[c1 c2 c3]" || w.tags(imageA) != "[localhost/app:1]" {
-			t.Fatalf("synced %d times, containers %s, image %s", w.synced(), w.containers(), w.tags(imageA))
+		if w.Synced() != 1 || w.Containers() != "c1 c2 c3" || tags(w, imageA) != "[localhost/app:1]" {
+			t.Fatalf("synced %d times, containers %s, image %s", w.Synced(), w.Containers(), tags(w, imageA))
 		}
-		got := w.container("c1")
+		got := w.Container("c1")
 		if got.PID != 1000 || got.Hostname != "h-c1" || len(got.EnvVars) != 1 || got.EnvVars["DD_ENV"] != "prod" || got.Runtime != "podman" ||
 			got.Labels[labelPodID] != pod1 || got.Labels[labelPodName] != "shop" || got.Image.Name != "localhost/app" ||
 			fmt.Sprint(got.Ports) != "[{ 8080 tcp 0}]" {
 			t.Errorf("container = %+v", got)
 		}
-		if got := w.container("c2"); got.State.Status != workloadmeta.StatusPaused || !got.State.Running {
+		if got := w.Container("c2"); got.State.Status != workloadmeta.StatusPaused || !got.State.Running {
 			t.Errorf("a paused container is %+v", got.State)
 		}
-		if got := w.container("c3"); got.State.Status != workloadmeta.StatusRunning || got.PID == 0 {
+		if got := w.Container("c3"); got.State.Status != workloadmeta.StatusRunning || got.PID == 0 {
 			t.Errorf("a container that is being stopped is %+v", got.State)
 		}
-		if h := w.history("c1"); h != "[set]" {
+		if h := w.History("c1"); h != "set" {
 			t.Errorf("c1: %s, want one report, with what the inspection tells", h)
 		}
 		st := c.Sockets()
 		if len(st) != 1 || st[0].State != SocketLive || st[0].Version != "4.3.1" || st[0].Stats.Containers != 4 || st[0].Address != "/a.sock" {
 			t.Errorf("sockets = %+v", st)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -86,15 +85,15 @@ func TestBug13ShortLivedContainersAreSeen(t *testing.T) {
 		"ends while it is inspected":      func(f *fakePodman, c *fakeContainer) { pass(0); f.die(c, 7); pass(0); f.remove(c) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
-				s := startStream(t, c, w)
+			inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+				s := collectortest.Start(t, c.Stream, w.Sink())
 				pass(time.Second)
 				play(f, f.run(&fakeContainer{ID: "c1", Labels: map[string]string{"team": "blue"}}))
 				pass(3 * time.Second)
-				if h := w.history("c1"); h != "[set unset]" || exitOf(w.dead("c1")) != "7" || w.dead("c1").Labels["team"] != "blue" || w.dead("c1").Name != "name-c1" {
-					t.Errorf("it was told %s, exit code %s, %+v", h, exitOf(w.dead("c1")), w.dead("c1"))
+				if h := w.History("c1"); h != "set unset" || w.ExitOf("c1") != "7" || w.Ended("c1").Labels["team"] != "blue" || w.Ended("c1").Name != "name-c1" {
+					t.Errorf("it was told %s, exit code %s, %+v", h, w.ExitOf("c1"), w.Ended("c1"))
 				}
-				s.stop()
+				s.Stop()
 			})
 		})
 	}
@@ -102,34 +101,32 @@ func TestBug13ShortLivedContainersAreSeen(t *testing.T) {
 
 // Podman says "500" of a container that is removed while it looks at it.
 func TestRemovedWhileItIsInspected(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
-		s := startStream(t, c, w)
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		f.with(func(f *fakePodman) {
-			f.before = func(r *http.Request) func(http.ResponseWriter) {
-				if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
-					return nil
-				}
-				return func(w http.ResponseWriter) {
-					fail(w, 500, "container c1 does not exist in database: no such container")
-				}
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
+			if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
+				return nil
+			}
+			return func(w http.ResponseWriter) {
+				fail(w, 500, "container c1 does not exist in database: no such container")
 			}
 		})
 		f.die(f.run(&fakeContainer{ID: "c1"}), 7)
 		pass(500 * time.Millisecond)
 		st := c.Sockets()[0].Stats
-		if h := w.history("c1"); h != "[set unset]" || st.Inspects["error"] != 0 || st.Inspects["gone"] == 0 {
+		if h := w.History("c1"); h != "set unset" || st.Inspects["error"] != 0 || st.Inspects["gone"] == 0 {
 			t.Errorf("it was told %s; inspections %v", h, st.Inspects)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 // Podman tells of a container before it starts it: what ends before it can be inspected has its environment from there.
 func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
 	for _, announced := range []string{"create", "init"} {
-		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
-			s := startStream(t, c, w)
+		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+			s := collectortest.Start(t, c.Stream, w.Sink())
 			pass(time.Second)
 			one := &fakeContainer{ID: "c1", Name: "job", Image: "localhost/app:1", Status: "created", Env: []string{"DD_SERVICE=job"}}
 			f.with(func(f *fakePodman) {
@@ -137,17 +134,17 @@ func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
 				f.event("container", announced, "c1", f.attributes(one))
 			})
 			pass(150 * time.Millisecond)
-			if h := w.history("c1"); h != "[]" {
+			if h := w.History("c1"); h != "" {
 				t.Errorf("%s: it was told %s before it ran", announced, h)
 			}
 			f.run(one)
 			f.die(one, 0)
 			f.remove(one)
 			pass(3 * time.Second)
-			if got := w.dead("c1"); w.history("c1") != "[set unset]" || got.EnvVars["DD_SERVICE"] != "job" || got.State.StartedAt.IsZero() {
-				t.Errorf("%s: it was told %s, %+v", announced, w.history("c1"), got)
+			if got := w.Ended("c1"); w.History("c1") != "set unset" || got.EnvVars["DD_SERVICE"] != "job" || got.State.StartedAt.IsZero() {
+				t.Errorf("%s: it was told %s, %+v", announced, w.History("c1"), got)
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }
@@ -172,105 +169,105 @@ func TestBug32OnlyAnEndHasAnExitCode(t *testing.T) {
 
 // containers/podman#23712: from Podman 5 on not even the head of the answer comes before the first event. Clients with a time-out gave up.
 func TestBug32NothingComesBeforeTheFirstEvent(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.version, f.lateHead = "5.2.0", true
-		s := startStream(t, c, w)
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if w.synced() != 1 {
+		if w.Synced() != 1 {
 			t.Fatal("not synced: it waits for the head")
 		}
 		pass(3 * time.Hour)
-		if n := f.count("events"); n != 1 {
+		if n := f.Count("events"); n != 1 {
 			t.Errorf("the silent stream was opened %d times", n)
 		}
 		one := f.run(&fakeContainer{ID: "c1"})
 		pass(time.Second)
-		if w.container("c1") == nil {
+		if w.Container("c1") == nil {
 			t.Error("what happens then is not seen")
 		}
 		f.die(one, 3)
 		pass(2 * time.Second)
-		if exitOf(w.dead("c1")) != "3" || c.Sockets()[0].Stats.Connects != 1 {
-			t.Errorf("exit code %s, %d connections", exitOf(w.dead("c1")), c.Sockets()[0].Stats.Connects)
+		if w.ExitOf("c1") != "3" || c.Sockets()[0].Stats.Connects != 1 {
+			t.Errorf("exit code %s, %d connections", w.ExitOf("c1"), c.Sockets()[0].Stats.Connects)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 // What happens between the list and the moment from which the service watches its log is asked for by its time.
 func TestBug32EventsBeforeTheHeadAreNotLost(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.version = "5.2.0"
 		late := false
-		f.before = func(r *http.Request) func(http.ResponseWriter) {
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/events") && !late {
 				late = true
 				time.Sleep(2 * time.Second) // it is slow to look at its log
 			}
 			return nil
-		}
-		s := startStream(t, c, w)
+		})
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second) // listed
 		f.die(f.run(&fakeContainer{ID: "c1"}), 9)
 		pass(5 * time.Second)
-		if h := w.history("c1"); h != "[set unset]" || exitOf(w.dead("c1")) != "9" {
-			t.Errorf("it was told %s, exit code %s", h, exitOf(w.dead("c1")))
+		if h := w.History("c1"); h != "set unset" || w.ExitOf("c1") != "9" {
+			t.Errorf("it was told %s, exit code %s", h, w.ExitOf("c1"))
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 // containers/podman#19581, #21685: the journal drops events, and events_logger none has none: an error comes in their place, with status 200.
 func TestBug32WithoutEventsListsAreCompared(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.noEvents = `cannot read events with the "none" backend`
-		s := startStream(t, c, w)
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		one := f.run(&fakeContainer{ID: "c1"})
 		pass(11 * time.Second)
-		if w.container("c1") == nil {
+		if w.Container("c1") == nil {
 			t.Error("a container was not found within the period")
 		}
 		f.die(one, 5)
 		pass(11 * time.Second)
-		if exitOf(w.dead("c1")) != "5" {
-			t.Errorf("exit code %s", exitOf(w.dead("c1")))
+		if w.ExitOf("c1") != "5" {
+			t.Errorf("exit code %s", w.ExitOf("c1"))
 		}
 		pass(time.Hour)
 		if st := c.Sockets()[0].Stats; st.Connects != 1 || st.DecodeErrors != 0 {
 			t.Errorf("stats = %+v", st)
 		}
-		if n := f.count("events"); n > 15 {
+		if n := f.Count("events"); n > 15 {
 			t.Errorf("events were asked for %d times in an hour", n)
 		}
 		// Somebody turns them on.
 		f.with(func(f *fakePodman) { f.noEvents = "" })
 		pass(6 * time.Minute)
 		f.run(&fakeContainer{ID: "c2"})
-		lists := f.count("list")
+		lists := f.Count("list")
 		pass(time.Minute)
-		if w.container("c2") == nil || f.count("list")-lists > 4 {
-			t.Errorf("container %v, %d lists in a minute", w.container("c2"), f.count("list")-lists)
+		if w.Container("c2") == nil || f.Count("list")-lists > 4 {
+			t.Errorf("container %v, %d lists in a minute", w.Container("c2"), f.Count("list")-lists)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 // containers/podman#8751: single events are missing.
 func TestBug32MissingEventsAreMadeUpFor(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		stays, ends := f.run(&fakeContainer{ID: "c1"}), f.run(&fakeContainer{ID: "c2"})
-		s := startStream(t, c, w)
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		f.with(func(f *fakePodman) { f.deaf = true })
+		f.with(func(f *fakePodman) { f.Deaf = true })
 		f.run(&fakeContainer{ID: "c3"})
 		f.die(ends, 4)
 		f.with(func(*fakePodman) { stays.Name = "renamed" })
 		pass(31 * time.Second)
-		if w.containers() != "[c1 c3]" || exitOf(w.dead("c2")) != "4" || w.container("c1").Name != "renamed" {
-			t.Errorf("containers %s, exit code %s, name %s", w.containers(), exitOf(w.dead("c2")), w.container("c1").Name)
+		if w.Containers() != "c1 c3" || w.ExitOf("c2") != "4" || w.Container("c1").Name != "renamed" {
+			t.Errorf("containers %s, exit code %s, name %s", w.Containers(), w.ExitOf("c2"), w.Container("c1").Name)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -281,36 +278,29 @@ func TestBug32BothVocabularies(t *testing.T) {
 
 // systemd ends a user's service when it has not said that it has started, after 90 s, and one that is idle ends by itself: that is no error.
 func TestBug32ClosedStreamsAreNoNews(t *testing.T) {
-	log := &countingHandler{}
-	inBubble(t, func(o *Options) { o.Log = slog.New(log) }, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	log := &collectortest.LogCount{}
+	inBubble(t, func(o *Options) { o.Log = slog.New(log) }, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+		w.OnlyNews = true // every connection tells once what is there
 		f.run(&fakeContainer{ID: "c1"})
-		s := startStream(t, c, w)
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		for range 10 {
 			pass(90 * time.Second)
-			f.killStreams()
+			f.KillStreams()
 		}
 		pass(time.Second)
-		if s.over() || w.synced() != 1 || w.history("c1") != "[set]" {
-			t.Errorf("over: %v (%v), synced %d times, c1: %s", s.over(), s.err, w.synced(), w.history("c1"))
+		if s.Over() || w.Synced() != 1 || w.History("c1") != "set" {
+			t.Errorf("over: %v (%v), synced %d times, c1: %s", s.Over(), s.Err, w.Synced(), w.History("c1"))
 		}
-		if n := log.n.Load(); n != 0 {
+		if n := log.N(); n != 0 {
 			t.Errorf("%d lines in the log", n)
 		}
 		if st := c.Sockets()[0]; st.Stats.Connects != 11 || st.State != SocketLive {
 			t.Errorf("status = %+v", st)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
-
-// countingHandler counts what a person would see.
-type countingHandler struct{ n atomic.Int64 }
-
-func (h *countingHandler) Enabled(_ context.Context, l slog.Level) bool  { return l >= slog.LevelInfo }
-func (h *countingHandler) Handle(_ context.Context, _ slog.Record) error { h.n.Add(1); return nil }
-func (h *countingHandler) WithAttrs([]slog.Attr) slog.Handler            { return h }
-func (h *countingHandler) WithGroup(string) slog.Handler                 { return h }
 
 // containers/podman#24003: an event for every probe. Others have burnt the CPU with it.
 func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
@@ -326,33 +316,33 @@ func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
 		},
 	} {
 		t.Run(version, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+			inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 				f.version = version
 				one := f.run(&fakeContainer{ID: "c1", Health: "starting"})
-				s := startStream(t, c, w)
+				s := collectortest.Start(t, c.Stream, w.Sink())
 				pass(time.Second)
 				for range 600 { // ten minutes, with a probe a second
 					f.with(func(f *fakePodman) { probe(f, one, "healthy") })
 					pass(time.Second)
 				}
-				if h := w.history("c1"); h != "[set set]" || w.container("c1").State.Health != workloadmeta.HealthHealthy {
-					t.Errorf("it was told %s: %+v", h, w.container("c1").State)
+				if h := w.History("c1"); h != "set set" || w.Container("c1").State.Health != workloadmeta.HealthHealthy {
+					t.Errorf("it was told %s: %+v", h, w.Container("c1").State)
 				}
-				if n := f.count("inspect c1"); n > 650 || version == "5.2.0" && n > 30 {
+				if n := f.Count("inspect c1"); n > 650 || version == "5.2.0" && n > 30 {
 					t.Errorf("%d inspections", n)
 				}
 				f.with(func(f *fakePodman) { probe(f, one, "unhealthy") })
 				pass(time.Second)
-				if w.container("c1").State.Health != workloadmeta.HealthUnhealthy {
+				if w.Container("c1").State.Health != workloadmeta.HealthUnhealthy {
 					t.Error("a change is not seen")
 				}
 				// Its events can be switched off.
 				f.with(func(*fakePodman) { one.Health = "healthy" })
 				pass(31 * time.Second)
-				if w.container("c1").State.Health != workloadmeta.HealthHealthy {
+				if w.Container("c1").State.Health != workloadmeta.HealthHealthy {
 					t.Error("a change without an event is not seen")
 				}
-				s.stop()
+				s.Stop()
 			})
 		})
 	}
@@ -360,8 +350,8 @@ func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
 
 // A restart by the policy is no end, although Podman says "exited" in between.
 func TestRestartIsNoEnd(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
-		s := startStream(t, c, w)
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		one := f.run(&fakeContainer{ID: "c1", Policy: "always"})
 		two := f.run(&fakeContainer{ID: "c2", Policy: "on-failure", MaxRetries: 2})
@@ -372,42 +362,42 @@ func TestRestartIsNoEnd(t *testing.T) {
 			f.with(func(f *fakePodman) { one.RestartCount++; f.start(one) })
 			pass(time.Second)
 		}
-		if h := w.history("c1"); strings.Contains(h, "unset") || w.container("c1").RestartCount != 5 {
-			t.Errorf("it was told %s: %+v", h, w.container("c1"))
+		if h := w.History("c1"); strings.Contains(h, "unset") || w.Container("c1").RestartCount != 5 {
+			t.Errorf("it was told %s: %+v", h, w.Container("c1"))
 		}
 		f.with(func(*fakePodman) { two.RestartCount = 2 })
 		f.die(two, 3)
 		pass(100 * time.Millisecond)
-		if exitOf(w.dead("c2")) != "3" {
+		if w.ExitOf("c2") != "3" {
 			t.Error("a container that is not started again any more has not ended at once")
 		}
 		f.die(one, 137) // somebody stops it; Podman 4 does not say so
 		pass(time.Second)
-		if exitOf(w.dead("c1")) != "137" {
-			t.Errorf("c1: %s, %s", w.history("c1"), exitOf(w.dead("c1")))
+		if w.ExitOf("c1") != "137" {
+			t.Errorf("c1: %s, %s", w.History("c1"), w.ExitOf("c1"))
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 func TestImageEvents(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.image("tag", imageA, "localhost/app:1", "localhost/app:2")
 		f.run(&fakeContainer{ID: "c1", ImageID: imageA})
-		s := startStream(t, c, w)
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		f.image("remove", imageA, "localhost/app:1") // one of several names
 		pass(time.Second)
-		if got := w.tags(imageA); got != "[localhost/app:1]" {
+		if got := tags(w, imageA); got != "[localhost/app:1]" {
 			t.Errorf("after one of its names has gone the image has %s", got)
 		}
 		f.image("tag", imageB, "localhost/app:1") // takes the name away
 		f.with(func(f *fakePodman) { f.images[imageA].Tags = nil })
 		pass(time.Second)
-		if w.tags(imageA) != "[]" || w.tags(imageB) != "[localhost/app:1]" {
-			t.Errorf("images: %s, %s", w.tags(imageA), w.tags(imageB))
+		if tags(w, imageA) != "[]" || tags(w, imageB) != "[localhost/app:1]" {
+			t.Errorf("images: %s, %s", tags(w, imageA), tags(w, imageB))
 		}
-		if got := w.container("c1").Image; got.Name != "localhost/app" || got.ID != imageA {
+		if got := w.Container("c1").Image; got.Name != "localhost/app" || got.ID != imageA {
 			t.Errorf("the container's image is %+v", got)
 		}
 		f.with(func(f *fakePodman) {
@@ -415,18 +405,18 @@ func TestImageEvents(t *testing.T) {
 			f.event("image", "remove", imageB[7:], map[string]string{"name": "localhost/app:1"})
 		})
 		pass(time.Second)
-		if w.tags(imageB) != "gone" {
-			t.Errorf("after its last name has gone: %s", w.tags(imageB))
+		if tags(w, imageB) != "gone" {
+			t.Errorf("after its last name has gone: %s", tags(w, imageB))
 		}
 		f.with(func(f *fakePodman) { // of an archive only the name is told
 			f.images[imageB] = &fakeImage{ID: imageB, Tags: []string{"localhost/app:9"}}
 			f.event("image", "loadfromarchive", "", map[string]string{"name": "/tmp/x.tar"})
 		})
 		pass(2 * time.Second)
-		if w.tags(imageB) != "[localhost/app:9]" {
-			t.Errorf("loaded: %s", w.tags(imageB))
+		if tags(w, imageB) != "[localhost/app:9]" {
+			t.Errorf("loaded: %s", tags(w, imageB))
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -440,29 +430,29 @@ func TestBug30SeveralUsersAtOnce(t *testing.T) {
 		ofUser := user.run(&fakeContainer{ID: "c2", ImageID: imageA})
 		user.down = syscall.ECONNREFUSED
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": root, "/b.sock": user}, nil)
-		w := newWorld()
-		s := startStream(t, c, w)
+		w := collectortest.NewWorld()
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if w.synced() != 1 || w.containers() != "[c1]" || w.tags(imageA) != "[localhost/app:1]" {
-			t.Fatalf("synced %d times, %s, %s", w.synced(), w.containers(), w.tags(imageA))
+		if w.Synced() != 1 || w.Containers() != "c1" || tags(w, imageA) != "[localhost/app:1]" {
+			t.Fatalf("synced %d times, %s, %s", w.Synced(), w.Containers(), tags(w, imageA))
 		}
 		user.with(func(f *fakePodman) { f.down = nil })
 		pass(11 * time.Second)
-		if w.containers() != "[c1 c2]" || w.tags(imageA) != "[localhost/app:1 localhost/mine:1]" {
-			t.Fatalf("%s, %s", w.containers(), w.tags(imageA))
+		if w.Containers() != "c1 c2" || tags(w, imageA) != "[localhost/app:1 localhost/mine:1]" {
+			t.Fatalf("%s, %s", w.Containers(), tags(w, imageA))
 		}
 		// One that fails takes nothing away, and does not disturb the other.
 		user.stop(syscall.ECONNREFUSED)
 		root.run(&fakeContainer{ID: "c3"})
 		pass(time.Minute)
-		if w.containers() != "[c1 c2 c3]" || w.history("c1") != "[set]" || s.over() {
-			t.Errorf("%s, c1: %s, over: %v", w.containers(), w.history("c1"), s.over())
+		if w.Containers() != "c1 c2 c3" || w.History("c1") != "set" || s.Over() {
+			t.Errorf("%s, c1: %s, over: %v", w.Containers(), w.History("c1"), s.Over())
 		}
 		states := []SocketState{c.Sockets()[0].State, c.Sockets()[1].State}
 		if states[0] != SocketLive || states[1] != SocketWaiting || !strings.Contains(c.Sockets()[1].Reason, "refused") {
 			t.Errorf("sockets = %+v", c.Sockets())
 		}
-		if n := user.count("dial"); n > 30 {
+		if n := user.Count("dial"); n > 30 {
 			t.Errorf("%d attempts in a minute", n)
 		}
 		user.with(func(f *fakePodman) {
@@ -472,10 +462,10 @@ func TestBug30SeveralUsersAtOnce(t *testing.T) {
 			f.down = nil
 		})
 		pass(11 * time.Second)
-		if w.containers() != "[c1 c3]" || w.tags(imageA) != "[localhost/app:1]" {
-			t.Errorf("%s, %s", w.containers(), w.tags(imageA))
+		if w.Containers() != "c1 c3" || tags(w, imageA) != "[localhost/app:1]" {
+			t.Errorf("%s, %s", w.Containers(), tags(w, imageA))
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -485,37 +475,38 @@ func TestNobodyAnswers(t *testing.T) {
 		a.run(&fakeContainer{ID: "c1"})
 		b.run(&fakeContainer{ID: "c2"})
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": a, "/b.sock": b}, nil)
-		w := newWorld()
-		s := startStream(t, c, w)
+		w := collectortest.NewWorld()
+		w.OnlyNews = true // every connection tells once what is there
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		a.stop(syscall.ECONNREFUSED)
 		b.stop(syscall.ECONNREFUSED)
 		pass(time.Minute)
-		if !s.over() || !strings.Contains(fmt.Sprint(s.err), "/a.sock") || !strings.Contains(fmt.Sprint(s.err), "/b.sock") {
-			t.Fatalf("over: %v, %v", s.over(), s.err)
+		if !s.Over() || !strings.Contains(fmt.Sprint(s.Err), "/a.sock") || !strings.Contains(fmt.Sprint(s.Err), "/b.sock") {
+			t.Fatalf("over: %v, %v", s.Over(), s.Err)
 		}
 		// One comes back first. The run in which the other does not answer takes nothing away.
 		a.with(func(f *fakePodman) { f.down = nil })
-		s = startStream(t, c, w)
+		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Minute)
-		if w.synced() != 2 || w.containers() != "[c1 c2]" || w.history("c1") != "[set]" || w.history("c2") != "[set]" {
-			t.Errorf("synced %d times, %s, %s %s", w.synced(), w.containers(), w.history("c1"), w.history("c2"))
+		if w.Synced() != 2 || w.Containers() != "c1 c2" || w.History("c1") != "set" || w.History("c2") != "set" {
+			t.Errorf("synced %d times, %s, %s %s", w.Synced(), w.Containers(), w.History("c1"), w.History("c2"))
 		}
 		b.with(func(f *fakePodman) { f.down = nil; delete(f.containers, "c2") })
 		pass(11 * time.Second)
-		if w.containers() != "[c1]" {
-			t.Errorf("containers = %s", w.containers())
+		if w.Containers() != "c1" {
+			t.Errorf("containers = %s", w.Containers())
 		}
-		s.stop()
+		s.Stop()
 
 		a.down, b.down = syscall.EACCES, syscall.EACCES
-		s = startStream(t, c, w)
+		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if !s.over() || !strings.Contains(fmt.Sprint(s.err), "permission denied on /a.sock; run as root") {
-			t.Errorf("over: %v, %v", s.over(), s.err)
+		if !s.Over() || !strings.Contains(fmt.Sprint(s.Err), "permission denied on /a.sock; run as root") {
+			t.Errorf("over: %v, %v", s.Over(), s.Err)
 		}
-		if w.containers() != "[c1]" {
-			t.Errorf("containers = %s", w.containers())
+		if w.Containers() != "c1" {
+			t.Errorf("containers = %s", w.Containers())
 		}
 	})
 }
@@ -525,27 +516,27 @@ func TestServiceThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good, bad := newFake(t), newFake(t)
 		good.run(&fakeContainer{ID: "c1"})
-		bad.hang("_ping")
+		bad.Hang("_ping")
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": good, "/b.sock": bad}, nil)
-		w := newWorld()
-		s := startStream(t, c, w)
+		w := collectortest.NewWorld()
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if w.container("c1") == nil || w.synced() != 0 {
-			t.Errorf("container %v, synced %d times", w.container("c1"), w.synced())
+		if w.Container("c1") == nil || w.Synced() != 0 {
+			t.Errorf("container %v, synced %d times", w.Container("c1"), w.Synced())
 		}
 		pass(5 * time.Second)
-		if w.synced() != 1 {
+		if w.Synced() != 1 {
 			t.Error("not synced")
 		}
-		s.stop() // while a call hangs
-		s = startStream(t, c, w)
+		s.Stop() // while a call hangs
+		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		good.hang("") // the stream is open and silent, and nothing is answered
+		good.Hang("") // the stream is open and silent, and nothing is answered
 		pass(25 * time.Second)
-		if !s.over() || w.containers() != "[c1]" {
-			t.Errorf("over: %v, containers %s", s.over(), w.containers())
+		if !s.Over() || w.Containers() != "c1" {
+			t.Errorf("over: %v, containers %s", s.Over(), w.Containers())
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -561,15 +552,15 @@ func TestReasonsOfAFailedConnection(t *testing.T) {
 		{"refused", syscall.ECONNREFUSED, "none", "connection refused on /a.sock; start it with `systemctl"},
 		{"gone", syscall.ENOENT, "none", "no socket at /a.sock; start it with `systemctl"},
 	} {
-		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
-			f.hang(tc.hang)
+		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+			f.Hang(tc.hang)
 			f.with(func(f *fakePodman) { f.down = tc.down })
-			s := startStream(t, c, w)
+			s := collectortest.Start(t, c.Stream, w.Sink())
 			pass(c.opts.CallTimeout)
-			if !s.over() || !strings.HasPrefix(fmt.Sprint(s.err), tc.want) {
-				t.Errorf("%s: over: %v, %v; want %q", tc.name, s.over(), s.err, tc.want)
+			if !s.Over() || !strings.HasPrefix(fmt.Sprint(s.Err), tc.want) {
+				t.Errorf("%s: over: %v, %v; want %q", tc.name, s.Over(), s.Err, tc.want)
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }
@@ -582,25 +573,25 @@ func TestDockerIsLeftOut(t *testing.T) {
 		podman.run(&fakeContainer{ID: "c1"})
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker}, nil)
 		c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
-		w := newWorld()
-		s := startStream(t, c, w)
+		w := collectortest.NewWorld()
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Minute)
-		if w.synced() != 1 || w.containers() != "[c1]" || len(c.Sockets()) != 1 || docker.count("dial") != 1 {
-			t.Errorf("synced %d times, %s, %+v, %d attempts", w.synced(), w.containers(), c.Sockets(), docker.count("dial"))
+		if w.Synced() != 1 || w.Containers() != "c1" || len(c.Sockets()) != 1 || docker.Count("dial") != 1 {
+			t.Errorf("synced %d times, %s, %+v, %d attempts", w.Synced(), w.Containers(), c.Sockets(), docker.Count("dial"))
 		}
 		found := c.Detect(t.Context())
 		if found.State != workloadmeta.Detected || strings.Contains(found.Reason, "/b.sock") {
 			t.Errorf("detection = %v %s", found.State, found.Reason)
 		}
-		s.stop()
+		s.Stop()
 		c.places = c.places[1:]
 		c.sockets = nil
-		s = startStream(t, c, w)
+		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if !s.over() {
+		if !s.Over() {
 			t.Error("Stream goes on with nothing but a Docker daemon")
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -608,30 +599,30 @@ func TestDockerIsLeftOut(t *testing.T) {
 func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 	hangs := errors.New("hangs")
 	for _, down := range []error{syscall.ECONNREFUSED, syscall.EACCES, syscall.ENOENT, hangs} {
-		log := &countingHandler{}
+		log := &collectortest.LogCount{}
 		synctest.Test(t, func(t *testing.T) {
 			podman, docker := newFake(t), newFake(t)
 			podman.run(&fakeContainer{ID: "c1"})
 			docker.version = ""
 			if docker.down = down; down == hangs {
 				docker.down = nil
-				docker.hang("")
+				docker.Hang("")
 			}
 			c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker}, func(o *Options) { o.Log = slog.New(log) })
 			c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
-			w := newWorld()
-			s := startStream(t, c, w)
+			w := collectortest.NewWorld()
+			s := collectortest.Start(t, c.Stream, w.Sink())
 			pass(time.Second)
-			if w.synced() != 1 || s.over() || len(c.Parts()) != 1 {
-				t.Errorf("%v: synced %d times, %+v", down, w.synced(), c.Parts())
+			if w.Synced() != 1 || s.Over() || len(c.Parts()) != 1 {
+				t.Errorf("%v: synced %d times, %+v", down, w.Synced(), c.Parts())
 			}
-			if n := log.n.Load(); n != 0 {
+			if n := log.N(); n != 0 {
 				t.Errorf("%v: %d lines in the log", down, n)
 			}
 			podman.stop(syscall.ECONNREFUSED)
 			pass(time.Minute)
-			if !s.over() || strings.Contains(s.err.Error(), "b.sock") {
-				t.Errorf("%v: %v", down, s.err)
+			if !s.Over() || strings.Contains(s.Err.Error(), "b.sock") {
+				t.Errorf("%v: %v", down, s.Err)
 			}
 			c.places = c.places[1:]
 			c.sockets = nil
@@ -639,24 +630,26 @@ func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 				t.Errorf("%v: detection = %v %s", down, found.State, found.Reason)
 			}
 			// It was Podman's, after all.
-			docker.with(func(f *fakePodman) { f.down, f.before, f.version = nil, nil, "4.3.1" })
-			s = startStream(t, c, newWorld())
+			docker.Fail(nil)
+			docker.with(func(f *fakePodman) { f.down, f.version = nil, "4.3.1" })
+			s = collectortest.Start(t, c.Stream, collectortest.NewWorld().Sink())
 			pass(time.Second)
 			if got := partOf(c, "/b.sock"); got != "live: podman 4.3.1" {
 				t.Errorf("%v: a Podman there is %q", down, got)
 			}
 			docker.stop(syscall.EACCES)
 			pass(time.Minute)
-			if !s.over() || s.err.Error() != "permission denied on /b.sock" {
-				t.Errorf("%v: a Podman there that is down: %v", down, s.err)
+			if !s.Over() || s.Err.Error() != "permission denied on /b.sock" {
+				t.Errorf("%v: a Podman there that is down: %v", down, s.Err)
 			}
 		})
 	}
 }
 
 func TestRepeatedEventsChangeNothing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
-		s := startStream(t, c, w)
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+		w.OnlyNews = true // every connection tells once what is there
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		one := f.run(&fakeContainer{ID: "c1"})
 		pass(100 * time.Millisecond)
@@ -667,34 +660,34 @@ func TestRepeatedEventsChangeNothing(t *testing.T) {
 			f.eventAt(time.Now().Add(-18*time.Millisecond), "image", "pull", "", map[string]string{"name": "localhost/app:1"})
 		})
 		pass(100 * time.Millisecond)
-		told := w.history("c1")
-		f.killStreams() // the next one sends the last second's events again
+		told := w.History("c1")
+		f.KillStreams() // the next one sends the last second's events again
 		pass(5 * time.Second)
-		if h := w.history("c1"); h != told || c.Sockets()[0].Stats.Duplicates < 3 {
+		if h := w.History("c1"); h != told || c.Sockets()[0].Stats.Duplicates < 3 {
 			t.Errorf("it was told %s, then %s; %d repetitions", told, h, c.Sockets()[0].Stats.Duplicates)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
 func TestPanicIsTheEventsError(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		c.decode = func(line []byte) (*message, error) {
 			if strings.Contains(string(line), "bomb") {
 				panic("boom")
 			}
 			return decodeEvent(line)
 		}
-		s := startStream(t, c, w)
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		f.run(&fakeContainer{ID: "bomb"})
-		f.with(func(f *fakePodman) { f.log = nil; f.event("container", "not json", "", nil) })
+		f.with(func(f *fakePodman) { f.Log = nil; f.event("container", "not json", "", nil) })
 		f.run(&fakeContainer{ID: "c1"})
 		pass(2 * time.Second)
-		if w.containers() != "[bomb c1]" || c.Sockets()[0].Stats.DecodePanics == 0 { // found by the lists
-			t.Errorf("containers %s, stats %+v", w.containers(), c.Sockets()[0].Stats)
+		if w.Containers() != "bomb c1" || c.Sockets()[0].Stats.DecodePanics == 0 { // found by the lists
+			t.Errorf("containers %s, stats %+v", w.Containers(), c.Sockets()[0].Stats)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -730,13 +723,13 @@ type panicReader struct{}
 func (panicReader) Read([]byte) (int, error) { panic("boom") }
 
 func TestOneStreamAtATime(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, _ *fakePodman, c *Collector, w *world) {
-		s := startStream(t, c, w)
+	inBubble(t, nil, func(t *testing.T, _ *fakePodman, c *Collector, w *collectortest.World) {
+		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if err := c.Stream(t.Context(), w.sink()); err == nil || !strings.Contains(err.Error(), "running already") {
+		if err := c.Stream(t.Context(), w.Sink()); err == nil || !strings.Contains(err.Error(), "running already") {
 			t.Errorf("a second Stream = %v", err)
 		}
-		s.stop()
+		s.Stop()
 	})
 }
 
@@ -801,7 +794,7 @@ func TestBug33RunningWithoutAProcess(t *testing.T) {
 // DataDog/datadog-agent#41524: with cgroup v2 the process of a rootless container is in a group below the container's; containers/podman#20225: with v1
 // it has none of its own.
 func TestBug31CgroupOfRootlessContainers(t *testing.T) {
-	got, err := mapInspect(read[containerAnswer](t, handmade+"/inspect/rootless.json"), builtIn(t))
+	got, err := mapInspect(collectortest.Read[containerAnswer](t, handmade+"/inspect/rootless.json"), builtIn(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -824,12 +817,12 @@ func TestBug28And29PortsAddressesAndExitCodes(t *testing.T) {
 		{recordings + "/inspect/failed.json", "map[]", "map[]", "[]", "4"},
 		{handmade + "/inspect/rootless.json", "map[]", "map[]", "[{ 80 tcp 8080} { 80 udp 8080} { 81 tcp 8081} { 81 udp 8081} { 443 tcp 0}]", "not ended"},
 	} {
-		got, err := mapInspect(read[containerAnswer](t, tc.file), builtIn(t))
+		got, err := mapInspect(collectortest.Read[containerAnswer](t, tc.file), builtIn(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := got.Entity
-		code := exitOf(c)
+		code := collectortest.ExitOf(c)
 		if c.State.ExitCode == nil {
 			code = "not ended"
 		}
@@ -841,7 +834,7 @@ func TestBug28And29PortsAddressesAndExitCodes(t *testing.T) {
 
 // Maps that only ever grew.
 func TestBug41CachesAreBounded(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, f *fakePodman, _ *Collector, _ *world) {
+	inBubble(t, nil, func(t *testing.T, f *fakePodman, _ *Collector, _ *collectortest.World) {
 		o, err := Options{Dial: dialer(map[string]*fakePodman{"/a.sock": f}), Log: slog.New(slog.DiscardHandler)}.withDefaults()
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 	"pgregory.net/rapid"
 )
@@ -70,7 +71,7 @@ func TestEndOfAContainerIsPassedOn(t *testing.T) {
 	ended := *c
 	ended.State.ExitCode = &code
 	got := u.apply(v, []workloadmeta.CollectorEvent{unset(&ended)})
-	if len(got) != 1 || got[0].Type != workloadmeta.EventTypeUnset || exitOf(got[0].Entity.(*workloadmeta.Container)) != "7" {
+	if len(got) != 1 || got[0].Type != workloadmeta.EventTypeUnset || collectortest.ExitOf(got[0].Entity.(*workloadmeta.Container)) != "7" {
 		t.Errorf("told %+v", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
@@ -41,13 +42,13 @@ func TestShortLifeKeepsWhatWasKnownBeforeIt(t *testing.T) {
 		for _, policy := range []string{"no", "always"} {
 			t.Run(name+", policy "+policy, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					b, sink := newFakeBackend(), newFakeSink()
-					r := follow(newFollower(t, nil), b, sink)
+					b, w := newFakeBackend(), collectortest.NewWorld()
+					r := follow(t, newFollower(t, nil), b, w)
 					time.Sleep(time.Second)
 					b.with(func() { b.slow = 20 * time.Millisecond })
 					b.create("job", func(c *Container) { c.Policy = policy })
 					between()
-					if got := sink.told(); got != "" {
+					if got := w.News(); got != "" {
 						t.Errorf("before its start: %q", got)
 					}
 					at := time.Now()
@@ -56,14 +57,14 @@ func TestShortLifeKeepsWhatWasKnownBeforeIt(t *testing.T) {
 					time.Sleep(40 * time.Millisecond)
 					b.send(Event{Action: ActionEnded, Key: "job", ExitCode: &zero, At: time.Now()}, Event{Action: ActionRemoved, Key: "job"})
 					time.Sleep(5 * time.Second)
-					if got := sink.told(); got != "set job, unset job exit 0" {
+					if got := w.News(); got != "set job, unset job exit 0" {
 						t.Errorf("told %q", got)
 					}
-					c := sink.ended("job")
+					c := w.Ended("job")
 					if c == nil || c.EnvVars["DD_SERVICE"] != "job" || !c.State.StartedAt.Equal(at) || c.State.CreatedAt.IsZero() || c.Name != "started-job" {
 						t.Errorf("last state: %+v", c)
 					}
-					r.stop() //nolint:errcheck // it was asked to end
+					r.Stop()
 				})
 			})
 		}
@@ -73,8 +74,8 @@ func TestShortLifeKeepsWhatWasKnownBeforeIt(t *testing.T) {
 // A runtime that is slow to tell more: what is reported in the meantime has the environment and runs.
 func TestStartIsReportedWithWhatWasKnownBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
-		r := follow(newFollower(t, nil), b, sink)
+		b, w := newFakeBackend(), collectortest.NewWorld()
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.create("job", nil)
 		time.Sleep(time.Minute) // a list or two
@@ -82,33 +83,33 @@ func TestStartIsReportedWithWhatWasKnownBeforeIt(t *testing.T) {
 		b.send(startEvent("job"))
 		b.run("job", "job", image1, func(c *Container) { c.Entity.Hostname = "inspected" })
 		time.Sleep(time.Second)
-		if c := sink.container("job"); c == nil || c.EnvVars["DD_SERVICE"] != "job" || !c.State.Running || c.PID != 42 || c.State.Status != workloadmeta.StatusRunning {
+		if c := w.Container("job"); c == nil || c.EnvVars["DD_SERVICE"] != "job" || !c.State.Running || c.PID != 42 || c.State.Status != workloadmeta.StatusRunning {
 			t.Errorf("in the meantime: %+v", c)
 		}
 		time.Sleep(5 * time.Second)
-		if c := sink.container("job"); c.Hostname != "inspected" {
+		if c := w.Container("job"); c.Hostname != "inspected" {
 			t.Errorf("afterwards: %+v", c)
 		}
 		// Of one that is reported, a creation is no news: it is about to be started again.
 		b.create("job", nil)
 		time.Sleep(5 * time.Second)
-		if got := sink.told(); got != "set job, set job" {
+		if got := w.News(); got != "set job, set job" {
 			t.Errorf("told %q", got)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 func TestWhatIsKnownOfCreatedContainersIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		f := newFollower(t, func(o *Options) { o.ResyncEvery = time.Minute })
 		left := func(step, want string, play func()) {
 			t.Helper()
-			r := follow(f, b, sink)
+			r := follow(t, f, b, w)
 			time.Sleep(time.Second)
 			play()
-			r.stop() //nolint:errcheck // it was asked to end
+			r.Stop()
 			got := fmt.Sprint(f.known.created.Keys())
 			if want == "all" && f.known.created.Len() == maxCreated {
 				return
@@ -140,7 +141,7 @@ func TestWhatIsKnownOfCreatedContainersIsBounded(t *testing.T) {
 		})
 		b.with(func() { maps.DeleteFunc(b.containers, func(string, Container) bool { return true }) })
 		left("a new connection", "[]", func() {})
-		if got := sink.told(); got != "" {
+		if got := w.News(); got != "" {
 			t.Errorf("told %q", got)
 		}
 	})

@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
@@ -169,103 +169,6 @@ func fakeImage(id string, seq uint64, tags ...string) Image {
 	return Image{Entity: names.NewImage(), Complete: true, Seq: seq}
 }
 
-// fakeSink notes what it is told, and sweeps at Synced as package collection does.
-type fakeSink struct {
-	mu       sync.Mutex // guards the fields below
-	live     map[workloadmeta.EntityID]workloadmeta.Entity
-	log      []string // "set web", "unset web exit 3"
-	reported map[workloadmeta.EntityID]bool
-	syncs    int
-	last     map[string]*workloadmeta.Container // of unsets
-}
-
-// ended returns the last view of a container that has ended.
-func (s *fakeSink) ended(id string) *workloadmeta.Container {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last[id]
-}
-
-func newFakeSink() *fakeSink {
-	return &fakeSink{live: map[workloadmeta.EntityID]workloadmeta.Entity{}, last: map[string]*workloadmeta.Container{}}
-}
-
-// begin starts a run.
-func (s *fakeSink) begin() *fakeSink {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reported = map[workloadmeta.EntityID]bool{}
-	return s
-}
-
-func (s *fakeSink) Set(...workloadmeta.Entity)   { panic("not used by the follower") }
-func (s *fakeSink) Unset(...workloadmeta.Entity) { panic("not used by the follower") }
-
-func (s *fakeSink) Apply(events []workloadmeta.CollectorEvent) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, ev := range events {
-		id := ev.Entity.GetID()
-		text := ev.Type.String() + " " + id.ID
-		if ev.Type == workloadmeta.EventTypeSet {
-			s.live[id], s.reported[id] = ev.Entity, true
-		} else {
-			delete(s.live, id)
-			c, ok := ev.Entity.(*workloadmeta.Container)
-			if ok {
-				s.last[id.ID] = c
-			}
-			if ok && c.State.ExitCode != nil {
-				text += fmt.Sprintf(" exit %d", *c.State.ExitCode)
-			}
-		}
-		if id.Kind == workloadmeta.KindContainer {
-			s.log = append(s.log, text)
-		}
-	}
-}
-
-func (s *fakeSink) Synced() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.syncs++
-	for id := range s.live {
-		if !s.reported[id] {
-			delete(s.live, id)
-			s.log = append(s.log, "swept "+id.ID)
-		}
-	}
-}
-
-func (s *fakeSink) synced() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.syncs
-}
-
-// told returns what happened to containers since the last call.
-func (s *fakeSink) told() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text := strings.Join(s.log, ", ")
-	s.log = nil
-	return text
-}
-
-func (s *fakeSink) container(id string) *workloadmeta.Container {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, _ := s.live[workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}].(*workloadmeta.Container)
-	return c
-}
-
-func (s *fakeSink) image(id string) *workloadmeta.ContainerImageMetadata {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i, _ := s.live[workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: id}].(*workloadmeta.ContainerImageMetadata)
-	return i
-}
-
 // newFollower returns a follower whose lists tell everything or nothing.
 func newFollower(t testing.TB, edit func(*Options)) *Follower {
 	t.Helper()
@@ -284,21 +187,6 @@ func newFollower(t testing.TB, edit func(*Options)) *Follower {
 	return New(o)
 }
 
-// running is a connection under way.
-type running struct {
-	cancel context.CancelFunc
-	done   chan error
-}
-
-func follow(f *Follower, b Backend, s *fakeSink) *running {
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{cancel: cancel, done: make(chan error, 1)}
-	s.begin()
-	go func() { r.done <- f.Stream(ctx, b, s) }()
-	return r
-}
-
-func (r *running) stop() error {
-	r.cancel()
-	return <-r.done
+func follow(t testing.TB, f *Follower, b Backend, w *collectortest.World) *collectortest.Run {
+	return collectortest.Start(t, func(ctx context.Context, sink workloadmeta.Sink) error { return f.Stream(ctx, b, sink) }, w.Sink())
 }

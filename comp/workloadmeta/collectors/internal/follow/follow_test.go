@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
@@ -17,15 +18,15 @@ var image1 = "sha256:" + strings.Repeat("ab", 32)
 
 func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		complete := func(c *Container) { c.Complete = true }
 		b.run("a", "a", image1, complete)
 		b.run("b", "b", image1, complete)
 		b.images[image1] = fakeImage(image1, 1, "app:1")
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		synctest.Wait()
-		if got := sink.told(); got != "set a, set b" || sink.synced() != 1 {
-			t.Errorf("told %q, synced %d times", got, sink.synced())
+		if got := w.News(); got != "set a, set b" || w.Synced() != 1 {
+			t.Errorf("told %q, synced %d times", got, w.Synced())
 		}
 		if inspected, lists := b.called("inspect")+b.called("image"), b.called("list"); inspected != 0 || lists != 1 {
 			t.Errorf("%d inspections, %d lists", inspected, lists)
@@ -34,13 +35,13 @@ func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 		b.run("b", "b", image1, func(c *Container) { c.Complete = true; c.Entity.Hostname = "new" })
 		b.with(func() { delete(b.containers, "a") })
 		time.Sleep(time.Minute)
-		if c := sink.container("b"); c == nil || c.Hostname != "new" {
+		if c := w.Container("b"); c == nil || c.Hostname != "new" {
 			t.Errorf("b = %v", c)
 		}
-		if got := sink.told(); got != "set b, unset a" {
+		if got := w.News(); got != "set b, unset a" {
 			t.Errorf("told %q", got)
 		}
-		if err := r.stop(); err == nil {
+		if r.Stop(); r.Err == nil {
 			t.Error("a stream that is stopped says nothing")
 		}
 	})
@@ -49,41 +50,39 @@ func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 // A daemon that is stopped with SIGSTOP keeps its connections open and says nothing.
 func TestSilentRuntimeIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
 		f := newFollower(t, nil)
-		r := follow(f, b, sink)
+		r := follow(t, f, b, w)
 		time.Sleep(5 * time.Minute)
 		if pings := b.called("ping"); pings < 15 || pings > 25 {
 			t.Errorf("%d pings in five quiet minutes", pings)
 		}
-		select {
-		case err := <-r.done:
-			t.Fatalf("a runtime that answers is given up: %v", err)
-		default:
+		if r.Over() {
+			t.Fatalf("a runtime that answers is given up: %v", r.Err)
 		}
-		sink.told()
+		w.News()
 		b.with(func() { b.hung = true })
 		began := time.Now()
-		err := <-r.done
-		if took := time.Since(began); err == nil || took > 25*time.Second {
-			t.Errorf("given up after %v: %v", took, err)
+		<-r.Done
+		if took := time.Since(began); r.Err == nil || took > 25*time.Second {
+			t.Errorf("given up after %v: %v", took, r.Err)
 		}
-		if !strings.Contains(err.Error(), "ping: context deadline exceeded") {
-			t.Errorf("error %q does not say why", err)
+		if !strings.Contains(r.Err.Error(), "ping: context deadline exceeded") {
+			t.Errorf("error %q does not say why", r.Err)
 		}
-		if got := sink.told(); got != "" || sink.container("a") == nil {
+		if got := w.News(); got != "" || w.Container("a") == nil {
 			t.Errorf("a connection that is lost takes containers away: %q", got)
 		}
 		// The next connection repairs what has changed meanwhile.
 		b.with(func() { b.hung = false; delete(b.containers, "a") })
 		b.run("b", "b", image1, nil)
-		r = follow(f, b, sink)
+		r = follow(t, f, b, w)
 		time.Sleep(3 * time.Second)
-		if got := sink.told(); got != "set b, unset a" && got != "unset a, set b" {
+		if got := w.News(); got != "set b, unset a" && got != "unset a, set b" {
 			t.Errorf("told %q", got)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
@@ -91,20 +90,20 @@ func TestSilentRuntimeIsGivenUp(t *testing.T) {
 func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := int64(137)
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
 		b.run("b", "b", image1, nil)
 		f := newFollower(t, nil)
-		r := follow(f, b, sink)
+		r := follow(t, f, b, w)
 		time.Sleep(time.Second)
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 		b.with(func() { delete(b.containers, "a") })
-		r = follow(f, b, sink)
+		r = follow(t, f, b, w)
 		time.Sleep(500 * time.Millisecond)
 		b.send(Event{Action: ActionEnded, Key: "a", ExitCode: &code, At: time.Now()}, Event{Action: ActionRemoved, Key: "a"})
 		time.Sleep(time.Second)
-		if c := sink.ended("a"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code || sink.synced() != 2 {
-			t.Errorf("it ended as %+v; synced %d times", c, sink.synced())
+		if c := w.Ended("a"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code || w.Synced() != 2 {
+			t.Errorf("it ended as %+v; synced %d times", c, w.Synced())
 		}
 		b.with(func() { delete(b.containers, "b") })
 		for b.called("list") == 2 {
@@ -113,28 +112,28 @@ func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		b.send(Event{Action: ActionEnded, Key: "b", ExitCode: &code, At: time.Now()}, Event{Action: ActionRemoved, Key: "b"})
 		time.Sleep(time.Second)
-		if c := sink.ended("b"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code {
+		if c := w.Ended("b"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code {
 			t.Errorf("it ended as %+v", c)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 func TestOneIDInTwoNamespaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		b.run("blue/web", "web", image1, nil)
 		b.run("green/web", "web", image1, nil)
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
-		first := sink.container("web")
-		if first == nil || sink.told() != "set web" {
+		first := w.Container("web")
+		if first == nil || w.News() != "set web" {
 			t.Fatalf("web = %v", first)
 		}
 		// Neither lists nor events may make it swap.
 		b.send(Event{Action: ActionChanged, Key: "blue/web"}, Event{Action: ActionChanged, Key: "green/web"}, Event{Action: ActionCompare})
 		time.Sleep(time.Minute)
-		if got := sink.told(); got != "" {
+		if got := w.News(); got != "" {
 			t.Errorf("told %q, although nothing changed", got)
 		}
 		// The end of the one that is reported is the other's turn; that of the other is nobody's business.
@@ -143,25 +142,25 @@ func TestOneIDInTwoNamespaces(t *testing.T) {
 		code := int64(3)
 		b.send(Event{Action: ActionEnded, Key: first.Name, ExitCode: &code, At: time.Now()})
 		time.Sleep(time.Second)
-		if c := sink.container("web"); c == nil || c.Name != other {
+		if c := w.Container("web"); c == nil || c.Name != other {
 			t.Errorf("web = %v, want that of %s", c, other)
 		}
-		if got := sink.told(); got != "unset web exit 3, set web" {
+		if got := w.News(); got != "unset web exit 3, set web" {
 			t.Errorf("told %q", got)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		keep := func(c *Container) { c.Keep = true }
 		b.run("pod", "pod", image1, keep)
 		b.run("plain", "plain", image1, nil)
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
-		sink.told()
+		w.News()
 		code := int64(137)
 		for _, key := range []string{"pod", "plain"} {
 			b.with(func() {
@@ -172,17 +171,17 @@ func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 			b.send(Event{Action: ActionEnded, Key: key, ExitCode: &code, At: time.Now()})
 		}
 		time.Sleep(time.Minute)
-		c := sink.container("pod")
+		c := w.Container("pod")
 		if c == nil || c.State.Running || c.State.Status != workloadmeta.StatusStopped || *c.State.ExitCode != 137 {
 			t.Errorf("the pod's container = %v", c)
 		}
-		if sink.container("plain") != nil {
+		if w.Container("plain") != nil {
 			t.Error("the plain container is still there")
 		}
 		b.with(func() { delete(b.containers, "pod") })
 		b.send(Event{Action: ActionRemoved, Key: "pod"})
 		time.Sleep(time.Second)
-		if got := sink.told(); sink.container("pod") != nil || !strings.Contains(got, "unset pod exit 137") {
+		if got := w.News(); w.Container("pod") != nil || !strings.Contains(got, "unset pod exit 137") {
 			t.Errorf("after its removal: %q", got)
 		}
 		// One that is created is looked at, and reported only if it is to be kept.
@@ -195,10 +194,10 @@ func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 		b.run("notkept", "notkept", image1, created(false))
 		b.send(Event{Action: ActionCreated, Key: "kept"}, Event{Action: ActionCreated, Key: "notkept"})
 		time.Sleep(time.Minute)
-		if sink.container("kept") == nil || sink.container("notkept") != nil {
-			t.Errorf("created: %q", sink.told())
+		if w.Container("kept") == nil || w.Container("notkept") != nil {
+			t.Errorf("created: %q", w.News())
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
@@ -206,10 +205,10 @@ func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 func TestImageOfAContainerIsItsOwnForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		image2 := "sha256:" + strings.Repeat("cd", 32)
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
 		b.images[image1] = fakeImage(image1, 1, "app:1")
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.run("a", "a", image2, nil) // the runtime finds the image by its name
 		b.with(func() {
@@ -217,43 +216,43 @@ func TestImageOfAContainerIsItsOwnForGood(t *testing.T) {
 		})
 		b.send(Event{Action: ActionImageChanged, Key: image2}, Event{Action: ActionChanged, Key: "a"})
 		time.Sleep(time.Minute)
-		if c := sink.container("a"); c.Image.ID != image1 || c.Image.Name != "app" || c.Image.Tag != "1" {
+		if c := w.Container("a"); c.Image.ID != image1 || c.Image.Name != "app" || c.Image.Tag != "1" {
 			t.Errorf("image = %+v", c.Image)
 		}
-		if i := sink.image(image1); i == nil || len(i.RepoTags) != 0 {
+		if i := w.Image(image1); i == nil || len(i.RepoTags) != 0 {
 			t.Errorf("the old image = %v: its name has moved away", i)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 func TestOvertakenAnswerAboutAnImageIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		b.images[image1] = fakeImage(image1, 5, "app:1", "app:2")
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.with(func() { b.images["app:1"] = fakeImage(image1, 4, "app:1") })
 		b.send(Event{Action: ActionImageChanged, Key: "app:1"})
 		time.Sleep(time.Second)
-		if i := sink.image(image1); len(i.RepoTags) != 2 {
+		if i := w.Image(image1); len(i.RepoTags) != 2 {
 			t.Errorf("tags = %v: an older answer has won", i.RepoTags)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 // An image that has several names is asked for by each of them, and the answers may come in any order.
 func TestOvertakenAnswerThatAnImageIsGoneIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		b.images[image1] = fakeImage(image1, 5, "app:1")
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.with(func() { b.gone["app:2"] = fakeImage(image1, 4) }) // before it got the name app:1
 		b.send(Event{Action: ActionImageChanged, Key: "app:2"})
 		time.Sleep(time.Second)
-		if sink.image(image1) == nil {
+		if w.Image(image1) == nil {
 			t.Fatal("an older answer has removed the image")
 		}
 		b.with(func() {
@@ -262,48 +261,48 @@ func TestOvertakenAnswerThatAnImageIsGoneIsDropped(t *testing.T) {
 		})
 		b.send(Event{Action: ActionImageChanged, Key: "app:1"})
 		time.Sleep(time.Second)
-		if sink.image(image1) != nil {
+		if w.Image(image1) != nil {
 			t.Fatal("the image is still there")
 		}
 		b.with(func() { b.images["app:3"] = fakeImage(image1, 6, "app:3") }) // on its way since before
 		b.send(Event{Action: ActionImageChanged, Key: "app:3"})
 		time.Sleep(time.Second)
-		if i := sink.image(image1); i != nil {
+		if i := w.Image(image1); i != nil {
 			t.Errorf("an older answer has brought the image back: %v", i.RepoTags)
 		}
 		b.with(func() { b.images["app:4"] = fakeImage(image1, 8, "app:4") })
 		b.send(Event{Action: ActionImageChanged, Key: "app:4"})
 		time.Sleep(time.Second)
-		if sink.image(image1) == nil {
+		if w.Image(image1) == nil {
 			t.Error("a newer answer has not brought it back")
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 func TestLostEventsAreMadeUpFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
-		r := follow(newFollower(t, nil), b, sink)
+		b, w := newFakeBackend(), collectortest.NewWorld()
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(2 * time.Second)
 		b.run("a", "a", image1, nil)
 		b.send(Event{Name: "garbage"})
 		time.Sleep(2 * time.Second)
-		if sink.container("a") == nil {
+		if w.Container("a") == nil {
 			t.Error("the start that could not be read was lost")
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 // Docker notes with a container's end that it was killed for want of memory, which its event tells before.
 func TestWhatWasKilledForWantOfMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		for _, key := range []string{"killed", "lives-on"} {
 			b.run(key, key, image1, nil)
 		}
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		code, zero := int64(137), int64(0)
 		b.send(Event{Action: ActionOOM, Key: "killed", At: time.Now()}, Event{Action: ActionOOM, Key: "lives-on", At: time.Now()})
@@ -312,18 +311,18 @@ func TestWhatWasKilledForWantOfMemory(t *testing.T) {
 		time.Sleep(time.Hour)
 		b.send(Event{Action: ActionEnded, Key: "lives-on", ExitCode: &zero, At: time.Now()})
 		time.Sleep(time.Second)
-		if !sink.ended("killed").State.OOMKilled || sink.ended("lives-on").State.OOMKilled {
-			t.Errorf("killed: %+v; an hour later: %+v", sink.ended("killed").State, sink.ended("lives-on").State)
+		if !w.Ended("killed").State.OOMKilled || w.Ended("lives-on").State.OOMKilled {
+			t.Errorf("killed: %+v; an hour later: %+v", w.Ended("killed").State, w.Ended("lives-on").State)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }
 
 func TestSandboxesStayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := newFakeBackend(), newFakeSink()
+		b, w := newFakeBackend(), collectortest.NewWorld()
 		b.run("listed", "listed", image1, func(c *Container) { c.Sandbox = true })
-		r := follow(newFollower(t, nil), b, sink)
+		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.run("started", "started", image1, func(c *Container) { c.Sandbox = true })
 		b.send(Event{Action: ActionStarted, Key: "started", Container: runtimes.NewContainer("started", "fake"), Sandbox: true})
@@ -331,9 +330,9 @@ func TestSandboxesStayOut(t *testing.T) {
 		b.send(Event{Action: ActionStarted, Key: "inspected"})
 		b.send(Event{Action: ActionEnded, Key: "started"}, Event{Action: ActionEnded, Key: "inspected"})
 		time.Sleep(time.Minute)
-		if got := sink.told(); got != "" {
+		if got := w.News(); got != "" {
 			t.Errorf("told %q", got)
 		}
-		r.stop() //nolint:errcheck // it was asked to end
+		r.Stop()
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
 // The numbers are those of docs/known-bugs.md, which also names the tests that have other names.
@@ -42,36 +44,32 @@ func (b *panickingBackend) InspectImage(ctx context.Context, ref string, full bo
 // Known bug #4: a panic of the client library over one answer ended the process.
 func TestBug4PanicOverAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, sink := &panickingBackend{newFakeBackend(), map[string]bool{"bad": true, image1: true}}, newFakeSink()
+		b, w := &panickingBackend{newFakeBackend(), map[string]bool{"bad": true, image1: true}}, collectortest.NewWorld()
 		b.run("bad", "bad", image1, nil)
 		b.run("good", "good", image1, nil)
 		f := newFollower(t, nil)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		sink.begin()
-		go func() { done <- f.Stream(ctx, b, sink) }()
+		r := follow(t, f, b, w)
 		time.Sleep(3 * time.Second)
-		if sink.container("good") == nil || sink.container("bad") == nil || sink.synced() != 1 {
-			t.Errorf("good %v, bad %v, synced %d times: want both, the latter from the list", sink.container("good"), sink.container("bad"), sink.synced())
+		if w.Container("good") == nil || w.Container("bad") == nil || w.Synced() != 1 {
+			t.Errorf("good %v, bad %v, synced %d times: want both, the latter from the list", w.Container("good"), w.Container("bad"), w.Synced())
 		}
 		b.with(func() { b.over["list"] = true })
 		time.Sleep(8 * time.Second) // the first comparison
 		b.run("new", "new", image1, nil)
 		b.send(Event{Action: ActionStarted, Key: "new"})
 		time.Sleep(time.Second)
-		if sink.container("new") == nil {
+		if w.Container("new") == nil {
 			t.Error("events are not handled any more")
 		}
 		b.with(func() { clear(b.over); delete(b.containers, "good") })
 		time.Sleep(10 * time.Minute)
-		if sink.container("good") != nil {
+		if w.Container("good") != nil {
 			t.Error("lists are not compared any more")
 		}
 		if n := f.Stats().DecodePanics; n < 3 {
 			t.Errorf("%d panics were counted", n)
 		}
-		cancel()
-		<-done
+		r.Stop()
 	})
 }
 
@@ -80,9 +78,9 @@ func TestBug41WhatIsRememberedIsBounded(t *testing.T) {
 	for _, noImages := range []bool{false, true} {
 		t.Run(fmt.Sprint("without images ", noImages), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b, sink := newFakeBackend(), newFakeSink()
+				b, w := newFakeBackend(), collectortest.NewWorld()
 				f := newFollower(t, func(o *Options) { o.NoImages = noImages })
-				r := follow(f, b, sink)
+				r := follow(t, f, b, w)
 				time.Sleep(time.Second)
 				const n = maxEnded + 1000
 				for i := range n {
@@ -104,9 +102,9 @@ func TestBug41WhatIsRememberedIsBounded(t *testing.T) {
 				}
 				time.Sleep(time.Hour)
 				st := f.Stats()
-				r.stop() //nolint:errcheck // it was asked to end
-				if len(sink.live) != 0 || st.Containers != 0 || st.Images != 0 || st.QueueDepth != 0 || st.BreakerOpen != 0 || len(st.Events) > maxActions+1 {
-					t.Errorf("%d entities are there; stats = %+v", len(sink.live), st)
+				r.Stop()
+				if len(w.Live()) != 0 || st.Containers != 0 || st.Images != 0 || st.QueueDepth != 0 || st.BreakerOpen != 0 || len(st.Events) > maxActions+1 {
+					t.Errorf("%d entities are there; stats = %+v", len(w.Live()), st)
 				}
 				if st.Published < 2*n {
 					t.Errorf("only %d changes of %d containers were told", st.Published, n)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 // What Docker's interface and Podman's have in common on the wire.
@@ -96,4 +98,36 @@ func PortRange(key string) (first, last int, protocol string) {
 		return 0, 0, ""
 	}
 	return int(a), int(b), cmp.Or(protocol, "tcp")
+}
+
+// Ports returns a container's ports with those of the host they are published on, in order. A container that does not run has only
+// what its image exposes.
+func Ports[Key ~string, Binding any](published map[Key][]Binding, exposed map[Key]struct{}, hostPort func(Binding) string) []workloadmeta.ContainerPort {
+	var ports []workloadmeta.ContainerPort
+	add := func(key Key, bindings []Binding) {
+		first, last, protocol := PortRange(string(key))
+		for port := first; port <= last && first > 0 && len(ports) < MaxPorts; port++ {
+			p := workloadmeta.ContainerPort{Port: port, Protocol: protocol}
+			before := len(ports)
+			// One binding for each address family names the same port twice; SortPorts removes the double.
+			for _, binding := range bindings {
+				if host, err := strconv.ParseUint(hostPort(binding), 10, 16); err == nil && host > 0 {
+					p.HostPort = uint16(host)
+					ports = append(ports, p)
+				}
+			}
+			if len(ports) == before {
+				ports = append(ports, p)
+			}
+		}
+	}
+	for key, bindings := range published {
+		add(key, bindings)
+	}
+	if len(ports) == 0 {
+		for key := range exposed {
+			add(key, nil)
+		}
+	}
+	return SortPorts(ports)
 }
