@@ -296,7 +296,7 @@ type found struct {
 func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, error) {
 	ns, id, _ := strings.Cut(key, "/")
 	if !b.scope.wants(ns) {
-		return follow.Container{}, fmt.Errorf("namespace %s is not collected: %w", ns, errdefs.ErrNotFound)
+		return follow.Container{}, fmt.Errorf("namespace %s: %w", ns, follow.ErrNotCollected)
 	}
 	c, err := b.getContainer(ctx, ns, id)
 	if err != nil {
@@ -502,7 +502,7 @@ func (b *backend) InspectImage(ctx context.Context, ref string, _ bool) (follow.
 	id := ref
 	if ns, name, ok := strings.Cut(ref, "/"); ok {
 		if !b.scope.wants(ns) {
-			return follow.Image{}, fmt.Errorf("namespace %s is not collected: %w", ns, errdefs.ErrNotFound)
+			return follow.Image{}, fmt.Errorf("namespace %s: %w", ns, follow.ErrNotCollected)
 		}
 		var err error
 		if id, err = b.lookUp(ctx, ns, name); err != nil && (id == "" || !errdefs.IsNotFound(err)) {

@@ -71,7 +71,7 @@ func mapSecurity(h *container.HostConfig) *workloadmeta.ContainerSecurityContext
 	profile := workloadmeta.SeccompProfile{Type: runtimes.SeccompDefault}
 	for _, option := range h.SecurityOpt {
 		name, value, ok := cutAny(option, "=:") // a colon until Docker 1.10
-		if !ok || name != "seccomp" {
+		if !ok || name != "seccomp" || value == "" {
 			continue
 		}
 		switch {

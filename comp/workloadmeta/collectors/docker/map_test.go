@@ -274,6 +274,7 @@ func TestDetails(t *testing.T) {
 		{container.HostConfig{Privileged: true, SecurityOpt: []string{"label=disable"}}, workloadmeta.SeccompProfile{Type: "Unconfined"}},
 		{container.HostConfig{SecurityOpt: []string{"no-new-privileges", "seccomp:unconfined"}}, workloadmeta.SeccompProfile{Type: "Unconfined"}},
 		{container.HostConfig{SecurityOpt: []string{`seccomp={"defaultAction":"SCMP_ACT_ERRNO"}`}}, workloadmeta.SeccompProfile{Type: "Localhost"}},
+		{container.HostConfig{SecurityOpt: []string{"seccomp="}}, workloadmeta.SeccompProfile{Type: "RuntimeDefault"}},
 		{container.HostConfig{SecurityOpt: []string{"seccomp=/p.json"}}, workloadmeta.SeccompProfile{Type: "Localhost", LocalhostProfile: "/p.json"}},
 	} {
 		if got := *mapSecurity(&tc.h).SeccompProfile; got != tc.want {

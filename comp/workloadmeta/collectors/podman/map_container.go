@@ -192,7 +192,7 @@ func mapSecurity(in *containerAnswer) *workloadmeta.ContainerSecurityContext {
 		switch {
 		case !ok || path == "":
 		case path == "unconfined":
-			profile.Type = runtimes.SeccompUnconfined
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompUnconfined}
 		default:
 			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost, LocalhostProfile: path}
 		}

@@ -239,3 +239,22 @@ func TestWhatARealPodmanTells(t *testing.T) {
 		}
 	}
 }
+
+// The last option counts, whole: nothing of an earlier one stays.
+func TestSeccompOptions(t *testing.T) {
+	for _, tc := range []struct {
+		options []string
+		want    workloadmeta.SeccompProfile
+	}{
+		{nil, workloadmeta.SeccompProfile{Type: "RuntimeDefault"}},
+		{[]string{"label=disable", "seccomp="}, workloadmeta.SeccompProfile{Type: "RuntimeDefault"}},
+		{[]string{"seccomp=/p.json"}, workloadmeta.SeccompProfile{Type: "Localhost", LocalhostProfile: "/p.json"}},
+		{[]string{"seccomp=/p.json", "seccomp=unconfined"}, workloadmeta.SeccompProfile{Type: "Unconfined"}},
+	} {
+		in := &containerAnswer{}
+		in.HostConfig.SecurityOpt = tc.options
+		if got := mapSecurity(in).SeccompProfile; got == nil || *got != tc.want {
+			t.Errorf("%q: seccomp = %+v, want %+v", tc.options, got, tc.want)
+		}
+	}
+}

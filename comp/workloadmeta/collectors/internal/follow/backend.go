@@ -3,8 +3,10 @@ package follow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
@@ -16,7 +18,7 @@ type Backend interface {
 	Events(ctx context.Context, since time.Time) (Events, error)
 	// List returns everything there is.
 	List(ctx context.Context) (Listing, error)
-	// Inspect returns all that can be known of a container.
+	// Inspect returns all that can be known of a container. [ErrNotCollected] says that it is not to be reported any more.
 	Inspect(ctx context.Context, key string) (Container, error)
 	// InspectImage returns an image by its ID or by what an event called it. With full, it is Complete. If it does not
 	// exist, the result may name in Entity the image that has lost its last name.
@@ -24,6 +26,9 @@ type Backend interface {
 	// Ping is the cheapest call there is. It tells a slow object from a slow runtime.
 	Ping(ctx context.Context) error
 }
+
+// ErrNotCollected marks an object that may exist, and that the backend leaves to somebody else. For it errdefs.IsNotFound is true.
+var ErrNotCollected = fmt.Errorf("it is not collected: %w", errdefs.ErrNotFound)
 
 // Events is an event stream. One goroutine reads it.
 type Events interface {

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -264,6 +265,8 @@ func (s *session) handleResult(r result) error {
 		s.handleImage(r, now)
 	case tr == nil:
 		s.queue.forget(r.key)
+	case errors.Is(r.err, ErrNotCollected):
+		s.end(tr, tr.exit) // no event tells of this end
 	case r.err != nil:
 		s.handleGone(tr, now)
 	default:

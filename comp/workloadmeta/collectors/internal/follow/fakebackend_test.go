@@ -25,6 +25,7 @@ type fakeBackend struct {
 	images     map[string]Image
 	gone       map[string]Image // what is told of those that are not there
 	calls      map[string]int
+	leaves     string        // the key of a container that is left to somebody else
 	hung       bool          // no call is answered
 	slow       time.Duration // how long an inspection's answer is on its way
 	since      []time.Time
@@ -142,9 +143,12 @@ func (b *fakeBackend) Inspect(ctx context.Context, key string) (Container, error
 	}
 	b.mu.Lock()
 	in, ok := b.containers[key]
-	slow := b.slow
+	slow, left := b.slow, b.leaves == key
 	b.mu.Unlock()
 	time.Sleep(slow) // of the bubble's clock
+	if left {
+		return Container{}, fmt.Errorf("container %s: %w", key, ErrNotCollected)
+	}
 	if !ok {
 		return Container{}, fmt.Errorf("container %s: %w", key, errdefs.ErrNotFound)
 	}

@@ -47,6 +47,24 @@ func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 	})
 }
 
+// What becomes somebody else's is given up at once: no event of its end is on its way.
+func TestWhatIsLeftToAnotherCollectorEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, w := newFakeBackend(), collectortest.NewWorld()
+		b.run("a", "a", image1, nil)
+		b.run("b", "b", image1, nil)
+		defer follow(t, newFollower(t, nil), b, w).Stop()
+		time.Sleep(20 * time.Second) // past the comparison after connecting
+		w.News()
+		b.with(func() { b.leaves = "a"; delete(b.containers, "a") })
+		b.send(Event{Action: ActionCompare})
+		time.Sleep(1500 * time.Millisecond) // lists are a second apart
+		if got := w.News(); got != "unset a" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
 // A daemon that is stopped with SIGSTOP keeps its connections open and says nothing.
 func TestSilentRuntimeIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

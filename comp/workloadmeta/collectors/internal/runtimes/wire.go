@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,11 +123,12 @@ func Ports[Key ~string, Binding any](published map[Key][]Binding, exposed map[Ke
 			}
 		}
 	}
-	for key, bindings := range published {
-		add(key, bindings)
+	// In order, so that of more than MaxPorts the same ones are kept each time.
+	for _, key := range slices.Sorted(maps.Keys(published)) {
+		add(key, published[key])
 	}
 	if len(ports) == 0 {
-		for key := range exposed {
+		for _, key := range slices.Sorted(maps.Keys(exposed)) {
 			add(key, nil)
 		}
 	}
