@@ -20,24 +20,35 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
-// recordings are answers of a real daemon, see TestRecord.
-const recordings = "testdata/docker-20.10"
+// recordings are answers of a real daemon, and newer those of one that keeps its images in containerd, see TestRecord.
+const (
+	recordings = "testdata/docker-20.10"
+	newer      = "testdata/moby-2.0"
+)
 
-func read[T any](t testing.TB, name string) T {
+// eachRecording runs a test on the answers of each daemon.
+func eachRecording(t *testing.T, test func(t *testing.T, folder string)) {
 	t.Helper()
-	return *collectortest.Read[T](t, filepath.Join(recordings, name))
+	for _, folder := range []string{recordings, newer} {
+		t.Run(filepath.Base(folder), func(t *testing.T) { test(t, folder) })
+	}
+}
+
+func read[T any](t testing.TB, folder, name string) T {
+	t.Helper()
+	return *collectortest.Read[T](t, filepath.Join(folder, name))
 }
 
 // expect compares a value, as JSON, with the one in testdata.
-func expect(t *testing.T, name string, v any) {
+func expect(t *testing.T, folder, name string, v any) {
 	t.Helper()
-	collectortest.Golden(t, filepath.Join(recordings, "want", name), v)
+	collectortest.Golden(t, filepath.Join(folder, "want", name), v)
 }
 
-func recordedImages(t testing.TB) map[string]*runtimes.ImageNames {
+func recordedImages(t testing.TB, folder string) map[string]*runtimes.ImageNames {
 	t.Helper()
 	infos := map[string]*runtimes.ImageNames{}
-	for _, in := range read[[]dockerimage.Summary](t, "images.json") {
+	for _, in := range read[[]dockerimage.Summary](t, folder, "images.json") {
 		i, err := mapImageList(&in)
 		if err != nil {
 			t.Fatal(err)
@@ -57,31 +68,35 @@ func builtIn(t testing.TB) *env.Filter {
 	return filter
 }
 
-func TestInspectedContainers(t *testing.T) {
-	images := recordedImages(t)
-	files, err := filepath.Glob(filepath.Join(recordings, "inspect", "*.json"))
+func TestInspectedContainers(t *testing.T) { eachRecording(t, testInspectedContainers) }
+
+func testInspectedContainers(t *testing.T, folder string) {
+	images := recordedImages(t, folder)
+	files, err := filepath.Glob(filepath.Join(folder, "inspect", "*.json"))
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d recordings, %v", len(files), err)
 	}
 	for _, file := range files {
 		name := filepath.Base(file)
 		t.Run(strings.TrimSuffix(name, ".json"), func(t *testing.T) {
-			in := read[container.InspectResponse](t, "inspect/"+name)
+			in := read[container.InspectResponse](t, folder, "inspect/"+name)
 			got, err := mapInspect(&in, builtIn(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			c := got.Entity
 			c.Image = runtimes.ResolveImage(c.Image.ID, c.Image.RawName, images[c.Image.ID])
-			expect(t, "inspect/"+name, c)
+			expect(t, folder, "inspect/"+name, c)
 		})
 	}
 }
 
-func TestListedContainers(t *testing.T) {
-	images := recordedImages(t)
+func TestListedContainers(t *testing.T) { eachRecording(t, testListedContainers) }
+
+func testListedContainers(t *testing.T, folder string) {
+	images := recordedImages(t, folder)
 	var all []*workloadmeta.Container
-	for _, in := range read[[]container.Summary](t, "containers.json") {
+	for _, in := range read[[]container.Summary](t, folder, "containers.json") {
 		c, err := mapList(&in)
 		if err != nil {
 			t.Fatal(err)
@@ -93,7 +108,7 @@ func TestListedContainers(t *testing.T) {
 		if c.Name == "created" || c.Name == "crashing" || c.Name == "web" || c.Name == "paused" {
 			continue // changed between the two requests, or may have
 		}
-		in := read[container.InspectResponse](t, "inspect/"+c.Name+".json")
+		in := read[container.InspectResponse](t, folder, "inspect/"+c.Name+".json")
 		full, err := mapInspect(&in, builtIn(t))
 		if err != nil {
 			t.Fatal(err)
@@ -102,31 +117,35 @@ func TestListedContainers(t *testing.T) {
 			t.Errorf("list and inspect differ:\n%s", cmp.Diff(full.Entity, c))
 		}
 	}
-	expect(t, "containers.json", all)
+	expect(t, folder, "containers.json", all)
 }
 
-func TestImages(t *testing.T) {
+func TestImages(t *testing.T) { eachRecording(t, testImages) }
+
+func testImages(t *testing.T, folder string) {
 	var listed []*workloadmeta.ContainerImageMetadata
-	for _, in := range read[[]dockerimage.Summary](t, "images.json") {
+	for _, in := range read[[]dockerimage.Summary](t, folder, "images.json") {
 		i, err := mapImageList(&in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		listed = append(listed, i)
 	}
-	expect(t, "images.json", listed)
+	expect(t, folder, "images.json", listed)
 	for _, name := range []string{"web", "built"} {
-		in := read[dockerimage.InspectResponse](t, "image-inspect/"+name+".json")
-		i, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, "image-history/"+name+".json"), builtIn(t))
+		in := read[dockerimage.InspectResponse](t, folder, "image-inspect/"+name+".json")
+		i, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, folder, "image-history/"+name+".json"), builtIn(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "image-"+name+".json", i)
+		expect(t, folder, "image-"+name+".json", i)
 	}
 }
 
-func TestStartEvents(t *testing.T) {
-	body, err := os.ReadFile(filepath.Join(recordings, "events.jsonl"))
+func TestStartEvents(t *testing.T) { eachRecording(t, testStartEvents) }
+
+func testStartEvents(t *testing.T, folder string) {
+	body, err := os.ReadFile(filepath.Join(folder, "events.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +172,7 @@ func TestStartEvents(t *testing.T) {
 		}
 	}
 	delete(started, "crashing") // as often as it liked
-	expect(t, "start-events.json", started)
+	expect(t, folder, "start-events.json", started)
 	if ends["short"] != 0 || ends["stopped"] != 3 || ends["web2"] != 137 {
 		t.Errorf("exit codes = %v", ends)
 	}

@@ -13,15 +13,20 @@ import (
 	"github.com/rollcall-dev/rollcall/test/realnode"
 )
 
-// TestRecord makes the recordings that the mapping tests read. Record with the version of Docker in the folder's name.
+// TestRecord makes the recordings that the mapping tests read, with the installed Docker and, where ROLLCALL_REALNODE_PROGRAMS names their
+// folder, with the programs of `go run tasks.go daemons`.
 func TestRecord(t *testing.T) {
 	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
 	d := realnode.StartDockerd(t)
-	r := collectortest.NewRecorder(t, "testdata/docker-20.10", d.Root, "/var/lib/docker", `"`+collectortest.Hostname(t)+`"`, `"dhost"`)
+	folder, api := "testdata/docker-20.10", "/v1.41"
+	if d.ImagesInContainerd() {
+		folder, api = "testdata/moby-2.0", "/v1.51" // the newest that the client library speaks
+	}
+	r := collectortest.NewRecorder(t, folder, d.Root, "/var/lib/docker", `"`+collectortest.Hostname(t)+`"`, `"dhost"`)
 	get := func(path string) []byte {
 		t.Helper()
-		return collectortest.Ask(t, d.Socket, "/v1.41"+path)
+		return collectortest.Ask(t, d.Socket, api+path)
 	}
 
 	d.ImportImage("reg.example.test:5000/shop/web:1", "LABEL team=blue", "EXPOSE 80/tcp 53/udp 9000/tcp 7000-7002/tcp", `ENV DD_VERSION=1.2`)
