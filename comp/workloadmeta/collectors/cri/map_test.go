@@ -238,7 +238,7 @@ func TestBigAndBrokenInfo(t *testing.T) {
 }
 
 func FuzzContainerInfo(f *testing.F) {
-	for _, folder := range []string{"containerd-1.6-cri", "cri-o-made-by-hand"} {
+	for _, folder := range recordings {
 		for _, s := range loadFake(f, filepath.Join("testdata", folder)).status {
 			f.Add(s.Info["info"])
 		}
@@ -266,7 +266,7 @@ func FuzzContainerInfo(f *testing.F) {
 }
 
 func FuzzImageInfo(f *testing.F) {
-	for _, folder := range []string{"containerd-1.6-cri", "cri-o-made-by-hand"} {
+	for _, folder := range recordings {
 		for _, s := range loadFake(f, filepath.Join("testdata", folder)).imageStatuses {
 			f.Add(s.Info["info"])
 		}
@@ -302,7 +302,7 @@ func FuzzPorts(f *testing.F) {
 }
 
 func FuzzSandboxInfo(f *testing.F) {
-	for _, folder := range []string{"containerd-1.6-cri", "cri-o-made-by-hand"} {
+	for _, folder := range recordings {
 		for _, s := range loadFake(f, filepath.Join("testdata", folder)).sandboxStatuses {
 			f.Add(s.Info["info"], s.GetStatus().GetNetwork().GetIp())
 		}

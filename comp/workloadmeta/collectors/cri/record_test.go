@@ -17,14 +17,15 @@ import (
 //
 //	ROLLCALL_REALNODE=1 go test ./comp/workloadmeta/collectors/cri -run TestRecord -record
 //
-// then TestRecorded with -update, and look at the differences. Another version of containerd belongs in the folder's name.
+// then TestRecorded with -update, and look at the differences. The folder's name has the version of the installed containerd, or of that
+// in the folder which ROLLCALL_REALNODE_PROGRAMS names.
 func TestRecord(t *testing.T) {
 	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
 	c := realnode.StartContainerd(t)
 	kubelet := c.CRI(t)
 	kubelet.UseNetwork()
-	r := collectortest.NewRecorder(t, "testdata/containerd-1.6-cri",
+	r := collectortest.NewRecorder(t, "testdata/containerd-"+c.Version[:3]+"-cri",
 		c.Root, "/var/lib/containerd", `\"`+collectortest.Hostname(t)+`\"`, `\"node-1\"`)
 	save := func(name string, m proto.Message) {
 		t.Helper()
@@ -36,17 +37,21 @@ func TestRecord(t *testing.T) {
 	}
 
 	c.For(t).ImportImage("k8s.io", "example.test/plain:1", "sleep", "1000000")
-	kubelet.ImportImage("reg.example.test:5000/shop/web:2", map[string]any{
+	image := map[string]any{
 		"config": map[string]any{
 			"Cmd": []string{"sleep", "1000000"}, "Env": []string{"PATH=/bin", "DD_VERSION=2", "IMAGE_TOKEN=hunter4"},
 			"Labels": map[string]string{"team": "blue", "org.opencontainers.image.revision": "0a1b2c"},
 		},
-		"created": "2026-11-02T08:00:00Z", "author": "somebody", "variant": "v8",
+		"created": "2026-11-02T08:00:00Z", "author": "somebody",
 		"history": []map[string]any{
 			{"created": "2026-11-01T08:00:00Z", "created_by": "ADD rootfs.tar /"},
 			{"created": "2026-11-02T08:00:00Z", "created_by": "ENV DD_VERSION=2 IMAGE_TOKEN=hunter4", "empty_layer": true, "comment": "a note"},
 		},
-	})
+	}
+	if strings.HasPrefix(c.Version, "1.") {
+		image["variant"] = "v8" // since version 2 that is another platform than this one
+	}
+	kubelet.ImportImage("reg.example.test:5000/shop/web:2", image)
 	// A pulled image has a digest in its repository.
 	target := ""
 	for line := range strings.Lines(c.For(t).Ctr("k8s.io", "images", "ls")) {

@@ -8,9 +8,12 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
+// recordings are folders of testdata.
+var recordings = [...]string{"containerd-1.6-cri", "containerd-2.4-cri", "cri-o-made-by-hand"}
+
 // TestRecorded compares whole entities: those of a real containerd, see TestRecord, and of answers made by hand.
 func TestRecorded(t *testing.T) {
-	for _, folder := range []string{"containerd-1.6-cri", "cri-o-made-by-hand"} {
+	for _, folder := range recordings {
 		t.Run(folder, func(t *testing.T) {
 			folder = filepath.Join("testdata", folder)
 			f := loadFake(t, folder)
