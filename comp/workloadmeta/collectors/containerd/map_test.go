@@ -14,15 +14,15 @@ import (
 )
 
 // expect compares a value, as JSON, with the one in testdata.
-func expect(t *testing.T, name string, v any) {
+func expect(t *testing.T, folder, name string, v any) {
 	t.Helper()
-	collectortest.Golden(t, filepath.Join(recordings, "want", name), v)
+	collectortest.Golden(t, filepath.Join(folder, "want", name), v)
 }
 
 // recorded returns a collector for the recorded containerd, as if it were still then.
-func recorded(t testing.TB, change func(*Options)) (*Collector, *recording, *fakeContainerd) {
+func recorded(t testing.TB, folder string, change func(*Options)) (*Collector, *recording, *fakeContainerd) {
 	t.Helper()
-	r, f, proc := load(t)
+	r, f, proc := load(t, folder)
 	c := newCollector(t, f, func(o *Options) {
 		o.ProcRoot = proc
 		o.DockerRuns = func() bool { return false }
@@ -37,8 +37,10 @@ func recorded(t testing.TB, change func(*Options)) (*Collector, *recording, *fak
 }
 
 // What is recorded of a real containerd, as it reaches the store: whole entities.
-func TestRecordedContainerd(t *testing.T) {
-	c, r, f := recorded(t, nil)
+func TestRecordedContainerd(t *testing.T) { eachRecording(t, testRecordedContainerd) }
+
+func testRecordedContainerd(t *testing.T, folder string) {
+	c, r, f := recorded(t, folder, nil)
 	w := collectortest.NewWorld()
 	start(t, c, w)
 	f.with(func() {
@@ -51,12 +53,12 @@ func TestRecordedContainerd(t *testing.T) {
 		switch e := e.(type) {
 		case *workloadmeta.Container:
 			names[e.Name] = true
-			expect(t, "containers/"+e.Name+".json", e)
+			expect(t, folder, "containers/"+e.Name+".json", e)
 			if e.Namespace == "k8s.io" && (e.Owner == nil || e.Image.ID == "" || e.Hostname == "") {
 				t.Errorf("%s = %#v", e.Name, e)
 			}
 		case *workloadmeta.ContainerImageMetadata:
-			expect(t, "images/"+strings.NewReplacer("/", "_", ":", "_").Replace(e.Name)+".json", e)
+			expect(t, folder, "images/"+strings.NewReplacer("/", "_", ":", "_").Replace(e.Name)+".json", e)
 		default:
 			t.Errorf("%v is reported", id)
 		}
@@ -78,7 +80,11 @@ func TestRecordedContainerd(t *testing.T) {
 
 // Nothing of a second look may differ from the first, or every comparison would publish.
 func TestRecordedContainerdIsTheSameAgain(t *testing.T) {
-	c, _, _ := recorded(t, nil)
+	eachRecording(t, testRecordedContainerdIsTheSameAgain)
+}
+
+func testRecordedContainerdIsTheSameAgain(t *testing.T, folder string) {
+	c, _, _ := recorded(t, folder, nil)
 	b := newBackend(t, c)
 	list := func() map[string]follow.Container {
 		l, err := b.List(t.Context())
@@ -104,8 +110,10 @@ func TestRecordedContainerdIsTheSameAgain(t *testing.T) {
 	}
 }
 
-func TestRecordedFlags(t *testing.T) {
-	c, _, _ := recorded(t, nil)
+func TestRecordedFlags(t *testing.T) { eachRecording(t, testRecordedFlags) }
+
+func testRecordedFlags(t *testing.T, folder string) {
+	c, _, _ := recorded(t, folder, nil)
 	l, err := newBackend(t, c).List(t.Context())
 	if err != nil || len(l.Problems) != 0 || l.ImagesErr != nil || !l.AllImages {
 		t.Fatalf("%v, %v, %v", err, l.Problems, l.ImagesErr)
@@ -133,8 +141,10 @@ func TestRecordedFlags(t *testing.T) {
 }
 
 // What the recorded events mean. Names of pods' containers are random and stand for themselves.
-func TestRecordedEvents(t *testing.T) {
-	c, r, _ := recorded(t, nil)
+func TestRecordedEvents(t *testing.T) { eachRecording(t, testRecordedEvents) }
+
+func testRecordedEvents(t *testing.T, folder string) {
+	c, r, _ := recorded(t, folder, nil)
 	b := newBackend(t, c)
 	type told struct {
 		Name, Key string
@@ -152,5 +162,5 @@ func TestRecordedEvents(t *testing.T) {
 		}
 		all = append(all, told{ev.Name, ev.Key, ev.Action, ev.At, ev.ExitCode, ev.Sandbox, ev.Container})
 	}
-	expect(t, "events.json", all)
+	expect(t, folder, "events.json", all)
 }

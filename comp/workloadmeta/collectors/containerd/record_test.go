@@ -27,7 +27,8 @@ import (
 // cart is the image of most recorded containers.
 const cart = "registry.example.test:5000/shop/cart:1.2"
 
-// TestRecord makes the recordings that the other tests read. Record with the version of containerd in the folder's name.
+// TestRecord makes the recordings that the other tests read, of the installed containerd or of that in the folder which
+// ROLLCALL_REALNODE_PROGRAMS names.
 func TestRecord(t *testing.T) {
 	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
@@ -224,7 +225,7 @@ func TestRecord(t *testing.T) {
 	<-ended
 	r.Events = events
 	r.anonymise(t, n.Root)
-	r.save(t)
+	r.save(t, recordingOf(version))
 }
 
 // annotate gives a pod what a kubelet does, with a secret in it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,8 +23,20 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// recordings are what a real containerd has answered, see TestRecord.
-const recordings = "testdata/containerd-1.6"
+// recordingOf returns the folder of what a real containerd of this version has answered, see TestRecord.
+func recordingOf(version string) string {
+	major, minor, _ := strings.Cut(version, ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	return filepath.Join("testdata", "containerd-"+major+"."+minor)
+}
+
+// eachRecording runs a test on what each containerd has answered.
+func eachRecording(t *testing.T, test func(t *testing.T, folder string)) {
+	t.Helper()
+	for _, version := range []string{"1.6", "2.4"} {
+		t.Run(version, func(t *testing.T) { test(t, recordingOf(version)) })
+	}
+}
 
 // recording is everything that one containerd had.
 type recording struct {
@@ -112,9 +125,9 @@ func (e *recordedEvent) proto(t testing.TB) *types.Envelope {
 }
 
 // load reads the recording and gives it to a fake containerd and to a folder that stands for /proc.
-func load(t testing.TB) (r *recording, f *fakeContainerd, proc string) {
+func load(t testing.TB, folder string) (r *recording, f *fakeContainerd, proc string) {
 	t.Helper()
-	body, err := os.ReadFile(filepath.Join(recordings, "state.json"))
+	body, err := os.ReadFile(filepath.Join(folder, "state.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +135,7 @@ func load(t testing.TB) (r *recording, f *fakeContainerd, proc string) {
 	if err := json.Unmarshal(body, r); err != nil {
 		t.Fatal(err)
 	}
-	lines, err := os.ReadFile(filepath.Join(recordings, "events.jsonl"))
+	lines, err := os.ReadFile(filepath.Join(folder, "events.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +188,7 @@ func load(t testing.TB) (r *recording, f *fakeContainerd, proc string) {
 }
 
 // save writes the recording.
-func (r *recording) save(t testing.TB) {
+func (r *recording) save(t testing.TB, folder string) {
 	t.Helper()
 	var events bytes.Buffer
 	for _, e := range r.Events {
@@ -192,9 +205,9 @@ func (r *recording) save(t testing.TB) {
 		t.Fatal(err)
 	}
 	if err := errors.Join(
-		os.MkdirAll(recordings, 0o755),
-		os.WriteFile(filepath.Join(recordings, "state.json"), append(body, '\n'), 0o644),
-		os.WriteFile(filepath.Join(recordings, "events.jsonl"), events.Bytes(), 0o644),
+		os.MkdirAll(folder, 0o755),
+		os.WriteFile(filepath.Join(folder, "state.json"), append(body, '\n'), 0o644),
+		os.WriteFile(filepath.Join(folder, "events.jsonl"), events.Bytes(), 0o644),
 	); err != nil {
 		t.Fatal(err)
 	}
