@@ -198,6 +198,19 @@ func (a *app) expectEnd(id string, code int64) {
 	})
 }
 
+// trouble waits until a collector has noticed that something is wrong, and its error has words in it.
+func (a *app) trouble(collector, words string) {
+	a.t.Helper()
+	eventually(a.t, 10*time.Second, func() string {
+		for _, s := range a.runs.Status() {
+			if s.ID == collector && s.LastError != "" && strings.Contains(s.LastError, words) {
+				return ""
+			}
+		}
+		return fmt.Sprintf("status = %+v", a.runs.Status())
+	})
+}
+
 // ids returns the containers in the store, sorted.
 func (a *app) ids() []string {
 	var ids []string

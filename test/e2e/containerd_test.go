@@ -368,7 +368,7 @@ func TestContainerdKilledAndRestarted(t *testing.T) {
 	if err := syscall.Kill(dies.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond) // the collector notices
+	a.trouble("containerd", "")
 	if got := a.ids(); len(got) != 3 {
 		t.Errorf("a lost connection has unset containers: %v", got)
 	}
@@ -409,14 +409,7 @@ func TestContainerdFrozenIsDetectedAndRepaired(t *testing.T) {
 	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil { // it ends while the daemon sleeps
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, func() string { // it is noticed
-		for _, s := range a.runs.Status() {
-			if s.ID == "containerd" && s.LastError != "" {
-				return ""
-			}
-		}
-		return fmt.Sprintf("%+v", a.runs.Status())
-	})
+	a.trouble("containerd", "")
 	if _, err := a.store.GetContainer("web"); err != nil {
 		t.Errorf("a silent daemon has cost us a container: %v", err)
 	}

@@ -349,14 +349,7 @@ func TestCRIFrozen(t *testing.T) {
 	if err := syscall.Kill(k.PID, syscall.SIGKILL); err != nil { // it ends while the runtime sleeps
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, func() string {
-		for _, s := range a.runs.Status() {
-			if s.ID == "cri" && strings.Contains(s.LastError, "no answer within 500ms") {
-				return ""
-			}
-		}
-		return fmt.Sprintf("status = %+v", a.runs.Status())
-	})
+	a.trouble("cri", "no answer within 500ms")
 	a.pulls(3)
 	if _, err := a.store.GetContainer(id); err != nil {
 		t.Errorf("a silent runtime has cost us a container: %v", err)

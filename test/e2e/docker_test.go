@@ -293,7 +293,7 @@ func TestDockerdKilledAndRestarted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(300 * time.Millisecond) // the collector notices
+	a.trouble("docker", "")
 	if got := a.ids(); len(got) != 3 {
 		t.Errorf("a lost connection has unset containers: %v", got)
 	}

@@ -428,7 +428,7 @@ func TestPodmanKilledAndRestarted(t *testing.T) {
 	p.Kill()
 	p.Podman("kill", dies)
 	p.Podman("kill", vanishes)
-	time.Sleep(300 * time.Millisecond) // the collector notices
+	a.trouble("podman", "")
 	if got := a.ids(); len(got) != 3 {
 		t.Errorf("a lost connection has unset containers: %v", got)
 	}
@@ -496,14 +496,7 @@ func TestPodmanServiceFrozen(t *testing.T) {
 	a := startPodman(t, podman.Options{Tuning: podman.Tuning{PingEvery: time.Second, CallTimeout: time.Second}}, p)
 	p.Freeze()
 	p.Podman("kill", id) // which needs no service
-	eventually(t, 10*time.Second, func() string {
-		for _, s := range a.runs.Status() {
-			if s.ID == "podman" && s.LastError != "" {
-				return ""
-			}
-		}
-		return fmt.Sprintf("%+v", a.runs.Status())
-	})
+	a.trouble("podman", "")
 	if _, err := a.store.GetContainer(id); err != nil {
 		t.Fatalf("a silent service has cost us a container: %v", err)
 	}
