@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -154,12 +156,7 @@ func TestDockerAndItsContainerdReportOneContainer(t *testing.T) {
 		t.Errorf("container = %+v", c)
 	}
 	a.expectTags(id, "container_name:web", "docker_image:web:1", "env:prod")
-	eventually(t, 5*time.Second, func() string { // the subscriber hears of it a moment after the store
-		if _, last := a.last(id); last == nil || !last.Equal(c) {
-			return fmt.Sprintf("told %+v", last)
-		}
-		return ""
-	})
+	a.heard(id)
 	told := a.history(id)
 	d.Docker("pause", "web")
 	a.expect(id, "pause", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusPaused })
@@ -176,6 +173,43 @@ func TestDockerAndItsContainerdReportOneContainer(t *testing.T) {
 	}
 	if h := a.history(id); strings.Count(h, "unset") != 1 {
 		t.Errorf("one end was told as %s", h)
+	}
+}
+
+// TestDockerAppearsBesideItsContainerd has containerd stand in for Docker until that can be asked: nobody is told that a container has ended
+// because another collector reports it.
+func TestDockerAppearsBesideItsContainerd(t *testing.T) {
+	realnode.Require(t)
+	d := realnode.StartDockerd(t)
+	d.ImportImage("web:1")
+	id := d.Run("--name", "web", "web:1", "sleep", "1000")
+	later := filepath.Join(t.TempDir(), "docker.sock")
+	a := newApp(t)
+	a.start(docker.Module, containerd.Module, fx.Supply(
+		docker.Options{Host: "unix://" + later, Log: a.logger()},
+		collection.Options{RedetectEvery: time.Second},
+		containerd.Options{
+			Address: d.Containerd.Socket, Log: a.logger(),
+			DockerRuns: func() bool { return a.runs.Collecting("docker") },
+		},
+	))
+	reported := func(want string) {
+		t.Helper()
+		eventually(t, 20*time.Second, func() string {
+			if by := fromWho(a, id); by != want {
+				return "reported by " + by
+			}
+			return ""
+		})
+	}
+	reported("containerd")
+	if err := os.Symlink(d.Socket, later); err != nil {
+		t.Fatal(err)
+	}
+	reported("docker")
+	a.heard(id)
+	if h := a.history(id); strings.Contains(h, "unset") {
+		t.Errorf("a container that runs was told: %s", h)
 	}
 }
 

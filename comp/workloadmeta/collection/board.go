@@ -28,6 +28,7 @@ type board struct {
 	failing  [numModes]bool      // has failed and not listed yet
 	failures map[string]bool     // failures the log has been told of
 	problems map[string]bool     // problems the log has been told of
+	absent   bool                // a look has found nothing to collect, and nothing has been listed since
 	failedAt time.Time           // last failure
 	runs     uint64              // of the stream
 	warned   bool                // a failure was logged and no recovery yet
@@ -105,6 +106,7 @@ func (b *board) detected(reason string) {
 func (b *board) waiting(reason string, retry time.Time, expected bool) {
 	b.mu.Lock()
 	news := b.enter(StateWaiting, reason, retry)
+	b.absent = true
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, expected)
 	b.r.s.first.settle(Outcome{ID: b.r.id, Result: NotDetected, Reason: reason})
@@ -163,6 +165,7 @@ func (b *board) listed(m mode) {
 	now := time.Now()
 	if m != modeFetch { // which has nothing to list
 		b.status.LastSync = now
+		b.absent = false
 	}
 	b.failing[m] = false
 	fresh := b.modes[m].state != StateLive

@@ -377,9 +377,21 @@ func TestStartContextIsNotTheCollectors(t *testing.T) {
 func TestCollecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung := errors.New("no answer")
-		blocked := make(chan struct{})
-		s, err := collection.New(collection.Options{Store: newStore(), Collectors: []workloadmeta.Collector{
+		blocked, appeared := make(chan struct{}), time.Now().Add(time.Minute-time.Second)
+		s, err := collection.New(collection.Options{Store: newStore(), RedetectEvery: time.Second, Collectors: []workloadmeta.Collector{
 			&fakeStreamer{fake{id: "live"}, staying("a")},
+			// It appears after a while, and takes its time to list.
+			&fakeStreamer{fake{id: "late", detect: func() workloadmeta.Detection {
+				if time.Now().Before(appeared) {
+					return workloadmeta.Detection{State: workloadmeta.Absent, Reason: "not here yet"}
+				}
+				return workloadmeta.Detection{State: workloadmeta.Detected}
+			}}, func(ctx context.Context, sink workloadmeta.Sink) error {
+				time.Sleep(time.Minute)
+				sink.Synced()
+				<-ctx.Done()
+				return ctx.Err()
+			}},
 			&fakeStreamer{fake{id: "lost"}, script(func(ctx context.Context, sink workloadmeta.Sink) error {
 				sink.Synced()
 				return hung
@@ -399,7 +411,7 @@ func TestCollecting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, id := range []string{"live", "lost", "hung", "slow", "absent"} {
+		for _, id := range []string{"live", "late", "lost", "hung", "slow", "absent"} {
 			if !s.Collecting(id) {
 				t.Errorf("before the start %s counts as not collecting", id)
 			}
@@ -409,10 +421,15 @@ func TestCollecting(t *testing.T) {
 		}
 		defer s.Stop(context.Background())
 		time.Sleep(time.Minute)
-		for id, want := range map[string]bool{"live": true, "lost": true, "hung": false, "slow": true, "absent": false, "unheard-of": false} {
+		for id, want := range map[string]bool{
+			"live": true, "late": false, "lost": true, "hung": false, "slow": true, "absent": false, "unheard-of": false,
+		} {
 			if got := s.Collecting(id); got != want {
 				t.Errorf("Collecting(%s) = %v", id, got)
 			}
+		}
+		if time.Sleep(time.Minute + time.Second); !s.Collecting("late") {
+			t.Error("it has listed, and counts as not collecting")
 		}
 		close(blocked)
 	})

@@ -94,8 +94,9 @@ func summarize(modes [numModes]modeState) (worst modeState) {
 }
 
 // Collecting reports whether the collector reports what it has to, or may be about to: it has listed, or its first attempt is
-// not over yet. It is false for a collector that does not exist, that has nothing to collect, or whose source has never answered. It is
-// cheap and never waits.
+// not over yet. It is false for a collector that does not exist, that has nothing to collect, or whose source has never answered; and for
+// one whose source has appeared only after it was missing, until it has listed, so that whoever stands in for it can hand
+// over without a gap. It is cheap and never waits.
 func (s *Supervisor) Collecting(id string) bool {
 	for _, r := range s.runners {
 		if r.id == id {
@@ -116,7 +117,7 @@ func (b *board) collecting() bool {
 	case StateLive:
 		return true
 	}
-	return b.status.Failures == 0 || !b.status.LastSync.IsZero()
+	return !b.absent && (b.status.Failures == 0 || !b.status.LastSync.IsZero())
 }
 
 // Missing says in one line, for people, why nothing may be known about entities of a
