@@ -48,7 +48,7 @@ func tasks() []task {
 		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
 		{"lint", "check formatting, go vet, golangci-lint", lint},
 		{"cross", "build the packages for macOS and Windows", cross},
-		{"check", "do everything that CI does, in order; -except test,e2e leaves steps out", check},
+		{"check", "do everything that CI does, in order; -except e2e,newest leaves steps out", check},
 		{"summary", "count the results in the file that " + resultsEnv + " names", summary},
 	}
 }
@@ -260,7 +260,9 @@ func test(args []string) error {
 
 func e2e(args []string) error {
 	newest := false
-	parse("e2e", args, func(set *flag.FlagSet) { set.BoolVar(&newest, "newest", false, "") })
+	parse("e2e", args, func(set *flag.FlagSet) {
+		set.BoolVar(&newest, "newest", false, "with the daemons that the task daemons builds")
+	})
 	packages, err := realNodePackages()
 	if err != nil {
 		return err
@@ -289,8 +291,8 @@ func daemons(args []string) error {
 	return err
 }
 
-// buildDaemons builds the programs that test/realnode/newest/go.mod names into a folder of the user's cache, one for each state of
-// that file, and returns it.
+// buildDaemons builds the programs that test/realnode/newest/go.mod names into a folder of the user's cache, one for each set of
+// versions, and returns it.
 func buildDaemons() (string, error) {
 	module := filepath.Join("test", "realnode", "newest")
 	sums, err := os.ReadFile(filepath.Join(module, "go.sum"))

@@ -122,6 +122,14 @@ func TestFailuresAreShownAndCounted(t *testing.T) {
 			"1 passed, 1 failed, 0 skipped", "leaked",
 		},
 		{
+			"goroutine", head + "func TestBad(t *testing.T) { go func() { panic(\"lost my hat\") }(); select {} }\n",
+			"1 passed, 1 failed, 0 skipped", "lost my hat",
+		},
+		{
+			"exit in a test", head + "func TestBad(t *testing.T) { println(\"left in a hurry\"); os.Exit(3) }\n",
+			"1 passed, 1 failed, 0 skipped", "left in a hurry",
+		},
+		{
 			"compile error", head + "func TestBad(t *testing.T) { undefinedName() }\n",
 			"1 passed, 1 failed, 0 skipped", "undefinedName",
 		},

@@ -208,6 +208,13 @@ func (s *stream) packageEnded(e event, output string) {
 	case e.Action == failed:
 		word = "FAILED"
 		fmt.Print(output)
+		// A crash or the end of the time leaves tests without an end, and the reason is in what they have printed.
+		for _, id := range slices.Sorted(maps.Keys(s.output)) {
+			if test, ok := strings.CutPrefix(id, e.Package+"."); ok && !strings.Contains(test, ".") {
+				fmt.Printf("%s did not end:\n%s", id, s.output[id])
+				delete(s.output, id)
+			}
+		}
 		if n[failed] == 0 {
 			// Not a test but the package failed: it does not compile, or TestMain says so.
 			s.failures++
