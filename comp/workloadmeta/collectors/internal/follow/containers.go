@@ -379,7 +379,7 @@ func (s *session) handleGone(tr *tracked, now time.Time) {
 		if tr.missing && !s.synced {
 			// Of what has ended while nobody listened, the event comes soon after the first list, if at all.
 			s.initial[keyOf(tr)] = struct{}{}
-			s.wait(tr, now.Add(exitWait))
+			s.wait(tr, s.initialUntil.Add(-s.opts.InitialWait/10)) // Synced would take it away without what is known of its end
 			return
 		}
 		s.wait(tr, now.Add(goneWait))
