@@ -66,7 +66,11 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 }
 
 func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error {
-	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness, clean(x.Reason)); err != nil {
+	reason := x.Reason
+	if x.Completeness == tagger.Complete.String() && len(silent) > 0 {
+		reason = "every source that could be asked has reported it"
+	}
+	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness, clean(reason)); err != nil {
 		return err
 	}
 	for _, s := range silent {

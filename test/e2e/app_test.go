@@ -175,6 +175,33 @@ func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool
 	return found
 }
 
+// heard waits until the subscriber has been told what the store knows of a container, a moment after the store.
+func (a *app) heard(id string) {
+	a.t.Helper()
+	eventually(a.t, 5*time.Second, func() string {
+		c, err := a.store.GetContainer(id)
+		if err != nil {
+			return err.Error()
+		}
+		if _, told := a.last(id); told == nil || !told.Equal(c) {
+			return fmt.Sprintf("told %+v", told)
+		}
+		return ""
+	})
+}
+
+// expectImage waits until an image has these tags; none means that there is no such image.
+func (a *app) expectImage(id string, tags ...string) {
+	a.t.Helper()
+	eventually(a.t, 5*time.Second, func() string {
+		i, err := a.store.GetContainerImage(id)
+		if tags == nil && err != nil || err == nil && tags != nil && slices.Equal(i.RepoTags, tags) {
+			return ""
+		}
+		return fmt.Sprintf("image %s: %+v, %v; want tags %v", id, i, err, tags)
+	})
+}
+
 // notEnded says what subscribers have been told of a container whose end they have not been told of, else "".
 func (a *app) notEnded(id string) string {
 	if event, _ := a.last(id); event == workloadmeta.EventTypeUnset {
@@ -263,5 +290,49 @@ func (a *app) expectNoSecret(secret string) {
 		if len(text) < 10 || strings.Contains(text, secret) {
 			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(text, secret))
 		}
+	}
+}
+
+// churn has start make 200 containers, four at a time, that end at once with a code, and checks that none is lost. start labels each with
+// its number and returns its ID.
+func (a *app) churn(image string, start func(number int, code int64) (id string, err error)) {
+	t := a.t
+	t.Helper()
+	const n, workers = 200, 4
+	codes := map[string]int64{}
+	var mu sync.Mutex // guards codes
+	var work sync.WaitGroup
+	begin := time.Now()
+	for worker := range workers {
+		work.Go(func() {
+			for i := worker; i < n; i += workers {
+				code := int64(i % 100)
+				id, err := start(i, code)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				mu.Lock()
+				codes[id] = code
+				mu.Unlock()
+			}
+		})
+	}
+	work.Wait()
+	t.Logf("%d containers in %v", len(codes), time.Since(begin))
+	for id, code := range codes {
+		a.expectEnd(id, code)
+		if h := a.history(id); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
+			t.Errorf("%s was told: %s", id, h)
+		}
+		if _, c := a.last(id); c.Labels["number"] == "" || c.Name == "" || c.Image.Name != image {
+			t.Errorf("last state of %s: %+v", id, c)
+		}
+	}
+	if len(codes) != n {
+		t.Errorf("%d containers, want %d", len(codes), n)
+	}
+	if got := a.ids(); len(got) != 0 {
+		t.Errorf("left over: %v", got)
 	}
 }

@@ -352,12 +352,7 @@ func TestContainerdKilledAndRestarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Second, func() string { // the subscriber hears of it a moment after the store
-		if _, c := a.last("stays"); c == nil || !c.Equal(before) {
-			return fmt.Sprintf("told %+v", c)
-		}
-		return ""
-	})
+	a.heard("stays")
 	told := a.history("stays")
 	dies, err := a.store.GetContainer("dies")
 	if err != nil {

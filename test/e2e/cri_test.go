@@ -41,21 +41,6 @@ func startCRI(t *testing.T, options cri.Options) *criApp {
 	), collector}
 }
 
-// heard waits until the subscriber has been told what the store knows of a container, a moment after the store.
-func (a *criApp) heard(id string) {
-	a.t.Helper()
-	eventually(a.t, 5*time.Second, func() string {
-		c, err := a.store.GetContainer(id)
-		if err != nil {
-			return err.Error()
-		}
-		if events := a.toldOf(id); len(events) == 0 || !events[len(events)-1].Entity.(*workloadmeta.Container).Equal(c) {
-			return fmt.Sprintf("told %v", events)
-		}
-		return ""
-	})
-}
-
 // expectGone waits until subscribers have been told that the runtime has forgotten the container, and checks the
 // exit code in the last view of it; -1 means that it may not be known.
 func (a *criApp) expectGone(id string, code int64) {

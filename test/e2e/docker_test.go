@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -165,13 +164,8 @@ func TestDockerExecChangesNothing(t *testing.T) {
 	d.ImportImage("web:1")
 	a := startDocker(t, d, docker.Options{})
 	id := d.Run("web:1", "sleep", "1000")
-	before := a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
-	eventually(t, 5*time.Second, func() string { // the subscriber hears of it a moment after the store
-		if _, c := a.last(id); c == nil || !c.Equal(before) {
-			return fmt.Sprintf("told %+v", c)
-		}
-		return ""
-	})
+	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
+	a.heard(id)
 	told := a.history(id)
 	for range 5 {
 		_, _, _ = d.TryDocker("exec", id, "sh", "-c", "exit 3")
@@ -186,27 +180,17 @@ func TestDockerExecChangesNothing(t *testing.T) {
 func TestDockerImagesAreSeen(t *testing.T) {
 	d := node.Dockerd(t)
 	a := startDocker(t, d, docker.Options{})
-	tags := func(id string, want ...string) {
-		t.Helper()
-		eventually(t, 5*time.Second, func() string {
-			i, err := a.store.GetContainerImage(id)
-			if want == nil && err != nil || err == nil && want != nil && slices.Equal(i.RepoTags, want) {
-				return ""
-			}
-			return fmt.Sprintf("image %s: %+v, %v; want tags %v", id, i, err, want)
-		})
-	}
 	first := d.ImportImage("moving:1", "LABEL v=1")
-	tags(first, "moving:1")
+	a.expectImage(first, "moving:1")
 	d.Docker("tag", "moving:1", "moving:2")
-	tags(first, "moving:1", "moving:2")
+	a.expectImage(first, "moving:1", "moving:2")
 	second := d.ImportImage("moving:1", "LABEL v=2") // takes the tag away, which no event says
-	tags(second, "moving:1")
-	tags(first, "moving:2")
+	a.expectImage(second, "moving:1")
+	a.expectImage(first, "moving:2")
 	d.Docker("rmi", "moving:2")
-	tags(first)
+	a.expectImage(first)
 	d.Docker("rmi", "moving:1")
-	tags(second)
+	a.expectImage(second)
 }
 
 // TestDockerChurn starts and ends 200 containers as fast as the daemon can.
@@ -215,47 +199,14 @@ func TestDockerChurn(t *testing.T) {
 	d.RemoveContainers()
 	d.ImportImage("web:1")
 	a := startDocker(t, d, docker.Options{})
-	const n = 200
-	codes := map[string]int64{}
-	var mu sync.Mutex
-	var work sync.WaitGroup
-	for worker := range 4 {
-		work.Go(func() {
-			for i := worker; i < n; i += 4 {
-				code := int64(i % 100)
-				args := []string{"run", "-d", "--network", "none", "--label", fmt.Sprint("number=", i)}
-				if i%3 != 0 {
-					args = append(args, "--rm")
-				}
-				id, _, err := d.TryDocker(append(args, "web:1", "sh", "-c", fmt.Sprint("exit ", code))...)
-				if err != nil {
-					t.Error(err)
-					continue
-				}
-				mu.Lock()
-				codes[strings.TrimSpace(id)] = code
-				mu.Unlock()
-			}
-		})
-	}
-	begin := time.Now()
-	work.Wait()
-	t.Logf("%d containers in %v", len(codes), time.Since(begin))
-	for id, code := range codes {
-		a.expectEnd(id, code)
-		if h := a.history(id); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
-			t.Errorf("%s was told: %s", id, h)
+	a.churn("web", func(i int, code int64) (string, error) {
+		args := []string{"run", "-d", "--network", "none", "--label", fmt.Sprint("number=", i)}
+		if i%3 != 0 {
+			args = append(args, "--rm")
 		}
-		if _, c := a.last(id); c.Labels["number"] == "" || c.Name == "" || c.Image.Name != "web" {
-			t.Errorf("last state of %s: %+v", id, c)
-		}
-	}
-	if len(codes) != n {
-		t.Errorf("%d containers, want %d", len(codes), n)
-	}
-	if got := a.ids(); len(got) != 0 {
-		t.Errorf("left over: %v", got)
-	}
+		id, _, err := d.TryDocker(append(args, "web:1", "sh", "-c", fmt.Sprint("exit ", code))...)
+		return strings.TrimSpace(id), err
+	})
 }
 
 // TestDockerdKilledAndRestarted has containers end, come and go while nobody watches.
@@ -271,12 +222,7 @@ func TestDockerdKilledAndRestarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Second, func() string { // the subscriber hears of it a moment after the store
-		if _, c := a.last(stays); c == nil || !c.Equal(before) {
-			return fmt.Sprintf("told %+v", c)
-		}
-		return ""
-	})
+	a.heard(stays)
 	told := a.history(stays)
 	pids := map[string]int{}
 	for _, id := range []string{dies, vanishes} {

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -224,36 +223,26 @@ func TestPodmanOOM(t *testing.T) {
 func TestPodmanImagesAreSeen(t *testing.T) {
 	p := node.Podman(t)
 	a := startPodman(t, podman.Options{}, p)
-	tags := func(id string, want ...string) {
-		t.Helper()
-		eventually(t, 5*time.Second, func() string {
-			i, err := a.store.GetContainerImage(id)
-			if want == nil && err != nil || err == nil && want != nil && slices.Equal(i.RepoTags, want) {
-				return ""
-			}
-			return fmt.Sprintf("image %s: %+v, %v; want tags %v", id, i, err, want)
-		})
-	}
 	first := p.ImportImage("localhost/moving:1", "LABEL v=1")
-	tags(first, "localhost/moving:1")
+	a.expectImage(first, "localhost/moving:1")
 	p.Podman("tag", "localhost/moving:1", "localhost/moving:2")
-	tags(first, "localhost/moving:1", "localhost/moving:2")
+	a.expectImage(first, "localhost/moving:1", "localhost/moving:2")
 	second := p.ImportImage("localhost/moving:1", "LABEL v=2") // takes the tag away, which no event says
-	tags(second, "localhost/moving:1")
-	tags(first, "localhost/moving:2")
+	a.expectImage(second, "localhost/moving:1")
+	a.expectImage(first, "localhost/moving:2")
 	p.Podman("tag", "localhost/moving:2", "localhost/moving:3")
-	tags(first, "localhost/moving:2", "localhost/moving:3")
+	a.expectImage(first, "localhost/moving:2", "localhost/moving:3")
 	p.Podman("rmi", "localhost/moving:3") // of which Podman says that the image is removed
-	tags(first, "localhost/moving:2")
+	a.expectImage(first, "localhost/moving:2")
 	archive := filepath.Join(t.TempDir(), "image.tar")
 	p.Podman("save", "-o", archive, "localhost/moving:2")
 	p.Podman("rmi", "localhost/moving:2")
-	tags(first)
+	a.expectImage(first)
 	p.Podman("load", "-i", archive) // its event names the archive only
-	tags(first, "localhost/moving:2")
+	a.expectImage(first, "localhost/moving:2")
 	p.Podman("rmi", "localhost/moving:1", "localhost/moving:2")
-	tags(second)
-	tags(first)
+	a.expectImage(second)
+	a.expectImage(first)
 }
 
 func TestPodmanPods(t *testing.T) {
@@ -330,48 +319,18 @@ func TestPodmanChurn(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, "unix", p.Socket)
 	}}}
 	defer client.CloseIdleConnections()
-	const n = 200
-	codes := map[string]int64{}
-	var mu sync.Mutex
-	var work sync.WaitGroup
-	for worker := range 4 {
-		work.Go(func() {
-			for i := worker; i < n; i += 4 {
-				code := int64(i % 100)
-				var created struct{ ID string }
-				answer := podmanAPI(t, client, "POST", "containers/create", map[string]any{
-					"image": "localhost/web:1", "command": []string{"sh", "-c", fmt.Sprint("exit ", code)}, "netns": map[string]string{"nsmode": "none"},
-					"labels": map[string]string{"number": strconv.Itoa(i)}, "remove": i%3 != 0,
-				})
-				if err := json.Unmarshal(answer, &created); err != nil || created.ID == "" {
-					t.Errorf("%s: %v", answer, err)
-					continue
-				}
-				podmanAPI(t, client, "POST", "containers/"+created.ID+"/start", nil)
-				mu.Lock()
-				codes[created.ID] = code
-				mu.Unlock()
-			}
+	a.churn("localhost/web", func(i int, code int64) (string, error) {
+		var created struct{ ID string }
+		answer := podmanAPI(t, client, "POST", "containers/create", map[string]any{
+			"image": "localhost/web:1", "command": []string{"sh", "-c", fmt.Sprint("exit ", code)}, "netns": map[string]string{"nsmode": "none"},
+			"labels": map[string]string{"number": strconv.Itoa(i)}, "remove": i%3 != 0,
 		})
-	}
-	begin := time.Now()
-	work.Wait()
-	t.Logf("%d containers in %v", len(codes), time.Since(begin))
-	for id, code := range codes {
-		a.expectEnd(id, code)
-		if h := a.history(id); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
-			t.Errorf("%s was told: %s", id, h)
+		if err := json.Unmarshal(answer, &created); err != nil || created.ID == "" {
+			return "", fmt.Errorf("%s: %w", answer, err)
 		}
-		if _, c := a.last(id); c.Labels["number"] == "" || c.Name == "" || c.Image.Name != "localhost/web" {
-			t.Errorf("last state of %s: %+v", id, c)
-		}
-	}
-	if len(codes) != n {
-		t.Errorf("%d containers, want %d", len(codes), n)
-	}
-	if got := a.ids(); len(got) != 0 {
-		t.Errorf("left over: %v", got)
-	}
+		podmanAPI(t, client, "POST", "containers/"+created.ID+"/start", nil)
+		return created.ID, nil
+	})
 }
 
 // TestPodmanShortLivesKeepTheirEnvironment: what Podman tells of before it is started has its environment, and so its service, also if
@@ -418,12 +377,7 @@ func TestPodmanKilledAndRestarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Second, func() string { // the subscriber hears of it a moment after the store
-		if _, c := a.last(stays); c == nil || !c.Equal(before) {
-			return fmt.Sprintf("told %+v", c)
-		}
-		return ""
-	})
+	a.heard(stays)
 	told := a.history(stays)
 	p.Kill()
 	p.Podman("kill", dies)

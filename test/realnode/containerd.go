@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -179,23 +180,32 @@ func (c *Containerd) Run(namespace string, args ...string) {
 	c.Ctr(namespace, append([]string{"run", "--detach", "--null-io", "--runc-root", runcFolder(c.Root)}, args...)...)
 }
 
-// Events follows all events of containerd until the returned function is called, which returns them as `ctr events` prints them.
+// Events follows all events of containerd until the returned function is called, which returns them as `ctr events` prints them. It must be
+// called before the test ends.
 func (c *Containerd) Events() (stop func() string) {
 	if c.tb != nil {
 		c.tb.Helper()
 	}
 	path, err := program("ctr")
 	c.must(err)
-	cmd := exec.Command(path, "--address", c.Socket, "events")
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, path, "--address", c.Socket, "events")
 	var out strings.Builder
-	cmd.Env, cmd.Stdout, cmd.SysProcAttr = daemonEnv(c.Root), &out, dieWithParent()
-	c.must(cmd.Start())
-	time.Sleep(200 * time.Millisecond) // nothing tells when a subscription counts
-	return func() string {
-		_ = cmd.Process.Kill() // it never ends by itself
-		_ = cmd.Wait()
-		return out.String()
+	cmd.Env, cmd.Stdout = daemonEnv(c.Root), &out
+	if err := cmd.Start(); err != nil {
+		cancel()
+		c.must(fmt.Errorf("follow containerd's events: %w", err))
 	}
+	stop = sync.OnceValue(func() string {
+		cancel()
+		_ = cmd.Wait() // it never ends by itself
+		return out.String()
+	})
+	if c.tb != nil {
+		c.tb.Cleanup(func() { stop() })
+	}
+	time.Sleep(200 * time.Millisecond) // nothing tells when a subscription counts
+	return stop
 }
 
 // Close stops containerd, ends what it has started, and removes the folder.

@@ -25,7 +25,7 @@ func TestRecord(t *testing.T) {
 	c := realnode.StartContainerd(t)
 	kubelet := c.CRI(t)
 	kubelet.UseNetwork()
-	r := collectortest.NewRecorder(t, "testdata/containerd-"+c.Version[:3]+"-cri",
+	r := collectortest.NewRecorder(t, "testdata/containerd-"+strings.Join(strings.Split(c.Version, ".")[:2], ".")+"-cri",
 		c.Root, "/var/lib/containerd", `\"`+collectortest.Hostname(t)+`\"`, `\"node-1\"`)
 	save := func(name string, m proto.Message) {
 		t.Helper()

@@ -262,7 +262,7 @@ func (f *fakeDocker) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}, false)
 }
 
-// event sends an event; the caller holds f.mu.
+// event sends an event; the caller has locked f.
 func (f *fakeDocker) event(kind, action, id string, attributes map[string]string) {
 	now := time.Now()
 	line, err := json.Marshal(map[string]any{

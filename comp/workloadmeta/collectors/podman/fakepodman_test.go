@@ -248,7 +248,7 @@ func (f *fakePodman) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}, late)
 }
 
-// event sends an event; the caller holds f.mu.
+// event sends an event; the caller has locked f.
 func (f *fakePodman) event(kind, action, id string, attributes map[string]string) {
 	f.eventAt(time.Now(), kind, action, id, attributes)
 }

@@ -174,7 +174,7 @@ func (d *Daemon) Stream(w http.ResponseWriter, r *http.Request, past func(log []
 	}
 }
 
-// KillStreams ends all event streams, as a daemon does that ends.
+// KillStreams ends all event streams, as a daemon does that ends. Lines that were sent just before may be lost with them.
 func (d *Daemon) KillStreams() {
 	d.Lock()
 	defer d.Unlock()

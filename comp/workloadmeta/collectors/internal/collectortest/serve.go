@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -45,12 +46,14 @@ type Pipe struct {
 // NewPipe returns a listener to which nobody has connected yet.
 func NewPipe() *Pipe { return &Pipe{conns: make(chan net.Conn), closed: make(chan struct{})} }
 
-// Dial connects to the listener. It waits until the connection is accepted.
+// Dial connects to the listener. It waits until the connection is accepted; one that is closed refuses it.
 func (p *Pipe) Dial(ctx context.Context) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
 	case p.conns <- far:
 		return near, nil
+	case <-p.closed:
+		return nil, syscall.ECONNREFUSED
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
