@@ -65,6 +65,25 @@ func TestWhatIsLeftToAnotherCollectorEndsAtOnce(t *testing.T) {
 	})
 }
 
+// What has gone while nobody listened, and cannot be looked at before Synced, is the store's to take away, once.
+func TestWhatIsMissingAtSyncedIsTakenAwayOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, w := newFakeBackend(), collectortest.NewWorld()
+		b.run("a", "a", image1, nil)
+		f := newFollower(t, nil)
+		r := follow(t, f, b, w)
+		time.Sleep(time.Second)
+		r.Stop()
+		w.News()
+		b.with(func() { delete(b.containers, "a"); b.slow = 3 * time.Second })
+		defer follow(t, f, b, w).Stop()
+		time.Sleep(time.Minute)
+		if got := w.News(); got != "swept a" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
 // A daemon that is stopped with SIGSTOP keeps its connections open and says nothing.
 func TestSilentRuntimeIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
