@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,29 +78,48 @@ func shimSocket(bundle string) string {
 	return strings.TrimPrefix(bootstrap.Address, "unix://")
 }
 
-// findPodmanBundles finds the containers of a Podman instance, which are at <root>/<driver>-containers/<id>/userdata. Their groups are below
-// libpod_parent, those of a pod's containers in the pod's.
+// findPodmanBundles finds the containers of a Podman instance, which are at <root>/<driver>-containers/<id>/userdata.
 func findPodmanBundles(dir string, roots []string) []bundle {
 	paths, _ := filepath.Glob(filepath.Join(dir, "podman", "*-containers", "*", "userdata"))
+	groups := libpodGroups(roots)
 	var found []bundle
 	for _, path := range paths {
-		b := bundle{path: path, id: filepath.Base(filepath.Dir(path))}
-		for _, root := range roots {
-			for _, pattern := range []string{"libpod-" + b.id, "*/libpod-" + b.id} {
-				groups, _ := filepath.Glob(filepath.Join(root, "libpod_parent", pattern))
-				b.groups = append(b.groups, groups...)
-			}
-		}
-		found = append(found, b)
+		id := filepath.Base(filepath.Dir(path))
+		found = append(found, bundle{path: path, id: id, groups: groups[id]})
 	}
 	return found
 }
 
-// podmanGroups returns the control groups of an instance's containers.
+// libpodGroups returns the control groups of Podman's containers by their IDs. They are below libpod_parent, those of a pod's containers
+// in the pod's.
+func libpodGroups(roots []string) map[string][]string {
+	found := map[string][]string{}
+	for _, root := range roots {
+		for _, pattern := range []string{"libpod-*", "*/libpod-*"} {
+			groups, _ := filepath.Glob(filepath.Join(root, "libpod_parent", pattern))
+			for _, group := range groups {
+				id := strings.TrimPrefix(filepath.Base(group), "libpod-")
+				found[id] = append(found[id], group)
+			}
+		}
+	}
+	return found
+}
+
+// podmanGroups returns the control groups of an instance's containers, also of those that are gone: Podman leaves groups behind when
+// many containers end at once. Its file of events still names their containers.
 func podmanGroups(dir string) []string {
+	byID := libpodGroups(cgroupMounts())
 	var groups []string
-	for _, b := range findPodmanBundles(dir, cgroupMounts()) {
-		groups = append(groups, b.groups...)
+	for _, b := range findPodmanBundles(dir, nil) {
+		groups = append(groups, byID[b.id]...)
+		delete(byID, b.id)
+	}
+	events, _ := os.ReadFile(filepath.Join(dir, "tmp", "events", "events.log"))
+	for _, match := range regexp.MustCompile(`"ID":"([0-9a-f]{64})"`).FindAllSubmatch(events, -1) {
+		id := string(match[1])
+		groups = append(groups, byID[id]...)
+		delete(byID, id)
 	}
 	return groups
 }

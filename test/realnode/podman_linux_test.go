@@ -1,6 +1,8 @@
 package realnode_test
 
 import (
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -83,6 +85,37 @@ func TestPodmanCloseLeavesNothing(t *testing.T) {
 				t.Errorf("left over:\n%s", strings.Join(left, "\n"))
 			}
 		})
+	}
+}
+
+// Podman leaves control groups behind when many containers end at once. Here one is made where it would be.
+func TestPodmanCloseRemovesGroupsOfContainersThatAreGone(t *testing.T) {
+	realnode.Require(t)
+	p, err := realnode.StartPodmanDir("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := p.For(t)
+	bound.ImportImage("localhost/web:1")
+	id := bound.Run("localhost/web:1", "sleep", "1000")
+	var groups []string
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} { // version 2 and version 1
+		found, _ := filepath.Glob(filepath.Join(root, "libpod_parent", "libpod-"+id))
+		groups = append(groups, found...)
+	}
+	if len(groups) == 0 {
+		t.Fatalf("no control group of %s", id)
+	}
+	group := groups[0]
+	bound.Podman("rm", "--force", "--time", "0", id)
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(group); err == nil {
+		t.Errorf("%s is left over", group)
 	}
 }
 
