@@ -84,6 +84,26 @@ func TestWhatIsMissingAtSyncedIsTakenAwayOnce(t *testing.T) {
 	})
 }
 
+// A list may lag behind an end that an event has told: that it still has the container brings nothing back before it is inspected.
+func TestAListThatLagsBringsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		code := int64(0)
+		b, w := newFakeBackend(), collectortest.NewWorld()
+		b.run("a", "a", image1, nil)
+		defer follow(t, newFollower(t, nil), b, w).Stop()
+		time.Sleep(20 * time.Second) // past the comparison after connecting
+		b.send(Event{Action: ActionEnded, Key: "a", ExitCode: &code, At: time.Now()})
+		time.Sleep(5 * time.Second)
+		w.News()
+		b.with(func() { b.slow = 5 * time.Second })
+		b.send(Event{Action: ActionCompare})
+		time.Sleep(4 * time.Second)
+		if got := w.News(); got != "" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
 // A daemon that is stopped with SIGSTOP keeps its connections open and says nothing.
 func TestSilentRuntimeIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -193,7 +193,8 @@ func (s *session) compareContainers(r result, now time.Time) (differences int) {
 		listed[in.Key] = true
 		tr := s.containers[in.Key]
 		if tr == nil {
-			if at, ok := s.ended.Peek(in.Key); ok && at > r.clock {
+			at, ended := s.ended.Peek(in.Key)
+			if ended && at > r.clock {
 				continue
 			}
 			differences++
@@ -204,6 +205,8 @@ func (s *session) compareContainers(r result, now time.Time) (differences int) {
 				s.exclude(tr)
 			case in.Complete:
 				s.handleInspected(tr, *in)
+			case ended:
+				s.look(tr, false, now) // Docker tells of an end before its list does: only an inspection can tell a new start from that
 			default:
 				s.expect(tr, in.Entity, now)
 				s.look(tr, false, now)
