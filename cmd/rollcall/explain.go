@@ -47,6 +47,7 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 			if workload, ok := workloadOf(id); ok {
 				silent = e.unanswered(workload.Kind)
 			}
+			x.Reason = reasonBeside(silent, &x)
 			if a.structured() {
 				if x.Tags == nil {
 					x.Tags = []tagger.TagExplanation{}
@@ -65,12 +66,16 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 	}
 }
 
-func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error {
-	reason := x.Reason
+// reasonBeside returns why an entity is as complete as it is. The tagger does not know of collectors that may not ask.
+func reasonBeside(silent []unanswered, x *tagger.Explanation) string {
 	if x.Completeness == tagger.Complete.String() && len(silent) > 0 {
-		reason = "every source that could be asked has reported it"
+		return "every source that could be asked has reported it"
 	}
-	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness, clean(reason)); err != nil {
+	return x.Reason
+}
+
+func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error {
+	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness, clean(x.Reason)); err != nil {
 		return err
 	}
 	for _, s := range silent {

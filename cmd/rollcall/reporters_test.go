@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
@@ -31,5 +32,20 @@ func TestWhoSaidWhat(t *testing.T) {
 	}
 	if !slices.EqualFunc(table.rows, want, slices.Equal) {
 		t.Errorf("rows %q, want %q", table.rows, want)
+	}
+}
+
+// Who may not ask a runtime must not be told that everybody has been heard.
+func TestReasonBesideWhatCouldNotBeAsked(t *testing.T) {
+	denied := []unanswered{{"docker", "permission denied on /d.sock"}}
+	for _, tc := range []struct {
+		known  tagger.Completeness
+		silent []unanswered
+		same   bool
+	}{{tagger.Complete, nil, true}, {tagger.Complete, denied, false}, {tagger.Partial, denied, true}} {
+		x := &tagger.Explanation{Completeness: tc.known.String(), Reason: "every source has"}
+		if got := reasonBeside(tc.silent, x); (got == x.Reason) != tc.same || got == "" {
+			t.Errorf("%s, %v: %q", tc.known, tc.silent, got)
+		}
 	}
 }
