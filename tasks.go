@@ -2,9 +2,9 @@
 
 // Tasks is the project's one front door for building and testing: go run tasks.go <task>.
 //
-// It needs Go and nothing else, prints every command that it runs, and exits with 0 when the task succeeded, 1 when
-// it failed and 2 when it was called wrongly. Tasks that run tests end with a line
-// "N passed, N failed, N skipped".
+// It needs Go and nothing else, prints every command that it runs, and exits with 0 when the task
+// succeeded, 1 when it failed and 2 when it was called wrongly. Tasks that run tests end with a
+// line "N passed, N failed, N skipped".
 package main
 
 import (
@@ -26,8 +26,8 @@ import (
 	"github.com/rollcall-dev/rollcall/test/tasks/results"
 )
 
-// resultsEnv names a file to which every test result is appended, and from which summary counts, so that several
-// calls can end in one count.
+// resultsEnv names a file to which every test result is appended, and from which summary counts, so
+// that several calls can end in one count.
 const resultsEnv = "ROLLCALL_RESULTS"
 
 type task struct {
@@ -37,18 +37,22 @@ type task struct {
 
 func tasks() []task {
 	return []task{
-		{"setup", "install what the tests need (Debian, as root); elsewhere say what that is", setup},
+		{"setup", "install what the tests need (Debian, as root); elsewhere say what that is",
+			setup},
 		{"gen", "run go generate and format", gen},
 		{"build", "write bin/rollcall", build},
 		{"test", "vet, then run all tests; arguments go to go test instead of ./...", test},
-		{"daemons", "build the newest daemons that the tests know, and say where they are", daemons},
-		{"e2e", "run the tests with real daemons (Linux, as root); -newest: with those of daemons, not the installed", e2e},
+		{"daemons", "build the newest daemons that the tests know, and say where they are",
+			daemons},
+		{"e2e",
+			"run the tests with real daemons (Linux, as root); -newest: with those of daemons, not the installed", e2e},
 		{"race", "run the tests with the race detector, without the slow ones", race},
 		{"bench", "run the benchmarks and write bench.json; arguments go to test/bench", bench},
 		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
 		{"lint", "check formatting, go vet, golangci-lint", lint},
 		{"cross", "build the packages for macOS and Windows", cross},
-		{"check", "do everything that CI does, in order; -except e2e,newest leaves steps out", check},
+		{"check", "do everything that CI does, in order; -except e2e,newest leaves steps out",
+			check},
 		{"summary", "count the results in the file that " + resultsEnv + " names", summary},
 	}
 }
@@ -147,8 +151,8 @@ func gofmt(args ...string) (string, error) {
 	return capture(nil, filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt"), args...)
 }
 
-// need is a program that tests call, and the Debian packages that bring it. The second package is tried when
-// the first, on this release, does not hold the program.
+// need is a program that tests call, and the Debian packages that bring it. The second package is
+// tried when the first, on this release, does not hold the program.
 type need struct {
 	file     string // a name to find in PATH, or an absolute path
 	packages []string
@@ -179,7 +183,8 @@ func (n need) missing() bool {
 		_, err := os.Stat(n.file)
 		return err != nil
 	}
-	return !slices.ContainsFunc(paths, func(path string) bool { _, err := exec.LookPath(path); return err == nil })
+	return !slices.ContainsFunc(paths,
+		func(path string) bool { _, err := exec.LookPath(path); return err == nil })
 }
 
 func setup(args []string) error {
@@ -192,7 +197,8 @@ func setup(args []string) error {
 		var packages []string
 		for _, n := range needs() {
 			if n.missing() {
-				fmt.Printf("missing: %s (%s), for %s\n", n.file, strings.Join(n.packages, " or "), n.reason)
+				fmt.Printf("missing: %s (%s), for %s\n", n.file, strings.Join(n.packages, " or "),
+					n.reason)
 				packages = append(packages, n.packages[min(attempt, len(n.packages)-1)])
 			}
 		}
@@ -201,7 +207,8 @@ func setup(args []string) error {
 			return nil
 		}
 		if _, err := os.Stat("/etc/debian_version"); err != nil || os.Geteuid() != 0 {
-			return errors.New("this installs on Debian as root only; `test` works without these, `e2e` and `race` do not")
+			return errors.New(
+				"this installs on Debian as root only; `test` works without these, `e2e` and `race` do not")
 		}
 		if attempt == 2 {
 			break
@@ -234,7 +241,8 @@ func build(args []string) error {
 		return err
 	}
 	goArgs := []string{"build", "-trimpath"}
-	if out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output(); err == nil {
+	if out, err := exec.Command("git", "describe", "--tags", "--always",
+		"--dirty").Output(); err == nil {
 		goArgs = append(goArgs, "-ldflags=-X=main.version="+strings.TrimSpace(string(out)))
 	}
 	return run("go", append(goArgs, "-o", "bin"+string(filepath.Separator), "./cmd/rollcall")...)
@@ -276,7 +284,8 @@ func e2e(args []string) error {
 			return err
 		}
 		env = append(env, "ROLLCALL_REALNODE_PROGRAMS="+dir)
-		goArgs = append(goArgs, "-skip=Podman") // there is no newer one: it is not to be had as a Go module
+		// there is no newer one: it is not to be had as a Go module
+		goArgs = append(goArgs, "-skip=Podman")
 	}
 	r := results.New()
 	return end(r, goTest(r, env, append(goArgs, packages...)...))
@@ -291,8 +300,8 @@ func daemons(args []string) error {
 	return err
 }
 
-// buildDaemons builds the programs that test/realnode/newest/go.mod names into a folder of the user's cache, one for each set of
-// versions, and returns it.
+// buildDaemons builds the programs that test/realnode/newest/go.mod names into a folder of the
+// user's cache, one for each set of versions, and returns it.
 func buildDaemons() (string, error) {
 	module := filepath.Join("test", "realnode", "newest")
 	sums, err := os.ReadFile(filepath.Join(module, "go.sum"))
@@ -309,7 +318,8 @@ func buildDaemons() (string, error) {
 		return "", err
 	}
 	for _, program := range strings.Fields(programs) {
-		env, goArgs := []string{"CGO_ENABLED=0"}, []string{"-C", module, "build", "-trimpath", "-o", dir + string(filepath.Separator)}
+		env, goArgs := []string{"CGO_ENABLED=0"}, []string{"-C", module, "build", "-trimpath", "-o",
+			dir + string(filepath.Separator)}
 		if strings.HasSuffix(program, "/runc") {
 			// It enters namespaces in C, and Docker asks it for seccomp filters.
 			env, goArgs = []string{"CGO_ENABLED=1"}, append(goArgs, "-tags=seccomp")
@@ -321,10 +331,12 @@ func buildDaemons() (string, error) {
 	return dir, nil
 }
 
-// realNodePackages lists test/e2e, test/realnode and every other package whose tests start real daemons.
+// realNodePackages lists test/e2e, test/realnode and every other package whose tests start real
+// daemons.
 func realNodePackages() ([]string, error) {
 	out, err := capture(nil, "go", "list", "-f",
-		"{{.ImportPath}} {{.Module.Path}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}", "./...")
+		"{{.ImportPath}} {{.Module.Path}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}",
+		"./...")
 	if err != nil {
 		return nil, err
 	}
@@ -349,7 +361,8 @@ func race(args []string) error {
 		args = []string{"./..."}
 	}
 	r := results.New()
-	err := goTest(r, []string{"CGO_ENABLED=1"}, append([]string{"-vet=off", "-race", "-short"}, args...)...)
+	err := goTest(r, []string{"CGO_ENABLED=1"},
+		append([]string{"-vet=off", "-race", "-short"}, args...)...)
 	return end(r, err)
 }
 
@@ -370,20 +383,24 @@ func bench(args []string) error {
 func fuzz(args []string) error {
 	each := "10s"
 	parse("fuzz", args, func(set *flag.FlagSet) {
-		set.Func("fuzztime", "how long to fuzz each target, or how often: 2000x (default 10s; before a release: 5m)", func(value string) error {
-			if d, err := time.ParseDuration(value); !regexp.MustCompile(`^[1-9][0-9]*x$`).MatchString(value) && (err != nil || d <= 0) {
-				return errors.New("want a duration or a count such as 2000x")
-			}
-			each = value
-			return nil
-		})
+		set.Func("fuzztime",
+			"how long to fuzz each target, or how often: 2000x (default 10s; before a release: 5m)",
+			func(value string) error {
+				if d, err := time.ParseDuration(value); !regexp.MustCompile(
+					`^[1-9][0-9]*x$`).MatchString(value) && (err != nil || d <= 0) {
+					return errors.New("want a duration or a count such as 2000x")
+				}
+				each = value
+				return nil
+			})
 	})
 	packages, err := packagesWith(regexp.MustCompile(`(?m)^func Fuzz`))
 	if err != nil || packages == nil {
 		fmt.Println("no fuzz targets")
 		return err
 	}
-	out, err := capture(nil, "go", append([]string{"test", "-vet=off", "-list=^Fuzz"}, packages...)...)
+	out, err := capture(nil, "go",
+		append([]string{"test", "-vet=off", "-list=^Fuzz"}, packages...)...)
 	if err != nil {
 		return err
 	}
@@ -397,7 +414,8 @@ func fuzz(args []string) error {
 			names = append(names, fields[0])
 		case len(fields) > 1 && fields[0] == "ok": // ends the list of the package it names
 			for _, name := range names {
-				err := run("go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$", "-fuzztime="+each, fields[1])
+				err := run("go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$",
+					"-fuzztime="+each, fields[1])
 				errs = append(errs, err)
 				r.Record(fields[1]+"."+name+" (fuzzed)", err)
 			}
@@ -407,15 +425,16 @@ func fuzz(args []string) error {
 	return end(r, errors.Join(errs...))
 }
 
-// packagesWith lists the folders of this module, as ./paths, with a test file that matches. Looking at the text
-// first spares compiling the tests of all other packages.
+// packagesWith lists the folders of this module, as ./paths, with a test file that matches. Looking
+// at the text first spares compiling the tests of all other packages.
 func packagesWith(text *regexp.Regexp) ([]string, error) {
 	found := map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+		case entry.IsDir() && path != "." &&
+			(strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
 			return fs.SkipDir
 		case entry.IsDir() && path != ".":
 			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
@@ -453,8 +472,10 @@ func cross(args []string) error {
 	var errs []error
 	for _, system := range []string{"darwin", "windows"} {
 		env := []string{"GOOS=" + system, "CGO_ENABLED=0"}
-		// With -e a package whose files are all for Linux is listed, without files, and so left out.
-		out, err := capture(env, "go", "list", "-e", "-f", "{{if .GoFiles}}{{.ImportPath}}{{end}}", "./...")
+		// With -e a package whose files are all for Linux is listed, without files, and so left
+		// out.
+		out, err := capture(env, "go", "list", "-e", "-f", "{{if .GoFiles}}{{.ImportPath}}{{end}}",
+			"./...")
 		if err == nil && strings.TrimSpace(out) != "" {
 			err = runEnv(env, "go", append([]string{"build"}, strings.Fields(out)...)...)
 		}
@@ -478,7 +499,8 @@ func check(args []string) error {
 		os.Setenv(resultsEnv, file.Name())
 	}
 	steps := []task{
-		{"test", "", test}, {"e2e", "", e2e}, {"newest", "-newest", e2e}, {"lint", "", lint}, {"race", "", race}, {"cross", "", cross},
+		{"test", "", test}, {"e2e", "", e2e}, {"newest", "-newest", e2e}, {"lint", "",
+			lint}, {"race", "", race}, {"cross", "", cross},
 		{"build", "", build},
 		// A count, because go test now and then reports the end of the time as a failure.
 		{"fuzz", "-fuzztime=2000x", fuzz},
@@ -499,7 +521,8 @@ func check(args []string) error {
 			fmt.Printf("%s: %v\n", step.name, err)
 			errs = append(errs, fmt.Errorf("%s failed", step.name))
 		}
-		times = append(times, fmt.Sprintf("  %-6s %-6s %v", step.name, word, time.Since(started).Round(time.Second)))
+		times = append(times,
+			fmt.Sprintf("  %-6s %-6s %v", step.name, word, time.Since(started).Round(time.Second)))
 	}
 	fmt.Printf("\n== all steps\n%s\n", strings.Join(times, "\n"))
 	return errors.Join(append(errs, summary(nil))...)

@@ -23,14 +23,16 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	conf, log := e.conf, e.app.log()
 	allowed, err := env.NewFilter(slices.Concat(conf.EnvNames(), e.app.alsoEnv)...)
 	if err != nil {
-		return nil, fmt.Errorf("options container_env_as_tags, docker_env_as_tags and rules: %w", err)
+		return nil, fmt.Errorf("options container_env_as_tags, docker_env_as_tags and rules: %w",
+			err)
 	}
 	noImages, keepPause := !conf.ContainerImage.Enabled, !conf.ExcludePauseContainer
 
 	d, err := docker.New(docker.Options{
 		Tuning: docker.Tuning{CallTimeout: conf.DockerQueryTimeout},
-		Host:   conf.Docker.Host, Env: allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Docker.KeepStopped,
-		ProcRoot: conf.ProcRoot, Log: log,
+		Host:   conf.Docker.Host, Env: allowed, NoImages: noImages, KeepPause: keepPause,
+		KeepStopped: conf.Docker.KeepStopped,
+		ProcRoot:    conf.ProcRoot, Log: log,
 	})
 	if err != nil {
 		return nil, e.blame(err, "docker.host", "docker collector: option Host: ")
@@ -41,13 +43,16 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	}
 	ofContainerd := containerd.Options{
 		Tuning:  containerd.Tuning{CallTimeout: conf.CRIQueryTimeout},
-		Address: address, Namespaces: conf.ContainerdNamespaces, ExcludeNamespaces: conf.ContainerdExcludeNamespaces,
-		DockerRuns: func() bool { return e.supervisor.Collecting("docker") },
-		Env:        allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Containerd.KeepStopped,
-		ProcRoot: conf.ProcRoot, Log: log,
+		Address: address, Namespaces: conf.ContainerdNamespaces,
+		ExcludeNamespaces: conf.ContainerdExcludeNamespaces,
+		DockerRuns:        func() bool { return e.supervisor.Collecting("docker") },
+		Env:               allowed, NoImages: noImages, KeepPause: keepPause,
+		KeepStopped: conf.Containerd.KeepStopped,
+		ProcRoot:    conf.ProcRoot, Log: log,
 	}
 	kubernetes := []workloadmeta.Collector{}
-	if address == "" && e.app.getenv("CONTAINERD_ADDRESS") == "" && conf.Collectors.Containerd == collection.Auto {
+	if address == "" && e.app.getenv("CONTAINERD_ADDRESS") == "" &&
+		conf.Collectors.Containerd == collection.Auto {
 		// A Kubernetes distribution may have a containerd of its own beside Docker's.
 		ofContainerd.Sockets = containerd.SystemSockets()
 		options := ofContainerd
@@ -64,15 +69,18 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	}
 	p, err := podman.New(podman.Options{
 		Tuning:  podman.Tuning{CallTimeout: conf.DockerQueryTimeout},
-		Sockets: conf.Podman.Sockets, Env: allowed, NoImages: noImages, KeepPause: keepPause, KeepStopped: conf.Podman.KeepStopped,
-		ProcRoot: conf.ProcRoot, Log: log,
+		Sockets: conf.Podman.Sockets, Env: allowed, NoImages: noImages, KeepPause: keepPause,
+		KeepStopped: conf.Podman.KeepStopped,
+		ProcRoot:    conf.ProcRoot, Log: log,
 	})
 	if err != nil {
 		return nil, e.blame(err, "podman.sockets", "podman collector: option Sockets: ")
 	}
 	r, err := cri.New(cri.Options{
-		Socket: e.criAddress("cri"), UseContainerd: conf.Collectors.CRI == collection.On, CallTimeout: conf.CRIQueryTimeout,
-		Env: allowed, NoImages: noImages, KeepPause: keepPause, ProcRoot: conf.ProcRoot, Log: log,
+		Socket: e.criAddress("cri"), UseContainerd: conf.Collectors.CRI == collection.On,
+		CallTimeout: conf.CRIQueryTimeout,
+		Env:         allowed, NoImages: noImages, KeepPause: keepPause, ProcRoot: conf.ProcRoot,
+		Log: log,
 	})
 	if err != nil {
 		return nil, e.blame(err, "cri_socket_path", "cri collector: option Socket ")
@@ -87,7 +95,8 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 		},
 	})
 	hostTags, err := host.New(host.Options{
-		Duration: conf.ExpectedTagsDuration, Tags: slices.Concat(conf.Tags, conf.ExtraTags), Log: log,
+		Duration: conf.ExpectedTagsDuration, Tags: slices.Concat(conf.Tags, conf.ExtraTags),
+		Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -28,7 +28,8 @@ func of[T workloadmeta.Entity](f func(e *engine, t T) string) func(*engine, view
 // columnsOf returns the columns of a kind's table.
 func columnsOf(kind workloadmeta.Kind) []column {
 	columns := append(kindColumns(kind),
-		column{title: "SOURCES", wide: true, value: func(_ *engine, v view) string { return strings.Join(v.sources, ",") }},
+		column{title: "SOURCES", wide: true,
+			value: func(_ *engine, v view) string { return strings.Join(v.sources, ",") }},
 		column{title: "TAGS", value: func(_ *engine, v view) string { return tagLine(v.tags) }})
 	if i := slices.IndexFunc(columns, func(c column) bool { return c.last }); i >= 0 {
 		c := columns[i]
@@ -70,7 +71,8 @@ func kindColumns(kind workloadmeta.Kind) []column {
 		return taskColumns()
 	}
 	return []column{
-		{title: strings.ToUpper(kind.String()), fixed: true, value: func(_ *engine, v view) string { return v.entity.GetID().ID }},
+		{title: strings.ToUpper(kind.String()), fixed: true,
+			value: func(_ *engine, v view) string { return v.entity.GetID().ID }},
 		{title: "NAME", value: func(_ *engine, v view) string {
 			if m, ok := v.entity.(interface {
 				Meta() *workloadmeta.EntityMeta
@@ -99,22 +101,34 @@ func containerColumns() []column {
 			}
 			return string(c.Runtime)
 		})},
-		{title: "STATE", fixed: true, value: of(func(_ *engine, c entity) string { return stateOf(c.State) })},
-		{title: "AGE", fixed: true, right: true, value: of(func(e *engine, c entity) string { return age(e.now, firstTime(c.State.StartedAt, c.State.CreatedAt)) })},
+		{title: "STATE", fixed: true,
+			value: of(func(_ *engine, c entity) string { return stateOf(c.State) })},
+		{title: "AGE", fixed: true, right: true,
+			value: of(func(e *engine,
+				c entity) string {
+				return age(e.now, firstTime(c.State.StartedAt, c.State.CreatedAt))
+			})},
 		{title: "OWNER", value: of(func(e *engine, c entity) string { return e.ownerOf(c.Owner) })},
-		{title: "PID", fixed: true, right: true, value: of(func(_ *engine, c entity) string { return number(c.PID) })},
-		{title: "HEALTH", wide: true, value: of(func(_ *engine, c entity) string { return string(c.State.Health) })},
-		{title: "IP", wide: true, value: of(func(_ *engine, c entity) string { return values(c.NetworkIPs) })},
-		{title: "PORTS", wide: true, value: of(func(_ *engine, c entity) string { return portsOf(c.Ports) })},
-		{title: "RESTARTS", wide: true, right: true, value: of(func(_ *engine, c entity) string { return number(c.RestartCount) })},
+		{title: "PID", fixed: true, right: true,
+			value: of(func(_ *engine, c entity) string { return number(c.PID) })},
+		{title: "HEALTH", wide: true,
+			value: of(func(_ *engine, c entity) string { return string(c.State.Health) })},
+		{title: "IP", wide: true,
+			value: of(func(_ *engine, c entity) string { return values(c.NetworkIPs) })},
+		{title: "PORTS", wide: true,
+			value: of(func(_ *engine, c entity) string { return portsOf(c.Ports) })},
+		{title: "RESTARTS", wide: true, right: true,
+			value: of(func(_ *engine, c entity) string { return number(c.RestartCount) })},
 	}
 }
 
 func processColumns() []column {
 	type entity = *workloadmeta.Process
 	return []column{
-		{title: "PROCESS", fixed: true, right: true, value: of(func(_ *engine, p entity) string { return p.ID })},
-		{title: "NAME", value: of(func(_ *engine, p entity) string { return firstText(p.Name, p.Comm) })},
+		{title: "PROCESS", fixed: true, right: true,
+			value: of(func(_ *engine, p entity) string { return p.ID })},
+		{title: "NAME",
+			value: of(func(_ *engine, p entity) string { return firstText(p.Name, p.Comm) })},
 		{title: "CONTAINER", value: of(func(e *engine, p entity) string {
 			if c, err := e.store.GetContainer(p.ContainerID); err == nil && c.Name != "" {
 				return c.Name
@@ -127,26 +141,34 @@ func processColumns() []column {
 			}
 			return p.Language.Name
 		})},
-		{title: "COMMAND", last: true, value: of(func(_ *engine, p entity) string { return strings.Join(p.Cmdline, " ") })},
-		{title: "PPID", wide: true, right: true, value: of(func(_ *engine, p entity) string { return number(int(p.PPID)) })},
+		{title: "COMMAND", last: true,
+			value: of(func(_ *engine, p entity) string { return strings.Join(p.Cmdline, " ") })},
+		{title: "PPID", wide: true, right: true,
+			value: of(func(_ *engine, p entity) string { return number(int(p.PPID)) })},
 		{title: "UID", wide: true, right: true, value: of(func(_ *engine, p entity) string {
 			if len(p.UIDs) == 0 {
 				return ""
 			}
 			return strconv.Itoa(int(p.UIDs[0]))
 		})},
-		{title: "AGE", wide: true, right: true, value: of(func(e *engine, p entity) string { return age(e.now, p.CreationTime) })},
-		{title: "PROGRAM", wide: true, value: of(func(_ *engine, p entity) string { return p.Exe })},
+		{title: "AGE", wide: true, right: true,
+			value: of(func(e *engine, p entity) string { return age(e.now, p.CreationTime) })},
+		{title: "PROGRAM", wide: true,
+			value: of(func(_ *engine, p entity) string { return p.Exe })},
 	}
 }
 
 func podColumns() []column {
 	type entity = *workloadmeta.KubernetesPod
 	return []column{
-		{title: "POD", value: of(func(_ *engine, p entity) string { return qualified(p.Namespace, p.Name) })},
-		{title: "PHASE", fixed: true, value: of(func(_ *engine, p entity) string { return p.Phase })},
-		{title: "READY", fixed: true, value: of(func(_ *engine, p entity) string { return yesNo(p.Ready) })},
-		{title: "CONTAINERS", fixed: true, right: true, value: of(func(_ *engine, p entity) string { return strconv.Itoa(len(p.Containers)) })},
+		{title: "POD",
+			value: of(func(_ *engine, p entity) string { return qualified(p.Namespace, p.Name) })},
+		{title: "PHASE", fixed: true,
+			value: of(func(_ *engine, p entity) string { return p.Phase })},
+		{title: "READY", fixed: true,
+			value: of(func(_ *engine, p entity) string { return yesNo(p.Ready) })},
+		{title: "CONTAINERS", fixed: true, right: true,
+			value: of(func(_ *engine, p entity) string { return strconv.Itoa(len(p.Containers)) })},
 		{title: "IP", fixed: true, value: of(func(_ *engine, p entity) string { return p.IP })},
 		{title: "OWNER", value: of(func(_ *engine, p entity) string {
 			var owners []string
@@ -155,9 +177,15 @@ func podColumns() []column {
 			}
 			return strings.Join(owners, ",")
 		})},
-		{title: "AGE", fixed: true, right: true, value: of(func(e *engine, p entity) string { return age(e.now, firstTime(p.StartTime, p.CreationTimestamp)) })},
-		{title: "QOS", wide: true, value: of(func(_ *engine, p entity) string { return p.QOSClass })},
-		{title: "NODE", wide: true, value: of(func(_ *engine, p entity) string { return p.NodeName })},
+		{title: "AGE", fixed: true, right: true,
+			value: of(func(e *engine,
+				p entity) string {
+				return age(e.now, firstTime(p.StartTime, p.CreationTimestamp))
+			})},
+		{title: "QOS", wide: true,
+			value: of(func(_ *engine, p entity) string { return p.QOSClass })},
+		{title: "NODE", wide: true,
+			value: of(func(_ *engine, p entity) string { return p.NodeName })},
 		{title: "UID", wide: true, value: of(func(_ *engine, p entity) string { return p.ID })},
 	}
 }
@@ -171,13 +199,23 @@ func imageColumns() []column {
 			}
 			return shortID(i.ID)
 		})},
-		{title: "NAME", value: of(func(_ *engine, i entity) string { return firstText(strings.Join(i.RepoTags, ","), i.Name) })},
+		{title: "NAME",
+			value: of(func(_ *engine,
+				i entity) string {
+				return firstText(strings.Join(i.RepoTags, ","), i.Name)
+			})},
 		{title: "PLATFORM", fixed: true, value: of(func(_ *engine, i entity) string {
 			return strings.Trim(i.OS+"/"+i.Architecture+"/"+i.Variant, "/")
 		})},
-		{title: "SIZE", fixed: true, right: true, value: of(func(_ *engine, i entity) string { return size(i.SizeBytes) })},
-		{title: "LAYERS", wide: true, right: true, value: of(func(_ *engine, i entity) string { return number(len(i.Layers)) })},
-		{title: "DIGESTS", wide: true, value: of(func(_ *engine, i entity) string { return strings.Join(i.RepoDigests, ",") })},
+		{title: "SIZE", fixed: true, right: true,
+			value: of(func(_ *engine, i entity) string { return size(i.SizeBytes) })},
+		{title: "LAYERS", wide: true, right: true,
+			value: of(func(_ *engine, i entity) string { return number(len(i.Layers)) })},
+		{title: "DIGESTS", wide: true,
+			value: of(func(_ *engine,
+				i entity) string {
+				return strings.Join(i.RepoDigests, ",")
+			})},
 	}
 }
 
@@ -190,11 +228,18 @@ func taskColumns() []column {
 			}
 			return t.ID[strings.LastIndex(t.ID, "/")+1:]
 		})},
-		{title: "FAMILY", value: of(func(_ *engine, t entity) string { return strings.Trim(t.Family+":"+t.Version, ":") })},
+		{title: "FAMILY",
+			value: of(func(_ *engine,
+				t entity) string {
+				return strings.Trim(t.Family+":"+t.Version, ":")
+			})},
 		{title: "CLUSTER", value: of(func(_ *engine, t entity) string { return t.ClusterName })},
-		{title: "LAUNCH", fixed: true, value: of(func(_ *engine, t entity) string { return string(t.LaunchType) })},
-		{title: "STATUS", fixed: true, value: of(func(_ *engine, t entity) string { return t.KnownStatus })},
-		{title: "CONTAINERS", fixed: true, right: true, value: of(func(_ *engine, t entity) string { return strconv.Itoa(len(t.Containers)) })},
+		{title: "LAUNCH", fixed: true,
+			value: of(func(_ *engine, t entity) string { return string(t.LaunchType) })},
+		{title: "STATUS", fixed: true,
+			value: of(func(_ *engine, t entity) string { return t.KnownStatus })},
+		{title: "CONTAINERS", fixed: true, right: true,
+			value: of(func(_ *engine, t entity) string { return strconv.Itoa(len(t.Containers)) })},
 	}
 }
 
@@ -220,7 +265,8 @@ func (e *engine) tableOf(kind workloadmeta.Kind, list []view) *table {
 		t.right = append(t.right, c.right)
 	}
 	sorted := slices.Clone(list)
-	slices.SortStableFunc(sorted, func(a, b view) int { return strings.Compare(nameOf(a.entity), nameOf(b.entity)) })
+	slices.SortStableFunc(sorted,
+		func(a, b view) int { return strings.Compare(nameOf(a.entity), nameOf(b.entity)) })
 	for _, v := range sorted {
 		row := make([]string, len(columns))
 		for i, c := range columns {

@@ -43,6 +43,7 @@ environment, or a flag. The output is a valid configuration file.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "the options at their defaults, too")
-	cmd.Flags().BoolVar(&example, "example", false, "print a commented file with every option instead")
+	cmd.Flags().BoolVar(&example, "example", false,
+		"print a commented file with every option instead")
 	return cmd
 }

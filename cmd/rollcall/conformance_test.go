@@ -69,7 +69,8 @@ func (v vector) check(t *testing.T) {
 	var lines bytes.Buffer
 	enc := json.NewEncoder(&lines)
 	for _, ev := range v.Events {
-		if err := enc.Encode(map[string]any{"op": ev.Op, "source": ev.Source, "entity": ev.Entity}); err != nil {
+		if err := enc.Encode(map[string]any{"op": ev.Op, "source": ev.Source,
+			"entity": ev.Entity}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,12 +90,14 @@ func (v vector) check(t *testing.T) {
 	if slices.Contains(v.Features, "eks_fargate") {
 		env = append(env, "DD_EKS_FARGATE=true")
 	}
-	r := rollcallEnv(t, env, "tags", "-o", "json", "--from", filepath.Join(dir, "r.jsonl"), "--config", filepath.Join(dir, "c.yaml"))
+	r := rollcallEnv(t, env, "tags", "-o", "json", "--from", filepath.Join(dir, "r.jsonl"),
+		"--config", filepath.Join(dir, "c.yaml"))
 	var printed struct{ Entities []taggedEntity }
 	if err := json.Unmarshal([]byte(r.out), &printed); err != nil || r.code != 0 || r.err != "" {
 		t.Fatalf("%v, %+v", err, r)
 	}
-	if !slices.IsSortedFunc(printed.Entities, func(a, b taggedEntity) int { return strings.Compare(a.ID, b.ID) }) {
+	if !slices.IsSortedFunc(printed.Entities,
+		func(a, b taggedEntity) int { return strings.Compare(a.ID, b.ID) }) {
 		t.Error("the entities are not sorted")
 	}
 	got := map[string]taggedEntity{}
@@ -111,7 +114,9 @@ func (v vector) check(t *testing.T) {
 		for _, level := range []struct {
 			name       string
 			want, have []string
-		}{{"low", want.Low, have.Low}, {"orchestrator", want.Orchestrator, have.Orchestrator}, {"high", want.High, have.High}, {"standard", slices.Compact(sorted(want.Standard)), have.Standard}} {
+		}{{"low", want.Low, have.Low}, {"orchestrator", want.Orchestrator, have.Orchestrator},
+			{"high", want.High, have.High}, {"standard", slices.Compact(sorted(want.Standard)),
+				have.Standard}} {
 			if level.name == "standard" && want.Standard == nil {
 				continue
 			}

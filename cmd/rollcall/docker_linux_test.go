@@ -41,7 +41,8 @@ func TestRealDocker(t *testing.T) {
 	realnode.Require(t)
 	d := realnode.StartDockerd(t)
 	d.ImportImage("shop/web:1.2")
-	id := strings.TrimSpace(d.Run("--name", "web", "-e", "DD_ENV=prod", "-e", "SECRET_TOKEN=hunter2",
+	id := strings.TrimSpace(d.Run("--name", "web", "-e", "DD_ENV=prod", "-e",
+		"SECRET_TOKEN=hunter2",
 		"--label", "com.datadoghq.tags.service=shop", "shop/web:1.2", "sleep", "600"))
 	host := "--docker-host=unix://" + d.Socket
 
@@ -59,7 +60,8 @@ func TestRealDocker(t *testing.T) {
 	found := false
 	for _, e := range got.Entities {
 		if e.ID == id {
-			found = e.Name == "web" && strings.Contains(strings.Join(e.Tags, " "), "env:prod") && strings.Contains(strings.Join(e.Tags, " "), "service:shop")
+			found = e.Name == "web" && strings.Contains(strings.Join(e.Tags, " "), "env:prod") &&
+				strings.Contains(strings.Join(e.Tags, " "), "service:shop")
 			if len(e.Sources) != 1 || e.Sources[0] != "runtime" {
 				t.Errorf("web is reported by %q, want the runtime alone", e.Sources)
 			}
@@ -68,11 +70,13 @@ func TestRealDocker(t *testing.T) {
 	if !found {
 		t.Errorf("ls does not show web with its tags: %s", r.out)
 	}
-	if r := rollcall(t, "ls", "process", "-o", "json", host); !strings.Contains(r.out, `"service:shop"`) {
+	if r := rollcall(t, "ls", "process", "-o", "json", host); !strings.Contains(r.out,
+		`"service:shop"`) {
 		t.Errorf("no process carries the tags of web: %s", r.out)
 	}
 	for _, arg := range []string{"web", id[:12], "docker://" + id, "container_id://" + id} {
-		if r := rollcall(t, "explain", arg, host); r.code != 0 || !strings.Contains(r.out, "com.datadoghq.tags.service") {
+		if r := rollcall(t, "explain", arg, host); r.code != 0 ||
+			!strings.Contains(r.out, "com.datadoghq.tags.service") {
 			t.Errorf("explain %s: %+v", arg, r)
 		}
 	}
@@ -81,11 +85,13 @@ func TestRealDocker(t *testing.T) {
 	if r := rollcall(t, "record", file, "--once", host); r.code != 0 {
 		t.Fatalf("record: %+v", r)
 	}
-	live, replayed := rollcall(t, "tags", "web", "-o", "json", host), rollcall(t, "tags", "web", "-o", "json", "--from", file)
+	live, replayed := rollcall(t, "tags", "web", "-o", "json", host), rollcall(t, "tags", "web",
+		"-o", "json", "--from", file)
 	if live.out != replayed.out || live.code != 0 || replayed.code != 0 {
 		t.Errorf("tags from the recording differ:\n%+v\n%+v", live, replayed)
 	}
-	for _, args := range [][]string{{"ls", "-a", "-o", "json", host}, {"record", "--once", host}, {"watch", "--from", file, "-o", "json"}, {"explain", "web", host}} {
+	for _, args := range [][]string{{"ls", "-a", "-o", "json", host}, {"record", "--once", host},
+		{"watch", "--from", file, "-o", "json"}, {"explain", "web", host}} {
 		if r := rollcall(t, args...); strings.Contains(r.out+r.err, "hunter2") {
 			t.Errorf("%q shows a secret", args)
 		}

@@ -25,7 +25,9 @@ func document(t *testing.T, name, want string) {
 		t.Fatal(err)
 	}
 	if string(have) != want {
-		t.Errorf("docs/%s is out of date; go test ./cmd/rollcall -run TestDocs -update writes it anew", name)
+		t.Errorf(
+			"docs/%s is out of date; go test ./cmd/rollcall -run TestDocs -update writes it anew",
+			name)
 	}
 }
 
@@ -49,7 +51,8 @@ func TestDocsRules(t *testing.T) {
 		}
 	}
 	// Its other examples of rules can be read.
-	for _, block := range regexp.MustCompile("(?s)```yaml\n(- .*?)```\n").FindAllStringSubmatch(string(text), -1) {
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(- .*?)```\n").FindAllStringSubmatch(
+		string(text), -1) {
 		if _, err := config.ParseRules("docs/rules.md", []byte(block[1])); err != nil {
 			t.Errorf("%v in\n%s", err, block[1])
 		}

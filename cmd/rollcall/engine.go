@@ -69,8 +69,9 @@ func (a *app) build() (*engine, error) {
 	}
 	e := &engine{app: a, conf: conf, store: store.New(store.Options{}), now: time.Now()}
 	opts := local.Options{
-		Extract:     conf.TagOptions(a.environ),
-		TagStore:    tagstore.Options{Grace: orNever(conf.Retention.Grace), MaxTombstones: orNever(conf.Retention.MaxTombstones)},
+		Extract: conf.TagOptions(a.environ),
+		TagStore: tagstore.Options{Grace: orNever(conf.Retention.Grace),
+			MaxTombstones: orNever(conf.Retention.MaxTombstones)},
 		Cardinality: conf.DogstatsdTagCardinality,
 		Missing:     e.missing,
 		Log:         a.log(),
@@ -85,7 +86,8 @@ func (a *app) build() (*engine, error) {
 			return nil, err
 		}
 		e.supervisor, err = collection.New(collection.Options{
-			Store: e.store, Collectors: collectors, Enabled: enabled(conf, collectors), Log: a.log(),
+			Store: e.store, Collectors: collectors, Enabled: enabled(conf,
+				collectors), Log: a.log(),
 			Periods: periods(conf, collectors),
 		})
 		if err != nil {
@@ -108,10 +110,12 @@ func orNever[T int | time.Duration](v T) T {
 }
 
 // enabled returns the switches of the collectors that are linked here.
-func enabled(conf *config.Loaded, collectors []workloadmeta.Collector) map[string]collection.Switch {
+func enabled(conf *config.Loaded,
+	collectors []workloadmeta.Collector) map[string]collection.Switch {
 	switches := map[string]collection.Switch{}
 	for id, s := range conf.Switches() {
-		if slices.ContainsFunc(collectors, func(c workloadmeta.Collector) bool { return c.ID() == id }) {
+		if slices.ContainsFunc(collectors,
+			func(c workloadmeta.Collector) bool { return c.ID() == id }) {
 			switches[id] = s
 		}
 	}
@@ -150,7 +154,8 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 		e.store.MarkSynced()
 		return e.tagger.CatchUp(ctx)
 	}
-	waiting, cancel := context.WithTimeoutCause(ctx, e.app.timeout, fmt.Errorf("none within %s (--timeout)", e.app.timeout))
+	waiting, cancel := context.WithTimeoutCause(ctx, e.app.timeout,
+		fmt.Errorf("none within %s (--timeout)", e.app.timeout))
 	defer cancel()
 	stop := e.progress()
 	outcomes, err := e.supervisor.WaitFirstPass(waiting)
@@ -165,8 +170,8 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 }
 
 // complaints says what went wrong with collectors, one line each. It is quiet about those that have
-// nothing to collect here, unless somebody has asked for them: with strict that fails the command, which answers all the same
-// from what the others know.
+// nothing to collect here, unless somebody has asked for them: with strict that fails the command,
+// which answers all the same from what the others know.
 func (e *engine) complaints(late error, strict bool) {
 	answered := slices.ContainsFunc(e.outcomes, func(o collection.Outcome) bool {
 		return o.Result == collection.Listed && slices.Contains(runtimes[:], o.ID)
@@ -185,10 +190,12 @@ func (e *engine) complaints(late error, strict bool) {
 			e.app.incomplete = true
 			continue
 		}
-		meant := o.ID == "docker" && e.app.getenv("DOCKER_HOST") != "" && e.conf.Collectors.Docker != collection.Off
+		meant := o.ID == "docker" && e.app.getenv("DOCKER_HOST") != "" &&
+			e.conf.Collectors.Docker != collection.Off
 		// Where one runtime answers, another that does not let us in is likely the one below it.
 		denied := !answered && strings.Contains(reason, "permission denied")
-		if o.Result == collection.Failed || o.Result == collection.NotDetected && (denied || meant) {
+		if o.Result == collection.Failed || o.Result == collection.NotDetected &&
+			(denied || meant) {
 			e.app.say("%s: %s", o.ID, oneLine(reason))
 		}
 	}
@@ -200,14 +207,15 @@ func (e *engine) complaints(late error, strict bool) {
 	}
 }
 
-// asked returns the option by which somebody has asked for this collector by name, and where it is set, so that its absence is
-// an error.
+// asked returns the option by which somebody has asked for this collector by name, and where it is
+// set, so that its absence is an error.
 func (e *engine) asked(id string) (option, where string) {
 	if e.conf.Switches()[id] == collection.Off {
 		return "", ""
 	}
 	for _, name := range addressOptions[id] {
-		if from, ok := e.conf.From[name]; ok && (name != "cri_socket_path" || e.criAddress(id) != "") {
+		if from, ok := e.conf.From[name]; ok &&
+			(name != "cri_socket_path" || e.criAddress(id) != "") {
 			return name, "by " + from
 		}
 	}
@@ -219,10 +227,12 @@ func (e *engine) asked(id string) (option, where string) {
 
 // addressOptions are the options that say where a collector's source is.
 var addressOptions = map[string][]string{
-	"docker": {"docker.host"}, "containerd": {"containerd.address", "cri_socket_path"}, "podman": {"podman.sockets"}, "cri": {"cri_socket_path"},
+	"docker": {"docker.host"}, "containerd": {"containerd.address", "cri_socket_path"},
+	"podman": {"podman.sockets"}, "cri": {"cri_socket_path"},
 }
 
-// criAddress returns the address that cri_socket_path gives to a collector: containerd has one of its own.
+// criAddress returns the address that cri_socket_path gives to a collector: containerd has one of
+// its own.
 func (e *engine) criAddress(id string) string {
 	path := e.conf.CRISocketPath
 	if path == "" && id == "cri" && e.conf.Collectors.CRI == collection.On {
@@ -283,21 +293,23 @@ func (e *engine) close() {
 	e.store.Close()
 }
 
-// runtimeGrace bounds how long the first look at /proc waits for the container runtimes, at most half
-// of the time there is for all of them.
+// runtimeGrace bounds how long the first look at /proc waits for the container runtimes, at most
+// half of the time there is for all of them.
 const runtimeGrace = 2 * time.Second
 
 // runtimes are the collectors that know containers better than /proc does.
 var runtimes = [...]string{"docker", "containerd", "containerd-k8s", "podman", "cri"}
 
-// waitForRuntimes returns when the container runtimes have answered for the first time, or are not there,
-// so that the first look at /proc leaves to them what is their own.
+// waitForRuntimes returns when the container runtimes have answered for the first time, or are not
+// there, so that the first look at /proc leaves to them what is their own.
 func (e *engine) waitForRuntimes() {
 	deadline := time.Now().Add(min(runtimeGrace, e.app.timeout/2))
 	for ; time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		i := slices.IndexFunc(e.supervisor.Status(), func(s collection.Status) bool {
-			return slices.Contains(runtimes[:], s.ID) && (s.State == collection.StateConnecting || s.State == collection.StateSyncing ||
-				s.State == collection.StateWaiting && s.NextRetry.IsZero()) // not looked for yet
+			return slices.Contains(runtimes[:], s.ID) &&
+				(s.State == collection.StateConnecting || s.State == collection.StateSyncing ||
+					// not looked for yet
+					s.State == collection.StateWaiting && s.NextRetry.IsZero())
 		})
 		if i < 0 {
 			return

@@ -23,8 +23,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 	badRule := write("rule.yaml", "rules:\n- drop: a\n- drop: b\n  wen: {}\n")
 	badRegex := write("regex.yaml", "- exclude: containers\n  when: {image: /(/}\n")
 	badFilter := write("filter.yaml", "container_exclude:\n- name:a\n- image:(\n")
-	badLine := write("bad.jsonl", `{"type":"set","source":"runtime","entity":{"kind":"container","id":"a"}}`+"\n"+`{"type":"set","source":"runtime","entity":{"kind":"pot","id":"a"}}`+"\n")
-	twins := write("twins.jsonl", `{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd1111","name":"web"}}`+"\n"+`{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd2222","name":"web"}}`+"\n")
+	badLine := write("bad.jsonl",
+		`{"type":"set","source":"runtime","entity":{"kind":"container","id":"a"}}`+"\n"+
+			`{"type":"set","source":"runtime","entity":{"kind":"pot","id":"a"}}`+"\n")
+	twins := write("twins.jsonl",
+		`{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd1111","name":"web"}}`+"\n"+`{"type":"set","source":"runtime","entity":{"kind":"container","id":"abcd2222","name":"web"}}`+"\n")
 	for _, tc := range []struct {
 		line string
 		code int
@@ -82,14 +85,18 @@ func TestErrorsAreOneLine(t *testing.T) {
 		t.Run(tc.line, func(t *testing.T) {
 			t.Parallel()
 			r := rollcall(t, strings.Fields(tc.line)...)
-			if r.code != tc.code || !strings.HasPrefix(r.err, "rollcall: ") || !strings.Contains(r.err, tc.want) || strings.Count(r.err, "\n") != 1 || r.out != "" {
-				t.Errorf("rollcall %s\n exit code %d, want %d\n stderr %q\n want   %q in one line\n stdout %q, want none", tc.line, r.code, tc.code, r.err, tc.want, r.out)
+			if r.code != tc.code || !strings.HasPrefix(r.err, "rollcall: ") ||
+				!strings.Contains(r.err, tc.want) || strings.Count(r.err, "\n") != 1 ||
+				r.out != "" {
+				t.Errorf(
+					"rollcall %s\n exit code %d, want %d\n stderr %q\n want   %q in one line\n stdout %q, want none", tc.line, r.code, tc.code, r.err, tc.want, r.out)
 			}
 		})
 	}
 }
 
-// What was asked for by name and does not answer fails the command, which answers all the same from what the others know.
+// What was asked for by name and does not answer fails the command, which answers all the same from
+// what the others know.
 func TestWhatWasAskedForAndIsNotThere(t *testing.T) {
 	for _, tc := range []struct {
 		line    string
@@ -99,15 +106,19 @@ func TestWhatWasAskedForAndIsNotThere(t *testing.T) {
 	}{
 		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`, true},
 		{"ls --set collectors.host=on", 1, `host: host tags are not asked for; set expected_tags_duration (collectors.host is set to on by --set)`, true},
-		{"ls --set containerd.address=/nonexistent/c.sock --set podman.sockets=/nonexistent/p.sock --set collectors.containerd=auto --set collectors.podman=auto", 2,
+		{
+			"ls --set containerd.address=/nonexistent/c.sock --set podman.sockets=/nonexistent/p.sock --set collectors.containerd=auto --set collectors.podman=auto", 2,
 			`podman: `, true},
 		{"tags web --docker-host tcp://127.0.0.1:1", 2, `docker: cannot reach tcp://127.0.0.1:1: `, false},
 	} {
 		t.Run(tc.line, func(t *testing.T) {
 			t.Parallel()
 			r := rollcallEnv(t, noRuntimes[1:], strings.Fields(tc.line)...)
-			if r.code != 1 || !strings.Contains(r.err, tc.want) || strings.Count(r.err, "\n") != tc.lines || (r.out != "") != tc.answers {
-				t.Errorf("exit code %d, want 1\n stderr %q\n want   %q in %d lines\n stdout of %d bytes", r.code, r.err, tc.want, tc.lines, len(r.out))
+			if r.code != 1 || !strings.Contains(r.err, tc.want) ||
+				strings.Count(r.err, "\n") != tc.lines || (r.out != "") != tc.answers {
+				t.Errorf(
+					"exit code %d, want 1\n stderr %q\n want   %q in %d lines\n stdout of %d bytes",
+					r.code, r.err, tc.want, tc.lines, len(r.out))
 			}
 		})
 	}
@@ -121,8 +132,10 @@ func TestBadLinesAreCountedOnRequest(t *testing.T) {
 	}
 	r := rollcall(t, "tags", "web", "--from", path, "--skip-bad-lines")
 	if r.code != 0 || !strings.Contains(r.out, "container_name:web") ||
-		!strings.Contains(r.err, path+": passed over 2 lines that cannot be read; the first: "+path+":1: ") ||
-		!strings.Contains(r.err, path+": left out fields that this version does not know: entity.colour\n") {
+		!strings.Contains(r.err, path+": passed over 2 lines that cannot be read; the first: "+path+
+			":1: ") ||
+		!strings.Contains(r.err,
+			path+": left out fields that this version does not know: entity.colour\n") {
 		t.Errorf("tags: %+v", r)
 	}
 }
@@ -133,12 +146,15 @@ func TestUnreachableDockerHostIsToldOf(t *testing.T) {
 	env := []string{"DOCKER_HOST=unix:///nonexistent/d.sock"}
 	r := rollcallEnv(t, env, "ls", "process")
 	if want := "rollcall: docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST\n"; r.code != 0 || r.err != want || r.out == "" {
-		t.Errorf("exit code %d, stderr %q, want %q; stdout %d bytes", r.code, r.err, want, len(r.out))
+		t.Errorf("exit code %d, stderr %q, want %q; stdout %d bytes", r.code, r.err, want,
+			len(r.out))
 	}
-	if r := rollcallEnv(t, env, "ls", "process", "--set", "collectors.docker=off"); r.code != 0 || r.err != "" {
+	if r := rollcallEnv(t, env, "ls", "process", "--set", "collectors.docker=off"); r.code != 0 ||
+		r.err != "" {
 		t.Errorf("with collectors.docker=off: %d, %q", r.code, r.err)
 	}
-	if r := rollcallEnv(t, env, "ls", "--set", "collectors.docker=on"); r.code != 1 || r.out == "" ||
+	if r := rollcallEnv(t, env, "ls", "--set", "collectors.docker=on"); r.code != 1 ||
+		r.out == "" ||
 		!strings.Contains(r.err, "(collectors.docker is set to on by --set)") {
 		t.Errorf("with collectors.docker=on: %+v", r)
 	}
@@ -155,7 +171,8 @@ func TestWatchShowsHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rollcall(t, "watch", "--from", path)
-	if r.code != 0 || !strings.Contains(r.out, "running (healthy)\n") || !strings.Contains(r.out, "running (unhealthy)\n") {
+	if r.code != 0 || !strings.Contains(r.out, "running (healthy)\n") ||
+		!strings.Contains(r.out, "running (unhealthy)\n") {
 		t.Errorf("watch: %+v", r)
 	}
 }

@@ -55,7 +55,8 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 				if err := a.print(explanation{x, silent, reports}); err != nil {
 					return err
 				}
-			} else if err := errors.Join(a.printExplanation(x, silent), e.printReporters(id, reports)); err != nil {
+			} else if err := errors.Join(a.printExplanation(x, silent), e.printReporters(id,
+				reports)); err != nil {
 				return err
 			}
 			if len(x.Tags) == 0 && !e.runs(id) {
@@ -66,7 +67,8 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 	}
 }
 
-// reasonBeside returns why an entity is as complete as it is. The tagger does not know of collectors that may not ask.
+// reasonBeside returns why an entity is as complete as it is. The tagger does not know of
+// collectors that may not ask.
 func reasonBeside(silent []unanswered, x *tagger.Explanation) string {
 	if x.Completeness == tagger.Complete.String() && len(silent) > 0 {
 		return "every source that could be asked has reported it"
@@ -75,11 +77,13 @@ func reasonBeside(silent []unanswered, x *tagger.Explanation) string {
 }
 
 func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error {
-	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness, clean(x.Reason)); err != nil {
+	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness,
+		clean(x.Reason)); err != nil {
 		return err
 	}
 	for _, s := range silent {
-		if _, err := fmt.Fprintf(a.out, "not known is what %s would say: %s\n", s.Collector, clean(oneLine(s.Reason))); err != nil {
+		if _, err := fmt.Fprintf(a.out, "not known is what %s would say: %s\n", s.Collector,
+			clean(oneLine(s.Reason))); err != nil {
 			return err
 		}
 	}
@@ -93,7 +97,8 @@ func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error 
 	for _, tag := range x.Tags {
 		hidden = hidden || tag.HiddenBy != ""
 	}
-	t := &table{titles: []string{"TAG", "CARDINALITY", "SOURCE", "RULE", "FROM"}, fixed: []bool{false, true, false, false, false}}
+	t := &table{titles: []string{"TAG", "CARDINALITY", "SOURCE", "RULE", "FROM"},
+		fixed: []bool{false, true, false, false, false}}
 	if hidden {
 		t.titles, t.fixed = append(t.titles, "HIDDEN BY"), append(t.fixed, false)
 	}
@@ -160,9 +165,11 @@ func (a *app) printDropped(list []tagger.TagExplanation) error {
 	if len(list) == 0 {
 		return nil
 	}
-	t := &table{titles: []string{"DROPPED", "CARDINALITY", "SOURCE", "RULE", "FROM", "DROPPED BY"}, fixed: []bool{false, true, false, false, false, false}}
+	t := &table{titles: []string{"DROPPED", "CARDINALITY", "SOURCE", "RULE", "FROM", "DROPPED BY"},
+		fixed: []bool{false, true, false, false, false, false}}
 	for _, tag := range list {
-		t.rows = append(t.rows, []string{tag.Tag, tag.Cardinality, tag.Source, tag.Rule, tag.Field, tag.DroppedBy})
+		t.rows = append(t.rows,
+			[]string{tag.Tag, tag.Cardinality, tag.Source, tag.Rule, tag.Field, tag.DroppedBy})
 	}
 	if _, err := fmt.Fprintln(a.out); err != nil {
 		return err

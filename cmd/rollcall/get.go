@@ -23,7 +23,8 @@ of it, its name, or its namespace and name.`,
   rollcall get pod shop/cart-0 -o yaml
   rollcall get process 4242`,
 		Args: args(2, 2, "a kind and an ID or a name"),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string,
+			cobra.ShellCompDirective) {
 			switch len(args) {
 			case 0:
 				return completeKinds(cmd, args, toComplete)
@@ -127,7 +128,8 @@ func (a *app) completeEntities(ctx context.Context, kind workloadmeta.Kind) []st
 }
 
 // completeTagged returns what tags and explain can be asked about.
-func (a *app) completeTagged(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (a *app) completeTagged(cmd *cobra.Command, args []string, _ string) ([]string,
+	cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -106,13 +106,15 @@ func TestGolden(t *testing.T) {
 // What was recorded from a recording gives the same tags, to the byte, and the same recording.
 func TestRecordingOfARecordingIsTheSame(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first.jsonl")
-	if r := rollcall(t, "record", first, "--from", shop); r.code != 0 || r.err != "rollcall: "+first+": 10 events\n" {
+	if r := rollcall(t, "record", first, "--from", shop); r.code != 0 ||
+		r.err != "rollcall: "+first+": 10 events\n" {
 		t.Fatalf("record: %+v", r)
 	}
 	if info, err := os.Stat(first); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the recording has mode %v, %v; want 0600", info.Mode(), err)
 	}
-	if r := rollcall(t, "record", first, "--from", shop); r.code != 1 || !strings.Contains(r.err, "is there already; choose another name or give --force") {
+	if r := rollcall(t, "record", first, "--from", shop); r.code != 1 ||
+		!strings.Contains(r.err, "is there already; choose another name or give --force") {
 		t.Errorf("record over a file: %+v", r)
 	}
 	if err := os.Chmod(first, 0o644); err != nil {
@@ -124,10 +126,13 @@ func TestRecordingOfARecordingIsTheSame(t *testing.T) {
 	if info, err := os.Stat(first); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the overwritten recording has mode %v, %v; want 0600", info.Mode(), err)
 	}
-	for _, args := range [][]string{{"tags", "-o", "json", "web"}, {"tags", "-o", "json", "cart"}, {"ls", "-o", "json"}, {"ls", "-a", "-o", "json", "--cardinality", "high"}} {
-		live, replayed := rollcall(t, append(args, "--from", shop)...), rollcall(t, append(args, "--from", first)...)
+	for _, args := range [][]string{{"tags", "-o", "json", "web"}, {"tags", "-o", "json", "cart"},
+		{"ls", "-o", "json"}, {"ls", "-a", "-o", "json", "--cardinality", "high"}} {
+		live, replayed := rollcall(t, append(args, "--from", shop)...), rollcall(t,
+			append(args, "--from", first)...)
 		if live.out != replayed.out || live.code != 0 {
-			t.Errorf("%q from the recording of a recording differs:\n%s\n%s", args, live.out, replayed.out)
+			t.Errorf("%q from the recording of a recording differs:\n%s\n%s", args, live.out,
+				replayed.out)
 		}
 	}
 	strip := func(text string) string { // of the times, which are those of the recording
@@ -159,15 +164,18 @@ func TestRetentionFollowsTheRecordingsTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rollcall(t, "tags", "--from", path)
-	if strings.Contains(r.out, "aaaa1111") || !strings.Contains(r.out, "bbbb2222") || !strings.Contains(r.out, "newer") {
+	if strings.Contains(r.out, "aaaa1111") || !strings.Contains(r.out, "bbbb2222") ||
+		!strings.Contains(r.out, "newer") {
 		t.Errorf("tags: %+v", r)
 	}
 	r = rollcall(t, "explain", "container_id://aaaa1111", "--from", path)
-	if r.code != 3 || !strings.Contains(r.out, "expired: it is gone and its tags have been forgotten") {
+	if r.code != 3 ||
+		!strings.Contains(r.out, "expired: it is gone and its tags have been forgotten") {
 		t.Errorf("explain of what is forgotten: %+v", r)
 	}
 	r = rollcall(t, "tags", "container_id://aaaa1111", "--from", path)
-	if r.code != 3 || r.out != "" || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "forgotten") {
+	if r.code != 3 || r.out != "" || strings.Count(r.err, "\n") != 1 ||
+		!strings.Contains(r.err, "forgotten") {
 		t.Errorf("tags of what is forgotten: %+v", r)
 	}
 	r = rollcall(t, "tags", "aaaa1111", "--from", path, "--set", "retention.grace=1h")

@@ -13,18 +13,22 @@ import (
 var short = map[string]workloadmeta.Kind{
 	"containers": workloadmeta.KindContainer, "c": workloadmeta.KindContainer,
 	"pod": workloadmeta.KindKubernetesPod, "pods": workloadmeta.KindKubernetesPod,
-	"process": workloadmeta.KindProcess, "processes": workloadmeta.KindProcess, "ps": workloadmeta.KindProcess,
+	"process": workloadmeta.KindProcess, "processes": workloadmeta.KindProcess,
+	"ps":    workloadmeta.KindProcess,
 	"image": workloadmeta.KindContainerImage, "images": workloadmeta.KindContainerImage,
 	"task": workloadmeta.KindECSTask, "tasks": workloadmeta.KindECSTask,
-	"deployment": workloadmeta.KindKubernetesDeployment, "deployments": workloadmeta.KindKubernetesDeployment,
-	"metadata": workloadmeta.KindKubernetesMetadata, "gpus": workloadmeta.KindGPU, "hosts": workloadmeta.KindHost,
-	"crds": workloadmeta.KindCRD,
+	"deployment":  workloadmeta.KindKubernetesDeployment,
+	"deployments": workloadmeta.KindKubernetesDeployment,
+	"metadata":    workloadmeta.KindKubernetesMetadata, "gpus": workloadmeta.KindGPU,
+	"hosts": workloadmeta.KindHost,
+	"crds":  workloadmeta.KindCRD,
 }
 
 // usual are the kinds that ls lists when none is named: what runs.
 func usual() []workloadmeta.Kind {
 	return []workloadmeta.Kind{
-		workloadmeta.KindContainer, workloadmeta.KindKubernetesPod, workloadmeta.KindECSTask, workloadmeta.KindProcess,
+		workloadmeta.KindContainer, workloadmeta.KindKubernetesPod, workloadmeta.KindECSTask,
+		workloadmeta.KindProcess,
 	}
 }
 
@@ -62,7 +66,12 @@ func parseKinds(args []string) ([]workloadmeta.Kind, error) {
 func kindNames() []string {
 	names := []string{"container", "pod", "task", "process", "image", "deployment", "metadata"}
 	for _, kind := range workloadmeta.Kinds() {
-		if !slices.ContainsFunc(names, func(n string) bool { k, ok := short[n]; return n == kind.String() || ok && k == kind }) {
+		if !slices.ContainsFunc(names,
+			func(n string) bool {
+				k, ok := short[n]
+				return n == kind.String() || ok &&
+					k == kind
+			}) {
 			names = append(names, kind.String())
 		}
 	}

@@ -29,10 +29,13 @@ func TestLiveProcesses(t *testing.T) {
 	if !found {
 		t.Errorf("ls does not list this process, %s", pid)
 	}
-	if r := rollcallEnv(t, noRuntimes, "get", "process", pid, "-o", "json"); r.code != 0 || !strings.Contains(r.out, `"pid": `+pid) {
+	if r := rollcallEnv(t, noRuntimes, "get", "process", pid, "-o", "json"); r.code != 0 ||
+		!strings.Contains(r.out, `"pid": `+pid) {
 		t.Errorf("get process %s: %+v", pid, r)
 	}
-	if r := rollcallEnv(t, noRuntimes, "status"); r.code != 0 || !regexp.MustCompile(`(?m)^process +live`).MatchString(r.out) || !regexp.MustCompile(`(?m)^containerd +disabled`).MatchString(r.out) {
+	if r := rollcallEnv(t, noRuntimes, "status"); r.code != 0 ||
+		!regexp.MustCompile(`(?m)^process +live`).MatchString(r.out) ||
+		!regexp.MustCompile(`(?m)^containerd +disabled`).MatchString(r.out) {
 		t.Errorf("status: %+v", r)
 	}
 }
@@ -73,7 +76,8 @@ func TestSignalsEndWatchAndRecord(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := cmd.Wait(); err != nil || errs.Len() > 0 {
-				t.Errorf("after %s: %v, stderr %q; want exit code 0 and nothing", tc.sig, err, errs.String())
+				t.Errorf("after %s: %v, stderr %q; want exit code 0 and nothing", tc.sig, err,
+					errs.String())
 			}
 			all := first + rest.String()
 			if !strings.HasSuffix(all, "\n") {
@@ -94,10 +98,12 @@ func TestRecordForAWhile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "live.jsonl")
 	began := time.Now()
 	r := rollcallEnv(t, noRuntimes, "record", path, "--duration", "300ms")
-	if r.code != 0 || !strings.HasPrefix(r.err, "rollcall: "+path+": ") || time.Since(began) > 20*time.Second {
+	if r.code != 0 || !strings.HasPrefix(r.err, "rollcall: "+path+": ") ||
+		time.Since(began) > 20*time.Second {
 		t.Fatalf("record: %+v after %s", r, time.Since(began))
 	}
-	if r := rollcall(t, "ls", "process", "--from", path); r.code != 0 || !strings.Contains(r.out, strconv.Itoa(os.Getpid())) {
+	if r := rollcall(t, "ls", "process", "--from", path); r.code != 0 ||
+		!strings.Contains(r.out, strconv.Itoa(os.Getpid())) {
 		t.Errorf("ls from the recording: %+v", r)
 	}
 }
@@ -112,11 +118,14 @@ func TestTimeout(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l := silentDaemon(t, filepath.Join(dir, "d.sock"))
 	r := rollcallEnv(t, []string{"DOCKER_HOST=unix://" + l}, "ls", "process", "--timeout", "1s")
-	if r.code != 0 || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "docker") || r.out == "" || time.Since(began) > 15*time.Second {
-		t.Errorf("ls with a daemon that hangs: code %d after %s, stderr %q, stdout of %d bytes", r.code, time.Since(began), r.err, len(r.out))
+	if r.code != 0 || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "docker") ||
+		r.out == "" || time.Since(began) > 15*time.Second {
+		t.Errorf("ls with a daemon that hangs: code %d after %s, stderr %q, stdout of %d bytes",
+			r.code, time.Since(began), r.err, len(r.out))
 	}
 	r = rollcall(t, "ls", "process", "--timeout", "1s", "--docker-host", "unix://"+l)
-	if r.code != 1 || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "docker.host is set by --docker-host") || r.out == "" {
+	if r.code != 1 || strings.Count(r.err, "\n") != 1 ||
+		!strings.Contains(r.err, "docker.host is set by --docker-host") || r.out == "" {
 		t.Errorf("ls with a daemon that hangs and was asked for: code %d, stderr %q", r.code, r.err)
 	}
 }
@@ -159,8 +168,10 @@ func TestSocketWithoutPermission(t *testing.T) {
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	_ = cmd.Run()
-	want := "rollcall: docker: permission denied on " + socket + "; add the user to group docker or run as root (docker.host is set by --docker-host)\n"
+	want := "rollcall: docker: permission denied on " + socket +
+		"; add the user to group docker or run as root (docker.host is set by --docker-host)\n"
 	if errs.String() != want || cmd.ProcessState.ExitCode() != 1 {
-		t.Errorf("exit code %d, stderr %q; want 1, %q", cmd.ProcessState.ExitCode(), errs.String(), want)
+		t.Errorf("exit code %d, stderr %q; want 1, %q", cmd.ProcessState.ExitCode(), errs.String(),
+			want)
 	}
 }

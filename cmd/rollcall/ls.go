@@ -39,7 +39,8 @@ A process in a container shows its container's tags, too. Containers that rules 
 			return a.list(cmd.Context(), kinds, len(args) > 0, all)
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "every kind, images and the like, and what rules leave out")
+	cmd.Flags().BoolVarP(&all, "all", "a", false,
+		"every kind, images and the like, and what rules leave out")
 	return cmd
 }
 

@@ -44,7 +44,8 @@ func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, exe, args...)
-	cmd.Env = append([]string{asMain + "=1", "GORACE=atexit_sleep_ms=0", "HOME=" + t.TempDir(), "GOCOVERDIR=" + t.TempDir()}, env...)
+	cmd.Env = append([]string{asMain + "=1", "GORACE=atexit_sleep_ms=0", "HOME=" + t.TempDir(),
+		"GOCOVERDIR=" + t.TempDir()}, env...)
 	return cmd
 }
 
@@ -89,5 +90,6 @@ func golden(t *testing.T, name, got string) {
 
 // noRuntimes keeps tests away from the daemons of this machine.
 var noRuntimes = []string{
-	"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_CONTAINERD=off", "ROLLCALL_COLLECTORS_PODMAN=off", "ROLLCALL_COLLECTORS_CRI=off",
+	"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_CONTAINERD=off",
+	"ROLLCALL_COLLECTORS_PODMAN=off", "ROLLCALL_COLLECTORS_CRI=off",
 }

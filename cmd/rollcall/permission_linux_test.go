@@ -20,16 +20,18 @@ import (
 // nobody is a user and a group that own nothing.
 const nobody = 65534
 
-// asNobody makes a command run as a user who may open no daemon's socket. The link leads to the program whoever may look
-// into its folder.
+// asNobody makes a command run as a user who may open no daemon's socket. The link leads to the
+// program whoever may look into its folder.
 func asNobody(cmd *exec.Cmd) *exec.Cmd {
 	cmd.Path, cmd.Dir = "/proc/self/exe", "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	return cmd
 }
 
-// The sockets of real daemons, which are root's: an ordinary user is told of each what is forbidden and how to mend that, and a rollcall
-// that runs already finds the containers once the sockets are opened to it.
+// The sockets of real daemons, which are root's: an ordinary user is told of each what is forbidden
+// and how to mend that, and a rollcall that runs already finds the containers once the sockets are
+// opened to it.
 func TestPermissionDeniedByRealDaemons(t *testing.T) {
 	realnode.Require(t)
 	docker, podman := realnode.StartDockerd(t), realnode.StartPodman(t)
@@ -37,10 +39,13 @@ func TestPermissionDeniedByRealDaemons(t *testing.T) {
 	podman.ImportImage("example.test/web:1")
 	docker.Containerd.ImportImage("shop", "example.test/web:1", "sleep", "600")
 	docker.Containerd.ImportImage("k8s.io", "example.test/web:1", "sleep", "600")
-	docker.Containerd.Run("shop", "--snapshotter", "overlayfs", "example.test/web:1", "by-containerd")
+	docker.Containerd.Run("shop", "--snapshotter", "overlayfs", "example.test/web:1",
+		"by-containerd")
 	names := []string{
-		strings.TrimSpace(docker.Run("example.test/web:1", "sleep", "600")), strings.TrimSpace(podman.Run("example.test/web:1", "sleep", "600")),
-		"by-containerd", docker.Containerd.CRI(t).RunPod("shop-0", nil).Run("web", "example.test/web:1", nil),
+		strings.TrimSpace(docker.Run("example.test/web:1", "sleep", "600")),
+		strings.TrimSpace(podman.Run("example.test/web:1", "sleep", "600")),
+		"by-containerd", docker.Containerd.CRI(t).RunPod("shop-0", nil).Run("web",
+			"example.test/web:1", nil),
 	}
 
 	// Under a name that does not say whose it is, so that the CRI is asked as well.
@@ -48,12 +53,15 @@ func TestPermissionDeniedByRealDaemons(t *testing.T) {
 	if err := os.Symlink(docker.Containerd.Socket, cri); err != nil {
 		t.Fatal(err)
 	}
-	sockets := map[string]string{"docker": docker.Socket, "containerd": docker.Containerd.Socket, "podman": podman.Socket, "cri": cri}
+	sockets := map[string]string{"docker": docker.Socket, "containerd": docker.Containerd.Socket,
+		"podman": podman.Socket, "cri": cri}
 	env := []string{
-		"ROLLCALL_DOCKER_HOST=" + docker.Host, "ROLLCALL_CONTAINERD_ADDRESS=" + docker.Containerd.Socket,
+		"ROLLCALL_DOCKER_HOST=" + docker.Host, "ROLLCALL_CONTAINERD_ADDRESS=" +
+			docker.Containerd.Socket,
 		"ROLLCALL_PODMAN_SOCKETS=" + podman.Socket, "ROLLCALL_CRI_SOCKET_PATH=" + cri,
 	}
-	// As they are installed, the mode of the folder keeps ordinary users from Podman's socket, and the socket's own from the others.
+	// As they are installed, the mode of the folder keeps ordinary users from Podman's socket, and
+	// the socket's own from the others.
 	for _, how := range []struct {
 		name           string
 		folder, socket os.FileMode
@@ -68,12 +76,15 @@ func TestPermissionDeniedByRealDaemons(t *testing.T) {
 			t.Fatalf("%s: status: %v, %+v", how.name, err, r)
 		}
 		for id, socket := range sockets {
-			i := slices.IndexFunc(report.Collectors, func(s collection.Status) bool { return s.ID == id })
+			i := slices.IndexFunc(report.Collectors,
+				func(s collection.Status) bool { return s.ID == id })
 			if i < 0 {
 				t.Fatalf("%s: no status of %s in %s", how.name, id, r.out)
 			}
 			s := report.Collectors[i]
-			if s.State == collection.StateLive || !strings.Contains(s.Reason, "permission denied on "+socket+"; ") || s.LastError != "" {
+			if s.State == collection.StateLive ||
+				!strings.Contains(s.Reason, "permission denied on "+socket+"; ") ||
+				s.LastError != "" {
 				t.Errorf("%s: %s is %s: %q, %q", how.name, id, s.State, s.Reason, s.LastError)
 			}
 		}
@@ -131,12 +142,15 @@ func TestPermissionDeniedByRealDaemons(t *testing.T) {
 	if err := watch.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(io.Discard, out); err != nil { // Wait closes the pipe, whatever is still in it
+	// Wait closes the pipe, whatever is still in it
+	if _, err := io.Copy(io.Discard, out); err != nil {
 		t.Fatal(err)
 	}
 	_ = watch.Wait()
-	// It has said at its start that daemons which were asked for by name could not be reached, so it does not end with 0.
-	if code := watch.ProcessState.ExitCode(); code != 1 || strings.Count(errs.String(), ": permission denied on ") != len(sockets) {
+	// It has said at its start that daemons which were asked for by name could not be reached, so
+	// it does not end with 0.
+	if code := watch.ProcessState.ExitCode(); code != 1 ||
+		strings.Count(errs.String(), ": permission denied on ") != len(sockets) {
 		t.Errorf("watch ended with %d: %s", code, errs)
 	}
 }

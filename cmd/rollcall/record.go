@@ -48,7 +48,8 @@ allow-listed ones are ever read). Files are readable by their owner only.`,
 	return cmd
 }
 
-func (a *app) record(ctx context.Context, file string, once, force bool, duration time.Duration) (err error) {
+func (a *app) record(ctx context.Context, file string, once, force bool,
+	duration time.Duration) (err error) {
 	e, err := a.open(ctx, true)
 	if errors.Is(err, errInterrupted) && !once {
 		return nil
@@ -65,7 +66,8 @@ func (a *app) record(ctx context.Context, file string, once, force bool, duratio
 		}
 		f, err := os.OpenFile(file, flags, 0o600)
 		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("record to %s: it is there already; choose another name or give --force", file)
+			return fmt.Errorf(
+				"record to %s: it is there already; choose another name or give --force", file)
 		}
 		if err != nil {
 			if path, ok := errors.AsType[*fs.PathError](err); ok {
@@ -78,8 +80,10 @@ func (a *app) record(ctx context.Context, file string, once, force bool, duratio
 				err = fmt.Errorf("record to %s: %w", file, cerr)
 			}
 		}()
-		// The mode given above counts for a new file only. What is no file, such as a pipe, has its own.
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm() != 0o600 {
+		// The mode given above counts for a new file only. What is no file, such as a pipe, has its
+		// own.
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() &&
+			info.Mode().Perm() != 0o600 {
 			if err := f.Chmod(0o600); err != nil {
 				return fmt.Errorf("record to %s: make it readable by its owner only: %w", file, err)
 			}
@@ -109,7 +113,8 @@ func (a *app) record(ctx context.Context, file string, once, force bool, duratio
 type snapshotOnly struct{ workloadmeta.Component }
 
 // Subscribe implements [workloadmeta.Component].
-func (s snapshotOnly) Subscribe(name string, filter *workloadmeta.Filter, options ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
+func (s snapshotOnly) Subscribe(name string, filter *workloadmeta.Filter,
+	options ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
 	return firstBundle{s.Component.Subscribe(name, filter, options...)}
 }
 
@@ -119,7 +124,8 @@ type firstBundle struct{ workloadmeta.Subscription }
 func (f firstBundle) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle] {
 	return func(yield func(workloadmeta.Bundle) bool) {
 		for bundle := range f.Subscription.Bundles(ctx) {
-			slices.SortFunc(bundle.Events, func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
+			slices.SortFunc(bundle.Events,
+				func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
 			yield(bundle)
 			return
 		}

@@ -26,8 +26,8 @@ type recordingInfo struct {
 	Last    time.Time `json:"last,omitzero"`
 }
 
-// steps are called while a recording is played: before with the time of the events that follow, and may
-// wait; after when the tagger has handled them.
+// steps are called while a recording is played: before with the time of the events that follow, and
+// may wait; after when the tagger has handled them.
 type steps struct {
 	before func(at time.Time) error
 	after  func() error
@@ -119,7 +119,8 @@ func (e *engine) play(ctx context.Context, s *steps) error {
 		e.app.say("%s: passed over %d lines that cannot be read; the first: %v", name, n, bad[0])
 	}
 	if unknown := r.Unknown(); len(unknown) > 0 {
-		e.app.say("%s: left out fields that this version does not know: %s", name, strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
+		e.app.say("%s: left out fields that this version does not know: %s", name,
+			strings.Join(slices.Sorted(maps.Keys(unknown)), ", "))
 	}
 	return nil
 }

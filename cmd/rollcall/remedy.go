@@ -7,15 +7,19 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
-// remedies say what to do about failures that daemons and the network have in common, by what their errors say.
+// remedies say what to do about failures that daemons and the network have in common, by what their
+// errors say.
 var remedies = [...]struct{ words, remedy string }{
-	{"connection refused", "nobody listens there: start the daemon; in a container, mount the socket's folder, because a mounted socket is the old one after a restart"},
+	{"connection refused",
+		"nobody listens there: start the daemon; in a container, mount the socket's folder, because a mounted socket is the old one after a restart"},
 	{"no such file or directory", "the socket has gone: start the daemon"},
-	{"deadline exceeded", "the daemon takes connections and does not answer: look at its log; a restart of it leaves containers running where live restore is on, as it is by itself with containerd and Podman"},
+	{"deadline exceeded",
+		"the daemon takes connections and does not answer: look at its log; a restart of it leaves containers running where live restore is on, as it is by itself with containerd and Podman"},
 	{"malformed HTTP", "something else answers at this address: check the option"},
 	{"frame too large", "something else answers at this socket: check the option"},
 	{"error reading server preface", "something else answers at this socket: check the option"},
-	{"Unimplemented", "the daemon does not serve this interface: check the option, and whether its CRI plugin is on"},
+	{"Unimplemented",
+		"the daemon does not serve this interface: check the option, and whether its CRI plugin is on"},
 }
 
 // remedy returns what to do about a failure, "" if that is not known or the reason says so itself.
@@ -37,8 +41,8 @@ type unanswered struct {
 	Reason    string `json:"reason"`
 }
 
-// unanswered returns the collectors of a kind that have something to tell, and do not: what is known may lack their word. Those
-// that have nothing to collect here are not among them.
+// unanswered returns the collectors of a kind that have something to tell, and do not: what is
+// known may lack their word. Those that have nothing to collect here are not among them.
 func (e *engine) unanswered(kind workloadmeta.Kind) []unanswered {
 	if e.supervisor == nil {
 		return nil
@@ -46,8 +50,11 @@ func (e *engine) unanswered(kind workloadmeta.Kind) []unanswered {
 	var out []unanswered
 	for _, s := range e.supervisor.Status() {
 		for _, k := range s.Kinds {
-			if k == kind && (s.State == collection.StateDegraded || s.State == collection.StateFailed || s.State == collection.StateConnecting ||
-				s.State == collection.StateWaiting && strings.Contains(s.Reason, "permission denied")) {
+			if k == kind &&
+				(s.State == collection.StateDegraded || s.State == collection.StateFailed ||
+					s.State == collection.StateConnecting ||
+					s.State == collection.StateWaiting &&
+						strings.Contains(s.Reason, "permission denied")) {
 				out = append(out, unanswered{s.ID, s.Reason})
 			}
 		}

@@ -42,6 +42,7 @@ it happened; --speed 10 is ten times as fast, --speed 0 does not wait.`,
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print each change")
 	cmd.Flags().BoolVar(&tags, "tags", false, "show the tags, as \"rollcall tags\" does")
-	cmd.Flags().Float64Var(&speed, "speed", 1, "how many times as fast as it happened; 0: without waiting (implies --follow)")
+	cmd.Flags().Float64Var(&speed, "speed", 1,
+		"how many times as fast as it happened; 0: without waiting (implies --follow)")
 	return cmd
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
-// reporters returns who says what of an entity, the strongest first: collectors, or for a recording, which does not know
-// them, sources.
+// reporters returns who says what of an entity, the strongest first: collectors, or for a
+// recording, which does not know them, sources.
 func (e *engine) reporters(id tagger.EntityID) []collection.Report {
 	workload, ok := workloadOf(id)
 	if !ok {
@@ -59,7 +59,8 @@ func (e *engine) printReporters(id tagger.EntityID, reports []collection.Report)
 	for i, r := range reports {
 		names[i] = reporterName(r)
 	}
-	if _, err := fmt.Fprintf(e.app.out, "\nreported by %s\n", clean(strings.Join(names, ", "))); err != nil || len(reports) == 1 {
+	if _, err := fmt.Fprintf(e.app.out, "\nreported by %s\n",
+		clean(strings.Join(names, ", "))); err != nil || len(reports) == 1 {
 		return err
 	}
 	workload, _ := workloadOf(id)
@@ -72,7 +73,8 @@ func (e *engine) printReporters(id tagger.EntityID, reports []collection.Report)
 		return fmt.Errorf("who says what of %s: %w", workload, err)
 	}
 	if len(agreed) > 0 {
-		if _, err := fmt.Fprintf(e.app.out, "all agree on %s\n", clean(strings.Join(agreed, ", "))); err != nil {
+		if _, err := fmt.Fprintf(e.app.out, "all agree on %s\n",
+			clean(strings.Join(agreed, ", "))); err != nil {
 			return err
 		}
 	}
@@ -86,7 +88,8 @@ func (e *engine) printReporters(id tagger.EntityID, reports []collection.Report)
 }
 
 // whoSaidWhat compares an entity with the reports it is made of, field by field.
-func whoSaidWhat(entity workloadmeta.Entity, reports []collection.Report) (agreed []string, t *table, err error) {
+func whoSaidWhat(entity workloadmeta.Entity, reports []collection.Report) (agreed []string,
+	t *table, err error) {
 	merged, err := fieldsOf(entity)
 	if err != nil {
 		return nil, nil, err
@@ -102,7 +105,8 @@ func whoSaidWhat(entity workloadmeta.Entity, reports []collection.Report) (agree
 			said[i][f.name] = f.value
 		}
 	}
-	t = &table{titles: []string{"FIELD", "VALUE", "SAID BY", "OTHERS SAY"}, fixed: []bool{true, false, true, false}}
+	t = &table{titles: []string{"FIELD", "VALUE", "SAID BY", "OTHERS SAY"},
+		fixed: []bool{true, false, true, false}}
 	for _, f := range merged {
 		var by, others []string
 		for i, r := range reports {
@@ -121,7 +125,8 @@ func whoSaidWhat(entity workloadmeta.Entity, reports []collection.Report) (agree
 		if len(by) == 0 {
 			by = []string{"together"} // made of what several say
 		}
-		t.rows = append(t.rows, []string{f.name, f.value, strings.Join(by, ", "), strings.Join(others, "; ")})
+		t.rows = append(t.rows,
+			[]string{f.name, f.value, strings.Join(by, ", "), strings.Join(others, "; ")})
 	}
 	return agreed, t, nil
 }
@@ -132,5 +137,6 @@ func fieldsOf(entity workloadmeta.Entity) ([]field, error) {
 		return nil, err
 	}
 	fields, err := flatten(data)
-	return slices.DeleteFunc(fields, func(f field) bool { return f.name == "kind" || f.name == "id" }), err
+	return slices.DeleteFunc(fields,
+		func(f field) bool { return f.name == "kind" || f.name == "id" }), err
 }

@@ -11,14 +11,21 @@ import (
 
 func TestWhoSaidWhat(t *testing.T) {
 	report := func(collector, name, cgroup string) collection.Report {
-		c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}, CgroupPath: cgroup}
+		c := &workloadmeta.Container{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
+				ID: "a"}, CgroupPath: cgroup}
 		c.Name = name
 		c.State.Status, c.State.Running = workloadmeta.StatusRunning, true
 		c.Labels = map[string]string{"by": collector}
-		return collection.Report{Collector: collector, Source: workloadmeta.SourceRuntime, Entity: c}
+		return collection.Report{Collector: collector, Source: workloadmeta.SourceRuntime,
+			Entity: c}
 	}
-	reports := []collection.Report{report("docker", "web", ""), report("containerd", "a", "/docker/a")}
-	agreed, table, err := whoSaidWhat(workloadmeta.Combine([]workloadmeta.Entity{reports[0].Entity, reports[1].Entity}, []workloadmeta.Entity{reports[0].Entity, reports[1].Entity}), reports)
+	reports := []collection.Report{report("docker", "web", ""),
+		report("containerd", "a", "/docker/a")}
+	agreed, table,
+		err := whoSaidWhat(
+		workloadmeta.Combine([]workloadmeta.Entity{reports[0].Entity, reports[1].Entity},
+			[]workloadmeta.Entity{reports[0].Entity, reports[1].Entity}), reports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +49,8 @@ func TestReasonBesideWhatCouldNotBeAsked(t *testing.T) {
 		known  tagger.Completeness
 		silent []unanswered
 		same   bool
-	}{{tagger.Complete, nil, true}, {tagger.Complete, denied, false}, {tagger.Partial, denied, true}} {
+	}{{tagger.Complete, nil, true}, {tagger.Complete, denied, false}, {tagger.Partial, denied,
+		true}} {
 		x := &tagger.Explanation{Completeness: tc.known.String(), Reason: "every source has"}
 		if got := reasonBeside(tc.silent, x); (got == x.Reason) != tc.same || got == "" {
 			t.Errorf("%s, %v: %q", tc.known, tc.silent, got)

@@ -39,7 +39,8 @@ func (e *engine) find(kind workloadmeta.Kind, text string) (workloadmeta.Entity,
 	}
 	switch len(found) {
 	case 0:
-		return nil, notFoundf("no %s with the ID or name %q%s", kind, text, e.why([]workloadmeta.Kind{kind}))
+		return nil, notFoundf("no %s with the ID or name %q%s", kind, text,
+			e.why([]workloadmeta.Kind{kind}))
 	case 1:
 		return found[0], nil
 	}
@@ -55,7 +56,8 @@ func (e *engine) find(kind workloadmeta.Kind, text string) (workloadmeta.Entity,
 	if more := len(candidates) - 10; more > 0 {
 		candidates = append(candidates[:10], fmt.Sprintf("%d more", more))
 	}
-	return nil, fmt.Errorf("%q is ambiguous: there are %d of kind %s: %s", text, len(found), kind, strings.Join(candidates, ", "))
+	return nil, fmt.Errorf("%q is ambiguous: there are %d of kind %s: %s", text, len(found), kind,
+		strings.Join(candidates, ", "))
 }
 
 // namesOf returns what an entity is called beside its ID.
@@ -67,7 +69,8 @@ func namesOf(entity workloadmeta.Entity) []string {
 	case *workloadmeta.ContainerImageMetadata:
 		names = slices.Concat(t.RepoTags, t.RepoDigests, []string{t.Name})
 	case *workloadmeta.ECSTask:
-		names = []string{t.Name, t.ID[strings.LastIndex(t.ID, "/")+1:], t.Family, t.Family + ":" + t.Version}
+		names = []string{t.Name, t.ID[strings.LastIndex(t.ID, "/")+1:], t.Family,
+			t.Family + ":" + t.Version}
 	case interface {
 		Meta() *workloadmeta.EntityMeta
 	}:
@@ -80,9 +83,11 @@ func namesOf(entity workloadmeta.Entity) []string {
 // serviceSchemes are the schemes of service IDs and what they stand for. The names of container
 // runtimes stand for containers.
 var serviceSchemes = map[string]string{
-	"docker": tagger.PrefixContainer, "containerd": tagger.PrefixContainer, "cri-o": tagger.PrefixContainer,
-	"podman": tagger.PrefixContainer, "garden": tagger.PrefixContainer, "ecsfargate": tagger.PrefixContainer,
-	"container": tagger.PrefixContainer, "kubernetes_pod": tagger.PrefixKubernetesPod,
+	"docker": tagger.PrefixContainer, "containerd": tagger.PrefixContainer,
+	"cri-o":  tagger.PrefixContainer,
+	"podman": tagger.PrefixContainer, "garden": tagger.PrefixContainer,
+	"ecsfargate": tagger.PrefixContainer,
+	"container":  tagger.PrefixContainer, "kubernetes_pod": tagger.PrefixKubernetesPod,
 }
 
 // entityID returns the tagger's entity that somebody means: by an entity ID, by an ID as services
@@ -99,7 +104,8 @@ func (e *engine) entityID(text string) (tagger.EntityID, error) {
 	if err != nil {
 		return "", usageError{err}
 	}
-	if prefix == tagger.PrefixContainer && e.tagger.Explain(id).Completeness == tagger.Unknown.String() {
+	if prefix == tagger.PrefixContainer &&
+		e.tagger.Explain(id).Completeness == tagger.Unknown.String() {
 		// People copy short IDs.
 		if c, err := e.store.GetContainerByPrefix(rest); err == nil {
 			return tagger.Container(c.ID), nil
@@ -113,7 +119,8 @@ func (e *engine) bare(text string) (tagger.EntityID, error) {
 	if text == "" {
 		return "", usagef("empty entity ID; want <prefix>://<id>, or a container's name")
 	}
-	for _, kind := range []workloadmeta.Kind{workloadmeta.KindContainer, workloadmeta.KindKubernetesPod} {
+	for _, kind := range []workloadmeta.Kind{workloadmeta.KindContainer,
+		workloadmeta.KindKubernetesPod} {
 		entity, err := e.find(kind, text)
 		if err == nil {
 			return extract.TaggerID(entity.GetID()), nil
@@ -125,14 +132,17 @@ func (e *engine) bare(text string) (tagger.EntityID, error) {
 	// What is gone may still have tags.
 	var gone []tagger.EntityID
 	for _, known := range e.tagger.List() {
-		if known.ID.ID() == text || known.ID.Prefix() == tagger.PrefixContainer && slices.Contains(known.HighCardTags, "container_name:"+text) ||
-			len(text) >= workloadmeta.MinIDPrefix && known.ID.Prefix() == tagger.PrefixContainer && strings.HasPrefix(known.ID.ID(), text) {
+		if known.ID.ID() == text || known.ID.Prefix() == tagger.PrefixContainer &&
+			slices.Contains(known.HighCardTags, "container_name:"+text) ||
+			len(text) >= workloadmeta.MinIDPrefix && known.ID.Prefix() == tagger.PrefixContainer &&
+				strings.HasPrefix(known.ID.ID(), text) {
 			gone = append(gone, known.ID)
 		}
 	}
 	switch len(gone) {
 	case 0:
-		return "", notFoundf("no container or pod with the ID or name %q%s; other entities are asked for as <prefix>://<id>", text,
+		return "", notFoundf(
+			"no container or pod with the ID or name %q%s; other entities are asked for as <prefix>://<id>", text,
 			e.why([]workloadmeta.Kind{workloadmeta.KindContainer}))
 	case 1:
 		return gone[0], nil

@@ -38,9 +38,10 @@ type app struct {
 	alsoEnv                    []string // variables to let through beside those that the rules need
 	skipBad, noColor, verbose  bool
 	timeout                    time.Duration
-	width                      int  // of tables; negative = the terminal's
-	incomplete                 bool // a source that was asked for by name has not answered, which has been said
-	completing                 bool // collecting for shell completion: be quick and quiet
+	width                      int // of tables; negative = the terminal's
+	// a source that was asked for by name has not answered, which has been said
+	incomplete bool
+	completing bool // collecting for shell completion: be quick and quiet
 }
 
 // usageError is a mistake in how the program was called.
@@ -49,8 +50,10 @@ type usageError struct{ error }
 // notFoundError says that what was asked for is not there.
 type notFoundError struct{ error }
 
-func usagef(format string, args ...any) error    { return usageError{fmt.Errorf(format, args...)} }
-func notFoundf(format string, args ...any) error { return notFoundError{fmt.Errorf(format, args...)} }
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+func notFoundf(format string, args ...any) error {
+	return notFoundError{fmt.Errorf(format, args...)}
+}
 
 // run runs the program and returns its exit code.
 func (a *app) run(ctx context.Context, args []string) int {
@@ -85,7 +88,8 @@ func (a *app) say(format string, args ...any) {
 }
 
 func oneLine(text string) string {
-	return strings.Join(slices.DeleteFunc(strings.Split(text, "\n"), func(s string) bool { return strings.TrimSpace(s) == "" }), "; ")
+	return strings.Join(slices.DeleteFunc(strings.Split(text, "\n"),
+		func(s string) bool { return strings.TrimSpace(s) == "" }), "; ")
 }
 
 func (a *app) root() *cobra.Command {
@@ -119,24 +123,34 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 	})
 	f := root.PersistentFlags()
 	f.StringVarP(&a.output, "output", "o", "table", "table, wide, json or yaml")
-	f.StringVar(&a.configFile, "config", "", "YAML file with options (default "+config.DefaultFile+", if it is there)")
+	f.StringVar(&a.configFile, "config", "", "YAML file with options (default "+config.DefaultFile+
+		", if it is there)")
 	f.StringVar(&a.from, "from", "", "answer from a recording, and touch nothing of this machine")
-	f.BoolVar(&a.skipBad, "skip-bad-lines", false, "pass over lines of a recording that cannot be read, and count them")
-	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to wait for the collectors' first answers")
-	f.StringVar(&a.dockerHost, "docker-host", "", "address of the Docker daemon (option docker.host)")
+	f.BoolVar(&a.skipBad, "skip-bad-lines", false,
+		"pass over lines of a recording that cannot be read, and count them")
+	f.DurationVar(&a.timeout, "timeout", 10*time.Second,
+		"how long to wait for the collectors' first answers")
+	f.StringVar(&a.dockerHost, "docker-host", "",
+		"address of the Docker daemon (option docker.host)")
 	f.StringArrayVar(&a.set, "set", nil, "set an option: --set name=value (repeatable)")
-	f.StringVar(&a.cardinalityArg, "cardinality", "", "tags up to this cardinality: low, orchestrator or high")
-	f.IntVar(&a.width, "width", -1, "cut tables and lines to this many columns; 0: never (-1: the terminal's width)")
+	f.StringVar(&a.cardinalityArg, "cardinality", "",
+		"tags up to this cardinality: low, orchestrator or high")
+	f.IntVar(&a.width, "width", -1,
+		"cut tables and lines to this many columns; 0: never (-1: the terminal's width)")
 	f.StringVar(&a.colorArg, "color", "auto", "auto, always or never")
 	f.BoolVar(&a.noColor, "no-color", false, "the same as --color never")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what the collectors do")
 	for flag, values := range map[string][]string{
-		"output": formats, "cardinality": {"low", "orchestrator", "high"}, "color": {"auto", "always", "never"},
+		"output": formats, "cardinality": {"low", "orchestrator", "high"}, "color": {"auto",
+			"always", "never"},
 	} {
-		must(root.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+		must(root.RegisterFlagCompletionFunc(flag,
+			cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 	}
-	root.AddCommand(a.lsCommand(), a.getCommand(), a.tagsCommand(), a.watchCommand(), a.explainCommand(),
-		a.rulesCommand(), a.statusCommand(), a.recordCommand(), a.replayCommand(), a.configCommand(), a.versionCommand())
+	root.AddCommand(a.lsCommand(), a.getCommand(), a.tagsCommand(), a.watchCommand(),
+		a.explainCommand(),
+		a.rulesCommand(), a.statusCommand(), a.recordCommand(), a.replayCommand(),
+		a.configCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		// Cobra's own answer to a shell it does not know is the help text, as if all were well.
@@ -183,7 +197,8 @@ func (a *app) cardinality(fallback tagger.TagCardinality) (tagger.TagCardinality
 	}
 	c, err := tagger.ParseCardinality(a.cardinalityArg)
 	if err != nil || c == tagger.NoneCardinality {
-		return c, usagef("unknown cardinality %q (want low, orchestrator or high)", a.cardinalityArg)
+		return c, usagef("unknown cardinality %q (want low, orchestrator or high)",
+			a.cardinalityArg)
 	}
 	return c, nil
 }
@@ -217,7 +232,8 @@ func (a *app) readConfig() (*config.Loaded, error) {
 		}
 	}
 	if a.dockerHost != "" {
-		src.Flags = append(src.Flags, config.Flag{Flag: "--docker-host", Option: "docker.host", Value: a.dockerHost})
+		src.Flags = append(src.Flags,
+			config.Flag{Flag: "--docker-host", Option: "docker.host", Value: a.dockerHost})
 	}
 	for _, pair := range a.set {
 		name, value, ok := strings.Cut(pair, "=")
@@ -249,7 +265,8 @@ func (a *app) log() *slog.Logger {
 func args(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || most >= 0 && len(args) > most {
-			return usagef("%s: want %s, have %d arguments; %q says more", cmd.Name(), what, len(args), cmd.CommandPath()+" --help")
+			return usagef("%s: want %s, have %d arguments; %q says more", cmd.Name(), what,
+				len(args), cmd.CommandPath()+" --help")
 		}
 		return nil
 	}

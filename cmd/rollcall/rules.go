@@ -23,7 +23,8 @@ and level tags. They are the option rules of the configuration; docs/rules.md te
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.PersistentFlags().StringVar(&a.rulesFile, "rules", "", "YAML file with rules to take instead of those of the configuration")
+	cmd.PersistentFlags().StringVar(&a.rulesFile, "rules", "",
+		"YAML file with rules to take instead of those of the configuration")
 	cmd.AddCommand(a.rulesListCommand(), a.rulesTestCommand())
 	return cmd
 }
@@ -60,9 +61,11 @@ so is what rollcall does by itself.`,
 				}
 				return a.print(map[string]any{"rules": list})
 			}
-			t := &table{titles: []string{"#", "RULE", "FROM"}, fixed: []bool{true, false, false}, right: []bool{true, false, false}}
+			t := &table{titles: []string{"#", "RULE", "FROM"}, fixed: []bool{true, false, false},
+				right: []bool{true, false, false}}
 			for i := range all {
-				t.rows = append(t.rows, []string{strconv.Itoa(i + 1), all[i].String(), all[i].Label()})
+				t.rows = append(t.rows,
+					[]string{strconv.Itoa(i + 1), all[i].String(), all[i].Label()})
 			}
 			t.color = func(row, _ int) string {
 				if all[row].Origin == rules.Builtin {

@@ -31,7 +31,10 @@ type past struct {
 func (e *engine) follow(ctx context.Context) *past {
 	sub := e.store.Subscribe("rules", nil)
 	next, stop := iter.Pull(sub.Bundles(ctx))
-	return &past{next: next, stop: func() { stop(); sub.Close() }, ended: map[workloadmeta.EntityID]workloadmeta.Entity{}}
+	return &past{next: next, stop: func() {
+		stop()
+		sub.Close()
+	}, ended: map[workloadmeta.EntityID]workloadmeta.Entity{}}
 }
 
 // leftOut returns the containers, live or ended, that rules leave out.

@@ -55,8 +55,8 @@ mend that; what the store and the tagger hold. It always answers: collectors tha
 	}
 }
 
-// troubles says of every collector that does not work what was looked for, what is wrong and how to mend it, uncut:
-// the table has no room for it. It ends with an empty line, if there is any.
+// troubles says of every collector that does not work what was looked for, what is wrong and how to
+// mend it, uncut: the table has no room for it. It ends with an empty line, if there is any.
 func troubles(collectors []collection.Status, now time.Time) string {
 	var b strings.Builder
 	reason := func(text string) {
@@ -70,7 +70,8 @@ func troubles(collectors []collection.Status, now time.Time) string {
 		if c.State == collection.StateLive {
 			for _, p := range c.Parts {
 				if p.State != collection.StateLive {
-					fmt.Fprintf(&b, "%s is %s, but %s is %s:\n", c.ID, c.State, clean(p.Name), p.State)
+					fmt.Fprintf(&b, "%s is %s, but %s is %s:\n", c.ID, c.State, clean(p.Name),
+						p.State)
 					reason(p.Reason + "; " + remedy(p.Reason))
 				}
 			}
@@ -94,8 +95,10 @@ func troubles(collectors []collection.Status, now time.Time) string {
 
 func (e *engine) status() statusReport {
 	r := statusReport{
-		Version: version, Mode: "in-process", Recording: e.recording, Collectors: []collection.Status{},
-		Store: storeReport{Revision: e.store.Revision(), Synced: e.store.Synced(), Entities: map[string]int{}},
+		Version: version, Mode: "in-process", Recording: e.recording,
+		Collectors: []collection.Status{},
+		Store: storeReport{Revision: e.store.Revision(), Synced: e.store.Synced(),
+			Entities: map[string]int{}},
 	}
 	if e.supervisor != nil {
 		r.Collectors = e.supervisor.Status()
@@ -108,7 +111,8 @@ func (e *engine) status() statusReport {
 		}
 	}
 	stats := e.tagger.Stats()
-	r.Tagger = taggerReport{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones, Strings: stats.Strings}
+	r.Tagger = taggerReport{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones,
+		Strings: stats.Strings}
 	return r
 }
 
@@ -118,7 +122,8 @@ func (e *engine) printStatus(r statusReport) error {
 	if r.Recording != nil {
 		source = fmt.Sprintf("%s: %d events", r.Recording.File, r.Recording.Events)
 		if !r.Recording.First.IsZero() {
-			source += fmt.Sprintf(", %s to %s", r.Recording.First.Format(time.RFC3339), r.Recording.Last.Format(time.RFC3339))
+			source += fmt.Sprintf(", %s to %s", r.Recording.First.Format(time.RFC3339),
+				r.Recording.Last.Format(time.RFC3339))
 		}
 	}
 	if _, err := fmt.Fprintf(a.out, "rollcall %s, %s\n\n", r.Version, clean(source)); err != nil {
@@ -131,8 +136,10 @@ func (e *engine) printStatus(r statusReport) error {
 			right:  []bool{false, false, true, true, true, false},
 		}
 		if a.wide() {
-			t.titles, t.fixed, t.right = append(t.titles, "MODES", "RESTARTS", "FAILURES", "LAST PULL"),
-				append(t.fixed, false, false, false, false), append(t.right, false, true, true, true)
+			t.titles, t.fixed, t.right = append(t.titles, "MODES", "RESTARTS", "FAILURES",
+				"LAST PULL"),
+				append(t.fixed, false, false, false, false), append(t.right, false, true, true,
+					true)
 		}
 		for _, c := range r.Collectors {
 			reason := c.Reason
@@ -143,10 +150,12 @@ func (e *engine) printStatus(r statusReport) error {
 				reason, _, _ = strings.Cut(reason, "; ") // the rest is below
 			}
 			row := []string{
-				c.ID, string(c.State), age(e.now, c.Since), fmt.Sprint(c.Entities), fmt.Sprint(c.Events), oneLine(reason),
+				c.ID, string(c.State), age(e.now, c.Since), fmt.Sprint(c.Entities),
+				fmt.Sprint(c.Events), oneLine(reason),
 			}
 			if a.wide() {
-				row = append(row, strings.Join(c.Modes, ","), fmt.Sprint(c.Restarts), fmt.Sprint(c.Failures), c.LastPull.Round(time.Millisecond).String())
+				row = append(row, strings.Join(c.Modes, ","), fmt.Sprint(c.Restarts),
+					fmt.Sprint(c.Failures), c.LastPull.Round(time.Millisecond).String())
 			}
 			t.rows = append(t.rows, row)
 		}
@@ -172,7 +181,9 @@ func (e *engine) printStatus(r statusReport) error {
 	if len(parts) == 0 {
 		parts = []string{"nothing"}
 	}
-	_, err := fmt.Fprintf(a.out, "store   %s; revision %d, synced: %s\ntagger  %d entities, %d of them gone and still remembered; %d different tags\n",
-		strings.Join(parts, ", "), r.Store.Revision, yesNo(r.Store.Synced), r.Tagger.Entities, r.Tagger.Tombstones, r.Tagger.Strings)
+	_, err := fmt.Fprintf(a.out,
+		"store   %s; revision %d, synced: %s\ntagger  %d entities, %d of them gone and still remembered; %d different tags\n",
+		strings.Join(parts, ", "), r.Store.Revision, yesNo(r.Store.Synced), r.Tagger.Entities,
+		r.Tagger.Tombstones, r.Tagger.Strings)
 	return err
 }

@@ -36,7 +36,8 @@ docker is failed:
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got := troubles([]collection.Status{{ID: "docker", State: collection.StateLive}}, now); got != "" {
+	if got := troubles([]collection.Status{{ID: "docker", State: collection.StateLive}},
+		now); got != "" {
 		t.Errorf("nothing is wrong, and it says %q", got)
 	}
 }

@@ -20,8 +20,10 @@ func render(t *testing.T, table *table, width int, color bool) string {
 func TestTableFitsTheTerminal(t *testing.T) {
 	make := func() *table {
 		return &table{
-			titles: []string{"ID", "NAME", "N", "TAGS"}, fixed: []bool{true, false, true, false}, right: []bool{false, false, true, false},
-			rows: [][]string{{"aaaabbbbcccc", "a-rather-long-name-of-a-thing", "7", "env:prod service:web version:1.2.3"}, {"dddd", "é", "12", ""}},
+			titles: []string{"ID", "NAME", "N", "TAGS"}, fixed: []bool{true, false, true,
+				false}, right: []bool{false, false, true, false},
+			rows: [][]string{
+				{"aaaabbbbcccc", "a-rather-long-name-of-a-thing", "7", "env:prod service:web version:1.2.3"}, {"dddd", "é", "12", ""}},
 		}
 	}
 	want := `ID            NAME                            N  TAGS
@@ -52,7 +54,8 @@ func TestTableOfAnything(t *testing.T) {
 		for range rapid.IntRange(0, 4).Draw(rt, "rows") {
 			row := make([]string, n)
 			for i := range row {
-				row[i] = rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~\x00-\x1f]{0,60}`)).Draw(rt, "cell")
+				row[i] = rapid.OneOf(rapid.String(),
+					rapid.StringMatching(`[ -~\x00-\x1f]{0,60}`)).Draw(rt, "cell")
 			}
 			tab.rows = append(tab.rows, row)
 		}
@@ -85,7 +88,8 @@ func TestClean(t *testing.T) {
 }
 
 func TestYAMLSaysTheSameAsJSON(t *testing.T) {
-	got, err := toYAML([]byte(`{"b":"1","a":[],"c":{},"d":["true",true,null,1.5,"x: y","two\nlines"],"e":"<&>"}`))
+	got, err := toYAML(
+		[]byte(`{"b":"1","a":[],"c":{},"d":["true",true,null,1.5,"x: y","two\nlines"],"e":"<&>"}`))
 	want := "b: \"1\"\na: []\nc: {}\nd:\n  - \"true\"\n  - true\n  - null\n  - 1.5\n  - 'x: y'\n  - |-\n    two\n    lines\ne: <&>\n"
 	if err != nil || string(got) != want {
 		t.Errorf("toYAML() = %v\n%s\nwant\n%s", err, got, want)

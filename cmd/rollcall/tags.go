@@ -13,8 +13,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// taggedEntity is an entity of the tagger as it is printed. Lists are sorted by bytes, and the first three are
-// disjoint.
+// taggedEntity is an entity of the tagger as it is printed. Lists are sorted by bytes, and the
+// first three are disjoint.
 type taggedEntity struct {
 	ID           string              `json:"id"`
 	Low          []string            `json:"low"`
@@ -68,7 +68,8 @@ func (a *app) tags(ctx context.Context, args []string, all bool) error {
 		list := e.tagger.List()
 		if past != nil {
 			left := past.leftOut(e)
-			list = slices.DeleteFunc(list, func(entity tagger.Entity) bool { return left[entity.ID] })
+			list = slices.DeleteFunc(list,
+				func(entity tagger.Entity) bool { return left[entity.ID] })
 		}
 		return e.printTags(list, c)
 	}
@@ -114,7 +115,8 @@ func (e *engine) workload(id tagger.EntityID) (workloadmeta.Entity, bool) {
 func (e *engine) hint(id tagger.EntityID) string {
 	if entity, ok := e.workload(id); ok {
 		if p, ok := entity.(*workloadmeta.Process); ok && p.ContainerID != "" {
-			return "it has no tags of its own; those of its container are at " + string(tagger.Container(p.ContainerID))
+			return "it has no tags of its own; those of its container are at " +
+				string(tagger.Container(p.ContainerID))
 		}
 		if entity.GetID().Kind == workloadmeta.KindHost {
 			return "the tags of the host are at " + string(tagger.GlobalEntityID)
@@ -133,10 +135,12 @@ func (e *engine) printTags(list []tagger.Entity, c tagger.TagCardinality) error 
 	if e.app.structured() {
 		return e.app.print(map[string]any{"entities": entities})
 	}
-	t := &table{titles: []string{"ENTITY", "COMPLETE", "TAGS"}, fixed: []bool{false, true, false}, favour: 3}
+	t := &table{titles: []string{"ENTITY", "COMPLETE", "TAGS"}, fixed: []bool{false, true, false},
+		favour: 3}
 	for _, entity := range entities {
 		t.rows = append(t.rows, []string{
-			entity.ID, yesNo(entity.Complete), tagLine(slices.Concat(entity.Low, entity.Orchestrator, entity.High)),
+			entity.ID, yesNo(entity.Complete),
+			tagLine(slices.Concat(entity.Low, entity.Orchestrator, entity.High)),
 		})
 	}
 	if len(t.rows) == 0 {
@@ -202,7 +206,9 @@ func tagged(entity tagger.Entity, c tagger.TagCardinality) taggedEntity {
 		Sources:      map[string][]string{},
 	}
 	for _, s := range entity.Sources {
-		all := slices.Concat(upTo(tagger.LowCardinality, s.Low), upTo(tagger.OrchestratorCardinality, s.Orchestrator), upTo(tagger.HighCardinality, s.High))
+		all := slices.Concat(upTo(tagger.LowCardinality, s.Low),
+			upTo(tagger.OrchestratorCardinality, s.Orchestrator), upTo(tagger.HighCardinality,
+				s.High))
 		slices.Sort(all)
 		out.Sources[s.Source] = all
 	}

@@ -73,7 +73,8 @@ func (a *app) withoutRules() (*config.Loaded, error) {
 
 // try makes the tags of all that is here by other options as well and compares.
 func (e *engine) try(ctx context.Context, before extract.Options) (*trial, error) {
-	other, err := local.New(e.store, local.Options{Extract: before, SelfContainerID: "none", Log: e.app.log()})
+	other, err := local.New(e.store,
+		local.Options{Extract: before, SelfContainerID: "none", Log: e.app.log()})
 	if err != nil {
 		return nil, err
 	}
@@ -95,12 +96,17 @@ func (e *engine) try(ctx context.Context, before extract.Options) (*trial, error
 		return nil, err
 	}
 	out := &trial{
-		Rules: len(e.tagger.Rules().Rules()), Containers: []selectedChange{}, Entities: []entityChange{}, Warnings: []collision{},
+		Rules: len(e.tagger.Rules().Rules()), Containers: []selectedChange{},
+		Entities: []entityChange{}, Warnings: []collision{},
 	}
 	for entity := range e.store.Containers() {
-		out.Containers = append(out.Containers, selections(entity, e.store, other.Rules(), e.tagger.Rules())...)
+		out.Containers = append(out.Containers,
+			selections(entity, e.store, other.Rules(), e.tagger.Rules())...)
 	}
-	slices.SortStableFunc(out.Containers, func(a, b selectedChange) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	slices.SortStableFunc(out.Containers,
+		func(a, b selectedChange) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		})
 
 	sets := e.tagSets(other)
 	out.Live = len(sets)
@@ -114,18 +120,21 @@ func (e *engine) try(ctx context.Context, before extract.Options) (*trial, error
 }
 
 // selections says for which purposes a container is left out, or not any more.
-func selections(c *workloadmeta.Container, l rules.Lookup, before, after *rules.Set) (list []selectedChange) {
+func selections(c *workloadmeta.Container, l rules.Lookup, before,
+	after *rules.Set) (list []selectedChange) {
 	for purpose := rules.Everything; purpose <= rules.Logs; purpose++ {
 		was, is := before.Why(c, l, purpose), after.Why(c, l, purpose)
 		if was.Excluded == is.Excluded {
 			continue
 		}
-		change := selectedChange{ID: c.ID, Name: c.Name, Change: "included", For: purpose.String(), Rule: changed(was.Rule.Label(), is.Rule.Label())}
+		change := selectedChange{ID: c.ID, Name: c.Name, Change: "included", For: purpose.String(),
+			Rule: changed(was.Rule.Label(), is.Rule.Label())}
 		if is.Excluded {
 			change.Change = "excluded"
 		}
 		// What is true of everything and by the same rule need not be said again.
-		if len(list) == 0 || list[0].For != rules.Everything.String() || list[0].Change != change.Change || list[0].Rule != change.Rule {
+		if len(list) == 0 || list[0].For != rules.Everything.String() ||
+			list[0].Change != change.Change || list[0].Rule != change.Rule {
 			list = append(list, change)
 		}
 	}
@@ -177,7 +186,8 @@ type leveled struct {
 }
 
 func leveledTags(entity tagger.Entity) (list []leveled) {
-	for level, tags := range [][]string{entity.LowCardTags, entity.OrchestratorCardTags, entity.HighCardTags} {
+	for level, tags := range [][]string{entity.LowCardTags, entity.OrchestratorCardTags,
+		entity.HighCardTags} {
 		for _, tag := range tags {
 			list = append(list, leveled{tag, tagger.TagCardinality(level)})
 		}
@@ -217,7 +227,8 @@ func (s *tagSet) changes(before, after tagger.Component) (list []tagChange) {
 				c.Rule = changed(old.RenamedBy, line.RenamedBy)
 			}
 			if c.BeforeCardinality != c.AfterCardinality {
-				c.Rule = joinRules(c.Rule, firstText(changed(old.CardinalityBy, line.CardinalityBy), line.Rule))
+				c.Rule = joinRules(c.Rule,
+					firstText(changed(old.CardinalityBy, line.CardinalityBy), line.Rule))
 			}
 		case droppedBy(was, t.tag) != "":
 			c.Rule = changed(droppedBy(was, t.tag), "")
@@ -319,7 +330,8 @@ func collisions(sets []tagSet, after tagger.Component) []collision {
 			if !ok {
 				j = len(list)
 				at[pair] = j
-				list = append(list, collision{Entities: pair, Names: [2]string{first[key].name, s.name}})
+				list = append(list,
+					collision{Entities: pair, Names: [2]string{first[key].name, s.name}})
 			}
 			c := &list[j]
 			c.Cardinalities = append(c.Cardinalities, level.String())
@@ -357,7 +369,8 @@ func (c collision) String() string {
 		return c.Names[i] + " (" + shortEntity(c.Entities[i]) + ")"
 	}
 	return fmt.Sprintf("%s and %s would have the same tags (%s); %s drops what told them apart: %s",
-		name(0), name(1), strings.Join(c.Cardinalities, ", "), strings.Join(c.Rules, ", "), strings.Join(c.Tags, ", "))
+		name(0), name(1), strings.Join(c.Cardinalities, ", "), strings.Join(c.Rules,
+			", "), strings.Join(c.Tags, ", "))
 }
 
 func shortEntity(id tagger.EntityID) string { return id.Prefix() + "://" + shortID(id.ID()) }
@@ -365,7 +378,8 @@ func shortEntity(id tagger.EntityID) string { return id.Prefix() + "://" + short
 // printTrial prints what rules change for people.
 func (a *app) printTrial(r *trial) error {
 	if len(r.Containers) > 0 {
-		t := &table{titles: []string{"CONTAINER", "NAME", "CHANGE", "RULE"}, fixed: []bool{true, false, true, false}}
+		t := &table{titles: []string{"CONTAINER", "NAME", "CHANGE", "RULE"},
+			fixed: []bool{true, false, true, false}}
 		for _, c := range r.Containers {
 			change := c.Change
 			if c.For != rules.Everything.String() {
@@ -381,11 +395,14 @@ func (a *app) printTrial(r *trial) error {
 		}
 	}
 	if len(r.Entities) > 0 {
-		t := &table{titles: []string{"ENTITY", "CHANGE", "TAG", "CARDINALITY", "RULE"}, fixed: []bool{false, true, false, true, false}}
+		t := &table{titles: []string{"ENTITY", "CHANGE", "TAG", "CARDINALITY", "RULE"},
+			fixed: []bool{false, true, false, true, false}}
 		for _, entity := range r.Entities {
 			who := cmp.Or(entity.Name, shortEntity(entity.ID))
 			for _, c := range entity.Changes {
-				t.rows = append(t.rows, []string{who, c.Change, arrow(c.Before, c.After), arrow(c.BeforeCardinality, c.AfterCardinality), c.Rule})
+				t.rows = append(t.rows,
+					[]string{who, c.Change, arrow(c.Before, c.After),
+						arrow(c.BeforeCardinality, c.AfterCardinality), c.Rule})
 			}
 		}
 		t.color = func(row, column int) string {
@@ -406,7 +423,8 @@ func (a *app) printTrial(r *trial) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(a.out, "%d rules; containers with a change: %d; entities with other tags: %d of %d; warnings: %d\n",
+	_, err := fmt.Fprintf(a.out,
+		"%d rules; containers with a change: %d; entities with other tags: %d of %d; warnings: %d\n",
 		r.Rules, len(r.Containers), len(r.Entities), r.Live, len(r.Warnings))
 	return err
 }

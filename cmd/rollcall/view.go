@@ -23,9 +23,9 @@ type view struct {
 	excludedBy string
 }
 
-// MarshalJSON writes the entity's own flat form with "sources" after "kind" and "id", and "tags" at the end.
-// An entity that has a field of one of these names (an ECS task has AWS tags) shows it with
-// "resource_" before it.
+// MarshalJSON writes the entity's own flat form with "sources" after "kind" and "id", and "tags" at
+// the end. An entity that has a field of one of these names (an ECS task has AWS tags) shows it
+// with "resource_" before it.
 func (v view) MarshalJSON() ([]byte, error) {
 	data, err := encode(v.entity, false)
 	if err != nil {
@@ -88,7 +88,8 @@ func orEmpty(list []string) []string {
 }
 
 // view returns an entity with its tags up to a cardinality.
-func (e *engine) view(entity workloadmeta.Entity, views []workloadmeta.View, c tagger.TagCardinality) view {
+func (e *engine) view(entity workloadmeta.Entity, views []workloadmeta.View,
+	c tagger.TagCardinality) view {
 	v := view{entity: entity, tags: e.tagsOf(entity, c), excludedBy: e.excludedBy(entity)}
 	for _, s := range views {
 		v.sources = append(v.sources, string(s.Source))
@@ -121,7 +122,8 @@ func (e *engine) views(kinds []workloadmeta.Kind, c tagger.TagCardinality) []vie
 			views, _ := e.store.Views(entity.GetID()) // none if it has just gone
 			list = append(list, e.view(entity, views, c))
 		}
-		slices.SortFunc(list[from:], func(a, b view) int { return compareIDs(a.entity.GetID().ID, b.entity.GetID().ID) })
+		slices.SortFunc(list[from:],
+			func(a, b view) int { return compareIDs(a.entity.GetID().ID, b.entity.GetID().ID) })
 	}
 	return list
 }

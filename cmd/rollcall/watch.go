@@ -106,7 +106,8 @@ func (w *watcher) live(ctx context.Context) error {
 	return nil // somebody has had enough
 }
 
-// replay prints what happened in the recording. With a speed, as slowly as it happened divided by it.
+// replay prints what happened in the recording. With a speed, as slowly as it happened divided by
+// it.
 func (w *watcher) replay(ctx context.Context, speed float64) error {
 	e, err := w.app.build()
 	if err != nil {
@@ -167,16 +168,19 @@ func (w *watcher) print(e *engine, bundle workloadmeta.Bundle) error {
 	if w.app.from == "" {
 		now = time.Now()
 	}
-	events := slices.DeleteFunc(slices.Concat(bundle.Events, w.reconsidered(e, bundle)), func(ev workloadmeta.Event) bool {
-		return len(w.kinds) > 0 && !slices.Contains(w.kinds, ev.Entity.GetID().Kind)
-	})
-	slices.SortStableFunc(events, func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
+	events := slices.DeleteFunc(slices.Concat(bundle.Events, w.reconsidered(e, bundle)),
+		func(ev workloadmeta.Event) bool {
+			return len(w.kinds) > 0 && !slices.Contains(w.kinds, ev.Entity.GetID().Kind)
+		})
+	slices.SortStableFunc(events,
+		func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
 	var out []byte
 	for _, ev := range events {
 		if ev.Type = w.visible(e, ev); ev.Type == 0 {
 			continue
 		}
-		c := change{Time: now, Type: ev.Type, Snapshot: bundle.Snapshot, Entity: e.view(ev.Entity, ev.Views, w.level)}
+		c := change{Time: now, Type: ev.Type, Snapshot: bundle.Snapshot,
+			Entity: e.view(ev.Entity, ev.Views, w.level)}
 		switch w.app.output {
 		case "json", "yaml":
 			line, err := encode(c, false)
@@ -222,7 +226,8 @@ func (w *watcher) visible(e *engine, ev workloadmeta.Event) workloadmeta.EventTy
 
 // reconsidered returns the containers that are left out, or not any more, because of a
 // change of their pod.
-func (w *watcher) reconsidered(e *engine, bundle workloadmeta.Bundle) (events []workloadmeta.Event) {
+func (w *watcher) reconsidered(e *engine,
+	bundle workloadmeta.Bundle) (events []workloadmeta.Event) {
 	if w.shown == nil {
 		return nil
 	}
@@ -235,7 +240,8 @@ func (w *watcher) reconsidered(e *engine, bundle workloadmeta.Bundle) (events []
 		if !ok || ev.Type != workloadmeta.EventTypeSet {
 			continue
 		}
-		for _, list := range [][]workloadmeta.OrchestratorContainer{pod.InitContainers, pod.Containers, pod.EphemeralContainers} {
+		for _, list := range [][]workloadmeta.OrchestratorContainer{pod.InitContainers,
+			pod.Containers, pod.EphemeralContainers} {
 			for i := range list {
 				id := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: list[i].ID}
 				c, err := e.store.Get(id)
@@ -243,7 +249,8 @@ func (w *watcher) reconsidered(e *engine, bundle workloadmeta.Bundle) (events []
 					continue
 				}
 				views, _ := e.store.Views(id)
-				events = append(events, workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: c, Views: views})
+				events = append(events,
+					workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: c, Views: views})
 			}
 		}
 	}
@@ -260,7 +267,8 @@ func (w *watcher) line(e *engine, c change) string {
 		sign, escape = "-", red
 	}
 	id := c.Entity.entity.GetID()
-	text := fmt.Sprintf("%s %s %-9s %s", clock(c.Time), sign, shortKind(id.Kind), clean(shortID(id.ID)))
+	text := fmt.Sprintf("%s %s %-9s %s", clock(c.Time), sign, shortKind(id.Kind),
+		clean(shortID(id.ID)))
 	if details := clean(e.details(c.Entity.entity)); details != "" {
 		text += "  " + details
 	}
@@ -302,14 +310,20 @@ func (e *engine) details(entity workloadmeta.Entity) string {
 	switch t := entity.(type) {
 	case *workloadmeta.Container:
 		state := stateOf(t.State)
-		if h := t.State.Health; h == workloadmeta.HealthHealthy || h == workloadmeta.HealthUnhealthy {
-			state += " (" + string(h) + ")" // or a change of it would be a line that shows no change
+		if h := t.State.Health; h == workloadmeta.HealthHealthy ||
+			h == workloadmeta.HealthUnhealthy {
+			// or a change of it would be a line that shows no change
+			state += " (" + string(h) + ")"
 		}
-		return strings.Join(slices.DeleteFunc([]string{t.Name, imageOf(t.Image), state}, empty), "  ")
+		return strings.Join(slices.DeleteFunc([]string{t.Name, imageOf(t.Image), state}, empty),
+			"  ")
 	case *workloadmeta.KubernetesPod:
-		return strings.Join(slices.DeleteFunc([]string{qualified(t.Namespace, t.Name), t.Phase}, empty), "  ")
+		return strings.Join(slices.DeleteFunc([]string{qualified(t.Namespace, t.Name), t.Phase},
+			empty), "  ")
 	case *workloadmeta.Process:
-		return strings.Join(slices.DeleteFunc([]string{firstText(t.Name, t.Comm), shortID(t.ContainerID)}, empty), "  ")
+		return strings.Join(
+			slices.DeleteFunc([]string{firstText(t.Name, t.Comm), shortID(t.ContainerID)},
+				empty), "  ")
 	case *workloadmeta.ContainerImageMetadata:
 		return firstText(strings.Join(t.RepoTags, ","), t.Name)
 	}

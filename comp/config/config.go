@@ -8,14 +8,16 @@
 //  3. a YAML file,
 //  4. the defaults.
 //
-// An option is replaced as a whole: a map in the environment is not united with the one in the file.
+// An option is replaced as a whole: a map in the environment is not united with the one in the
+// file.
 //
 // # Promises
 //
-//   - An option that does not exist, a value of the wrong type and a value that makes no sense is an
-//     error of one line. It names the file and the line, the variable or the flag, then the option
-//     and what was expected. Nothing is ignored or guessed.
-//   - [Options] lists every option with its type, default and meaning: the documentation is made of it.
+//   - An option that does not exist, a value of the wrong type and a value that makes no sense is
+//     an error of one line. It names the file and the line, the variable or the flag, then the
+//     option and what was expected. Nothing is ignored or guessed.
+//   - [Options] lists every option with its type, default and meaning: the documentation is made of
+//     it.
 package config
 
 import (
@@ -139,15 +141,17 @@ func Default() Config {
 		DockerQueryTimeout:                  5 * time.Second,
 		CRIQueryTimeout:                     5 * time.Second,
 		Process:                             Process{Period: 10 * time.Second},
-		Retention:                           Retention{Grace: 5 * time.Minute, MaxTombstones: 65536},
+		Retention: Retention{Grace: 5 * time.Minute,
+			MaxTombstones: 65536},
 	}
 }
 
 // Switches returns the collectors' switches by ID, as [collection.Options] takes them.
 func (c *Config) Switches() map[string]collection.Switch {
 	return map[string]collection.Switch{
-		"docker": c.Collectors.Docker, "containerd": c.Collectors.Containerd, "containerd-k8s": c.Collectors.Containerd,
-		"podman": c.Collectors.Podman, "cri": c.Collectors.CRI,
+		"docker": c.Collectors.Docker, "containerd": c.Collectors.Containerd,
+		"containerd-k8s": c.Collectors.Containerd,
+		"podman":         c.Collectors.Podman, "cri": c.Collectors.CRI,
 		"process": c.Collectors.Process, "host": c.Collectors.Host,
 	}
 }
@@ -155,11 +159,15 @@ func (c *Config) Switches() map[string]collection.Switch {
 // ruleList returns the rules that come after those of the map options: what filters mean,
 // what pods say of themselves, what the user has written, and what nobody can undo. where
 // says where an item of an option is written.
-func (c *Config) ruleList(where func(option, item string) string) (list []rules.Rule, warnings []string) {
+func (c *Config) ruleList(where func(option, item string) string) (list []rules.Rule,
+	warnings []string) {
 	list, warnings, err := rules.Translate([]rules.Filter{
-		{Option: "container_exclude", Items: c.ContainerExclude}, {Option: "container_include", Items: c.ContainerInclude},
-		{Option: "container_exclude_metrics", Items: c.ContainerExcludeMetrics}, {Option: "container_include_metrics", Items: c.ContainerIncludeMetrics},
-		{Option: "container_exclude_logs", Items: c.ContainerExcludeLogs}, {Option: "container_include_logs", Items: c.ContainerIncludeLogs},
+		{Option: "container_exclude", Items: c.ContainerExclude}, {Option: "container_include",
+			Items: c.ContainerInclude},
+		{Option: "container_exclude_metrics", Items: c.ContainerExcludeMetrics},
+		{Option: "container_include_metrics", Items: c.ContainerIncludeMetrics},
+		{Option: "container_exclude_logs", Items: c.ContainerExcludeLogs},
+		{Option: "container_include_logs", Items: c.ContainerIncludeLogs},
 		{Option: "ac_exclude", Items: c.ACExclude}, {Option: "ac_include", Items: c.ACInclude},
 	}, where)
 	if err != nil {
@@ -180,14 +188,16 @@ func (c *Config) TagOptions(environ []string) extract.Options {
 	ecsFargate := false
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		ecsFargate = ecsFargate || name == "ECS_FARGATE" && value != "" || name == "AWS_EXECUTION_ENV" && value == "AWS_ECS_FARGATE"
+		ecsFargate = ecsFargate || name == "ECS_FARGATE" && value != "" ||
+			name == "AWS_EXECUTION_ENV" && value == "AWS_ECS_FARGATE"
 	}
 	cluster := strings.ToLower(c.ClusterName)
 	if c.EnabledRFC1123CompliantClusterName {
 		cluster = strings.ReplaceAll(cluster, "_", "-")
 	}
 	options := c.Options
-	options.Rules, _ = c.ruleList(nil) // who wants to know about filters that are ignored loads a file
+	// who wants to know about filters that are ignored loads a file
+	options.Rules, _ = c.ruleList(nil)
 	options.StaticTags = extract.StaticTags(extract.StaticConfig{
 		Tags: c.Tags, ExtraTags: c.ExtraTags, Hostless: ecsFargate || c.EKSFargate,
 		EKSFargate: c.EKSFargate, NodeName: c.KubernetesKubeletNodename, ClusterName: cluster,
@@ -209,7 +219,8 @@ func (c *Config) WithoutRules() Config {
 	out.DockerEnvAsTags, out.ContainerEnvAsTags = nil, nil
 	out.KubernetesPodLabelsAsTags, out.KubernetesPodAnnotationsAsTags = nil, nil
 	out.KubernetesNamespaceLabelsAsTags, out.KubernetesNamespaceAnnotationsAsTags = nil, nil
-	out.KubernetesNodeLabelsAsTags, out.KubernetesNodeAnnotationsAsTags = nil, defaults.KubernetesNodeAnnotationsAsTags
+	out.KubernetesNodeLabelsAsTags, out.KubernetesNodeAnnotationsAsTags = nil,
+		defaults.KubernetesNodeAnnotationsAsTags
 	out.KubernetesResourcesLabelsAsTags, out.KubernetesResourcesAnnotationsAsTags = nil, nil
 	return out
 }

@@ -57,17 +57,21 @@ func TestNothingGivesTheDefaults(t *testing.T) {
 // Taking the comment signs off the example must give a valid file that says what is the default.
 func TestExampleIsValid(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^#(\s*# .*)?`).ReplaceAllString(config.Example(), "")
-	text = strings.Replace(text, " Configuration of rollcall. Everything is optional; what is commented out is the default.", "", 1)
+	text = strings.Replace(text,
+		" Configuration of rollcall. Everything is optional; what is commented out is the default.",
+		"", 1)
 	got := load(t, config.Source{File: file(t, text)})
 	want := config.Default()
 	empty := func(v any) bool { r := reflect.ValueOf(v); return r.Len() == 0 }
 	same := cmp.FilterValues(func(a, b any) bool {
 		ka, kb := reflect.ValueOf(a), reflect.ValueOf(b)
-		return ka.IsValid() && kb.IsValid() && (ka.Kind() == reflect.Map || ka.Kind() == reflect.Slice) &&
+		return ka.IsValid() && kb.IsValid() &&
+			(ka.Kind() == reflect.Map || ka.Kind() == reflect.Slice) &&
 			(kb.Kind() == reflect.Map || kb.Kind() == reflect.Slice) && empty(a) && empty(b)
 	}, cmp.Comparer(func(_, _ any) bool { return true }))
 	if diff := cmp.Diff(want, got.Config, same); diff != "" {
-		t.Errorf("the uncommented example differs from the defaults (-want +got):\n%s\n%s", diff, text)
+		t.Errorf("the uncommented example differs from the defaults (-want +got):\n%s\n%s", diff,
+			text)
 	}
 	if len(got.From) != len(config.Options()) {
 		t.Errorf("the example sets %d options, want all %d", len(got.From), len(config.Options()))
@@ -132,14 +136,18 @@ retention: {grace: 1m30s, max_tombstones: 10}
 		`DD_KUBERNETES_RESOURCES_ANNOTATIONS_AS_TAGS={"pods": {"owner": "owner"}}`,
 		"DD_KUBERNETES_NODE_ANNOTATIONS_AS_TAGS={}",
 		"DD_KUBERNETES_PERSISTENT_VOLUME_CLAIMS_AS_TAGS=false",
-		"DD_TAGS=env:prod region:eu", "ROLLCALL_EXPECTED_TAGS_DURATION=1m30s", "DD_DOGSTATSD_TAG_CARDINALITY=Orchestrator",
-		"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_PROCESS=on", "ROLLCALL_DOCKER_HOST=unix:///tmp/d.sock",
+		"DD_TAGS=env:prod region:eu", "ROLLCALL_EXPECTED_TAGS_DURATION=1m30s",
+		"DD_DOGSTATSD_TAG_CARDINALITY=Orchestrator",
+		"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_PROCESS=on",
+		"ROLLCALL_DOCKER_HOST=unix:///tmp/d.sock",
 		"ROLLCALL_RETENTION_GRACE=90", "ROLLCALL_RETENTION_MAX_TOMBSTONES=10",
 	}}).Config
 	want := config.Default()
 	want.ContainerLabelsAsTags = map[string]string{"app": "kube_app", "com.example.*": "+%%label%%"}
-	want.KubernetesResourcesLabelsAsTags = map[string]map[string]string{"deployments.apps": {"team": "team"}}
-	want.KubernetesResourcesAnnotationsAsTags = map[string]map[string]string{"pods": {"owner": "owner"}}
+	want.KubernetesResourcesLabelsAsTags = map[string]map[string]string{
+		"deployments.apps": {"team": "team"}}
+	want.KubernetesResourcesAnnotationsAsTags = map[string]map[string]string{
+		"pods": {"owner": "owner"}}
 	want.KubernetesNodeAnnotationsAsTags = map[string]string{}
 	want.KubernetesPersistentVolumeClaimsAsTags = false
 	want.Tags = []string{"env:prod", "region:eu"}
@@ -160,7 +168,8 @@ retention: {grace: 1m30s, max_tombstones: 10}
 }
 
 func TestPrecedence(t *testing.T) {
-	path := file(t, "docker: {host: 'unix:///file'}\ncluster_name: file\ncontainer_labels_as_tags: {a: a, b: b}\ntags: ['from:file']\n")
+	path := file(t,
+		"docker: {host: 'unix:///file'}\ncluster_name: file\ncontainer_labels_as_tags: {a: a, b: b}\ntags: ['from:file']\n")
 	l := load(t, config.Source{
 		File: path,
 		Env: []string{
@@ -169,8 +178,10 @@ func TestPrecedence(t *testing.T) {
 		},
 		Flags: []config.Flag{{Flag: "--docker-host", Option: "docker.host", Value: "unix:///flag"}},
 	})
-	if l.Docker.Host != "unix:///flag" || l.ClusterName != "env" || len(l.ContainerLabelsAsTags) != 1 || l.ContainerLabelsAsTags["c"] != "c" {
-		t.Errorf("Load() = host %q, cluster %q, labels %v; want unix:///flag, env, map[c:c]", l.Docker.Host, l.ClusterName, l.ContainerLabelsAsTags)
+	if l.Docker.Host != "unix:///flag" || l.ClusterName != "env" ||
+		len(l.ContainerLabelsAsTags) != 1 || l.ContainerLabelsAsTags["c"] != "c" {
+		t.Errorf("Load() = host %q, cluster %q, labels %v; want unix:///flag, env, map[c:c]",
+			l.Docker.Host, l.ClusterName, l.ContainerLabelsAsTags)
 	}
 	want := map[string]string{
 		"docker.host": "--docker-host", "cluster_name": "ROLLCALL_CLUSTER_NAME",
@@ -191,7 +202,8 @@ tags: ["from:file"] # ` + path + ":4\n"
 		}
 	}
 	again := load(t, config.Source{File: file(t, l.Render(true))})
-	if again.Docker.Host != l.Docker.Host || again.ClusterName != l.ClusterName || again.Retention != l.Retention {
+	if again.Docker.Host != l.Docker.Host || again.ClusterName != l.ClusterName ||
+		again.Retention != l.Retention {
 		t.Errorf("what Render wrote loads as %+v", again.Config)
 	}
 }
@@ -224,7 +236,8 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 		{"zzz: 1\ntags: 2\n", `list what there is; `},
 	} {
 		_, err := config.Load(config.Source{File: file(t, tc.file)})
-		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), tc.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("Load(%q) error = %v\nwant one line with %s", tc.file, err, tc.want)
 		}
 	}
@@ -234,23 +247,29 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 		{`ROLLCALL_CONTAINER_LABELS_AS_TAGS={"a*[":"x"}`, `ROLLCALL_CONTAINER_LABELS_AS_TAGS: option container_labels_as_tags: key "a*[": `},
 		{"ROLLCALL_EXCLUDE_PAUSE_CONTAINER=2", `environment variable ROLLCALL_EXCLUDE_PAUSE_CONTAINER: option exclude_pause_container: want true or false, have "2"`},
 	} {
-		if _, err := config.Load(config.Source{Env: []string{tc.env}}); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, err := config.Load(config.Source{Env: []string{tc.env}}); err == nil ||
+			!strings.Contains(err.Error(), tc.want) {
 			t.Errorf("Load(%q) error = %v\nwant %s", tc.env, err, tc.want)
 		}
 	}
 	for _, f := range []config.Flag{{Flag: "--set", Option: "docker.hosst", Value: "x"}} {
-		if _, err := config.Load(config.Source{Flags: []config.Flag{f}}); err == nil || err.Error() != "--set: unknown option docker.hosst; did you mean docker.host?" {
+		if _, err := config.Load(config.Source{Flags: []config.Flag{f}}); err == nil ||
+			err.Error() != "--set: unknown option docker.hosst; did you mean docker.host?" {
 			t.Errorf("Load(%+v) error = %v", f, err)
 		}
 	}
-	if _, err := config.Load(config.Source{File: "/nonexistent/x.yaml"}); err == nil || err.Error() != "read the configuration /nonexistent/x.yaml: no such file or directory" {
+	if _, err := config.Load(config.Source{File: "/nonexistent/x.yaml"}); err == nil ||
+		err.Error() != "read the configuration /nonexistent/x.yaml: no such file or directory" {
 		t.Errorf("Load() of a missing file: %v", err)
 	}
 }
 
 func TestSlipInTheEnvironmentIsAWarning(t *testing.T) {
-	l := load(t, config.Source{Env: []string{"ROLLCALL_DOCKR_HOST=x", "ROLLCALL_PORT=tcp://10.0.0.1:80", "ROLLCALL_CONFIG=x", "DD_DOCKR_HOST=x"}})
-	want := []string{"environment variable ROLLCALL_DOCKR_HOST is no option; did you mean ROLLCALL_DOCKER_HOST?"}
+	l := load(t,
+		config.Source{Env: []string{"ROLLCALL_DOCKR_HOST=x", "ROLLCALL_PORT=tcp://10.0.0.1:80",
+			"ROLLCALL_CONFIG=x", "DD_DOCKR_HOST=x"}})
+	want := []string{
+		"environment variable ROLLCALL_DOCKR_HOST is no option; did you mean ROLLCALL_DOCKER_HOST?"}
 	if diff := cmp.Diff(want, l.Warnings); diff != "" {
 		t.Errorf("Warnings (-want +got):\n%s", diff)
 	}
@@ -264,6 +283,8 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = config.Load(config.Source{File: path, Env: []string{"DD_TAGS=" + value, "DD_CONTAINER_LABELS_AS_TAGS=" + value}})
+		_, _ = config.Load(
+			config.Source{File: path,
+				Env: []string{"DD_TAGS=" + value, "DD_CONTAINER_LABELS_AS_TAGS=" + value}})
 	})
 }

@@ -52,7 +52,8 @@ type Loaded struct {
 // Load puts the layers together. Its error is one line with everything that is wrong, separated
 // by "; ".
 func Load(src Source) (*Loaded, error) {
-	l := &loader{options: Options(), k: koanf.New("."), out: &Loaded{From: map[string]string{}, at: map[string]map[string]string{}}}
+	l := &loader{options: Options(), k: koanf.New("."),
+		out: &Loaded{From: map[string]string{}, at: map[string]map[string]string{}}}
 	if src.File != "" {
 		data, err := os.ReadFile(src.File)
 		if err != nil {
@@ -66,10 +67,11 @@ func Load(src Source) (*Loaded, error) {
 		return nil, errors.New(strings.Join(l.problems, "; "))
 	}
 	l.out.Config = Default()
-	err := l.k.UnmarshalWithConf("", &l.out.Config, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		TagName: "koanf", Result: &l.out.Config,
-		ZeroFields: true, // a map replaces the default, it is not added to it
-	}})
+	err := l.k.UnmarshalWithConf("", &l.out.Config,
+		koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+			TagName: "koanf", Result: &l.out.Config,
+			ZeroFields: true, // a map replaces the default, it is not added to it
+		}})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -147,7 +149,8 @@ func (l *loader) file(name string, data []byte) {
 		if top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
 			return
 		}
-		l.wrong(fmt.Sprintf("%s:%d", name, top.Line), "want options, \"name: value\" each, have %s", describe(top))
+		l.wrong(fmt.Sprintf("%s:%d", name, top.Line), "want options, \"name: value\" each, have %s",
+			describe(top))
 		return
 	}
 	l.group(name, "", top, map[string]int{})
@@ -174,7 +177,8 @@ func (l *loader) group(file, prefix string, n *yaml.Node, seen map[string]int) {
 			l.group(file, name+".", value, seen)
 		case l.isGroup(name) && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null":
 		case l.isGroup(name):
-			l.wrong(where, "option %s: want a map with %s, have %s", name, strings.Join(l.members(name), ", "), describe(value))
+			l.wrong(where, "option %s: want a map with %s, have %s", name,
+				strings.Join(l.members(name), ", "), describe(value))
 		default:
 			l.wrong(where, "unknown option %s%s", name, l.didYouMean(name))
 		}
@@ -300,7 +304,8 @@ func (l *loader) env(environ []string) {
 			continue
 		}
 		if near := nearest(name, slices.Collect(maps.Keys(known)), 2); near != "" {
-			l.out.Warnings = append(l.out.Warnings, fmt.Sprintf("environment variable %s is no option; did you mean %s?", name, near))
+			l.out.Warnings = append(l.out.Warnings,
+				fmt.Sprintf("environment variable %s is no option; did you mean %s?", name, near))
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 // defaults.
 func Example() string {
 	var b strings.Builder
-	b.WriteString("# Configuration of rollcall. Everything is optional; what is commented out is the default.\n")
+	b.WriteString(
+		"# Configuration of rollcall. Everything is optional; what is commented out is the default.\n")
 	group := ""
 	for _, o := range byGroup() {
 		indent := ""
@@ -99,7 +100,8 @@ func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Option | Type | Default | Meaning |\n|---|---|---|---|\n")
 	for _, o := range byGroup() {
-		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", o.Name, o.Type, o.Default, strings.ReplaceAll(o.Doc, "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", o.Name, o.Type, o.Default,
+			strings.ReplaceAll(o.Doc, "|", `\|`))
 	}
 	return b.String()
 }

@@ -28,7 +28,8 @@ func ParseRules(name string, data []byte) ([]rules.Rule, error) {
 	top := resolve(doc.Content[0])
 	if top.Kind == yaml.MappingNode {
 		if len(top.Content) != 2 || top.Content[0].Value != "rules" {
-			return nil, fmt.Errorf("%s:%d: want a list of rules, or the option rules and nothing else", name, top.Line)
+			return nil, fmt.Errorf(
+				"%s:%d: want a list of rules, or the option rules and nothing else", name, top.Line)
 		}
 		top = resolve(top.Content[1])
 	}
@@ -38,7 +39,8 @@ func ParseRules(name string, data []byte) ([]rules.Rule, error) {
 		for i, p := range problems {
 			texts[i] = fmt.Sprintf("%s:%d: %v", name, p.line, p.err)
 		}
-		return nil, errors.New(strings.ReplaceAll(strings.Join(texts, "; "), "\n", `\n`)) // of a pattern
+		// of a pattern
+		return nil, errors.New(strings.ReplaceAll(strings.Join(texts, "; "), "\n", `\n`))
 	}
 	return list, nil
 }
@@ -119,7 +121,8 @@ func parseRule(n *yaml.Node) (r rules.Rule, err error) {
 			r.Action, action = a, fields[key.Value]
 		case key.Value == "when", key.Value == "from":
 		default:
-			return r, wrong(key, "unknown key %q (want %s; when; from and cardinality of a tag)", key.Value, actions)
+			return r, wrong(key, "unknown key %q (want %s; when; from and cardinality of a tag)",
+				key.Value, actions)
 		}
 	}
 	if action == nil {
@@ -165,7 +168,8 @@ func parseAction(r *rules.Rule, n *yaml.Node) (err error) {
 	case rules.Rename, rules.Cardinality:
 		if n.Kind != yaml.MappingNode {
 			return wrong(n, "%s: want a map, such as %s, have %s", r.Action,
-				map[rules.Action]string{rules.Rename: "{kube_app_name: app}", rules.Cardinality: "{pod_name: low}"}[r.Action], describe(n))
+				map[rules.Action]string{rules.Rename: "{kube_app_name: app}",
+					rules.Cardinality: "{pod_name: low}"}[r.Action], describe(n))
 		}
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name, value := n.Content[i].Value, resolve(n.Content[i+1])
@@ -218,18 +222,21 @@ func parseFrom(n *yaml.Node) (from rules.From, err error) {
 
 func parseWhen(n *yaml.Node) (when []rules.Condition, err error) {
 	if n.Kind != yaml.MappingNode {
-		return nil, wrong(n, "when: want a map, such as {image: \"*/sidecar*\"}, have %s", describe(n))
+		return nil, wrong(n, "when: want a map, such as {image: \"*/sidecar*\"}, have %s",
+			describe(n))
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], resolve(n.Content[i+1])
 		c := rules.Condition{}
 		var ok bool
 		if c.Field, c.Key, ok = rules.ParseField(key.Value); !ok {
-			return nil, wrong(key, "when: unknown field %q (want %s)", key.Value, rules.FieldNames())
+			return nil, wrong(key, "when: unknown field %q (want %s)", key.Value,
+				rules.FieldNames())
 		}
 		for _, other := range when {
 			if other.Field == c.Field && other.Key == c.Key {
-				return nil, wrong(key, "when: %s is there twice; for \"any of these\" give it a list", key.Value)
+				return nil, wrong(key,
+					"when: %s is there twice; for \"any of these\" give it a list", key.Value)
 			}
 		}
 		if c.Patterns, err = texts(value); err != nil {

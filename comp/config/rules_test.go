@@ -47,7 +47,8 @@ func TestParseRules(t *testing.T) {
 		{Where: "r.yaml:14", Action: rules.Cardinality, Levels: []rules.Leveling{{Name: "pod_name"}}},
 	}
 	unnamed := cmpopts.IgnoreFields(rules.Rule{}, "Name")
-	for name, text := range map[string]string{"alone": text, "under its option": "rules:\n" + text[strings.Index(text, "- "):]} {
+	for name, text := range map[string]string{"alone": text,
+		"under its option": "rules:\n" + text[strings.Index(text, "- "):]} {
 		got, err := config.ParseRules("r.yaml", []byte(text))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -117,11 +118,13 @@ func TestBadRulesNameFileAndLine(t *testing.T) {
 		{"- a: b: c\n", `r.yaml:1: not valid YAML: mapping values are not allowed in this context`},
 	} {
 		_, err := config.ParseRules("r.yaml", []byte(tc.text))
-		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), tc.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("ParseRules(%q) error = %v\nwant one line with %s", tc.text, err, tc.want)
 		}
 	}
-	if _, err := config.ReadRules("/nonexistent/r.yaml"); err == nil || err.Error() != "read the rules /nonexistent/r.yaml: no such file or directory" {
+	if _, err := config.ReadRules("/nonexistent/r.yaml"); err == nil ||
+		err.Error() != "read the rules /nonexistent/r.yaml: no such file or directory" {
 		t.Errorf("ReadRules() of a missing file: %v", err)
 	}
 }
@@ -129,7 +132,8 @@ func TestBadRulesNameFileAndLine(t *testing.T) {
 // FuzzParseRules checks that whatever is accepted can be compiled, and that what it is
 // written as is accepted as the same.
 func FuzzParseRules(f *testing.F) {
-	f.Add("- exclude: containers\n  when: {image: '*/x*', label.a: /b/}\n- {tag: [a, +b], from: {env: 'A*'}}\n")
+	f.Add(
+		"- exclude: containers\n  when: {image: '*/x*', label.a: /b/}\n- {tag: [a, +b], from: {env: 'A*'}}\n")
 	f.Add("rules: [{rename: {a: b}}, {drop: a, when: {namespace: ''}}, {cardinality: {a: high}}]")
 	f.Add("- &x {keep: a}\n- *x\n")
 	f.Fuzz(func(t *testing.T, text string) {
@@ -152,7 +156,8 @@ func FuzzParseRules(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, text := range []string{"[" + string(data) + "]", "[{" + list[i].String() + "}]"} {
+			for _, text := range []string{"[" + string(data) + "]",
+				"[{" + list[i].String() + "}]"} {
 				again, err := config.ParseRules("again", []byte(text))
 				if err != nil || len(again) != 1 || !cmp.Equal(again[0], list[i], place) {
 					t.Fatalf("%s reads as %+v, %v; want %+v", text, again, err, list[i])
@@ -177,11 +182,14 @@ func TestRulesFromEveryLayer(t *testing.T) {
 		{name: "flag", src: config.Source{File: path, Flags: []config.Flag{{Flag: "--set", Option: "rules", Value: "[{drop: d}]"}}}, drop: "d", where: "--set:1", from: "--set"},
 	} {
 		l := load(t, tc.src)
-		if len(l.Rules) == 0 || l.Rules[0].Names[0] != tc.drop || l.Rules[0].Where != tc.where || l.From["rules"] != tc.from {
-			t.Errorf("%s: rules %+v from %s; want drop %s at %s from %s", tc.name, l.Rules, l.From["rules"], tc.drop, tc.where, tc.from)
+		if len(l.Rules) == 0 || l.Rules[0].Names[0] != tc.drop || l.Rules[0].Where != tc.where ||
+			l.From["rules"] != tc.from {
+			t.Errorf("%s: rules %+v from %s; want drop %s at %s from %s", tc.name, l.Rules,
+				l.From["rules"], tc.drop, tc.where, tc.from)
 		}
 		again := load(t, config.Source{File: file(t, l.Render(true))})
-		if diff := cmp.Diff(l.Rules, again.Rules, cmpopts.IgnoreFields(rules.Rule{}, "Where")); diff != "" {
+		if diff := cmp.Diff(l.Rules, again.Rules,
+			cmpopts.IgnoreFields(rules.Rule{}, "Where")); diff != "" {
 			t.Errorf("%s: what Render wrote loads as others (-was +is):\n%s", tc.name, diff)
 		}
 	}
@@ -194,7 +202,8 @@ func TestRulesFromEveryLayer(t *testing.T) {
 		{config.Source{Env: []string{"ROLLCALL_RULES=[{drop: ''}]"}}, `environment variable ROLLCALL_RULES: option rules: ROLLCALL_RULES:1: rules[1]: drop: the name is empty`},
 		{config.Source{Flags: []config.Flag{{Flag: "--set", Option: "rules", Value: "drop"}}}, `--set: option rules: --set:1: want a list of rules, have the text "drop"`},
 	} {
-		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("Load(%+v) error = %v\nwant %s", tc.src, err, tc.want)
 		}
 	}
@@ -210,15 +219,20 @@ func TestBadFilterIsAnErrorThatNamesIt(t *testing.T) {
 		{config.Source{File: file(t, "ac_include: ['image:[']\n")}, `rollcall.yaml:1: option ac_include: item "image:[": error parsing regexp`},
 		{config.Source{Env: []string{"DD_CONTAINER_EXCLUDE_LOGS=image:a name:a{1,2} name:*"}}, `DD_CONTAINER_EXCLUDE_LOGS: option container_exclude_logs: item "name:*": error parsing regexp`},
 	} {
-		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("Load(%+v) error = %v\nwant %s", tc.src, err, tc.want)
 		}
 	}
-	l := load(t, config.Source{Env: []string{`DD_CONTAINER_EXCLUDE=image:a{1,2} pod:x`, `ROLLCALL_CONTAINER_INCLUDE=["name:a b"]`}})
-	if diff := cmp.Diff([]config.Filters{{"image:a{1,2}", "pod:x"}, {"name:a b"}}, []config.Filters{l.ContainerExclude, l.ContainerInclude}); diff != "" {
+	l := load(t,
+		config.Source{Env: []string{`DD_CONTAINER_EXCLUDE=image:a{1,2} pod:x`,
+			`ROLLCALL_CONTAINER_INCLUDE=["name:a b"]`}})
+	if diff := cmp.Diff([]config.Filters{{"image:a{1,2}", "pod:x"}, {"name:a b"}},
+		[]config.Filters{l.ContainerExclude, l.ContainerInclude}); diff != "" {
 		t.Errorf("filters (-want +got):\n%s", diff)
 	}
-	if want := `container_exclude "pod:x" (DD_CONTAINER_EXCLUDE): not understood and ignored`; len(l.Warnings) != 1 || !strings.HasPrefix(l.Warnings[0], want) {
+	if want := `container_exclude "pod:x" (DD_CONTAINER_EXCLUDE): not understood and ignored`; len(
+		l.Warnings) != 1 || !strings.HasPrefix(l.Warnings[0], want) {
 		t.Errorf("Warnings = %q, want %s", l.Warnings, want)
 	}
 }
@@ -240,16 +254,22 @@ func TestOrderOfTheEffectiveList(t *testing.T) {
 		return labels
 	}
 	want := []string{
-		`container_labels_as_tags["team"] (f:2)`, `kubernetes_node_annotations_as_tags["cluster.k8s.io/machine"] (default)`,
-		`container_exclude "name:x" (f:3)`, `container_include "name:y" (f:5)`, `container_include "name:z" (f:6)`,
-		`pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`,
+		`container_labels_as_tags["team"] (f:2)`,
+		`kubernetes_node_annotations_as_tags["cluster.k8s.io/machine"] (default)`,
+		`container_exclude "name:x" (f:3)`, `container_include "name:y" (f:5)`,
+		`container_include "name:z" (f:6)`,
+		`pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`,
+		`pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`,
 		`rules[1] (f:8)`,
 	}
 	pause := slices.Repeat([]string{`pause containers (built in, exclude_pause_container)`}, 5)
-	if diff := cmp.Diff(append(slices.Clone(want), pause...), list(load(t, config.Source{File: path}))); diff != "" {
+	if diff := cmp.Diff(append(slices.Clone(want), pause...),
+		list(load(t, config.Source{File: path}))); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, list(load(t, config.Source{File: file(t, text+"exclude_pause_container: false\n")}))); diff != "" {
+	if diff := cmp.Diff(want,
+		list(load(t,
+			config.Source{File: file(t, text+"exclude_pause_container: false\n")}))); diff != "" {
 		t.Errorf("without the rule about pause containers (-want +got):\n%s", diff)
 	}
 }

@@ -29,7 +29,8 @@ func (o Option) fromText(text string) (any, error) {
 			}
 			return list, nil
 		}
-		return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' }), nil
+		return strings.FieldsFunc(text,
+			func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' }), nil
 	case typeFilters:
 		if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, "[") {
 			var list Filters
@@ -222,7 +223,8 @@ func nodeText(n *yaml.Node) (string, error) {
 // hint helps who has written "- env: prod" where "- env:prod" was meant.
 func hint(n *yaml.Node) string {
 	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[1].Kind == yaml.ScalarNode {
-		return fmt.Sprintf(" (for the tag %s:%s leave out the blank)", n.Content[0].Value, n.Content[1].Value)
+		return fmt.Sprintf(" (for the tag %s:%s leave out the blank)", n.Content[0].Value,
+			n.Content[1].Value)
 	}
 	return ""
 }

@@ -8,11 +8,14 @@ func PodAnnotations() []Rule {
 		purpose Purpose
 		suffix  string
 	}{{Everything, "exclude"}, {Metrics, "metrics_exclude"}, {Logs, "logs_exclude"}} {
-		for _, key := range []string{"ad.datadoghq.com/" + p.suffix, "ad.datadoghq.com/%%name%%." + p.suffix} {
+		for _, key := range []string{"ad.datadoghq.com/" + p.suffix,
+			"ad.datadoghq.com/%%name%%." + p.suffix} {
 			list = append(list, Rule{
-				Name: "pod annotation", Where: Builtin.String(), Origin: Builtin, Action: Exclude, Purpose: p.purpose,
+				Name: "pod annotation", Where: Builtin.String(), Origin: Builtin, Action: Exclude,
+				Purpose: p.purpose,
 				// How Go writes true, as it has always been.
-				When: []Condition{{Annotation, key, []string{"1", "t", "T", "true", "TRUE", "True"}}},
+				When: []Condition{
+					{Annotation, key, []string{"1", "t", "T", "true", "TRUE", "True"}}},
 			})
 		}
 	}
@@ -26,13 +29,15 @@ func PodAnnotations() []Rule {
 // those that get there otherwise, from a recording for one.
 func Pause() []Rule {
 	exclude := func(when ...Condition) Rule {
-		return Rule{Name: "pause containers", Where: Builtin.String() + ", exclude_pause_container", Origin: Builtin, Action: Exclude, When: when}
+		return Rule{Name: "pause containers", Where: Builtin.String() + ", exclude_pause_container",
+			Origin: Builtin, Action: Exclude, When: when}
 	}
 	return []Rule{
 		exclude(Condition{Label, "io.kubernetes.docker.type", []string{"podsandbox"}}),
 		exclude(Condition{Label, "io.cri-containerd.kind", []string{"sandbox"}}),
 		exclude(Condition{Label, "io.kubernetes.container.name", []string{"POD"}}),
-		exclude(Condition{Label, "io.kubernetes.pod.name", []string{"*"}}, Condition{Label, "io.kubernetes.container.name", []string{""}}),
+		exclude(Condition{Label, "io.kubernetes.pod.name", []string{"*"}},
+			Condition{Label, "io.kubernetes.container.name", []string{""}}),
 		exclude(Condition{Image, "", []string{pauseImages}}),
 	}
 }

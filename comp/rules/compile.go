@@ -124,7 +124,8 @@ func compileCondition(c *Condition) (condition, error) {
 	case !c.Field.Keyed() && c.Key != "":
 		return out, fmt.Errorf("it has no key, have %q", c.Key)
 	case c.Field.Keyed() && strings.Contains(c.Key, "*"):
-		// It would match nothing, and for a variable it would let all of them out of their containers.
+		// It would match nothing, and for a variable it would let all of them out of their
+		// containers.
 		return out, fmt.Errorf("the key %q is no glob; want one key, or a rule for each", c.Key)
 	case len(c.Patterns) == 0:
 		return out, errors.New("no pattern")
@@ -136,7 +137,9 @@ func compileCondition(c *Condition) (condition, error) {
 	}
 	if c.Field.Keyed() && template.Has(c.Key) {
 		out.template = true
-		if variable, ok := template.Expand(c.Key, func(name, _ string) (string, bool) { return "", name == "name" }); !ok {
+		if variable, ok := template.Expand(c.Key, func(name, _ string) (string, bool) {
+			return "", name == "name"
+		}); !ok {
 			return out, fmt.Errorf("unknown variable %s; want %%%%name%%%%", variable)
 		}
 	}
@@ -207,5 +210,6 @@ func (s *Set) Conditional() bool {
 // anyResource reports whether a condition is one on the resource that may hold for a
 // resource nobody names.
 func (r *tagRule) anyResource(i int) bool {
-	return r.conditions[i].field == Resource && slices.ContainsFunc(r.conditions[i].patterns, func(p pattern) bool { return !p.exact() })
+	return r.conditions[i].field == Resource &&
+		slices.ContainsFunc(r.conditions[i].patterns, func(p pattern) bool { return !p.exact() })
 }

@@ -46,7 +46,8 @@ func (f *fates) add(c *compiled) error {
 			case strings.Contains(r.Name, "*"):
 				return fmt.Errorf("rename: %q: want one name, not a glob", r.Name)
 			case r.To == "":
-				return fmt.Errorf("rename: %q: the new name is empty; to be rid of a tag, drop it", r.Name)
+				return fmt.Errorf("rename: %q: the new name is empty; to be rid of a tag, drop it",
+					r.Name)
 			case strings.Contains(r.To, ":"):
 				return fmt.Errorf("rename: %q: a tag's name has no colon", r.To)
 			}
@@ -57,7 +58,8 @@ func (f *fates) add(c *compiled) error {
 	case Cardinality:
 		for _, l := range c.Levels {
 			if l.To > tagger.HighCardinality {
-				return fmt.Errorf("cardinality: %q: want low, orchestrator or high, have %s", l.Name, l.To)
+				return fmt.Errorf("cardinality: %q: want low, orchestrator or high, have %s",
+					l.Name, l.To)
 			}
 			if err := add(l.Name, "", l.To); err != nil {
 				return err

@@ -32,7 +32,8 @@ var filterActions = []struct {
 // Translate returns the rules that the options with filters mean. where says where an item
 // is written; it may be nil. An item that cannot be compiled is an error that names it and
 // the option; those of which nobody knows what they are about are returned as warnings.
-func Translate(filters []Filter, where func(option, item string) string) (list []Rule, warnings []string, err error) {
+func Translate(filters []Filter, where func(option, item string) string) (list []Rule,
+	warnings []string, err error) {
 	items := map[string][]string{}
 	for _, f := range filters {
 		items[f.Option] = f.Items
@@ -47,12 +48,16 @@ func Translate(filters []Filter, where func(option, item string) string) (list [
 			if err != nil {
 				return nil, nil, fmt.Errorf("option %s: item %q: %w", option, item, err)
 			}
-			r := Rule{Name: fmt.Sprintf("%s %q", option, item), Origin: Option, Action: a.action, Purpose: a.purpose, When: []Condition{c}}
+			r := Rule{Name: fmt.Sprintf("%s %q", option, item), Origin: Option, Action: a.action,
+				Purpose: a.purpose, When: []Condition{c}}
 			if where != nil {
 				r.Where = where(option, item)
 			}
 			if !known {
-				warnings = append(warnings, fmt.Sprintf("%s: not understood and ignored (want image:…, name:… or kube_namespace:…)", r.Label()))
+				warnings = append(warnings,
+					fmt.Sprintf(
+						"%s: not understood and ignored (want image:…, name:… or kube_namespace:…)",
+						r.Label()))
 				continue
 			}
 			list = append(list, r)

@@ -18,11 +18,14 @@ func TestLastMatchWins(t *testing.T) {
 	values := []string{"a", "ab", "b", ""}
 	names := []string{"x", "xy", "y", "*", "x*"}
 	conditions := rapid.Custom(func(t *rapid.T) rules.Condition {
-		field := rapid.SampledFrom([]string{"name", "namespace", "image", "label.k", "kind"}).Draw(t, "field")
+		field := rapid.SampledFrom([]string{"name", "namespace", "image", "label.k", "kind"}).Draw(
+			t, "field")
 		if field == "kind" {
 			return when(field, rapid.SampledFrom([]string{"container", "pod", "*"}).Draw(t, "kind"))
 		}
-		return when(field, rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "a*", "*", "", "/b/", "/^a/"}), 1, 2).Draw(t, "patterns")...)
+		return when(field,
+			rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "a*", "*", "", "/b/", "/^a/"}), 1,
+				2).Draw(t, "patterns")...)
 	})
 	rule := rapid.Custom(func(t *rapid.T) rules.Rule {
 		r := rules.Rule{
@@ -34,14 +37,19 @@ func TestLastMatchWins(t *testing.T) {
 		name := rapid.SampledFrom(names).Draw(t, "name")
 		switch r.Action {
 		case rules.Tag:
-			r.Names, r.From = []string{strings.ReplaceAll(name, "*", "+x")}, rules.From{Field: rules.Label, Key: rapid.SampledFrom([]string{"k", "*"}).Draw(t, "key")}
+			r.Names, r.From = []string{strings.ReplaceAll(name, "*", "+x")},
+				rules.From{Field: rules.Label,
+					Key: rapid.SampledFrom([]string{"k", "*"}).Draw(t, "key")}
 			r.Names[0] = strings.TrimPrefix(r.Names[0], "x+")
 		case rules.Drop, rules.Keep:
 			r.Names = []string{name}
 		case rules.Rename:
-			r.Renames = []rules.Renaming{{Name: strings.ReplaceAll(name, "*", "z"), To: rapid.SampledFrom([]string{"x", "n"}).Draw(t, "to")}}
+			r.Renames = []rules.Renaming{
+				{Name: strings.ReplaceAll(name, "*", "z"),
+					To: rapid.SampledFrom([]string{"x", "n"}).Draw(t, "to")}}
 		case rules.Cardinality:
-			r.Levels = []rules.Leveling{{Name: name, To: tagger.TagCardinality(rapid.IntRange(0, 2).Draw(t, "level"))}}
+			r.Levels = []rules.Leveling{
+				{Name: name, To: tagger.TagCardinality(rapid.IntRange(0, 2).Draw(t, "level"))}}
 		}
 		return r
 	})
@@ -65,12 +73,14 @@ func TestLastMatchWins(t *testing.T) {
 		for purpose := rules.Everything; purpose <= rules.Logs; purpose++ {
 			excluded, by := false, ""
 			for _, r := range list {
-				if (r.Action == rules.Exclude || r.Action == rules.Include) && (r.Purpose == rules.Everything || r.Purpose == purpose) && applies(r, c) {
+				if (r.Action == rules.Exclude || r.Action == rules.Include) &&
+					(r.Purpose == rules.Everything || r.Purpose == purpose) && applies(r, c) {
 					excluded, by = r.Action == rules.Exclude, r.Name
 				}
 			}
 			if v := s.Why(c, nil, purpose); v.Excluded != excluded || v.Rule.Label() != by {
-				t.Fatalf("Why(%s) = %v by %q, want %v by %q", purpose, v.Excluded, v.Rule.Label(), excluded, by)
+				t.Fatalf("Why(%s) = %v by %q, want %v by %q", purpose, v.Excluded, v.Rule.Label(),
+					excluded, by)
 			}
 		}
 
@@ -97,7 +107,9 @@ func TestLastMatchWins(t *testing.T) {
 					}
 				}
 			}
-			if got := s.Fate(tag, tagger.OrchestratorCardinality, &subject); got.Name != want.Name || got.Level != want.Level || got.Dropped != want.Dropped {
+			if got := s.Fate(tag, tagger.OrchestratorCardinality,
+				&subject); got.Name != want.Name || got.Level != want.Level ||
+				got.Dropped != want.Dropped {
 				t.Fatalf("Fate(%s) = %+v, want %+v", tag, got, want)
 			}
 		}
@@ -187,8 +199,11 @@ func FuzzParseFilter(f *testing.F) {
 		if err != nil {
 			t.Fatalf("ParseFilter(%q) is accepted and does not compile: %v", item, err)
 		}
-		e := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}, EntityMeta: wm.EntityMeta{Name: value, Labels: map[string]string{podNamespace: value}}, Image: wm.ContainerImage{Name: value}}
-		if _, expr, _ := strings.Cut(item, ":"); value == "" && expr != "^$" && s.Why(e, nil, 0).Excluded {
+		e := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"},
+			EntityMeta: wm.EntityMeta{Name: value, Labels: map[string]string{podNamespace: value}},
+			Image:      wm.ContainerImage{Name: value}}
+		if _, expr, _ := strings.Cut(item, ":"); value == "" && expr != "^$" &&
+			s.Why(e, nil, 0).Excluded {
 			t.Fatalf("%q matches what is not there", item)
 		}
 	})

@@ -87,7 +87,8 @@ const (
 	Cardinality                   // puts tags on another level
 )
 
-var actionNames = [...]string{"", "exclude", "include", "tag", "rename", "drop", "keep", "cardinality"}
+var actionNames = [...]string{"", "exclude", "include", "tag", "rename", "drop", "keep",
+	"cardinality"}
 
 // String returns the action as it is written.
 func (a Action) String() string { return nameIn(actionNames[:], int(a), "action") }
@@ -135,7 +136,8 @@ const (
 	Env                         // one environment variable of a container
 )
 
-var fieldNames = [...]string{"", "kind", "runtime", "image", "name", "namespace", "resource", "label", "annotation", "env"}
+var fieldNames = [...]string{"", "kind", "runtime", "image", "name", "namespace", "resource",
+	"label", "annotation", "env"}
 
 // String returns the field as it is written.
 func (f Field) String() string { return nameIn(fieldNames[:], int(f), "field") }
@@ -269,7 +271,9 @@ func (r *Rule) write(w *writer) {
 	case Tag:
 		w.list(r.Names)
 		w.key(&first, "from")
-		w.pairs(1, func(int) (string, []string) { return r.From.Field.String(), []string{r.From.Key} })
+		w.pairs(1, func(int) (string, []string) {
+			return r.From.Field.String(), []string{r.From.Key}
+		})
 		if r.Level != nil {
 			w.key(&first, "cardinality")
 			w.list([]string{r.Level.String()})
@@ -277,9 +281,13 @@ func (r *Rule) write(w *writer) {
 	case Drop, Keep:
 		w.list(r.Names)
 	case Rename:
-		w.pairs(len(r.Renames), func(i int) (string, []string) { return r.Renames[i].Name, []string{r.Renames[i].To} })
+		w.pairs(len(r.Renames), func(i int) (string, []string) {
+			return r.Renames[i].Name, []string{r.Renames[i].To}
+		})
 	case Cardinality:
-		w.pairs(len(r.Levels), func(i int) (string, []string) { return r.Levels[i].Name, []string{r.Levels[i].To.String()} })
+		w.pairs(len(r.Levels), func(i int) (string, []string) {
+			return r.Levels[i].Name, []string{r.Levels[i].To.String()}
+		})
 	}
 	if len(r.When) > 0 {
 		w.key(&first, "when")

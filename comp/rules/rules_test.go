@@ -45,7 +45,8 @@ func container(change ...func(*wm.Container)) *wm.Container {
 			"team": "blue", "Empty": "", "io.kubernetes.pod.namespace": "prod",
 		}},
 		EnvVars: map[string]string{"TIER": "gold"},
-		Image:   wm.ContainerImage{RawName: "docker.io/acme/web:1.2@sha256:00", Name: "docker.io/acme/web", ShortName: "web", Tag: "1.2"},
+		Image: wm.ContainerImage{RawName: "docker.io/acme/web:1.2@sha256:00",
+			Name: "docker.io/acme/web", ShortName: "web", Tag: "1.2"},
 		Runtime: wm.RuntimeContainerd,
 		Owner:   &wm.EntityID{Kind: wm.KindKubernetesPod, ID: "p1"},
 	}
@@ -67,7 +68,8 @@ func (l lookup) Get(id wm.EntityID) (wm.Entity, error) {
 
 func podOf(c *wm.Container, change ...func(*wm.KubernetesPod)) lookup {
 	p := &wm.KubernetesPod{EntityID: *c.Owner, EntityMeta: wm.EntityMeta{
-		Name: "web-0", Namespace: "prod", Labels: map[string]string{"team": "red", "app": "shop"}, Annotations: map[string]string{"note": "x"},
+		Name: "web-0", Namespace: "prod", Labels: map[string]string{"team": "red", "app": "shop"},
+		Annotations: map[string]string{"note": "x"},
 	}}
 	for _, f := range change {
 		f(p)
@@ -125,7 +127,8 @@ func TestConditions(t *testing.T) {
 				change = func(*wm.Container) {}
 			}
 			e := container(change)
-			if got := compile(t, exclude(c.when...)).Why(e, podOf(e), rules.Everything); got.Excluded != c.want {
+			if got := compile(t, exclude(c.when...)).Why(e, podOf(e),
+				rules.Everything); got.Excluded != c.want {
 				t.Errorf("Why() = %v, want %v", got.Excluded, c.want)
 			}
 		})
@@ -136,15 +139,20 @@ func TestConditions(t *testing.T) {
 // dev-2. The old filters go on to do so, unless they are anchored; a name in a rule does not.
 func TestPrefixMatchIsAnchorable(t *testing.T) {
 	in := func(namespace string) wm.Entity {
-		return container(func(c *wm.Container) { c.Labels["io.kubernetes.pod.namespace"] = namespace })
+		return container(func(c *wm.Container) {
+			c.Labels["io.kubernetes.pod.namespace"] = namespace
+		})
 	}
-	for item, want := range map[string][2]bool{"kube_namespace:dev": {true, true}, "kube_namespace:^dev$": {true, false}} {
-		list, _, err := rules.Translate([]rules.Filter{{Option: "container_exclude", Items: []string{item}}}, nil)
+	for item, want := range map[string][2]bool{"kube_namespace:dev": {true, true},
+		"kube_namespace:^dev$": {true, false}} {
+		list, _, err := rules.Translate(
+			[]rules.Filter{{Option: "container_exclude", Items: []string{item}}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := compile(t, list...)
-		if got := [2]bool{s.Why(in("dev"), nil, 0).Excluded, s.Why(in("dev-2"), nil, 0).Excluded}; got != want {
+		if got := [2]bool{s.Why(in("dev"), nil, 0).Excluded,
+			s.Why(in("dev-2"), nil, 0).Excluded}; got != want {
 			t.Errorf("%s excludes dev, dev-2: %v, want %v", item, got, want)
 		}
 	}
@@ -158,18 +166,23 @@ func TestPrefixMatchIsAnchorable(t *testing.T) {
 // not be excluded.
 func TestEmptyNamespaceIsExcludable(t *testing.T) {
 	plain := container(func(c *wm.Container) { c.Labels, c.Owner = nil, nil })
-	list, _, err := rules.Translate([]rules.Filter{{Option: "container_exclude", Items: []string{"kube_namespace:^$"}}}, nil)
+	list, _, err := rules.Translate(
+		[]rules.Filter{{Option: "container_exclude", Items: []string{"kube_namespace:^$"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]*rules.Set{"rule": compile(t, exclude(when("namespace", ""))), "filter": compile(t, list...)} {
+	for name, s := range map[string]*rules.Set{"rule": compile(t, exclude(when("namespace", ""))),
+		"filter": compile(t, list...)} {
 		if !s.Why(plain, nil, 0).Excluded || s.Why(container(), nil, 0).Excluded {
-			t.Errorf("%s: a container without namespace: excluded %v, one with: %v; want true, false", name,
+			t.Errorf(
+				"%s: a container without namespace: excluded %v, one with: %v; want true, false",
+				name,
 				s.Why(plain, nil, 0).Excluded, s.Why(container(), nil, 0).Excluded)
 		}
 	}
 	// As before, other expressions match nothing where there is no value.
-	list, _, err = rules.Translate([]rules.Filter{{Option: "container_exclude", Items: []string{"kube_namespace:.*"}}}, nil)
+	list, _, err = rules.Translate(
+		[]rules.Filter{{Option: "container_exclude", Items: []string{"kube_namespace:.*"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,43 +191,58 @@ func TestEmptyNamespaceIsExcludable(t *testing.T) {
 	}
 }
 
-// containerd's namespaces are not Kubernetes': every pod's container is in k8s.io, and what ctr starts is in default.
+// containerd's namespaces are not Kubernetes': every pod's container is in k8s.io, and what ctr
+// starts is in default.
 func TestNamespaceIsThePodsWhateverTheRuntimeCallsItsOwn(t *testing.T) {
 	in := func(own string, edit func(*wm.Container)) *wm.Container {
-		c := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}, Runtime: wm.RuntimeContainerd}
+		c := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"},
+			Runtime: wm.RuntimeContainerd}
 		c.Namespace = own
 		edit(c)
 		return c
 	}
-	pod := in("k8s.io", func(c *wm.Container) { c.Labels = map[string]string{"io.kubernetes.pod.namespace": "prod"} })
+	pod := in("k8s.io", func(c *wm.Container) {
+		c.Labels = map[string]string{"io.kubernetes.pod.namespace": "prod"}
+	})
 	plain := in("default", func(*wm.Container) {})
 	filter := func(item string) *rules.Set {
-		list, _, err := rules.Translate([]rules.Filter{{Option: "container_exclude", Items: []string{item}}}, nil)
+		list, _, err := rules.Translate(
+			[]rules.Filter{{Option: "container_exclude", Items: []string{item}}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return compile(t, list...)
 	}
-	if s := filter("kube_namespace:^prod$"); !s.Why(pod, nil, 0).Excluded || s.Why(plain, nil, 0).Excluded {
+	if s := filter("kube_namespace:^prod$"); !s.Why(pod, nil, 0).Excluded ||
+		s.Why(plain, nil, 0).Excluded {
 		t.Error("kube_namespace:^prod$ is not about the pod's namespace")
 	}
-	if s := filter("kube_namespace:^(default|k8s.io)$"); s.Why(pod, nil, 0).Excluded || s.Why(plain, nil, 0).Excluded {
+	if s := filter("kube_namespace:^(default|k8s.io)$"); s.Why(pod, nil, 0).Excluded ||
+		s.Why(plain, nil, 0).Excluded {
 		t.Error("kube_namespace is about containerd's namespace")
 	}
-	if s := compile(t, exclude(when("namespace", ""))); s.Why(pod, nil, 0).Excluded || !s.Why(plain, nil, 0).Excluded {
+	if s := compile(t, exclude(when("namespace", ""))); s.Why(pod, nil, 0).Excluded ||
+		!s.Why(plain, nil, 0).Excluded {
 		t.Error(`namespace: "" is not what runs outside of Kubernetes`)
 	}
 }
 
-// With a glob for a key the condition matched nothing, and every variable was let out of the containers.
+// With a glob for a key the condition matched nothing, and every variable was let out of the
+// containers.
 func TestConditionKeysAreNoGlobs(t *testing.T) {
 	for _, field := range []rules.Field{rules.Env, rules.Label, rules.Annotation} {
-		_, err := rules.Compile([]rules.Rule{{Action: rules.Exclude, When: []rules.Condition{{Field: field, Key: "*", Patterns: []string{"x"}}}}})
+		_, err := rules.Compile(
+			[]rules.Rule{
+				{Action: rules.Exclude,
+					When: []rules.Condition{{Field: field, Key: "*", Patterns: []string{"x"}}}}})
 		if err == nil || !strings.Contains(err.Error(), `"*"`) {
 			t.Errorf("field %v: %v", field, err)
 		}
 	}
-	if _, err := rules.Compile([]rules.Rule{{Action: rules.Exclude, When: []rules.Condition{{Field: rules.Env, Key: "A"}}}}); err == nil {
+	if _, err := rules.Compile(
+		[]rules.Rule{
+			{Action: rules.Exclude,
+				When: []rules.Condition{{Field: rules.Env, Key: "A"}}}}); err == nil {
 		t.Error("a condition on a variable without a pattern is accepted")
 	}
 }
@@ -222,22 +250,34 @@ func TestConditionKeysAreNoGlobs(t *testing.T) {
 // TestIncludeDoesNotResurrectPause is about an old bug: an include took precedence over the
 // list of pause images.
 func TestIncludeDoesNotResurrectPause(t *testing.T) {
-	filters, _, err := rules.Translate([]rules.Filter{{Option: "container_include", Items: []string{"image:.*", "name:.*"}}}, nil)
+	filters, _, err := rules.Translate(
+		[]rules.Filter{{Option: "container_include", Items: []string{"image:.*", "name:.*"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	list := append(filters, include())
 	s := compile(t, append(list, rules.Pause()...)...)
 	for name, c := range map[string]*wm.Container{
-		"image":            container(func(c *wm.Container) { c.Image = wm.ContainerImage{Name: "registry.k8s.io/pause", Tag: "3.9"} }),
-		"docker's label":   container(func(c *wm.Container) { c.Labels["io.kubernetes.docker.type"] = "podsandbox" }),
-		"containerd":       container(func(c *wm.Container) { c.Labels["io.cri-containerd.kind"] = "sandbox" }),
-		"name POD":         container(func(c *wm.Container) { c.Labels["io.kubernetes.container.name"] = "POD" }),
-		"pod without name": container(func(c *wm.Container) { c.Labels["io.kubernetes.pod.name"] = "web-0" }),
+		"image": container(func(c *wm.Container) {
+			c.Image = wm.ContainerImage{Name: "registry.k8s.io/pause", Tag: "3.9"}
+		}),
+		"docker's label": container(func(c *wm.Container) {
+			c.Labels["io.kubernetes.docker.type"] = "podsandbox"
+		}),
+		"containerd": container(func(c *wm.Container) {
+			c.Labels["io.cri-containerd.kind"] = "sandbox"
+		}),
+		"name POD": container(func(c *wm.Container) {
+			c.Labels["io.kubernetes.container.name"] = "POD"
+		}),
+		"pod without name": container(func(c *wm.Container) {
+			c.Labels["io.kubernetes.pod.name"] = "web-0"
+		}),
 	} {
 		v := s.Why(c, nil, rules.Everything)
 		if !v.Excluded || v.Rule.Origin != rules.Builtin {
-			t.Errorf("%s: Why() = %v by %s, want excluded by a built-in rule", name, v.Excluded, v.Rule.Label())
+			t.Errorf("%s: Why() = %v by %s, want excluded by a built-in rule", name, v.Excluded,
+				v.Rule.Label())
 		}
 	}
 	if v := s.Why(container(), nil, rules.Everything); v.Excluded {
@@ -248,11 +288,15 @@ func TestIncludeDoesNotResurrectPause(t *testing.T) {
 func TestPauseImagesAreThoseOfTheCollectors(t *testing.T) {
 	s := compile(t, rules.Pause()...)
 	for _, name := range []string{
-		"pause", "k8s.gcr.io/pause", "rancher/mirrored-pause", "a.io/b/pause-amd64", "pause-linux-arm64", "pause-windows-1809", "mcr/pause-win",
-		"amazon/amazon-ecs-pause", "x.io/amazon/amazon-ecs-pause", "openshift/origin-pod", "registry/rhel7/pod-infrastructure", "kubernetes/pause",
-		"eks/pause-button", "myapp-pause", "pause2", "a/pauses", "amazon-ecs-pause", "origin-pod", "pause-me", "nginx", "pause/nginx", "mirrored-nginx",
+		"pause", "k8s.gcr.io/pause", "rancher/mirrored-pause", "a.io/b/pause-amd64",
+		"pause-linux-arm64", "pause-windows-1809", "mcr/pause-win",
+		"amazon/amazon-ecs-pause", "x.io/amazon/amazon-ecs-pause", "openshift/origin-pod",
+		"registry/rhel7/pod-infrastructure", "kubernetes/pause",
+		"eks/pause-button", "myapp-pause", "pause2", "a/pauses", "amazon-ecs-pause", "origin-pod",
+		"pause-me", "nginx", "pause/nginx", "mirrored-nginx",
 	} {
-		c := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}, Image: wm.ContainerImage{Name: name, RawName: name + ":3.9", Tag: "3.9"}}
+		c := &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"},
+			Image: wm.ContainerImage{Name: name, RawName: name + ":3.9", Tag: "3.9"}}
 		if got, want := s.Why(c, nil, 0).Excluded, image.IsPause(name); got != want {
 			t.Errorf("image %s: the rules exclude it: %v, the collectors: %v", name, got, want)
 		}
@@ -260,7 +304,10 @@ func TestPauseImagesAreThoseOfTheCollectors(t *testing.T) {
 }
 
 func TestFiltersAreTranslated(t *testing.T) {
-	f := func(option string, items ...string) rules.Filter { return rules.Filter{Option: option, Items: items} }
+	f := func(option string,
+		items ...string) rules.Filter {
+		return rules.Filter{Option: option, Items: items}
+	}
 	for _, c := range []struct {
 		name                      string
 		filters                   []rules.Filter
@@ -284,22 +331,32 @@ func TestFiltersAreTranslated(t *testing.T) {
 			t.Fatalf("%s: %v, %q", c.name, err, warnings)
 		}
 		s := compile(t, list...)
-		for purpose, want := range map[rules.Purpose]bool{rules.Everything: c.everything, rules.Metrics: c.metrics, rules.Logs: c.logs} {
+		for purpose, want := range map[rules.Purpose]bool{rules.Everything: c.everything,
+			rules.Metrics: c.metrics, rules.Logs: c.logs} {
 			if v := s.Why(container(), nil, purpose); v.Excluded != want {
-				t.Errorf("%s: excluded from %s: %v by %s, want %v", c.name, purpose, v.Excluded, v.Rule.Label(), want)
+				t.Errorf("%s: excluded from %s: %v by %s, want %v", c.name, purpose, v.Excluded,
+					v.Rule.Label(), want)
 			}
 		}
 	}
 }
 
 func TestBadFilters(t *testing.T) {
-	_, _, err := rules.Translate([]rules.Filter{{Option: "container_include_logs", Items: []string{"image:ok", "name:(x"}}}, nil)
-	if err == nil || !strings.Contains(err.Error(), `option container_include_logs: item "name:(x": error parsing regexp`) {
+	_, _, err := rules.Translate(
+		[]rules.Filter{{Option: "container_include_logs", Items: []string{"image:ok", "name:(x"}}},
+		nil)
+	if err == nil ||
+		!strings.Contains(err.Error(),
+			`option container_include_logs: item "name:(x": error parsing regexp`) {
 		t.Errorf("Translate() error = %v; want option and item named", err)
 	}
 	where := func(option, item string) string { return "rollcall.yaml:3" }
-	list, warnings, err := rules.Translate([]rules.Filter{{Option: "container_exclude", Items: []string{"pod:x", "name:y"}}}, where)
-	if err != nil || len(list) != 1 || len(warnings) != 1 || !strings.HasPrefix(warnings[0], `container_exclude "pod:x" (rollcall.yaml:3): not understood`) {
+	list, warnings,
+		err := rules.Translate(
+		[]rules.Filter{{Option: "container_exclude", Items: []string{"pod:x", "name:y"}}}, where)
+	if err != nil || len(list) != 1 || len(warnings) != 1 ||
+		!strings.HasPrefix(warnings[0],
+			`container_exclude "pod:x" (rollcall.yaml:3): not understood`) {
 		t.Errorf("Translate() = %v, %q, %v", list, warnings, err)
 	}
 }
@@ -320,10 +377,14 @@ func TestPodAnnotationsExclude(t *testing.T) {
 		{"ad.datadoghq.com/metrics_exclude", "true", false, true, false},
 		{"ad.datadoghq.com/web.logs_exclude", "t", false, false, true},
 	} {
-		pod := podOf(c, func(p *wm.KubernetesPod) { p.Annotations = map[string]string{tc.key: tc.value} })
-		for purpose, want := range map[rules.Purpose]bool{rules.Everything: tc.everything, rules.Metrics: tc.metrics, rules.Logs: tc.logs} {
+		pod := podOf(c, func(p *wm.KubernetesPod) {
+			p.Annotations = map[string]string{tc.key: tc.value}
+		})
+		for purpose, want := range map[rules.Purpose]bool{rules.Everything: tc.everything,
+			rules.Metrics: tc.metrics, rules.Logs: tc.logs} {
 			if got := s.Why(c, pod, purpose).Excluded; got != want {
-				t.Errorf("%s: %q: excluded from %s: %v, want %v", tc.key, tc.value, purpose, got, want)
+				t.Errorf("%s: %q: excluded from %s: %v, want %v", tc.key, tc.value, purpose, got,
+					want)
 			}
 		}
 	}
@@ -338,18 +399,22 @@ func TestOnlyContainersAreExcluded(t *testing.T) {
 		t.Error("a process is excluded")
 	}
 	var none *rules.Set
-	if none.Why(container(), nil, 0).Excluded || none.Excludes() || none.HasFates() || none.Table(rules.Label, wm.KindContainer, "") != nil {
+	if none.Why(container(), nil, 0).Excluded || none.Excludes() || none.HasFates() ||
+		none.Table(rules.Label, wm.KindContainer, "") != nil {
 		t.Error("a nil set has rules")
 	}
-	filter := wm.NewFilter().Kind(wm.KindContainer, compile(t, exclude(when("name", "web"))).Predicate(rules.Everything))
-	if filter.Accepts(container()) || !filter.Accepts(container(func(c *wm.Container) { c.Name = "db" })) {
+	filter := wm.NewFilter().Kind(wm.KindContainer,
+		compile(t, exclude(when("name", "web"))).Predicate(rules.Everything))
+	if filter.Accepts(container()) ||
+		!filter.Accepts(container(func(c *wm.Container) { c.Name = "db" })) {
 		t.Error("the predicate does not do what the rules say")
 	}
 }
 
 func tag(from, key string, names ...string) rules.Rule {
 	f, _, _ := rules.ParseField(from + ".x")
-	return rules.Rule{Name: "tag", Action: rules.Tag, Names: names, From: rules.From{Field: f, Key: key}}
+	return rules.Rule{Name: "tag", Action: rules.Tag, Names: names,
+		From: rules.From{Field: f, Key: key}}
 }
 
 func TestTagRules(t *testing.T) {
@@ -391,13 +456,19 @@ func TestTagRules(t *testing.T) {
 }
 
 func TestFates(t *testing.T) {
-	drop := func(names ...string) rules.Rule { return rules.Rule{Name: "drop", Action: rules.Drop, Names: names} }
-	keep := func(names ...string) rules.Rule { return rules.Rule{Name: "keep", Action: rules.Keep, Names: names} }
+	drop := func(names ...string) rules.Rule {
+		return rules.Rule{Name: "drop", Action: rules.Drop, Names: names}
+	}
+	keep := func(names ...string) rules.Rule {
+		return rules.Rule{Name: "keep", Action: rules.Keep, Names: names}
+	}
 	rename := func(from, to string) rules.Rule {
-		return rules.Rule{Name: "rename", Action: rules.Rename, Renames: []rules.Renaming{{Name: from, To: to}}}
+		return rules.Rule{Name: "rename", Action: rules.Rename,
+			Renames: []rules.Renaming{{Name: from, To: to}}}
 	}
 	level := func(name string, to tagger.TagCardinality) rules.Rule {
-		return rules.Rule{Name: "level", Action: rules.Cardinality, Levels: []rules.Leveling{{Name: name, To: to}}}
+		return rules.Rule{Name: "level", Action: rules.Cardinality,
+			Levels: []rules.Leveling{{Name: name, To: to}}}
 	}
 	conditional := func(r rules.Rule, c ...rules.Condition) rules.Rule { r.When = c; return r }
 	for _, c := range []struct {
@@ -431,7 +502,8 @@ func TestFates(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
-	if got := compile(t, conditional(drop("app"), when("name", "*"))).Fate("app", 0, &rules.Subject{}); got.Dropped {
+	if got := compile(t, conditional(drop("app"), when("name", "*"))).Fate("app",
+		0, &rules.Subject{}); got.Dropped {
 		t.Error("a rule with a condition applies to what is made from no entity")
 	}
 }
@@ -472,15 +544,18 @@ func TestBadRulesAreNamed(t *testing.T) {
 	} {
 		c.rule.Name, c.rule.Where = "rules[1]", "x.yaml:4"
 		_, err := rules.Compile([]rules.Rule{c.rule})
-		if err == nil || !strings.HasPrefix(err.Error(), "rules[1] (x.yaml:4): ") || !strings.Contains(err.Error(), c.want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "rules[1] (x.yaml:4): ") ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("Compile(%+v) error = %v\nwant %s", c.rule, err, c.want)
 		}
 	}
 }
 
 func TestEnvNames(t *testing.T) {
-	list := []rules.Rule{tag("env", "TEAM", "team"), tag("label", "x", "x"), tag("env", "APP_*", "app"), exclude(when("env.Tier", "gold"))}
-	if got, want := rules.EnvNames(list), []string{"app_*", "team", "tier"}; !slices.Equal(got, want) {
+	list := []rules.Rule{tag("env", "TEAM", "team"), tag("label", "x", "x"),
+		tag("env", "APP_*", "app"), exclude(when("env.Tier", "gold"))}
+	if got, want := rules.EnvNames(list), []string{"app_*", "team", "tier"}; !slices.Equal(got,
+		want) {
 		t.Errorf("EnvNames() = %q, want %q", got, want)
 	}
 }
@@ -492,10 +567,12 @@ func TestRulesAsText(t *testing.T) {
 		text, json string
 	}{
 		{exclude(when("image", "*/sidecar*")), `exclude: containers, when: {image: "*/sidecar*"}`, `{"exclude":"containers","when":{"image":"*/sidecar*"}}`},
-		{include(when("namespace", "", "prod"), when("label.team", "true")), `include: containers, when: {namespace: ["", prod], label.team: "true"}`,
+		{include(when("namespace", "", "prod"), when("label.team", "true")),
+			`include: containers, when: {namespace: ["", prod], label.team: "true"}`,
 			`{"include":"containers","when":{"namespace":["","prod"],"label.team":"true"}}`},
 		{rules.Rule{Action: rules.Tag, Names: []string{"a", "+b"}, From: rules.From{Field: rules.Label, Key: "x/y"}, Level: &orchestrator},
-			`tag: [a, "+b"], from: {label: x/y}, cardinality: orchestrator`, `{"tag":["a","+b"],"from":{"label":"x/y"},"cardinality":"orchestrator"}`},
+			`tag: [a, "+b"], from: {label: x/y}, cardinality: orchestrator`,
+			`{"tag":["a","+b"],"from":{"label":"x/y"},"cardinality":"orchestrator"}`},
 		{rules.Rule{Action: rules.Rename, Renames: []rules.Renaming{{Name: "a", To: "b"}}}, `rename: {a: b}`, `{"rename":{"a":"b"}}`},
 		{rules.Rule{Action: rules.Cardinality, Levels: []rules.Leveling{{Name: "pod_name"}}}, `cardinality: {pod_name: low}`, `{"cardinality":{"pod_name":"low"}}`},
 	} {

@@ -138,7 +138,8 @@ func (s *Subject) image(patterns []pattern) bool {
 	}
 	switch e := s.entity.(type) {
 	case *workloadmeta.Container:
-		if try(e.Image.Name) || try(e.Image.RawName) || e.Image.Tag != "" && try(e.Image.Name+":"+e.Image.Tag) {
+		if try(e.Image.Name) || try(e.Image.RawName) || e.Image.Tag != "" &&
+			try(e.Image.Name+":"+e.Image.Tag) {
 			return true
 		}
 	case *workloadmeta.ContainerImageMetadata:
@@ -162,7 +163,8 @@ func (s *Subject) image(patterns []pattern) bool {
 
 // repository returns a reference without its tag.
 func repository(reference string) string {
-	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference, '/') {
+	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference,
+		'/') {
 		return reference[:colon]
 	}
 	return reference
@@ -190,8 +192,9 @@ func (s *Subject) name() string {
 // namespaceLabel is what every runtime that Kubernetes uses puts on a pod's containers.
 const namespaceLabel = "io.kubernetes.pod.namespace"
 
-// namespace returns the entity's namespace, of a container that of its pod. What a container itself calls so may be one of
-// containerd's, such as "default" or "k8s.io", which have nothing to do with it.
+// namespace returns the entity's namespace, of a container that of its pod. What a container itself
+// calls so may be one of containerd's, such as "default" or "k8s.io", which have nothing to do with
+// it.
 func (s *Subject) namespace() string {
 	m := s.meta()
 	if m == nil {

@@ -49,5 +49,6 @@ func ParseCardinality(s string) (TagCardinality, error) {
 	case "none":
 		return NoneCardinality, nil
 	}
-	return LowCardinality, fmt.Errorf("unknown cardinality %q (want low, orchestrator, high or none)", s)
+	return LowCardinality,
+		fmt.Errorf("unknown cardinality %q (want low, orchestrator, high or none)", s)
 }

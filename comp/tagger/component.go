@@ -23,7 +23,8 @@ type Component interface {
 	// TagWait waits until the entity is known at least as well as want ([Partial] or
 	// [Complete]) or ctx ends, and asks the collectors that can look it up. When ctx ends
 	// it returns what is known, with the error of ctx only if that is less than Partial.
-	TagWait(ctx context.Context, id EntityID, c TagCardinality, want Completeness) (tagset.Tags, Completeness, error)
+	TagWait(ctx context.Context, id EntityID, c TagCardinality, want Completeness) (tagset.Tags,
+		Completeness, error)
 	// Handle returns a handle on the entity, known or not. Keep it where the same entity
 	// is asked for again and again.
 	Handle(id EntityID) Handle

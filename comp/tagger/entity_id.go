@@ -12,13 +12,15 @@ type EntityID string
 
 // The prefixes of entity IDs.
 const (
-	PrefixContainer           = "container_id"             // any container: runtime ID, Garden handle
-	PrefixKubernetesPod       = "kubernetes_pod_uid"       // pod UID
-	PrefixECSTask             = "ecs_task"                 // task ARN
-	PrefixContainerImage      = "container_image_metadata" // "sha256:…"
-	PrefixDeployment          = "deployment"               // "<namespace>/<name>"
-	PrefixKubernetesMetadata  = "kubernetes_metadata"      // "<group>/<resource>/<namespace>/<name>"
-	PrefixProcess             = "process"                  // process ID
+	// any container: runtime ID, Garden handle
+	PrefixContainer      = "container_id"
+	PrefixKubernetesPod  = "kubernetes_pod_uid"       // pod UID
+	PrefixECSTask        = "ecs_task"                 // task ARN
+	PrefixContainerImage = "container_image_metadata" // "sha256:…"
+	PrefixDeployment     = "deployment"               // "<namespace>/<name>"
+	// "<group>/<resource>/<namespace>/<name>"
+	PrefixKubernetesMetadata  = "kubernetes_metadata"
+	PrefixProcess             = "process" // process ID
 	PrefixHost                = "host"
 	PrefixGPU                 = "gpu"     // device UUID
 	PrefixKubelet             = "kubelet" // "kubelet-id"
@@ -32,8 +34,10 @@ const (
 )
 
 var prefixes = []string{
-	PrefixContainer, PrefixKubernetesPod, PrefixECSTask, PrefixContainerImage, PrefixDeployment, PrefixKubernetesMetadata,
-	PrefixProcess, PrefixHost, PrefixGPU, PrefixKubelet, PrefixKubeletMetrics, PrefixKubeCapabilities, PrefixCRD,
+	PrefixContainer, PrefixKubernetesPod, PrefixECSTask, PrefixContainerImage, PrefixDeployment,
+	PrefixKubernetesMetadata,
+	PrefixProcess, PrefixHost, PrefixGPU, PrefixKubelet, PrefixKubeletMetrics,
+	PrefixKubeCapabilities, PrefixCRD,
 	PrefixKueueQueue, PrefixKueueResourceFlavor, PrefixKueueWorkload, PrefixInternal,
 }
 
@@ -69,9 +73,12 @@ func ParseEntityID(s string) (EntityID, error) {
 	case s == "":
 		return "", ErrEmptyEntityID
 	case !ok:
-		return "", fmt.Errorf("entity ID %q: no %q (want <prefix>://<id>, such as container_id://3f0c…)", s, separator)
+		return "", fmt.Errorf(
+			"entity ID %q: no %q (want <prefix>://<id>, such as container_id://3f0c…)", s,
+			separator)
 	case !slices.Contains(prefixes, prefix):
-		return "", fmt.Errorf("entity ID %q: unknown prefix %q (known prefixes: %s)", s, prefix, strings.Join(prefixes, ", "))
+		return "", fmt.Errorf("entity ID %q: unknown prefix %q (known prefixes: %s)", s, prefix,
+			strings.Join(prefixes, ", "))
 	case id == "":
 		return "", fmt.Errorf("entity ID %q: nothing after %q", s, separator)
 	}

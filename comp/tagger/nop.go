@@ -39,7 +39,8 @@ func (Nop) TagWithCompleteness(id EntityID, _ TagCardinality) ([]string, Complet
 }
 
 // TagWait implements [Component]. It waits for the end of ctx.
-func (Nop) TagWait(ctx context.Context, id EntityID, _ TagCardinality, _ Completeness) (tagset.Tags, Completeness, error) {
+func (Nop) TagWait(ctx context.Context, id EntityID, _ TagCardinality, _ Completeness) (tagset.Tags,
+	Completeness, error) {
 	if id == "" {
 		return tagset.Tags{}, Unknown, ErrEmptyEntityID
 	}

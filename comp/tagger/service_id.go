@@ -15,18 +15,24 @@ const (
 	ServiceContainer     ServiceKind = iota + 1 // <runtime>://<container ID>
 	ServiceKubernetesPod                        // kubernetes_pod://<pod UID>
 	ServiceECSTask                              // ecs_task://<task ID>
-	ServiceLRPContainer                         // <process GUID>/<service name>/<instance GUID>: a Cloud Foundry app's container
-	ServiceLRPBound                             // <app GUID>/<service name>: a service bound to a Cloud Foundry app
-	ServiceNode                                 // _<name>: a container runtime or an orchestrator of this node
-	ServiceKubeEndpoint                         // kube_endpoint_uid://<namespace>/<name>/<IP>
-	ServiceKubeService                          // kube_service://<namespace>/<name>
-	ServiceSNMP                                 // <hash of the configuration, in hexadecimal>: an SNMP device
+	// <process GUID>/<service name>/<instance GUID>: a Cloud Foundry app's container
+	ServiceLRPContainer
+	// <app GUID>/<service name>: a service bound to a Cloud Foundry app
+	ServiceLRPBound
+	// _<name>: a container runtime or an orchestrator of this node
+	ServiceNode
+	ServiceKubeEndpoint // kube_endpoint_uid://<namespace>/<name>/<IP>
+	ServiceKubeService  // kube_service://<namespace>/<name>
+	// <hash of the configuration, in hexadecimal>: an SNMP device
+	ServiceSNMP
 	serviceKindEnd
 )
 
 var serviceKindNames = [serviceKindEnd]string{
-	ServiceContainer: "container", ServiceKubernetesPod: "kubernetes_pod", ServiceECSTask: "ecs_task",
-	ServiceLRPContainer: "cloudfoundry_container", ServiceLRPBound: "cloudfoundry_service", ServiceNode: "node",
+	ServiceContainer: "container", ServiceKubernetesPod: "kubernetes_pod",
+	ServiceECSTask:      "ecs_task",
+	ServiceLRPContainer: "cloudfoundry_container", ServiceLRPBound: "cloudfoundry_service",
+	ServiceNode:         "node",
 	ServiceKubeEndpoint: "kube_endpoint", ServiceKubeService: "kube_service", ServiceSNMP: "snmp",
 }
 
@@ -177,11 +183,16 @@ func parseServiceID(text string) (ServiceID, error) {
 		return LRPBoundServiceID(parts[0], parts[1]), nil
 	case 1:
 		if strings.Trim(text, "0123456789abcdef") != "" {
-			return ServiceID{}, errors.New("no known form (want <runtime>://<id>, such as docker://3f0c…, _<name>, <guid>/<name>, or a hexadecimal hash)")
+			return ServiceID{},
+				errors.New(
+					"no known form (want <runtime>://<id>, such as docker://3f0c…, _<name>, <guid>/<name>, or a hexadecimal hash)")
 		}
 		return SNMPServiceID(text), nil
 	}
-	return ServiceID{}, fmt.Errorf("%d parts (want <process GUID>/<service>/<instance GUID> or <app GUID>/<service>)", len(parts))
+	return ServiceID{},
+		fmt.Errorf(
+			"%d parts (want <process GUID>/<service>/<instance GUID> or <app GUID>/<service>)",
+			len(parts))
 }
 
 func parseServiceURL(scheme, rest string) (ServiceID, error) {
@@ -211,7 +222,8 @@ func parseServiceURL(scheme, rest string) (ServiceID, error) {
 		return KubeServiceID(parts[0], parts[1]), nil
 	}
 	if slices.Contains(prefixes, scheme) {
-		return ServiceID{}, fmt.Errorf("%q is the prefix of a tagger's entity ID, not a container runtime", scheme)
+		return ServiceID{},
+			fmt.Errorf("%q is the prefix of a tagger's entity ID, not a container runtime", scheme)
 	}
 	return ContainerServiceID(scheme, rest), nil
 }

@@ -46,7 +46,8 @@ func TestParseEntityIDNamesWhatIsWrong(t *testing.T) {
 		"container_id://":    `nothing after "://"`,
 		"CONTAINER_ID://abc": `unknown prefix "CONTAINER_ID"`,
 	} {
-		if got, err := tagger.ParseEntityID(text); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := tagger.ParseEntityID(text); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("ParseEntityID(%q) = %q, %v; want an error with %q", text, got, err, want)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 type bus struct {
 	bundles, events, coalesced, tombstones, deadlines *prometheus.Desc
 
-	subOpen, subPending, subLag, subEvents, subCoalesced, subTombstones, subDeadlines, subLate, subFailed *prometheus.Desc
+	subOpen, subPending, subLag, subEvents, subCoalesced, subTombstones, subDeadlines, subLate,
+	subFailed *prometheus.Desc
 }
 
 func newBus(name string) bus {
@@ -23,30 +24,41 @@ func newBus(name string) bus {
 		return prometheus.NewDesc("rollcall_bus_"+name, help, nil, label)
 	}
 	sub := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc("rollcall_subscription_"+name, help, []string{"subscriber", "tier"}, label)
+		return prometheus.NewDesc("rollcall_subscription_"+name, help,
+			[]string{"subscriber", "tier"}, label)
 	}
 	return bus{
-		bundles:    total("bundles_total", "Bundles of events handed to subscribers."),
-		events:     total("events_total", "Events handed to subscribers."),
-		coalesced:  total("coalesced_events_total", "Events merged into later ones of the same entity, because a subscriber lagged."),
-		tombstones: total("dropped_tombstones_total", "Ends of entities the subscriber never saw, lost because it lagged too far behind."),
-		deadlines:  total("deadline_misses_total", "Times a first-tier subscriber was found to hold up the second tier for too long."),
+		bundles: total("bundles_total", "Bundles of events handed to subscribers."),
+		events:  total("events_total", "Events handed to subscribers."),
+		coalesced: total("coalesced_events_total",
+			"Events merged into later ones of the same entity, because a subscriber lagged."),
+		tombstones: total("dropped_tombstones_total",
+			"Ends of entities the subscriber never saw, lost because it lagged too far behind."),
+		deadlines: total("deadline_misses_total",
+			"Times a first-tier subscriber was found to hold up the second tier for too long."),
 
-		subOpen:       sub("open", "Open subscriptions of this name and tier."),
-		subPending:    sub("pending_events", "Events that wait to be handed over."),
-		subLag:        sub("lag_revisions", "Changes made since the last bundle was finished; 0 if nothing waits."),
-		subEvents:     sub("events_total", "Events handed over by the subscriptions that are open."),
-		subCoalesced:  sub("coalesced_events_total", "Events merged into later ones by the subscriptions that are open."),
-		subTombstones: sub("dropped_tombstones_total", "Ends of entities lost by the subscriptions that are open."),
-		subDeadlines:  sub("deadline_misses_total", "First tier: times found late. Second tier: times it went on without waiting further for the first."),
-		subLate:       sub("late", "First-tier subscriptions that are so late that nobody waits for them at the moment."),
-		subFailed:     sub("failed", "Subscriptions ended by a panic of their filter."),
+		subOpen:    sub("open", "Open subscriptions of this name and tier."),
+		subPending: sub("pending_events", "Events that wait to be handed over."),
+		subLag: sub("lag_revisions",
+			"Changes made since the last bundle was finished; 0 if nothing waits."),
+		subEvents: sub("events_total",
+			"Events handed over by the subscriptions that are open."),
+		subCoalesced: sub("coalesced_events_total",
+			"Events merged into later ones by the subscriptions that are open."),
+		subTombstones: sub("dropped_tombstones_total",
+			"Ends of entities lost by the subscriptions that are open."),
+		subDeadlines: sub("deadline_misses_total",
+			"First tier: times found late. Second tier: times it went on without waiting further for the first."),
+		subLate: sub("late",
+			"First-tier subscriptions that are so late that nobody waits for them at the moment."),
+		subFailed: sub("failed", "Subscriptions ended by a panic of their filter."),
 	}
 }
 
 func (b *bus) describe(out chan<- *prometheus.Desc) {
 	describe(out, b.bundles, b.events, b.coalesced, b.tombstones, b.deadlines,
-		b.subOpen, b.subPending, b.subLag, b.subEvents, b.subCoalesced, b.subTombstones, b.subDeadlines, b.subLate, b.subFailed)
+		b.subOpen, b.subPending, b.subLag, b.subEvents, b.subCoalesced, b.subTombstones,
+		b.subDeadlines, b.subLate, b.subFailed)
 }
 
 func describe(out chan<- *prometheus.Desc, descs ...*prometheus.Desc) {
@@ -86,7 +98,8 @@ func (b *bus) collect(out chan<- prometheus.Metric, st statebus.Stats) {
 		sum.Coalesced += s.Coalesced
 		sum.TombstonesDropped += s.TombstonesDropped
 		sum.DeadlineMisses += s.DeadlineMisses
-		if s.Pending > 0 || s.Acknowledged < s.Delivered { // without any of it, it lags behind nothing
+		// without any of it, it lags behind nothing
+		if s.Pending > 0 || s.Acknowledged < s.Delivered {
 			sum.lag = max(sum.lag, st.Revision-min(st.Revision, s.Acknowledged))
 		}
 		if s.Late {
@@ -114,6 +127,7 @@ func counter(out chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels 
 	out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }
 
-func gauge[N int | uint64](out chan<- prometheus.Metric, d *prometheus.Desc, v N, labels ...string) {
+func gauge[N int | uint64](out chan<- prometheus.Metric, d *prometheus.Desc, v N,
+	labels ...string) {
 	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 }

@@ -16,7 +16,8 @@ import (
 // Module provides a registry, as [*prometheus.Registry], [prometheus.Registerer] and
 // [prometheus.Gatherer], and puts into it what [Metrics] does.
 var Module = fx.Module("telemetry",
-	fx.Provide(fx.Annotate(NewRegistry, fx.As(fx.Self()), fx.As(new(prometheus.Registerer)), fx.As(new(prometheus.Gatherer)))),
+	fx.Provide(fx.Annotate(NewRegistry, fx.As(fx.Self()), fx.As(new(prometheus.Registerer)),
+		fx.As(new(prometheus.Gatherer)))),
 	Metrics,
 )
 
@@ -37,7 +38,8 @@ func AsMetrics(constructor any) any {
 // NewRegistry returns a registry with the metrics of the Go runtime and of this process.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }
 

@@ -9,10 +9,14 @@ import (
 )
 
 var (
-	storeEntities = prometheus.NewDesc("rollcall_store_entities", "Entities in the store, each once.", nil, nil)
-	storeReported = prometheus.NewDesc("rollcall_store_reported_entities", "Entities by kind and by the source that reports them.", []string{"kind", "source"}, nil)
-	storeChanges  = prometheus.NewDesc("rollcall_store_changes_total", "Changes of the store; what becomes true together is one.", nil, nil)
-	storeSynced   = prometheus.NewDesc("rollcall_store_synced", "1 once everything that can be known at the start is known.", nil, nil)
+	storeEntities = prometheus.NewDesc("rollcall_store_entities",
+		"Entities in the store, each once.", nil, nil)
+	storeReported = prometheus.NewDesc("rollcall_store_reported_entities",
+		"Entities by kind and by the source that reports them.", []string{"kind", "source"}, nil)
+	storeChanges = prometheus.NewDesc("rollcall_store_changes_total",
+		"Changes of the store; what becomes true together is one.", nil, nil)
+	storeSynced = prometheus.NewDesc("rollcall_store_synced",
+		"1 once everything that can be known at the start is known.", nil, nil)
 
 	storeBus = newBus("store")
 )

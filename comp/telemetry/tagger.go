@@ -7,16 +7,24 @@ import (
 )
 
 var (
-	taggerEntities   = ofTagger("entities", "Entities with tags, those that are gone and remembered included.")
-	taggerTombstones = ofTagger("tombstones", "Entities that are gone and whose last tags are kept for late telemetry.")
-	taggerLists      = ofTagger("tag_lists", "Lists of low-cardinality tags, each stored once.")
-	taggerStrings    = ofTagger("tag_strings", "Different tags in these lists.")
-	taggerHandles    = ofTagger("handles", "Handles that somebody holds, or held until the last garbage collection.")
-	taggerUpdates    = ofTagger("updates_total", "Reports about an entity that changed something.")
-	taggerUnchanged  = ofTagger("unchanged_updates_total", "Reports about an entity that said nothing new.")
-	taggerPruned     = ofTagger("pruned_total", "Times that expired tags were taken from an entity.")
-	taggerMisses     = ofTagger("misses_total", "Queries about an entity that is not there: unknown, expired, or no ID at all (empty).", "reason")
-	taggerOrigins    = ofTagger("unresolved_origins_total", "Telemetry that named its sender in some way, and no tags were found for it.")
+	taggerEntities = ofTagger("entities",
+		"Entities with tags, those that are gone and remembered included.")
+	taggerTombstones = ofTagger("tombstones",
+		"Entities that are gone and whose last tags are kept for late telemetry.")
+	taggerLists   = ofTagger("tag_lists", "Lists of low-cardinality tags, each stored once.")
+	taggerStrings = ofTagger("tag_strings", "Different tags in these lists.")
+	taggerHandles = ofTagger("handles",
+		"Handles that somebody holds, or held until the last garbage collection.")
+	taggerUpdates   = ofTagger("updates_total", "Reports about an entity that changed something.")
+	taggerUnchanged = ofTagger("unchanged_updates_total",
+		"Reports about an entity that said nothing new.")
+	taggerPruned = ofTagger("pruned_total",
+		"Times that expired tags were taken from an entity.")
+	taggerMisses = ofTagger("misses_total",
+		"Queries about an entity that is not there: unknown, expired, or no ID at all (empty).",
+		"reason")
+	taggerOrigins = ofTagger("unresolved_origins_total",
+		"Telemetry that named its sender in some way, and no tags were found for it.")
 
 	taggerBus = newBus("tagger")
 )

@@ -31,7 +31,8 @@ var update = flag.Bool("update", false, "write docs/metrics.md")
 const page = "../../docs/metrics.md"
 
 // desc is the text form of a [prometheus.Desc], which has no other way to its name.
-var desc = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "([^"]*)",(?: unit: "[^"]*",)? constLabels: \{([^}]*)\}, variableLabels: \{([^}]*)\}\}$`)
+var desc = regexp.MustCompile(
+	`^Desc\{fqName: "([^"]+)", help: "([^"]*)",(?: unit: "[^"]*",)? constLabels: \{([^}]*)\}, variableLabels: \{([^}]*)\}\}$`)
 
 // described returns a line of the page for each metric of the collectors, sorted.
 func described(t *testing.T, collectors ...prometheus.Collector) []string {
@@ -59,7 +60,9 @@ func described(t *testing.T, collectors ...prometheus.Collector) []string {
 				labels = append(labels, "`"+name+"`")
 			}
 		}
-		lines = append(lines, fmt.Sprintf("| `%s` | %s | %s | %s |", parts[1], typ, strings.Join(labels, ", "), parts[2]))
+		lines = append(lines,
+			fmt.Sprintf("| `%s` | %s | %s | %s |", parts[1], typ, strings.Join(labels, ", "),
+				parts[2]))
 	}
 	slices.Sort(lines)
 	return slices.Compact(lines) // those of the two buses differ in the label's value only
@@ -92,7 +95,9 @@ func newParts(t *testing.T) parts {
 			t.Error(err)
 		}
 	})
-	err = s.Push(wm.SourceRuntime, wm.CollectorEvent{Type: wm.EventTypeSet, Entity: &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}}})
+	err = s.Push(wm.SourceRuntime,
+		wm.CollectorEvent{Type: wm.EventTypeSet,
+			Entity: &wm.Container{EntityID: wm.EntityID{Kind: wm.KindContainer, ID: "c"}}})
 	if err == nil {
 		err = tags.CatchUp(t.Context())
 	}
@@ -104,7 +109,8 @@ func newParts(t *testing.T) parts {
 
 func TestMetricsAreDocumented(t *testing.T) {
 	p := newParts(t)
-	lines := described(t, telemetry.Store(p.store), telemetry.Tagger(p.tagger), p.supervisor.Metrics())
+	lines := described(t, telemetry.Store(p.store), telemetry.Tagger(p.tagger),
+		p.supervisor.Metrics())
 	text := `# Metrics
 
 <!-- Made by go test ./comp/telemetry -run TestMetricsAreDocumented -update; edit the descriptions in comp/telemetry and
@@ -133,7 +139,8 @@ Queries that find what they ask for are not counted: counting would cost more th
 			}
 		}
 		for line := range strings.Lines(string(have)) {
-			if strings.HasPrefix(line, "| `") && !slices.Contains(lines, strings.TrimSuffix(line, "\n")) {
+			if strings.HasPrefix(line, "| `") &&
+				!slices.Contains(lines, strings.TrimSuffix(line, "\n")) {
 				t.Errorf("docs/metrics.md has %s", line)
 			}
 		}
@@ -159,7 +166,9 @@ func gather(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 			if f.GetType() == dto.MetricType_COUNTER {
 				value = m.GetCounter().GetValue()
 			}
-			if counts := strings.HasSuffix(f.GetName(), "_total"); counts != (f.GetType() == dto.MetricType_COUNTER) && strings.HasPrefix(f.GetName(), "rollcall_") {
+			if counts := strings.HasSuffix(f.GetName(),
+				"_total"); counts != (f.GetType() == dto.MetricType_COUNTER) &&
+				strings.HasPrefix(f.GetName(), "rollcall_") {
 				t.Errorf("%s is a %s", f.GetName(), f.GetType())
 			}
 			name := f.GetName()
@@ -233,13 +242,16 @@ func TestValues(t *testing.T) {
 
 func TestModule(t *testing.T) {
 	var g prometheus.Gatherer
-	app := fxtest.New(t, store.Module, collection.Module, local.Module, telemetry.Module, fx.Populate(&g),
+	app := fxtest.New(t, store.Module, collection.Module, local.Module, telemetry.Module,
+		fx.Populate(&g),
 		fx.Provide(telemetry.AsMetrics(func() prometheus.Collector {
-			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "my_own"}, func() float64 { return 1 })
+			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "my_own"},
+				func() float64 { return 1 })
 		})))
 	app.RequireStart()
 	got := gather(t, g)
-	for _, name := range []string{"rollcall_store_entities", "rollcall_tagger_entities", "rollcall_fetches_in_flight", "go_goroutines", "my_own"} {
+	for _, name := range []string{"rollcall_store_entities", "rollcall_tagger_entities",
+		"rollcall_fetches_in_flight", "go_goroutines", "my_own"} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s is not there", name)
 		}
@@ -250,7 +262,8 @@ func TestModule(t *testing.T) {
 func TestOwnRegistryAndNothingElse(t *testing.T) {
 	own := prometheus.NewRegistry()
 	for range 2 { // one application after the other
-		app := fxtest.New(t, store.Module, telemetry.Metrics, fx.Supply(fx.Annotate(own, fx.As(new(prometheus.Registerer)))))
+		app := fxtest.New(t, store.Module, telemetry.Metrics,
+			fx.Supply(fx.Annotate(own, fx.As(new(prometheus.Registerer)))))
 		app.RequireStart()
 		got := gather(t, own)
 		if _, ok := got["rollcall_store_entities"]; !ok || len(got) == 0 {

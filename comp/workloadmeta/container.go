@@ -14,18 +14,22 @@ import (
 type Container struct {
 	EntityID
 	EntityMeta
-	EnvVars       map[string]string      `json:"env,omitempty"` // allow-listed variables only
-	Hostname      string                 `json:"hostname,omitempty"`
-	Image         ContainerImage         `json:"image,omitzero"`
-	NetworkIPs    map[string]string      `json:"network_ips,omitempty"`   // network name → IPv4 address
-	NetworkIPv6s  map[string]string      `json:"network_ipv6s,omitempty"` // network name → IPv6 address
-	PID           int                    `json:"pid,omitempty"`           // of the first process; 0 when nothing runs
+	EnvVars  map[string]string `json:"env,omitempty"` // allow-listed variables only
+	Hostname string            `json:"hostname,omitempty"`
+	Image    ContainerImage    `json:"image,omitzero"`
+	// network name → IPv4 address
+	NetworkIPs map[string]string `json:"network_ips,omitempty"`
+	// network name → IPv6 address
+	NetworkIPv6s map[string]string `json:"network_ipv6s,omitempty"`
+	// of the first process; 0 when nothing runs
+	PID           int                    `json:"pid,omitempty"`
 	Ports         []ContainerPort        `json:"ports,omitempty"`
 	Runtime       ContainerRuntime       `json:"runtime,omitempty"`
 	RuntimeFlavor ContainerRuntimeFlavor `json:"runtime_flavor,omitempty"`
 	State         ContainerState         `json:"state,omitzero"`
 	RestartCount  int                    `json:"restart_count,omitempty"`
-	CgroupPath    string                 `json:"cgroup_path,omitempty"` // below the hierarchy's root
+	// below the hierarchy's root
+	CgroupPath string `json:"cgroup_path,omitempty"`
 	// Owner is the pod or task the container belongs to.
 	Owner           *EntityID                 `json:"owner,omitempty"`
 	SecurityContext *ContainerSecurityContext `json:"security_context,omitempty"`
@@ -99,8 +103,10 @@ type ContainerState struct {
 }
 
 func (s *ContainerState) equal(o *ContainerState) bool {
-	return s.Running == o.Running && s.OOMKilled == o.OOMKilled && s.Status == o.Status && s.Health == o.Health &&
-		s.CreatedAt.Equal(o.CreatedAt) && s.StartedAt.Equal(o.StartedAt) && s.FinishedAt.Equal(o.FinishedAt) &&
+	return s.Running == o.Running && s.OOMKilled == o.OOMKilled && s.Status == o.Status &&
+		s.Health == o.Health &&
+		s.CreatedAt.Equal(o.CreatedAt) && s.StartedAt.Equal(o.StartedAt) &&
+		s.FinishedAt.Equal(o.FinishedAt) &&
 		equalPtr(s.ExitCode, o.ExitCode)
 }
 
@@ -167,7 +173,8 @@ func (r *ContainerResources) equal(o *ContainerResources) bool {
 	return equalPtr(r.CPURequest, o.CPURequest) && equalPtr(r.CPULimit, o.CPULimit) &&
 		equalPtr(r.MemoryRequest, o.MemoryRequest) && equalPtr(r.MemoryLimit, o.MemoryLimit) &&
 		equalPtr(r.GPURequest, o.GPURequest) && equalPtr(r.GPULimit, o.GPULimit) &&
-		slices.Equal(r.GPUVendorList, o.GPUVendorList) && equalPtr(r.GuaranteedWholeCore, o.GuaranteedWholeCore)
+		slices.Equal(r.GPUVendorList, o.GPUVendorList) &&
+		equalPtr(r.GuaranteedWholeCore, o.GuaranteedWholeCore)
 }
 
 func (r *ContainerResources) fill(o *ContainerResources) {
@@ -233,7 +240,8 @@ func (c *Container) Equal(other Entity) bool {
 	}
 	return c == o || c.EntityID == o.EntityID && c.Image == o.Image && c.State.equal(&o.State) &&
 		c.PID == o.PID && c.Hostname == o.Hostname && c.RestartCount == o.RestartCount &&
-		c.Runtime == o.Runtime && c.RuntimeFlavor == o.RuntimeFlavor && c.CgroupPath == o.CgroupPath &&
+		c.Runtime == o.Runtime && c.RuntimeFlavor == o.RuntimeFlavor &&
+		c.CgroupPath == o.CgroupPath &&
 		c.EntityMeta.equal(&o.EntityMeta) && equalMaps(c.EnvVars, o.EnvVars) &&
 		equalMaps(c.NetworkIPs, o.NetworkIPs) && equalMaps(c.NetworkIPv6s, o.NetworkIPv6s) &&
 		slices.Equal(c.Ports, o.Ports) && equalPtr(c.Owner, o.Owner) &&
@@ -241,7 +249,8 @@ func (c *Container) Equal(other Entity) bool {
 		c.Resources.equal(&o.Resources) && equalPtr(c.ResizePolicy, o.ResizePolicy) &&
 		slices.Equal(c.CollectorTags, o.CollectorTags) &&
 		equalPtrFunc(c.ECSContainer, o.ECSContainer, (*ECSContainer).equal) &&
-		equalPtr(c.ReadinessProbe, o.ReadinessProbe) && slices.Equal(c.AllocatedResources, o.AllocatedResources)
+		equalPtr(c.ReadinessProbe, o.ReadinessProbe) &&
+		slices.Equal(c.AllocatedResources, o.AllocatedResources)
 }
 
 func (c *Container) merged(byIdentity, byObservation []Entity) Entity {

@@ -12,10 +12,11 @@ import (
 type ContainerImageMetadata struct {
 	EntityID
 	EntityMeta
-	RepoTags     []string              `json:"repo_tags,omitempty"`    // "repo:tag"
-	RepoDigests  []string              `json:"repo_digests,omitempty"` // "repo@sha256:…"
-	MediaType    string                `json:"media_type,omitempty"`
-	SizeBytes    int64                 `json:"size_bytes,omitempty"` // unpacked from Docker, compressed from containerd
+	RepoTags    []string `json:"repo_tags,omitempty"`    // "repo:tag"
+	RepoDigests []string `json:"repo_digests,omitempty"` // "repo@sha256:…"
+	MediaType   string   `json:"media_type,omitempty"`
+	// unpacked from Docker, compressed from containerd
+	SizeBytes    int64                 `json:"size_bytes,omitempty"`
 	OS           string                `json:"os,omitempty"`
 	OSVersion    string                `json:"os_version,omitempty"`
 	Architecture string                `json:"architecture,omitempty"`
@@ -44,10 +45,12 @@ type LayerHistory struct {
 
 func (l ContainerImageLayer) equal(o ContainerImageLayer) bool {
 	return l.MediaType == o.MediaType && l.Digest == o.Digest && l.SizeBytes == o.SizeBytes &&
-		slices.Equal(l.URLs, o.URLs) && equalPtrFunc(l.History, o.History, func(a, b *LayerHistory) bool {
-		return a.Created.Equal(b.Created) && a.CreatedBy == b.CreatedBy && a.Author == b.Author &&
-			a.Comment == b.Comment && a.EmptyLayer == b.EmptyLayer
-	})
+		slices.Equal(l.URLs, o.URLs) &&
+		equalPtrFunc(l.History, o.History, func(a, b *LayerHistory) bool {
+			return a.Created.Equal(b.Created) && a.CreatedBy == b.CreatedBy &&
+				a.Author == b.Author &&
+				a.Comment == b.Comment && a.EmptyLayer == b.EmptyLayer
+		})
 }
 
 // SBOM is a bill of materials of an image, or the reason why there is none yet.
@@ -55,8 +58,9 @@ type SBOM struct {
 	BOM                []byte        `json:"bom,omitempty"` // CycloneDX, opaque here
 	GenerationTime     time.Time     `json:"generation_time,omitzero"`
 	GenerationDuration time.Duration `json:"generation_duration,omitempty"` // nanoseconds
-	Status             string        `json:"status,omitempty"`              // Pending, Success, Failed
-	Error              string        `json:"error,omitempty"`
+	// Pending, Success, Failed
+	Status string `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 func (s *SBOM) equal(o *SBOM) bool {
@@ -69,9 +73,11 @@ func (i *ContainerImageMetadata) Equal(other Entity) bool {
 	o, ok := other.(*ContainerImageMetadata)
 	return ok && (i == o || i.EntityID == o.EntityID && i.EntityMeta.equal(&o.EntityMeta) &&
 		slices.Equal(i.RepoTags, o.RepoTags) && slices.Equal(i.RepoDigests, o.RepoDigests) &&
-		i.MediaType == o.MediaType && i.SizeBytes == o.SizeBytes && i.OS == o.OS && i.OSVersion == o.OSVersion &&
+		i.MediaType == o.MediaType && i.SizeBytes == o.SizeBytes && i.OS == o.OS &&
+		i.OSVersion == o.OSVersion &&
 		i.Architecture == o.Architecture && i.Variant == o.Variant &&
-		slices.EqualFunc(i.Layers, o.Layers, ContainerImageLayer.equal) && equalPtrFunc(i.SBOM, o.SBOM, (*SBOM).equal))
+		slices.EqualFunc(i.Layers, o.Layers, ContainerImageLayer.equal) &&
+		equalPtrFunc(i.SBOM, o.SBOM, (*SBOM).equal))
 }
 
 func (i *ContainerImageMetadata) merged(byIdentity, _ []Entity) Entity {

@@ -9,31 +9,33 @@ import (
 type ECSTask struct {
 	EntityID
 	EntityMeta
-	ClusterName             string                  `json:"cluster_name,omitempty"` // short name
-	ClusterARN              string                  `json:"cluster_arn,omitempty"`
-	ServiceName             string                  `json:"service_name,omitempty"`
-	ServiceARN              string                  `json:"service_arn,omitempty"`
-	DaemonName              string                  `json:"daemon_name,omitempty"`
-	DaemonARN               string                  `json:"daemon_arn,omitempty"`
-	TaskDefinitionARN       string                  `json:"task_definition_arn,omitempty"`
-	ContainerInstanceARN    string                  `json:"container_instance_arn,omitempty"`
-	AWSAccountID            string                  `json:"aws_account_id,omitempty"` // 12 digits
-	Region                  string                  `json:"region,omitempty"`
-	AvailabilityZone        string                  `json:"availability_zone,omitempty"`
-	Family                  string                  `json:"family,omitempty"`
-	Version                 string                  `json:"version,omitempty"`
-	LaunchType              ECSLaunchType           `json:"launch_type,omitempty"`
-	DesiredStatus           string                  `json:"desired_status,omitempty"`
-	KnownStatus             string                  `json:"known_status,omitempty"`
-	VPCID                   string                  `json:"vpc_id,omitempty"`
-	PullStartedAt           *time.Time              `json:"pull_started_at,omitempty"`
-	PullStoppedAt           *time.Time              `json:"pull_stopped_at,omitempty"`
-	ExecutionStoppedAt      *time.Time              `json:"execution_stopped_at,omitempty"`
-	EphemeralStorageMetrics map[string]int64        `json:"ephemeral_storage_metrics,omitempty"` // MiB by name
-	Limits                  map[string]float64      `json:"limits,omitempty"`                    // as the metadata endpoint gives them
-	Tags                    map[string]string       `json:"tags,omitempty"`
-	ContainerInstanceTags   map[string]string       `json:"container_instance_tags,omitempty"`
-	Containers              []OrchestratorContainer `json:"containers,omitempty"`
+	ClusterName          string        `json:"cluster_name,omitempty"` // short name
+	ClusterARN           string        `json:"cluster_arn,omitempty"`
+	ServiceName          string        `json:"service_name,omitempty"`
+	ServiceARN           string        `json:"service_arn,omitempty"`
+	DaemonName           string        `json:"daemon_name,omitempty"`
+	DaemonARN            string        `json:"daemon_arn,omitempty"`
+	TaskDefinitionARN    string        `json:"task_definition_arn,omitempty"`
+	ContainerInstanceARN string        `json:"container_instance_arn,omitempty"`
+	AWSAccountID         string        `json:"aws_account_id,omitempty"` // 12 digits
+	Region               string        `json:"region,omitempty"`
+	AvailabilityZone     string        `json:"availability_zone,omitempty"`
+	Family               string        `json:"family,omitempty"`
+	Version              string        `json:"version,omitempty"`
+	LaunchType           ECSLaunchType `json:"launch_type,omitempty"`
+	DesiredStatus        string        `json:"desired_status,omitempty"`
+	KnownStatus          string        `json:"known_status,omitempty"`
+	VPCID                string        `json:"vpc_id,omitempty"`
+	PullStartedAt        *time.Time    `json:"pull_started_at,omitempty"`
+	PullStoppedAt        *time.Time    `json:"pull_stopped_at,omitempty"`
+	ExecutionStoppedAt   *time.Time    `json:"execution_stopped_at,omitempty"`
+	// MiB by name
+	EphemeralStorageMetrics map[string]int64 `json:"ephemeral_storage_metrics,omitempty"`
+	// as the metadata endpoint gives them
+	Limits                map[string]float64      `json:"limits,omitempty"`
+	Tags                  map[string]string       `json:"tags,omitempty"`
+	ContainerInstanceTags map[string]string       `json:"container_instance_tags,omitempty"`
+	Containers            []OrchestratorContainer `json:"containers,omitempty"`
 }
 
 // ECSLaunchType says where a task runs.
@@ -89,14 +91,19 @@ type ContainerHealthStatus struct {
 }
 
 func (h *ContainerHealthStatus) equal(o *ContainerHealthStatus) bool {
-	return h.Status == o.Status && equalTimePtr(h.Since, o.Since) && equalPtr(h.ExitCode, o.ExitCode) && h.Output == o.Output
+	return h.Status == o.Status && equalTimePtr(h.Since, o.Since) &&
+		equalPtr(h.ExitCode, o.ExitCode) && h.Output == o.Output
 }
 
 func (c *ECSContainer) equal(o *ECSContainer) bool {
-	return c.DisplayName == o.DisplayName && c.DesiredStatus == o.DesiredStatus && c.KnownStatus == o.KnownStatus &&
-		c.Type == o.Type && c.LogDriver == o.LogDriver && c.ContainerARN == o.ContainerARN && c.Snapshotter == o.Snapshotter &&
-		slices.EqualFunc(c.Networks, o.Networks, ContainerNetwork.equal) && slices.Equal(c.Volumes, o.Volumes) &&
-		equalPtrFunc(c.Health, o.Health, (*ContainerHealthStatus).equal) && equalMaps(c.LogOptions, o.LogOptions)
+	return c.DisplayName == o.DisplayName && c.DesiredStatus == o.DesiredStatus &&
+		c.KnownStatus == o.KnownStatus &&
+		c.Type == o.Type && c.LogDriver == o.LogDriver && c.ContainerARN == o.ContainerARN &&
+		c.Snapshotter == o.Snapshotter &&
+		slices.EqualFunc(c.Networks, o.Networks, ContainerNetwork.equal) &&
+		slices.Equal(c.Volumes, o.Volumes) &&
+		equalPtrFunc(c.Health, o.Health, (*ContainerHealthStatus).equal) &&
+		equalMaps(c.LogOptions, o.LogOptions)
 }
 
 // Equal implements [Entity].
@@ -106,13 +113,18 @@ func (t *ECSTask) Equal(other Entity) bool {
 		t.ClusterName == o.ClusterName && t.ClusterARN == o.ClusterARN &&
 		t.ServiceName == o.ServiceName && t.ServiceARN == o.ServiceARN &&
 		t.DaemonName == o.DaemonName && t.DaemonARN == o.DaemonARN &&
-		t.TaskDefinitionARN == o.TaskDefinitionARN && t.ContainerInstanceARN == o.ContainerInstanceARN &&
-		t.AWSAccountID == o.AWSAccountID && t.Region == o.Region && t.AvailabilityZone == o.AvailabilityZone &&
+		t.TaskDefinitionARN == o.TaskDefinitionARN &&
+		t.ContainerInstanceARN == o.ContainerInstanceARN &&
+		t.AWSAccountID == o.AWSAccountID && t.Region == o.Region &&
+		t.AvailabilityZone == o.AvailabilityZone &&
 		t.Family == o.Family && t.Version == o.Version && t.LaunchType == o.LaunchType &&
-		t.DesiredStatus == o.DesiredStatus && t.KnownStatus == o.KnownStatus && t.VPCID == o.VPCID &&
-		equalTimePtr(t.PullStartedAt, o.PullStartedAt) && equalTimePtr(t.PullStoppedAt, o.PullStoppedAt) &&
+		t.DesiredStatus == o.DesiredStatus && t.KnownStatus == o.KnownStatus &&
+		t.VPCID == o.VPCID &&
+		equalTimePtr(t.PullStartedAt, o.PullStartedAt) &&
+		equalTimePtr(t.PullStoppedAt, o.PullStoppedAt) &&
 		equalTimePtr(t.ExecutionStoppedAt, o.ExecutionStoppedAt) &&
-		equalMaps(t.EphemeralStorageMetrics, o.EphemeralStorageMetrics) && equalMaps(t.Limits, o.Limits) &&
+		equalMaps(t.EphemeralStorageMetrics, o.EphemeralStorageMetrics) &&
+		equalMaps(t.Limits, o.Limits) &&
 		equalMaps(t.Tags, o.Tags) && equalMaps(t.ContainerInstanceTags, o.ContainerInstanceTags) &&
 		slices.EqualFunc(t.Containers, o.Containers, OrchestratorContainer.equal))
 }

@@ -64,7 +64,8 @@ func leaves(v reflect.Value, path string, visit func(path string, field reflect.
 		}
 		return
 	}
-	if v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem() != reflect.TypeFor[time.Time]() {
+	if v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct &&
+		v.Type().Elem() != reflect.TypeFor[time.Time]() {
 		leaves(v.Elem(), path, visit)
 		return
 	}
@@ -116,7 +117,8 @@ func TestMergeKeepsEveryField(t *testing.T) {
 				views[0], views[1] = views[1], views[0]
 			}
 			if got := Merge(views); !got.Equal(want) {
-				t.Errorf("%s said by %s alone: merged %s\nwant %s", kind, said, dump(got), dump(want))
+				t.Errorf("%s said by %s alone: merged %s\nwant %s", kind, said, dump(got),
+					dump(want))
 			}
 		}
 	}

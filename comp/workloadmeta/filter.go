@@ -47,10 +47,14 @@ func (f *Filter) Events(t EventType) *Filter {
 }
 
 // WantsKind reports whether events about the kind can match.
-func (f *Filter) WantsKind(kind Kind) bool { return f == nil || f.kinds == 0 || f.kinds&(1<<kind) != 0 }
+func (f *Filter) WantsKind(kind Kind) bool {
+	return f == nil || f.kinds == 0 || f.kinds&(1<<kind) != 0
+}
 
 // WantsType reports whether events of the type can match.
-func (f *Filter) WantsType(t EventType) bool { return f == nil || f.types == 0 || f.types&(1<<t) != 0 }
+func (f *Filter) WantsType(t EventType) bool {
+	return f == nil || f.types == 0 || f.types&(1<<t) != 0
+}
 
 // ViewOf returns the source whose view is wanted, [SourceAll] for the merged one.
 func (f *Filter) ViewOf() Source {

@@ -7,24 +7,28 @@ import "slices"
 type GPU struct {
 	EntityID
 	EntityMeta
-	Vendor             string            `json:"vendor,omitempty"`
-	Device             string            `json:"device,omitempty"`   // commercial name, as the driver gives it
-	GPUType            string            `json:"gpu_type,omitempty"` // normalised model, such as a100
-	Index              int               `json:"index,omitempty"`    // position on the host; not stable
-	Architecture       string            `json:"architecture,omitempty"`
-	ComputeCapability  ComputeCapability `json:"compute_capability,omitzero"`
-	TotalCores         int               `json:"total_cores,omitempty"`
-	TotalMemory        uint64            `json:"total_memory,omitempty"`     // bytes
-	MaxClockRates      [2]uint32         `json:"max_clock_rates,omitzero"`   // MHz: processor, memory
-	MemoryBusWidth     uint32            `json:"memory_bus_width,omitempty"` // bits
-	DriverVersion      string            `json:"driver_version,omitempty"`
-	VirtualizationMode string            `json:"virtualization_mode,omitempty"`
-	DeviceType         GPUDeviceType     `json:"device_type,omitempty"`
-	ParentGPUUUID      string            `json:"parent_gpu_uuid,omitempty"`
-	ChildrenGPUUUIDs   []string          `json:"children_gpu_uuids,omitempty"`
-	ActivePIDs         []int             `json:"active_pids,omitempty"`
-	Healthy            bool              `json:"healthy,omitempty"`
-	PCIBusID           string            `json:"pci_bus_id,omitempty"`
+	Vendor string `json:"vendor,omitempty"`
+	// commercial name, as the driver gives it
+	Device string `json:"device,omitempty"`
+	// normalised model, such as a100
+	GPUType string `json:"gpu_type,omitempty"`
+	// position on the host; not stable
+	Index             int               `json:"index,omitempty"`
+	Architecture      string            `json:"architecture,omitempty"`
+	ComputeCapability ComputeCapability `json:"compute_capability,omitzero"`
+	TotalCores        int               `json:"total_cores,omitempty"`
+	TotalMemory       uint64            `json:"total_memory,omitempty"` // bytes
+	// MHz: processor, memory
+	MaxClockRates      [2]uint32     `json:"max_clock_rates,omitzero"`
+	MemoryBusWidth     uint32        `json:"memory_bus_width,omitempty"` // bits
+	DriverVersion      string        `json:"driver_version,omitempty"`
+	VirtualizationMode string        `json:"virtualization_mode,omitempty"`
+	DeviceType         GPUDeviceType `json:"device_type,omitempty"`
+	ParentGPUUUID      string        `json:"parent_gpu_uuid,omitempty"`
+	ChildrenGPUUUIDs   []string      `json:"children_gpu_uuids,omitempty"`
+	ActivePIDs         []int         `json:"active_pids,omitempty"`
+	Healthy            bool          `json:"healthy,omitempty"`
+	PCIBusID           string        `json:"pci_bus_id,omitempty"`
 }
 
 // ComputeCapability is the generation of the instruction set.
@@ -46,12 +50,18 @@ const (
 func (g *GPU) Equal(other Entity) bool {
 	o, ok := other.(*GPU)
 	return ok && (g == o || g.EntityID == o.EntityID && g.EntityMeta.equal(&o.EntityMeta) &&
-		g.Vendor == o.Vendor && g.Device == o.Device && g.GPUType == o.GPUType && g.Index == o.Index &&
-		g.Architecture == o.Architecture && g.ComputeCapability == o.ComputeCapability && g.TotalCores == o.TotalCores &&
-		g.TotalMemory == o.TotalMemory && g.MaxClockRates == o.MaxClockRates && g.MemoryBusWidth == o.MemoryBusWidth &&
-		g.DriverVersion == o.DriverVersion && g.VirtualizationMode == o.VirtualizationMode && g.DeviceType == o.DeviceType &&
-		g.ParentGPUUUID == o.ParentGPUUUID && slices.Equal(g.ChildrenGPUUUIDs, o.ChildrenGPUUUIDs) &&
-		slices.Equal(g.ActivePIDs, o.ActivePIDs) && g.Healthy == o.Healthy && g.PCIBusID == o.PCIBusID)
+		g.Vendor == o.Vendor && g.Device == o.Device && g.GPUType == o.GPUType &&
+		g.Index == o.Index &&
+		g.Architecture == o.Architecture && g.ComputeCapability == o.ComputeCapability &&
+		g.TotalCores == o.TotalCores &&
+		g.TotalMemory == o.TotalMemory && g.MaxClockRates == o.MaxClockRates &&
+		g.MemoryBusWidth == o.MemoryBusWidth &&
+		g.DriverVersion == o.DriverVersion && g.VirtualizationMode == o.VirtualizationMode &&
+		g.DeviceType == o.DeviceType &&
+		g.ParentGPUUUID == o.ParentGPUUUID &&
+		slices.Equal(g.ChildrenGPUUUIDs, o.ChildrenGPUUUIDs) &&
+		slices.Equal(g.ActivePIDs, o.ActivePIDs) && g.Healthy == o.Healthy &&
+		g.PCIBusID == o.PCIBusID)
 }
 
 func (g *GPU) merged(byIdentity, byObservation []Entity) Entity {

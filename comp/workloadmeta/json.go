@@ -73,7 +73,8 @@ func UnmarshalEntity(data []byte) (e Entity, unknown []string, err error) {
 func nameField(id EntityID, fields map[string]json.RawMessage, err error) error {
 	var typeErr *json.UnmarshalTypeError
 	if errors.As(err, &typeErr) {
-		return fmt.Errorf("field %q: want %s, have a JSON %s", fieldPath(typeErr.Field), typeErr.Type, typeErr.Value)
+		return fmt.Errorf("field %q: want %s, have a JSON %s", fieldPath(typeErr.Field),
+			typeErr.Type, typeErr.Value)
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		alone, _ := NewEntity(id)

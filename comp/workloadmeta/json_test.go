@@ -24,10 +24,14 @@ func TestUnmarshalEntityNamesTheField(t *testing.T) {
 		`{"kind":"container","id":null}`:        {"container", `"id"`, "empty"},
 		`{"kind":"container","id":1}`:           {"container", `"id"`},
 		`{"kind":"process","id":"1","pid":"1"}`: {"process/1", `"pid"`, "string"},
-		`{"kind":"container","id":"c","labels":[]}`:                              {"container/c", `"labels"`, "array"},
-		`{"kind":"container","id":"c","state":{"exit_code":"0"}}`:                {"container/c", `"state.exit_code"`},
-		`{"kind":"container","id":"c","state":{"created_at":"yesterday"}}`:       {"container/c", `"state"`, "yesterday"},
-		`{"kind":"container","id":"c","owner":{"kind":"pod","id":"p"}}`:          {"container/c", `"owner"`, `"pod"`},
+		`{"kind":"container","id":"c","labels":[]}`: {"container/c",
+			`"labels"`, "array"},
+		`{"kind":"container","id":"c","state":{"exit_code":"0"}}`: {"container/c",
+			`"state.exit_code"`},
+		`{"kind":"container","id":"c","state":{"created_at":"yesterday"}}`: {"container/c",
+			`"state"`, "yesterday"},
+		`{"kind":"container","id":"c","owner":{"kind":"pod","id":"p"}}`: {"container/c",
+			`"owner"`, `"pod"`},
 		`{"kind":"container","id":"c","name":"a"} {"kind":"container","id":"c"}`: {"entity"},
 	} {
 		e, _, err := workloadmeta.UnmarshalEntity([]byte(data))
@@ -44,7 +48,9 @@ func TestUnmarshalEntityNamesTheField(t *testing.T) {
 }
 
 func TestUnmarshalEntityReturnsWhatItSkips(t *testing.T) {
-	e, unknown, err := workloadmeta.UnmarshalEntity([]byte(`{"kind":"container","id":"c","zeta":1,"name":"web","Name":"other","ID":"d","KIND":"process","alpha":{}}`))
+	e, unknown, err := workloadmeta.UnmarshalEntity(
+		[]byte(
+			`{"kind":"container","id":"c","zeta":1,"name":"web","Name":"other","ID":"d","KIND":"process","alpha":{}}`))
 	if err != nil || !slices.Equal(unknown, []string{"ID", "KIND", "Name", "alpha", "zeta"}) {
 		t.Fatalf("unknown fields = %q, %v", unknown, err)
 	}
@@ -62,7 +68,8 @@ func FuzzUnmarshalEntity(f *testing.F) {
 		data, _ := json.Marshal(e)
 		f.Add(data)
 	}
-	f.Add([]byte(`{"kind":"container","id":"c","state":{"exit_code":0,"created_at":"2023-11-14T22:13:20Z"},"owner":{"kind":"kubernetes_pod","id":"p"},"ID":"d"}`))
+	f.Add([]byte(
+		`{"kind":"container","id":"c","state":{"exit_code":0,"created_at":"2023-11-14T22:13:20Z"},"owner":{"kind":"kubernetes_pod","id":"p"},"ID":"d"}`))
 	f.Add([]byte(`{"kind":"kubernetes_pod","id":"p","containers":[{"id":"c"}],"kind":"process"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, unknown, err := workloadmeta.UnmarshalEntity(data)
@@ -72,7 +79,8 @@ func FuzzUnmarshalEntity(f *testing.F) {
 			}
 			return
 		}
-		ev := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "fuzz", Entity: e}
+		ev := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "fuzz",
+			Entity: e}
 		if err := ev.Validate(); err != nil {
 			t.Fatalf("%s: %v", data, err)
 		}

@@ -25,8 +25,9 @@ const (
 	KindKubeCapabilities                     // kubernetes_capabilities: *KubeCapabilities
 	KindCRD                                  // crd: *CRD
 	KindKueueQueue                           // kubernetes_kueue_queue: *KueueQueue
-	KindKueueResourceFlavor                  // kubernetes_kueue_resource_flavor: *KueueResourceFlavor
-	KindKueueWorkload                        // kubernetes_kueue_workload: *KueueWorkload
+	// kubernetes_kueue_resource_flavor: *KueueResourceFlavor
+	KindKueueResourceFlavor
+	KindKueueWorkload // kubernetes_kueue_workload: *KueueWorkload
 
 	kindEnd
 )

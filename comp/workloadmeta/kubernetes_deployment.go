@@ -14,7 +14,8 @@ type KubernetesDeployment struct {
 	Version             string             `json:"version,omitempty"`
 	InjectableLanguages ContainerLanguages `json:"injectable_languages,omitempty"`
 	DetectedLanguages   ContainerLanguages `json:"detected_languages,omitempty"`
-	AutoscalerKinds     []string           `json:"autoscaler_kinds,omitempty"` // a set, such as {hpa}
+	// a set, such as {hpa}
+	AutoscalerKinds []string `json:"autoscaler_kinds,omitempty"`
 }
 
 // ContainerLanguages says which languages each container of a workload speaks.
@@ -47,7 +48,8 @@ func (d *KubernetesDeployment) Equal(other Entity) bool {
 	o, ok := other.(*KubernetesDeployment)
 	return ok && (d == o || d.EntityID == o.EntityID && d.EntityMeta.equal(&o.EntityMeta) &&
 		d.Env == o.Env && d.Service == o.Service && d.Version == o.Version &&
-		d.InjectableLanguages.equal(o.InjectableLanguages) && d.DetectedLanguages.equal(o.DetectedLanguages) &&
+		d.InjectableLanguages.equal(o.InjectableLanguages) &&
+		d.DetectedLanguages.equal(o.DetectedLanguages) &&
 		slices.Equal(d.AutoscalerKinds, o.AutoscalerKinds))
 }
 

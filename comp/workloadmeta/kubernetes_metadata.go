@@ -27,7 +27,8 @@ func (m *KubernetesMetadata) IsNamespace() bool {
 // Equal implements [Entity].
 func (m *KubernetesMetadata) Equal(other Entity) bool {
 	o, ok := other.(*KubernetesMetadata)
-	return ok && (m == o || m.EntityID == o.EntityID && m.EntityMeta.equal(&o.EntityMeta) && m.GVR == o.GVR)
+	return ok &&
+		(m == o || m.EntityID == o.EntityID && m.EntityMeta.equal(&o.EntityMeta) && m.GVR == o.GVR)
 }
 
 func (m *KubernetesMetadata) merged(byIdentity, _ []Entity) Entity {

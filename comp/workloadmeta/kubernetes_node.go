@@ -45,7 +45,9 @@ func (k *Kubelet) CPUManagerPolicy() (string, error) {
 // Equal implements [Entity].
 func (k *Kubelet) Equal(other Entity) bool {
 	o, ok := other.(*Kubelet)
-	return ok && (k == o || k.EntityID == o.EntityID && k.EntityMeta.equal(&o.EntityMeta) && slices.Equal(k.Config, o.Config))
+	return ok &&
+		(k == o || k.EntityID == o.EntityID && k.EntityMeta.equal(&o.EntityMeta) &&
+			slices.Equal(k.Config, o.Config))
 }
 
 func (k *Kubelet) merged(byIdentity, _ []Entity) Entity {
@@ -69,7 +71,9 @@ type KubeletMetrics struct {
 // Equal implements [Entity].
 func (k *KubeletMetrics) Equal(other Entity) bool {
 	o, ok := other.(*KubeletMetrics)
-	return ok && (k == o || k.EntityID == o.EntityID && k.EntityMeta.equal(&o.EntityMeta) && equalMaps(k.Metrics, o.Metrics))
+	return ok &&
+		(k == o || k.EntityID == o.EntityID && k.EntityMeta.equal(&o.EntityMeta) &&
+			equalMaps(k.Metrics, o.Metrics))
 }
 
 func (k *KubeletMetrics) merged(byIdentity, _ []Entity) Entity {
@@ -91,7 +95,9 @@ type KubeCapabilities struct {
 // Equal implements [Entity].
 func (k *KubeCapabilities) Equal(other Entity) bool {
 	o, ok := other.(*KubeCapabilities)
-	return ok && (k == o || k.EntityID == o.EntityID && k.EntityMeta.equal(&o.EntityMeta) && k.ServerVersion == o.ServerVersion)
+	return ok &&
+		(k == o || k.EntityID == o.EntityID && k.EntityMeta.equal(&o.EntityMeta) &&
+			k.ServerVersion == o.ServerVersion)
 }
 
 func (k *KubeCapabilities) merged(byIdentity, _ []Entity) Entity {

@@ -11,29 +11,35 @@ import (
 type KubernetesPod struct {
 	EntityID
 	EntityMeta
-	Owners                     []KubernetesPodOwner    `json:"owners,omitempty"`
-	PersistentVolumeClaimNames []string                `json:"persistent_volume_claim_names,omitempty"` // in volume order
+	Owners []KubernetesPodOwner `json:"owners,omitempty"`
+	// in volume order
+	PersistentVolumeClaimNames []string                `json:"persistent_volume_claim_names,omitempty"`
 	InitContainers             []OrchestratorContainer `json:"init_containers,omitempty"`
 	Containers                 []OrchestratorContainer `json:"containers,omitempty"`
 	EphemeralContainers        []OrchestratorContainer `json:"ephemeral_containers,omitempty"`
 	Ready                      bool                    `json:"ready,omitempty"`
-	Phase                      string                  `json:"phase,omitempty"`  // Pending, Running, Succeeded, Failed, Unknown
-	Reason                     string                  `json:"reason,omitempty"` // why the pod is in its phase, such as Evicted
-	IP                         string                  `json:"ip,omitempty"`
-	HostIP                     string                  `json:"host_ip,omitempty"`
-	HostNetwork                bool                    `json:"host_network,omitempty"`
-	NodeName                   string                  `json:"node_name,omitempty"`
-	PriorityClass              string                  `json:"priority_class,omitempty"`
-	QOSClass                   string                  `json:"qos_class,omitempty"` // Guaranteed, Burstable, BestEffort
-	RuntimeClass               string                  `json:"runtime_class,omitempty"`
-	GPUVendorList              []string                `json:"gpu_vendor_list,omitempty"`
-	KubeServices               []string                `json:"kube_services,omitempty"` // empty while the pod is not ready
-	NamespaceLabels            map[string]string       `json:"namespace_labels,omitempty"`
-	NamespaceAnnotations       map[string]string       `json:"namespace_annotations,omitempty"`
-	CreationTimestamp          time.Time               `json:"creation_timestamp,omitzero"`
-	StartTime                  time.Time               `json:"start_time,omitzero"`
-	FinishedAt                 time.Time               `json:"finished_at,omitzero"` // set when the pod is gone
-	SecurityContext            *PodSecurityContext     `json:"security_context,omitempty"`
+	// Pending, Running, Succeeded, Failed, Unknown
+	Phase string `json:"phase,omitempty"`
+	// why the pod is in its phase, such as Evicted
+	Reason        string `json:"reason,omitempty"`
+	IP            string `json:"ip,omitempty"`
+	HostIP        string `json:"host_ip,omitempty"`
+	HostNetwork   bool   `json:"host_network,omitempty"`
+	NodeName      string `json:"node_name,omitempty"`
+	PriorityClass string `json:"priority_class,omitempty"`
+	// Guaranteed, Burstable, BestEffort
+	QOSClass      string   `json:"qos_class,omitempty"`
+	RuntimeClass  string   `json:"runtime_class,omitempty"`
+	GPUVendorList []string `json:"gpu_vendor_list,omitempty"`
+	// empty while the pod is not ready
+	KubeServices         []string          `json:"kube_services,omitempty"`
+	NamespaceLabels      map[string]string `json:"namespace_labels,omitempty"`
+	NamespaceAnnotations map[string]string `json:"namespace_annotations,omitempty"`
+	CreationTimestamp    time.Time         `json:"creation_timestamp,omitzero"`
+	StartTime            time.Time         `json:"start_time,omitzero"`
+	// set when the pod is gone
+	FinishedAt      time.Time           `json:"finished_at,omitzero"`
+	SecurityContext *PodSecurityContext `json:"security_context,omitempty"`
 }
 
 // KubernetesPodOwner is one owner reference of a pod.
@@ -45,12 +51,14 @@ type KubernetesPodOwner struct {
 }
 
 func (o KubernetesPodOwner) equal(p KubernetesPodOwner) bool {
-	return o.Kind == p.Kind && o.Name == p.Name && o.ID == p.ID && equalPtr(o.Controller, p.Controller)
+	return o.Kind == p.Kind && o.Name == p.Name && o.ID == p.ID &&
+		equalPtr(o.Controller, p.Controller)
 }
 
 // OrchestratorContainer is a container as its pod or task lists it.
 type OrchestratorContainer struct {
-	ID           string             `json:"id,omitempty"`   // the container entity's ID; empty while there is none
+	// the container entity's ID; empty while there is none
+	ID           string             `json:"id,omitempty"`
 	Name         string             `json:"name,omitempty"` // within the pod or task
 	Image        ContainerImage     `json:"image,omitzero"`
 	Resources    ContainerResources `json:"resources,omitzero"`
@@ -58,7 +66,8 @@ type OrchestratorContainer struct {
 }
 
 func (c OrchestratorContainer) equal(o OrchestratorContainer) bool {
-	return c.ID == o.ID && c.Name == o.Name && c.Image == o.Image && c.Resources.equal(&o.Resources) &&
+	return c.ID == o.ID && c.Name == o.Name && c.Image == o.Image &&
+		c.Resources.equal(&o.Resources) &&
 		equalPtr(c.ResizePolicy, o.ResizePolicy)
 }
 
@@ -76,7 +85,8 @@ type PodSecurityContext struct {
 // AllContainers yields the pod's init, regular and ephemeral containers, in this order.
 func (p *KubernetesPod) AllContainers() iter.Seq[OrchestratorContainer] {
 	return func(yield func(OrchestratorContainer) bool) {
-		for _, list := range [][]OrchestratorContainer{p.InitContainers, p.Containers, p.EphemeralContainers} {
+		for _, list := range [][]OrchestratorContainer{p.InitContainers, p.Containers,
+			p.EphemeralContainers} {
 			for _, c := range list {
 				if !yield(c) {
 					return
@@ -97,12 +107,17 @@ func (p *KubernetesPod) Equal(other Entity) bool {
 		slices.Equal(p.PersistentVolumeClaimNames, o.PersistentVolumeClaimNames) &&
 		slices.EqualFunc(p.InitContainers, o.InitContainers, OrchestratorContainer.equal) &&
 		slices.EqualFunc(p.Containers, o.Containers, OrchestratorContainer.equal) &&
-		slices.EqualFunc(p.EphemeralContainers, o.EphemeralContainers, OrchestratorContainer.equal) &&
+		slices.EqualFunc(p.EphemeralContainers, o.EphemeralContainers,
+			OrchestratorContainer.equal) &&
 		p.Ready == o.Ready && p.Phase == o.Phase && p.Reason == o.Reason &&
-		p.IP == o.IP && p.HostIP == o.HostIP && p.HostNetwork == o.HostNetwork && p.NodeName == o.NodeName &&
-		p.PriorityClass == o.PriorityClass && p.QOSClass == o.QOSClass && p.RuntimeClass == o.RuntimeClass &&
-		slices.Equal(p.GPUVendorList, o.GPUVendorList) && slices.Equal(p.KubeServices, o.KubeServices) &&
-		equalMaps(p.NamespaceLabels, o.NamespaceLabels) && equalMaps(p.NamespaceAnnotations, o.NamespaceAnnotations) &&
+		p.IP == o.IP && p.HostIP == o.HostIP && p.HostNetwork == o.HostNetwork &&
+		p.NodeName == o.NodeName &&
+		p.PriorityClass == o.PriorityClass && p.QOSClass == o.QOSClass &&
+		p.RuntimeClass == o.RuntimeClass &&
+		slices.Equal(p.GPUVendorList, o.GPUVendorList) &&
+		slices.Equal(p.KubeServices, o.KubeServices) &&
+		equalMaps(p.NamespaceLabels, o.NamespaceLabels) &&
+		equalMaps(p.NamespaceAnnotations, o.NamespaceAnnotations) &&
 		p.CreationTimestamp.Equal(o.CreationTimestamp) && p.StartTime.Equal(o.StartTime) &&
 		p.FinishedAt.Equal(o.FinishedAt) && equalPtr(p.SecurityContext, o.SecurityContext)
 }

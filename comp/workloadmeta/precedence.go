@@ -30,7 +30,8 @@ import (
 var (
 	identityOrder = []Source{
 		SourceClusterOrchestrator, SourceKubeAPIServer, SourceNodeOrchestrator, SourceRuntime,
-		SourceNVML, SourceServiceDiscovery, SourceProcess, SourceProcessLanguage, SourceRemoteProcess,
+		SourceNVML, SourceServiceDiscovery, SourceProcess, SourceProcessLanguage,
+		SourceRemoteProcess,
 		SourceLanguageServer, SourceHost, SourceTrivy, SourceRemoteStore,
 	}
 	observationOrder = []Source{
@@ -81,7 +82,8 @@ func Merge(views []View) Entity {
 		byIdentity[i] = v.Entity
 	}
 	observed := slices.Clone(views)
-	slices.SortFunc(observed, func(a, b View) int { return compareIn(observationOrder, a.Source, b.Source) })
+	slices.SortFunc(observed,
+		func(a, b View) int { return compareIn(observationOrder, a.Source, b.Source) })
 	byObservation := make([]Entity, len(views))
 	for i, v := range observed {
 		byObservation[i] = v.Entity

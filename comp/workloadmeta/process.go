@@ -9,10 +9,11 @@ import (
 // IDs are reused; PID and StartTicks together name one incarnation.
 type Process struct {
 	EntityID
-	PID        int32    `json:"pid,omitempty"`
-	NsPID      int32    `json:"ns_pid,omitempty"` // inside the process's own PID namespace
-	PPID       int32    `json:"ppid,omitempty"`
-	StartTicks uint64   `json:"start_ticks,omitempty"` // clock ticks between boot and start, as the kernel counts them
+	PID   int32 `json:"pid,omitempty"`
+	NsPID int32 `json:"ns_pid,omitempty"` // inside the process's own PID namespace
+	PPID  int32 `json:"ppid,omitempty"`
+	// clock ticks between boot and start, as the kernel counts them
+	StartTicks uint64   `json:"start_ticks,omitempty"`
 	Name       string   `json:"name,omitempty"`
 	Comm       string   `json:"comm,omitempty"` // at most 15 characters
 	Exe        string   `json:"exe,omitempty"`
@@ -27,7 +28,8 @@ type Process struct {
 	Owner    *EntityID        `json:"owner,omitempty"`
 	Language *ProcessLanguage `json:"language,omitempty"`
 	Service  *ProcessService  `json:"service,omitempty"`
-	GPUs     []string         `json:"gpus,omitempty"` // IDs of the GPU entities the process computes on
+	// IDs of the GPU entities the process computes on
+	GPUs []string `json:"gpus,omitempty"`
 }
 
 // ProcessLanguage is the language a process is written in.
@@ -75,21 +77,30 @@ type TracerMetadata struct {
 
 func (s *ProcessService) equal(o *ProcessService) bool {
 	return s.GeneratedName == o.GeneratedName && s.GeneratedNameSource == o.GeneratedNameSource &&
-		slices.Equal(s.AdditionalGeneratedNames, o.AdditionalGeneratedNames) && slices.Equal(s.LogFiles, o.LogFiles) &&
+		slices.Equal(s.AdditionalGeneratedNames, o.AdditionalGeneratedNames) &&
+		slices.Equal(s.LogFiles, o.LogFiles) &&
 		slices.Equal(s.TCPPorts, o.TCPPorts) && slices.Equal(s.UDPPorts, o.UDPPorts) &&
-		s.APMInstrumentation == o.APMInstrumentation && s.Type == o.Type && s.DDService == o.DDService &&
+		s.APMInstrumentation == o.APMInstrumentation && s.Type == o.Type &&
+		s.DDService == o.DDService &&
 		s.UST == o.UST && slices.Equal(s.TracerMetadata, o.TracerMetadata)
 }
 
 // Equal implements [Entity].
 func (p *Process) Equal(other Entity) bool {
 	o, ok := other.(*Process)
-	return ok && (p == o || p.EntityID == o.EntityID && p.PID == o.PID && p.NsPID == o.NsPID && p.PPID == o.PPID &&
-		p.StartTicks == o.StartTicks && p.Name == o.Name && p.Comm == o.Comm && p.Exe == o.Exe && p.Cwd == o.Cwd &&
-		slices.Equal(p.Cmdline, o.Cmdline) && slices.Equal(p.UIDs, o.UIDs) && slices.Equal(p.GIDs, o.GIDs) &&
-		p.CreationTime.Equal(o.CreationTime) && p.ContainerID == o.ContainerID && equalPtr(p.Owner, o.Owner) &&
-		equalPtr(p.Language, o.Language) && equalPtrFunc(p.Service, o.Service, (*ProcessService).equal) &&
-		slices.Equal(p.GPUs, o.GPUs))
+	return ok &&
+		(p == o || p.EntityID == o.EntityID && p.PID == o.PID && p.NsPID == o.NsPID &&
+			p.PPID == o.PPID &&
+			p.StartTicks == o.StartTicks && p.Name == o.Name && p.Comm == o.Comm &&
+			p.Exe == o.Exe &&
+			p.Cwd == o.Cwd &&
+			slices.Equal(p.Cmdline, o.Cmdline) && slices.Equal(p.UIDs, o.UIDs) &&
+			slices.Equal(p.GIDs, o.GIDs) &&
+			p.CreationTime.Equal(o.CreationTime) && p.ContainerID == o.ContainerID &&
+			equalPtr(p.Owner, o.Owner) &&
+			equalPtr(p.Language, o.Language) &&
+			equalPtrFunc(p.Service, o.Service, (*ProcessService).equal) &&
+			slices.Equal(p.GPUs, o.GPUs))
 }
 
 func (p *Process) merged(byIdentity, _ []Entity) Entity {

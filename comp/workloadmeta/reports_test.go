@@ -12,7 +12,8 @@ import (
 func at(s int) time.Time { return time.Unix(1_800_000_000+int64(s), 0).UTC() }
 
 func reported(edit func(*workloadmeta.Container)) *workloadmeta.Container {
-	c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}}
+	c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
+		ID: "a"}}
 	edit(c)
 	return c
 }
@@ -30,23 +31,28 @@ func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 		c.Image = workloadmeta.ContainerImage{ID: "sha256:1", Name: "app", RawName: "app"}
 		c.NetworkIPs = map[string]string{"bridge": "172.17.0.2"}
 		c.Ports = []workloadmeta.ContainerPort{{Port: 80, Protocol: "tcp", HostPort: 8080}}
-		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code, FinishedAt: at(9)}
+		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code,
+			FinishedAt: at(9)}
 	})
 	containerd := reported(func(c *workloadmeta.Container) {
 		c.Name, c.Runtime, c.CgroupPath, c.PID = "a", "containerd", "/docker/a", 42
 		c.Labels = map[string]string{"team": "red", "com.docker/engine": "1"}
-		c.Image = workloadmeta.ContainerImage{ID: "sha256:2", Name: "other", Tag: "latest", RepoDigest: "sha256:3"}
+		c.Image = workloadmeta.ContainerImage{ID: "sha256:2", Name: "other", Tag: "latest",
+			RepoDigest: "sha256:3"}
 		c.NetworkIPs = map[string]string{"": "172.17.0.2"}
 		c.Ports = []workloadmeta.ContainerPort{{Port: 80, Protocol: "TCP"}}
-		c.State = workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning, CreatedAt: at(0), StartedAt: at(1)}
+		c.State = workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning,
+			CreatedAt: at(0), StartedAt: at(1)}
 	})
 	want := reported(func(c *workloadmeta.Container) {
 		c.Name, c.Runtime, c.CgroupPath = "web", "docker", "/docker/a"
 		c.Labels = map[string]string{"team": "blue", "com.docker/engine": "1"}
-		c.Image = workloadmeta.ContainerImage{ID: "sha256:1", Name: "app", RawName: "app", RepoDigest: "sha256:3"}
+		c.Image = workloadmeta.ContainerImage{ID: "sha256:1", Name: "app", RawName: "app",
+			RepoDigest: "sha256:3"}
 		c.NetworkIPs = docker.NetworkIPs
 		c.Ports = docker.Ports
-		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code, FinishedAt: at(9), CreatedAt: at(0), StartedAt: at(1)}
+		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code,
+			FinishedAt: at(9), CreatedAt: at(0), StartedAt: at(1)}
 	})
 	got := combine(docker, containerd)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -56,12 +62,16 @@ func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 		t.Error("a single report is copied")
 	}
 	// Who has lost the connection knows who it is, and not how it does.
-	lost := workloadmeta.Combine([]workloadmeta.Entity{docker, containerd}, []workloadmeta.Entity{containerd, docker}).(*workloadmeta.Container)
-	if lost.Name != "web" || lost.Runtime != "docker" || lost.Image.Name != "app" || !lost.State.Running || lost.PID != 42 ||
+	lost := workloadmeta.Combine([]workloadmeta.Entity{docker, containerd},
+		[]workloadmeta.Entity{containerd, docker}).(*workloadmeta.Container)
+	if lost.Name != "web" || lost.Runtime != "docker" || lost.Image.Name != "app" ||
+		!lost.State.Running || lost.PID != 42 ||
 		lost.NetworkIPs[""] != "172.17.0.2" || len(lost.NetworkIPs) != 1 {
 		t.Errorf("with docker's connection lost: %+v", lost)
 	}
-	unsure := reported(func(c *workloadmeta.Container) { c.State.Status = workloadmeta.StatusUnknown })
+	unsure := reported(func(c *workloadmeta.Container) {
+		c.State.Status = workloadmeta.StatusUnknown
+	})
 	if c := combine(unsure, containerd).(*workloadmeta.Container); !c.State.Running || c.PID != 42 {
 		t.Errorf("who knows nothing of the state wins: %+v", c.State)
 	}
@@ -69,7 +79,8 @@ func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 
 func TestCombinedImagesMixNoLayers(t *testing.T) {
 	image := func(size int64, tag string, digests ...string) *workloadmeta.ContainerImageMetadata {
-		i := &workloadmeta.ContainerImageMetadata{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: "sha256:1"}}
+		i := &workloadmeta.ContainerImageMetadata{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: "sha256:1"}}
 		i.RepoTags, i.SizeBytes = []string{tag}, size
 		for _, d := range digests {
 			i.Layers = append(i.Layers, workloadmeta.ContainerImageLayer{Digest: d})
@@ -88,15 +99,18 @@ func TestEnded(t *testing.T) {
 	code := int64(0)
 	running := reported(func(c *workloadmeta.Container) {
 		c.Name, c.PID = "web", 42
-		c.State = workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning, StartedAt: at(1)}
+		c.State = workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning,
+			StartedAt: at(1)}
 	})
 	end := reported(func(c *workloadmeta.Container) {
-		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code, FinishedAt: at(9)}
+		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code,
+			FinishedAt: at(9)}
 	})
 	end.Image.RepoDigest = "sha256:1" // which only the stronger one knew
 	want := reported(func(c *workloadmeta.Container) {
 		c.Name, c.Image.RepoDigest = "web", "sha256:1"
-		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code, FinishedAt: at(9), StartedAt: at(1)}
+		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code,
+			FinishedAt: at(9), StartedAt: at(1)}
 	})
 	if diff := cmp.Diff(want, workloadmeta.Ended(running, end)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -21,9 +21,11 @@ func c(edit func(*Container)) *Container {
 func ptr[T any](v T) *T { return &v }
 
 func TestSourcesAreInTheOrderOfTheTable(t *testing.T) {
-	sources := []Source{"zebra", SourceRuntime, SourceRemoteStore, "alpha", SourceTrivy, SourceNodeOrchestrator, SourceClusterOrchestrator}
+	sources := []Source{"zebra", SourceRuntime, SourceRemoteStore, "alpha", SourceTrivy,
+		SourceNodeOrchestrator, SourceClusterOrchestrator}
 	slices.SortFunc(sources, CompareSources)
-	want := []Source{SourceClusterOrchestrator, SourceNodeOrchestrator, SourceRuntime, SourceTrivy, SourceRemoteStore, "alpha", "zebra"}
+	want := []Source{SourceClusterOrchestrator, SourceNodeOrchestrator, SourceRuntime, SourceTrivy,
+		SourceRemoteStore, "alpha", "zebra"}
 	if !slices.Equal(sources, want) {
 		t.Errorf("order %q, want %q", sources, want)
 	}
@@ -36,14 +38,17 @@ func TestIdentityIsTheOrchestratorsObservationTheRuntimes(t *testing.T) {
 			c.Name, c.Hostname, c.CgroupPath, c.PID, c.RestartCount = who, who, who, pid, pid
 			c.Image = ContainerImage{Name: who}
 			c.Runtime = ContainerRuntime(who)
-			c.State = ContainerState{Status: ContainerStatus(who), StartedAt: at, ExitCode: ptr(int64(pid))}
+			c.State = ContainerState{Status: ContainerStatus(who), StartedAt: at,
+				ExitCode: ptr(int64(pid))}
 			c.Labels = map[string]string{"both": who, who: who}
 			c.NetworkIPs = map[string]string{"": who}
 			c.Owner = &EntityID{KindKubernetesPod, who}
 			c.Resources.CPULimit = ptr(float64(pid))
 		})
 	}
-	got := merge(View{SourceRuntime, say("runtime", 0, late)}, View{SourceNodeOrchestrator, say("kubelet", 7, early)}, View{"unheard-of", say("other", 9, early)}).(*Container)
+	got := merge(View{SourceRuntime, say("runtime", 0, late)},
+		View{SourceNodeOrchestrator, say("kubelet", 7, early)}, View{"unheard-of",
+			say("other", 9, early)}).(*Container)
 	for what, ok := range map[string]bool{
 		"name":           got.Name == "kubelet",
 		"host name":      got.Hostname == "kubelet",
@@ -68,11 +73,14 @@ func TestIdentityIsTheOrchestratorsObservationTheRuntimes(t *testing.T) {
 
 func TestPodsIdentityIsTheClustersStateTheNodes(t *testing.T) {
 	say := func(who string, ready bool) *KubernetesPod {
-		return &KubernetesPod{EntityID: EntityID{KindKubernetesPod, "p"}, EntityMeta: EntityMeta{Labels: map[string]string{"app": who}},
-			Phase: who, IP: who, QOSClass: who, Ready: ready, KubeServices: []string{who}}
+		return &KubernetesPod{EntityID: EntityID{KindKubernetesPod, "p"},
+			EntityMeta: EntityMeta{Labels: map[string]string{"app": who}},
+			Phase:      who, IP: who, QOSClass: who, Ready: ready, KubeServices: []string{who}}
 	}
-	got := merge(View{SourceNodeOrchestrator, say("node", false)}, View{SourceClusterOrchestrator, say("cluster", true)}).(*KubernetesPod)
-	if got.Labels["app"] != "cluster" || got.QOSClass != "cluster" || got.Phase != "node" || got.IP != "node" || !got.Ready ||
+	got := merge(View{SourceNodeOrchestrator, say("node", false)},
+		View{SourceClusterOrchestrator, say("cluster", true)}).(*KubernetesPod)
+	if got.Labels["app"] != "cluster" || got.QOSClass != "cluster" || got.Phase != "node" ||
+		got.IP != "node" || !got.Ready ||
 		!slices.Equal(got.KubeServices, []string{"cluster", "node"}) {
 		t.Errorf("merged %+v", got)
 	}
@@ -80,12 +88,16 @@ func TestPodsIdentityIsTheClustersStateTheNodes(t *testing.T) {
 
 func TestUnknownNeverHidesARealValue(t *testing.T) {
 	got := merge(
-		View{SourceRuntime, c(func(c *Container) { c.State.Health, c.State.Status = HealthUnknown, StatusUnknown })},
+		View{SourceRuntime,
+			c(func(c *Container) {
+				c.State.Health, c.State.Status = HealthUnknown, StatusUnknown
+			})},
 		View{SourceNodeOrchestrator, c(func(c *Container) {
 			c.State.Health, c.State.Status, c.State.Running = HealthHealthy, StatusRunning, true
 		})},
 	).(*Container)
-	if got.State.Health != HealthHealthy || got.State.Status != StatusRunning || !got.State.Running {
+	if got.State.Health != HealthHealthy || got.State.Status != StatusRunning ||
+		!got.State.Running {
 		t.Errorf("merged state %+v", got.State)
 	}
 }
@@ -93,10 +105,12 @@ func TestUnknownNeverHidesARealValue(t *testing.T) {
 func TestListsAndMapsAreUnited(t *testing.T) {
 	got := merge(
 		View{SourceRuntime, c(func(c *Container) {
-			c.CollectorTags, c.EnvVars = []string{"b:2", "c:3"}, map[string]string{"A": "runtime", "B": "runtime"}
+			c.CollectorTags, c.EnvVars = []string{"b:2", "c:3"}, map[string]string{"A": "runtime",
+				"B": "runtime"}
 		})},
 		View{SourceNodeOrchestrator, c(func(c *Container) {
-			c.CollectorTags, c.EnvVars = []string{"a:1", "b:2"}, map[string]string{"A": "kubelet", "B": ""}
+			c.CollectorTags, c.EnvVars = []string{"a:1", "b:2"}, map[string]string{"A": "kubelet",
+				"B": ""}
 		})},
 	).(*Container)
 	if !slices.Equal(got.CollectorTags, []string{"a:1", "b:2", "c:3"}) {
@@ -112,13 +126,20 @@ func TestPorts(t *testing.T) {
 		return ContainerPort{Name: name, Port: number, Protocol: protocol, HostPort: host}
 	}
 	for name, test := range map[string]struct{ kubelet, runtime, want []ContainerPort }{
-		"one side is empty: order stays": {[]ContainerPort{port("b", 2, "TCP", 0), port("a", 1, "TCP", 0)}, nil,
+		"one side is empty: order stays": {
+			[]ContainerPort{port("b", 2, "TCP", 0), port("a", 1, "TCP", 0)}, nil,
 			[]ContainerPort{port("b", 2, "TCP", 0), port("a", 1, "TCP", 0)}},
-		"sorted, the first stays": {[]ContainerPort{port("x", 80, "TCP", 0), port("y", 53, "UDP", 0)}, []ContainerPort{port("z", 80, "TCP", 0), port("", 53, "TCP", 0)},
-			[]ContainerPort{port("", 53, "TCP", 0), port("y", 53, "UDP", 0), port("x", 80, "TCP", 0)}},
-		"a host port replaces": {[]ContainerPort{port("x", 80, "tcp", 0)}, []ContainerPort{port("", 80, "tcp", 8080)}, []ContainerPort{port("", 80, "tcp", 8080)}},
-		"a name replaces":      {[]ContainerPort{port("", 80, "tcp", 1)}, []ContainerPort{port("x", 80, "tcp", 0)}, []ContainerPort{port("x", 80, "tcp", 0)}},
-		"protocols to the letter": {[]ContainerPort{port("x", 80, "TCP", 0)}, []ContainerPort{port("x", 80, "tcp", 0)},
+		"sorted, the first stays": {
+			[]ContainerPort{port("x", 80, "TCP", 0), port("y", 53, "UDP", 0)},
+			[]ContainerPort{port("z", 80, "TCP", 0), port("", 53, "TCP", 0)},
+			[]ContainerPort{port("", 53, "TCP", 0), port("y", 53, "UDP", 0),
+				port("x", 80, "TCP", 0)}},
+		"a host port replaces": {[]ContainerPort{port("x", 80, "tcp", 0)},
+			[]ContainerPort{port("", 80, "tcp", 8080)}, []ContainerPort{port("", 80, "tcp", 8080)}},
+		"a name replaces": {[]ContainerPort{port("", 80, "tcp", 1)},
+			[]ContainerPort{port("x", 80, "tcp", 0)}, []ContainerPort{port("x", 80, "tcp", 0)}},
+		"protocols to the letter": {[]ContainerPort{port("x", 80, "TCP", 0)},
+			[]ContainerPort{port("x", 80, "tcp", 0)},
 			[]ContainerPort{port("x", 80, "TCP", 0), port("x", 80, "tcp", 0)}},
 	} {
 		got := merge(View{SourceNodeOrchestrator, c(func(c *Container) { c.Ports = test.kubelet })},
@@ -140,14 +161,17 @@ func TestFinalize(t *testing.T) {
 		c.Name, c.CollectorTags = "renamed", []string{"b"}
 		c.State = ContainerState{Status: StatusStopped, ExitCode: ptr(int64(0)), FinishedAt: died}
 	})).(*Container)
-	if final.Name != "web" || final.PID != 7 || final.State.Running || final.State.Status != StatusStopped ||
-		*final.State.ExitCode != 0 || !final.State.FinishedAt.Equal(died) || !slices.Equal(final.CollectorTags, []string{"a", "b"}) {
+	if final.Name != "web" || final.PID != 7 || final.State.Running ||
+		final.State.Status != StatusStopped ||
+		*final.State.ExitCode != 0 || !final.State.FinishedAt.Equal(died) ||
+		!slices.Equal(final.CollectorTags, []string{"a", "b"}) {
 		t.Errorf("final state %+v", final)
 	}
 	if !last.State.Running || *last.State.ExitCode != 1 {
 		t.Error("the last state was written to")
 	}
-	for name, message := range map[string]Entity{"nothing": nil, "the same": last, "only the ID": c(func(*Container) {})} {
+	for name, message := range map[string]Entity{"nothing": nil, "the same": last,
+		"only the ID": c(func(*Container) {})} {
 		if got := Finalize(last, message); got != Entity(last) {
 			t.Errorf("Finalize with %s = %+v, want the last state itself", name, got)
 		}
@@ -155,7 +179,10 @@ func TestFinalize(t *testing.T) {
 }
 
 func TestIncarnations(t *testing.T) {
-	p := func(ticks uint64) Entity { return &Process{EntityID: EntityID{KindProcess, "7"}, StartTicks: ticks} }
+	p := func(ticks uint64) Entity {
+		return &Process{EntityID: EntityID{KindProcess, "7"},
+			StartTicks: ticks}
+	}
 	for _, test := range []struct {
 		a, b        Entity
 		same, newer bool
@@ -165,7 +192,8 @@ func TestIncarnations(t *testing.T) {
 		{c(func(*Container) {}), c(func(*Container) {}), true, false}, {p(1), c(func(*Container) {}), true, false},
 	} {
 		if SameIncarnation(test.a, test.b) != test.same || Newer(test.a, test.b) != test.newer {
-			t.Errorf("%v and %v: same %v, newer %v", test.a, test.b, SameIncarnation(test.a, test.b), Newer(test.a, test.b))
+			t.Errorf("%v and %v: same %v, newer %v", test.a, test.b,
+				SameIncarnation(test.a, test.b), Newer(test.a, test.b))
 		}
 	}
 }
@@ -182,12 +210,16 @@ func TestParseKind(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "pod", "Container", "kind(0)"} {
-		if k, err := ParseKind(text); err == nil || k != 0 || !strings.Contains(err.Error(), `"`+text+`"`) || !strings.Contains(err.Error(), "kubernetes_pod") {
-			t.Errorf("ParseKind(%q) = %v, %v; want an error that names it and what is known", text, k, err)
+		if k, err := ParseKind(text); err == nil || k != 0 ||
+			!strings.Contains(err.Error(), `"`+text+`"`) ||
+			!strings.Contains(err.Error(), "kubernetes_pod") {
+			t.Errorf("ParseKind(%q) = %v, %v; want an error that names it and what is known", text,
+				k, err)
 		}
 	}
 	for _, k := range []Kind{0, 200} {
-		if _, err := k.MarshalText(); err == nil || k.Valid() || !strings.HasPrefix(k.String(), "kind(") {
+		if _, err := k.MarshalText(); err == nil || k.Valid() ||
+			!strings.HasPrefix(k.String(), "kind(") {
 			t.Errorf("Kind %d passes for valid", k)
 		}
 		if _, err := NewEntity(EntityID{k, "x"}); err == nil {
@@ -221,18 +253,22 @@ func TestFilter(t *testing.T) {
 		web, other, pod    bool
 		wantsSet, wantsEnd bool
 	}{
-		"nil":               {nil, true, true, true, true, true},
-		"zero":              {&Filter{}, true, true, true, true, true},
-		"a kind":            {NewFilter().Kind(KindContainer), true, true, false, true, true},
-		"a predicate":       {NewFilter().Kind(KindContainer, isWeb).Kind(KindKubernetesPod), true, false, true, true, true},
-		"the last one wins": {NewFilter().Kind(KindContainer, isWeb).Kind(KindContainer), true, true, false, true, true},
-		"a nil predicate":   {NewFilter().Kind(KindContainer, nil), true, true, false, true, true},
-		"sets":              {NewFilter().Events(EventTypeSet), true, true, true, true, false},
-		"ends":              {NewFilter().Events(EventTypeUnset), true, true, true, false, true},
+		"nil":    {nil, true, true, true, true, true},
+		"zero":   {&Filter{}, true, true, true, true, true},
+		"a kind": {NewFilter().Kind(KindContainer), true, true, false, true, true},
+		"a predicate": {NewFilter().Kind(KindContainer, isWeb).Kind(KindKubernetesPod), true,
+			false, true, true, true},
+		"the last one wins": {NewFilter().Kind(KindContainer, isWeb).Kind(KindContainer), true,
+			true, false, true, true},
+		"a nil predicate": {NewFilter().Kind(KindContainer, nil), true, true, false, true, true},
+		"sets":            {NewFilter().Events(EventTypeSet), true, true, true, true, false},
+		"ends":            {NewFilter().Events(EventTypeUnset), true, true, true, false, true},
 	} {
 		f := test.filter
-		if f.Accepts(web) != test.web || f.Accepts(c(func(*Container) {})) != test.other || f.Accepts(pod) != test.pod ||
-			f.WantsType(EventTypeSet) != test.wantsSet || f.WantsType(EventTypeUnset) != test.wantsEnd || f.ViewOf() != SourceAll {
+		if f.Accepts(web) != test.web || f.Accepts(c(func(*Container) {})) != test.other ||
+			f.Accepts(pod) != test.pod ||
+			f.WantsType(EventTypeSet) != test.wantsSet ||
+			f.WantsType(EventTypeUnset) != test.wantsEnd || f.ViewOf() != SourceAll {
 			t.Errorf("%s: matches the wrong things", name)
 		}
 	}

@@ -179,7 +179,8 @@ func matchParent(m Match, parents string) (Match, bool) {
 	default:
 		// Docker's containers of ECS on EC2: /ecs/<task>/<id> or
 		// /ecs/<cluster>/<task>/<id>.
-		if m.Runtime == "" && (strings.HasSuffix(above, "/ecs") || strings.HasPrefix(above, "/ecs/")) {
+		if m.Runtime == "" &&
+			(strings.HasSuffix(above, "/ecs") || strings.HasPrefix(above, "/ecs/")) {
 			m.Runtime = RuntimeDocker
 		}
 	}

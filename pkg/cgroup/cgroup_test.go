@@ -35,7 +35,8 @@ func TestFind(t *testing.T) {
 		{"dockershim cgroupfs", "/kubepods/besteffort/pod" + uid + "/" + idA, cgroup.Match{ID: idA, PodUID: uid}},
 		{
 			"dockershim systemd",
-			"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + uidUnd + ".slice/docker-" + idA + ".scope",
+			"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + uidUnd +
+				".slice/docker-" + idA + ".scope",
 			cgroup.Match{ID: idA, Runtime: "docker", PodUID: uid},
 		},
 		{"cri containerd cgroupfs burstable", "/kubepods/burstable/pod" + uid + "/" + idA, cgroup.Match{ID: idA, PodUID: uid}},
@@ -44,7 +45,8 @@ func TestFind(t *testing.T) {
 		{"cri containerd without qos", "/k8s.io/" + idA, cgroup.Match{ID: idA, Runtime: "containerd"}},
 		{
 			"cri containerd systemd",
-			"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" + uidUnd + ".slice/cri-containerd-" + idA + ".scope",
+			"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" + uidUnd +
+				".slice/cri-containerd-" + idA + ".scope",
 			cgroup.Match{ID: idA, Runtime: "containerd", PodUID: uid},
 		},
 		{
@@ -54,7 +56,8 @@ func TestFind(t *testing.T) {
 		},
 		{
 			"cri containerd driver mismatch",
-			"/system.slice/containerd.service/kubepods-burstable-pod" + uidUnd + ".slice:cri-containerd:" + idA,
+			"/system.slice/containerd.service/kubepods-burstable-pod" + uidUnd +
+				".slice:cri-containerd:" + idA,
 			cgroup.Match{ID: idA, Runtime: "containerd", PodUID: uid},
 		},
 		{"ctr", "/default/" + idA, cgroup.Match{ID: idA}},
@@ -62,7 +65,8 @@ func TestFind(t *testing.T) {
 		{"ctr free id", "/default/my-redis", cgroup.Match{}},
 		{
 			"crio systemd",
-			"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + uidUnd + ".slice/crio-" + idA + ".scope",
+			"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + uidUnd +
+				".slice/crio-" + idA + ".scope",
 			cgroup.Match{ID: idA, Runtime: "cri-o", PodUID: uid},
 		},
 		{
@@ -84,7 +88,8 @@ func TestFind(t *testing.T) {
 		{"podman health check timer", "/system.slice/" + idA + "-1f2e3d.timer", cgroup.Match{}},
 		{
 			"podman rootless",
-			"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + idA + ".scope/container",
+			"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + idA +
+				".scope/container",
 			cgroup.Match{ID: idA, Runtime: "podman"},
 		},
 		{"podman rootless v1", "/user.slice/user-1000.slice/user@1000.service", cgroup.Match{}},
@@ -94,7 +99,8 @@ func TestFind(t *testing.T) {
 		{"podman pod conmon", "/machine.slice/machine-libpod_pod_" + idB + ".slice/libpod-conmon-" + idA + ".scope", cgroup.Match{}},
 		{
 			"kind",
-			"/docker/" + idB + "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod" + uidUnd + ".slice/cri-containerd-" + idA + ".scope",
+			"/docker/" + idB +
+				"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/kubelet-kubepods-besteffort-pod" + uidUnd + ".slice/cri-containerd-" + idA + ".scope",
 			cgroup.Match{ID: idA, Runtime: "containerd", PodUID: uid},
 		},
 		{"kind cgroupfs", "/docker/" + idB + "/kubelet/kubepods/besteffort/pod" + uid + "/" + idA, cgroup.Match{ID: idA, PodUID: uid}},
@@ -137,7 +143,8 @@ func TestFind(t *testing.T) {
 			if tt.want.Sandbox {
 				wantID = ""
 			}
-			if id, ok := cgroup.ContainerIDFromPath(tt.path, nil); id != wantID || ok != (wantID != "") {
+			if id, ok := cgroup.ContainerIDFromPath(tt.path, nil); id != wantID ||
+				ok != (wantID != "") {
 				t.Errorf("ContainerIDFromPath(%q) = %q, %v; want %q", tt.path, id, ok, wantID)
 			}
 			// A reader in another cgroup namespace sees the same container.
@@ -220,7 +227,8 @@ func TestIsContainerID(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "web", idA[1:], "a" + idA, "docker-" + idA, idA + ".scope", task, task + "-", task + "-x", "0" + fargate,
+		"", "web", idA[1:], "a" + idA, "docker-" + idA, idA + ".scope", task, task + "-", task +
+			"-x", "0" + fargate,
 		uid, uidUnd, garden + "0", "0" + garden, strings.ToUpper(garden),
 	} {
 		if cgroup.IsContainerID(s) {
@@ -268,7 +276,8 @@ func FuzzFind(f *testing.F) {
 		if m.ID != knownID && m != anyMatch {
 			t.Fatalf("Find(%q): %+v with nothing known, %+v without known", path, m, anyMatch)
 		}
-		if uid, ok := cgroup.PodUIDFromPath(path); ok != (uid != "") || ok && len(uid) != 36 && len(uid) != 32 {
+		if uid, ok := cgroup.PodUIDFromPath(path); ok != (uid != "") || ok && len(uid) != 36 &&
+			len(uid) != 32 {
 			t.Fatalf("PodUIDFromPath(%q) = %q, %v", path, uid, ok)
 		}
 		if cgroup.IsContainerID(path) {

@@ -68,7 +68,8 @@ func ContainerIDFromMountinfo(r io.Reader) (Self, error) {
 			} else if id != "" {
 				hostname = id
 			}
-		case cgroupID == "" && (point == "/sys/fs/cgroup" || strings.HasPrefix(point, "/sys/fs/cgroup/")):
+		case cgroupID == "" &&
+			(point == "/sys/fs/cgroup" || strings.HasPrefix(point, "/sys/fs/cgroup/")):
 			cgroupID, _ = ContainerIDFromPath(root, nil)
 		}
 	}

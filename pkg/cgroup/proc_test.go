@@ -15,7 +15,8 @@ func TestParse(t *testing.T) {
 		"12:cpu,cpuacct:/docker/" + idA + "\n" +
 			"1:name=systemd:/docker/" + idA + "\n" +
 			"\n" +
-			"0::/system.slice/containerd.service/kubepods-pod" + uidUnd + ".slice:cri-containerd:" + idA + "\n"))
+			"0::/system.slice/containerd.service/kubepods-pod" + uidUnd + ".slice:cri-containerd:" +
+			idA + "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,9 +31,11 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseReportsBadLines(t *testing.T) {
-	for _, bad := range []string{"memory", "4:memory", "x:memory:/", "-1:memory:/", "4:memory:docker"} {
+	for _, bad := range []string{"memory", "4:memory", "x:memory:/", "-1:memory:/",
+		"4:memory:docker"} {
 		lines, err := cgroup.Parse(strings.NewReader("4:memory:/a\n" + bad + "\nworse\n0::/b\n"))
-		if err == nil || !strings.Contains(err.Error(), "line 2") || !strings.Contains(err.Error(), `"`+bad+`"`) {
+		if err == nil || !strings.Contains(err.Error(), "line 2") ||
+			!strings.Contains(err.Error(), `"`+bad+`"`) {
 			t.Errorf("Parse(%q): error %v does not name the line", bad, err)
 		}
 		if len(lines) != 2 || lines[0].Path != "/a" || lines[1].Path != "/b" {
@@ -66,7 +69,8 @@ func TestContainerID(t *testing.T) {
 	}
 	for _, tt := range tests {
 		known := func(id string) bool { return id == tt.known }
-		if id, ok := cgroup.ContainerID(parse(tt.in), known); id != tt.want || ok != (tt.want != "") {
+		if id, ok := cgroup.ContainerID(parse(tt.in), known); id != tt.want ||
+			ok != (tt.want != "") {
 			t.Errorf("%s: ContainerID = %q, %v; want %q", tt.name, id, ok, tt.want)
 		}
 	}
@@ -78,7 +82,8 @@ func TestContainerIDFromMountinfo(t *testing.T) {
 		tail    = " rw,relatime - ext4 /dev/vda1 rw\n"
 	)
 	mount := func(root, point string) string { return "476 437 254:0 " + root + " " + point + tail }
-	termination := mount("/var/lib/kubelet/pods/"+uid+"/containers/main/da74cebb", "/dev/termination-log")
+	termination := mount("/var/lib/kubelet/pods/"+uid+"/containers/main/da74cebb",
+		"/dev/termination-log")
 	etcHosts := mount("/var/lib/kubelet/pods/"+uid+"/etc-hosts", "/etc/hosts")
 	tests := []struct {
 		name string
@@ -89,23 +94,29 @@ func TestContainerIDFromMountinfo(t *testing.T) {
 		{"docker on its own disk", mount("/containers/"+idA+"/hostname", "/etc/hostname"), cgroup.Self{ContainerID: idA}},
 		{
 			"podman",
-			mount("/containers/storage/overlay-containers/"+idA+"/userdata/hostname", "/etc/hostname") +
-				mount("/containers/storage/overlay-containers/"+idA+"/userdata/.containerenv", "/run/.containerenv"),
+			mount("/containers/storage/overlay-containers/"+idA+"/userdata/hostname",
+				"/etc/hostname") +
+				mount("/containers/storage/overlay-containers/"+idA+"/userdata/.containerenv",
+					"/run/.containerenv"),
 			cgroup.Self{ContainerID: idA},
 		},
 		{
 			"podman with the vfs driver",
-			mount("/home/u/.local/share/containers/storage/vfs-containers/"+idA+"/userdata/hostname", "/etc/hostname"),
+			mount("/home/u/.local/share/containers/storage/vfs-containers/"+idA+
+				"/userdata/hostname", "/etc/hostname"),
 			cgroup.Self{ContainerID: idA},
 		},
 		{
 			"containerd CRI",
-			mount("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/"+idB+"/hostname", "/etc/hostname") + termination + etcHosts,
+			mount("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/"+idB+"/hostname",
+				"/etc/hostname") + termination + etcHosts,
 			cgroup.Self{PodUID: uid, ContainerName: "main", SandboxID: idB},
 		},
 		{
 			"CRI-O",
-			etcHosts + termination + mount("/containers/storage/overlay-containers/"+idB+"/userdata/hostname", "/etc/hostname"),
+			etcHosts + termination +
+				mount("/containers/storage/overlay-containers/"+idB+"/userdata/hostname",
+					"/etc/hostname"),
 			cgroup.Self{PodUID: uid, ContainerName: "main", SandboxID: idB},
 		},
 		{
@@ -115,8 +126,10 @@ func TestContainerIDFromMountinfo(t *testing.T) {
 		},
 		{
 			"cgroup v1 in the host's namespace",
-			"480 470 0:30 /kubepods/burstable/pod" + uid + "/" + idA + " /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n" +
-				mount("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/"+idB+"/hostname", "/etc/hostname") + termination,
+			"480 470 0:30 /kubepods/burstable/pod" + uid + "/" + idA +
+				" /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n" +
+				mount("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/"+idB+"/hostname",
+					"/etc/hostname") + termination,
 			cgroup.Self{ContainerID: idA, PodUID: uid, ContainerName: "main", SandboxID: idB},
 		},
 		{
@@ -126,7 +139,8 @@ func TestContainerIDFromMountinfo(t *testing.T) {
 		},
 		{
 			"the host's cgroups mounted elsewhere",
-			"480 470 0:30 /docker/" + idA + " /host/sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+			"480 470 0:30 /docker/" + idA +
+				" /host/sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
 			cgroup.Self{},
 		},
 		{
@@ -150,7 +164,8 @@ func TestContainerIDFromMountinfo(t *testing.T) {
 		t.Errorf("a bad line among good ones: %+v, %v", got, err)
 	}
 	broken := errors.New("broken")
-	if _, err := cgroup.ContainerIDFromMountinfo(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+	if _, err := cgroup.ContainerIDFromMountinfo(iotest.ErrReader(broken)); !errors.Is(err,
+		broken) {
 		t.Errorf("a broken reader: %v", err)
 	}
 }
@@ -170,7 +185,8 @@ func FuzzParse(f *testing.F) {
 		if err == nil && len(lines) == 0 && strings.Trim(s, "\r\n") != "" {
 			t.Fatalf("Parse(%q): neither line nor error", s)
 		}
-		if id, ok := cgroup.ContainerID(lines, nil); ok && (!cgroup.IsContainerID(id) || !strings.Contains(s, id)) {
+		if id, ok := cgroup.ContainerID(lines, nil); ok &&
+			(!cgroup.IsContainerID(id) || !strings.Contains(s, id)) {
 			t.Fatalf("ContainerID of %q = %q", s, id)
 		}
 	})
@@ -179,8 +195,11 @@ func FuzzParse(f *testing.F) {
 // FuzzContainerIDFromMountinfo checks that every answer is spelled in the
 // input and has the promised syntax.
 func FuzzContainerIDFromMountinfo(f *testing.F) {
-	f.Add("476 437 254:0 /var/lib/docker/containers/" + idA + "/hostname /etc/hostname rw - ext4 d rw\n")
-	f.Add("1 1 1:1 /pods/" + uid + "/containers/main/x /dev/termination-log rw - ext4 d rw\n1 1 1:1 /sandboxes/" + idB + "/hostname /etc/hostname rw\n")
+	f.Add("476 437 254:0 /var/lib/docker/containers/" + idA +
+		"/hostname /etc/hostname rw - ext4 d rw\n")
+	f.Add("1 1 1:1 /pods/" + uid +
+		"/containers/main/x /dev/termination-log rw - ext4 d rw\n1 1 1:1 /sandboxes/" + idB +
+		"/hostname /etc/hostname rw\n")
 	f.Add("1 1 1:1 /x/pod" + uid + "/" + idA + " /sys/fs/cgroup/memory rw - cgroup\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		got, _ := cgroup.ContainerIDFromMountinfo(strings.NewReader(s))
@@ -189,7 +208,8 @@ func FuzzContainerIDFromMountinfo(f *testing.F) {
 				t.Fatalf("%q gives ID %q", s, id)
 			}
 		}
-		if !strings.Contains(s, got.PodUID) || !strings.Contains(s, got.ContainerName) || got.ContainerName != "" && got.PodUID == "" {
+		if !strings.Contains(s, got.PodUID) || !strings.Contains(s, got.ContainerName) ||
+			got.ContainerName != "" && got.PodUID == "" {
 			t.Fatalf("%q gives %+v", s, got)
 		}
 	})

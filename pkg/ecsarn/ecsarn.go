@@ -52,7 +52,9 @@ func Parse(arn string) (ARN, error) {
 	parts := strings.SplitN(arn, ":", 6)
 	switch {
 	case len(parts) != 6 || parts[0] != "arn":
-		return ARN{}, fmt.Errorf("parse ECS ARN %q: want arn:<partition>:ecs:<region>:<account>:<resource>", arn)
+		return ARN{},
+			fmt.Errorf("parse ECS ARN %q: want arn:<partition>:ecs:<region>:<account>:<resource>",
+				arn)
 	case !isAWS(parts[1]):
 		return ARN{}, fmt.Errorf("parse ECS ARN %q: unknown partition %q", arn, parts[1])
 	case parts[2] != "ecs":
@@ -60,7 +62,8 @@ func Parse(arn string) (ARN, error) {
 	}
 	kind, rest, ok := strings.Cut(parts[5], "/")
 	if !ok || kind == "" || rest == "" {
-		return ARN{}, fmt.Errorf("parse ECS ARN %q: resource %q is not <type>/<name>", arn, parts[5])
+		return ARN{}, fmt.Errorf("parse ECS ARN %q: resource %q is not <type>/<name>", arn,
+			parts[5])
 	}
 	a := ARN{Partition: parts[1], Type: kind, ID: rest}
 	a.Region, a.Account = RegionAndAccount(arn)

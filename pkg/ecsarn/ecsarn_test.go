@@ -22,8 +22,10 @@ func TestRegionAndAccount(t *testing.T) {
 		{"arn:aws:ecs", "", ""},
 	}
 	for _, tt := range tests {
-		if region, account := ecsarn.RegionAndAccount(tt.in); region != tt.region || account != tt.account {
-			t.Errorf("RegionAndAccount(%q) = %q, %q; want %q, %q", tt.in, region, account, tt.region, tt.account)
+		if region, account := ecsarn.RegionAndAccount(tt.in); region != tt.region ||
+			account != tt.account {
+			t.Errorf("RegionAndAccount(%q) = %q, %q; want %q, %q", tt.in, region, account,
+				tt.region, tt.account)
 		}
 	}
 }
@@ -53,7 +55,8 @@ func TestParse(t *testing.T) {
 		{
 			in: "arn:aws-eusc:ecs:eusc-de-east-1:118800423377:task/tidepool/2f08",
 			want: ecsarn.ARN{
-				Partition: "aws-eusc", Region: "eusc-de-east-1", Account: "118800423377", Type: "task",
+				Partition: "aws-eusc", Region: "eusc-de-east-1", Account: "118800423377",
+				Type:    "task",
 				Cluster: "tidepool", ID: "2f08",
 			},
 			taskID: "2f08",
@@ -61,7 +64,8 @@ func TestParse(t *testing.T) {
 		{
 			in: "arn:aws:ecs:us-west-2:042731905618:container-instance/orchard-prod/a2bc",
 			want: ecsarn.ARN{
-				Partition: "aws", Region: "us-west-2", Account: "042731905618", Type: "container-instance",
+				Partition: "aws", Region: "us-west-2", Account: "042731905618",
+				Type:    "container-instance",
 				Cluster: "orchard-prod", ID: "a2bc",
 			},
 		},
@@ -75,7 +79,8 @@ func TestParse(t *testing.T) {
 		{
 			in: "arn:aws:ecs:us-west-2:042731905618:task-definition/shop:7",
 			want: ecsarn.ARN{
-				Partition: "aws", Region: "us-west-2", Account: "042731905618", Type: "task-definition", ID: "shop:7",
+				Partition: "aws", Region: "us-west-2", Account: "042731905618",
+				Type: "task-definition", ID: "shop:7",
 			},
 		},
 		{
@@ -95,7 +100,8 @@ func TestParse(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", "orchard-prod", "arn:aws:s3:::bucket", "arn:azure:ecs:a-b-c:012345678901:task/x",
-		"arn:aws:ecs:us-west-2:042731905618:task", "arn:aws:ecs:us-west-2:042731905618:task/", "arn:aws:ecs:us-west-2:042731905618",
+		"arn:aws:ecs:us-west-2:042731905618:task", "arn:aws:ecs:us-west-2:042731905618:task/",
+		"arn:aws:ecs:us-west-2:042731905618",
 	} {
 		got, err := ecsarn.Parse(in)
 		if err == nil || got != (ecsarn.ARN{}) {
@@ -109,7 +115,8 @@ func TestParse(t *testing.T) {
 // FuzzParse checks that Parse and RegionAndAccount agree and keep their rules.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
-		"", "arn:aws:ecs:eu-west-3:012345678901:task/shop/5f", "arn:aws:ecs:::/", "arn:::::", "arn:aws-:ecs:---:............:a/b/c/d",
+		"", "arn:aws:ecs:eu-west-3:012345678901:task/shop/5f", "arn:aws:ecs:::/", "arn:::::",
+		"arn:aws-:ecs:---:............:a/b/c/d",
 	} {
 		f.Add(s)
 	}

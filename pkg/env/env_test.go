@@ -31,7 +31,8 @@ func TestBuiltin(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"", "PATH", "DD_API_KEY", "DD_ENV ", "XDD_ENV", "DD_ENVX", "AWS_SECRET_ACCESS_KEY"} {
+	for _, name := range []string{"", "PATH", "DD_API_KEY", "DD_ENV ", "XDD_ENV", "DD_ENVX",
+		"AWS_SECRET_ACCESS_KEY"} {
 		if f.Allowed(name) {
 			t.Errorf("Allowed(%q) = true", name)
 		}
@@ -87,7 +88,8 @@ func TestInvalidNames(t *testing.T) {
 func TestFilter(t *testing.T) {
 	f := newFilter(t, "team")
 	got := f.Filter([]string{
-		"PATH=/bin", "DD_ENV=prod", "dd_service=a=b", "broken", "", "=x", "Team=", "DD_ENV=dev", "SECRET=DD_ENV=x",
+		"PATH=/bin", "DD_ENV=prod", "dd_service=a=b", "broken", "", "=x", "Team=", "DD_ENV=dev",
+		"SECRET=DD_ENV=x",
 	})
 	want := map[string]string{"DD_ENV": "dev", "dd_service": "a=b", "Team": ""}
 	if !reflect.DeepEqual(got, want) {

@@ -46,22 +46,26 @@ func TestVendorFromResourceName(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got, ok := gpu.VendorFromResourceName(tt.in); got != tt.want || ok != tt.ok {
-			t.Errorf("VendorFromResourceName(%q) = %q, %v; want %q, %v", tt.in, got, ok, tt.want, tt.ok)
+			t.Errorf("VendorFromResourceName(%q) = %q, %v; want %q, %v", tt.in, got, ok, tt.want,
+				tt.ok)
 		}
 	}
 }
 
 // FuzzTypeFromDeviceName checks that a model is always a clean tag value.
 func FuzzTypeFromDeviceName(f *testing.F) {
-	for _, s := range []string{"Tesla T4", "NVIDIA RTX PRO 6000", "nvidia geforce", "", "NVIDIA \u212a100"} {
+	for _, s := range []string{"Tesla T4", "NVIDIA RTX PRO 6000", "nvidia geforce", "",
+		"NVIDIA \u212a100"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := gpu.TypeFromDeviceName(s)
-		if strings.Trim(got, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || strings.Trim(got, "_") != got || strings.Contains(got, "__") {
+		if strings.Trim(got, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" ||
+			strings.Trim(got, "_") != got || strings.Contains(got, "__") {
 			t.Fatalf("TypeFromDeviceName(%q) = %q", s, got)
 		}
-		if again := gpu.TypeFromDeviceName(strings.ToUpper("nvidia " + got)); got != "" && again != got {
+		if again := gpu.TypeFromDeviceName(strings.ToUpper("nvidia " + got)); got != "" &&
+			again != got {
 			t.Fatalf("TypeFromDeviceName(%q) = %q, which reads back as %q", s, got, again)
 		}
 		_, _ = gpu.VendorFromResourceName(s)

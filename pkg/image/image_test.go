@@ -25,18 +25,21 @@ func TestSplit(t *testing.T) {
 		{in: "acme/shop/cart:9", want: image.Ref{Name: "acme/shop/cart", Registry: "acme", ShortName: "cart", Tag: "9"}},
 		{in: "reg.acme.io/cart:9", want: image.Ref{Name: "reg.acme.io/cart", ShortName: "cart", Tag: "9"}},
 		{
-			in:   "reg.acme.io:5000/shop/cart",
-			want: image.Ref{Name: "reg.acme.io:5000/shop/cart", Registry: "reg.acme.io:5000", ShortName: "cart"},
+			in: "reg.acme.io:5000/shop/cart",
+			want: image.Ref{Name: "reg.acme.io:5000/shop/cart", Registry: "reg.acme.io:5000",
+				ShortName: "cart"},
 		},
 		{
-			in:   "reg.acme.io:5000/shop/cart:9-rc.1",
-			want: image.Ref{Name: "reg.acme.io:5000/shop/cart", Registry: "reg.acme.io:5000", ShortName: "cart", Tag: "9-rc.1"},
+			in: "reg.acme.io:5000/shop/cart:9-rc.1",
+			want: image.Ref{Name: "reg.acme.io:5000/shop/cart", Registry: "reg.acme.io:5000",
+				ShortName: "cart", Tag: "9-rc.1"},
 		},
 		{in: "busybox@sha256:" + hex64, want: image.Ref{Name: "busybox", ShortName: "busybox", Digest: "sha256:" + hex64}},
 		{in: "acme/cart:9@sha256:" + hex64, want: image.Ref{Name: "acme/cart", ShortName: "cart", Tag: "9", Digest: "sha256:" + hex64}},
 		{
-			in:   "reg.acme.io:5000/a/b/c:9@sha256:" + hex64,
-			want: image.Ref{Name: "reg.acme.io:5000/a/b/c", Registry: "reg.acme.io:5000", ShortName: "c", Tag: "9", Digest: "sha256:" + hex64},
+			in: "reg.acme.io:5000/a/b/c:9@sha256:" + hex64,
+			want: image.Ref{Name: "reg.acme.io:5000/a/b/c", Registry: "reg.acme.io:5000",
+				ShortName: "c", Tag: "9", Digest: "sha256:" + hex64},
 		},
 		{in: "reg.acme.io:5000/cart", want: image.Ref{Name: "reg.acme.io:5000/cart", ShortName: "cart"}},
 		{in: "cart@sha512:ab", want: image.Ref{Name: "cart", ShortName: "cart", Digest: "sha512:ab"}},
@@ -181,7 +184,8 @@ func TestIsPause(t *testing.T) {
 // splitting a name that came out of Split changes nothing more.
 func FuzzSplit(f *testing.F) {
 	for _, s := range []string{
-		"", "sha256:ab", "busybox:1.36", "reg.io:5000/a/b:1@sha256:ab", "@sha", "a@sha@sha256:x", "a:/b", "//:@sha",
+		"", "sha256:ab", "busybox:1.36", "reg.io:5000/a/b:1@sha256:ab", "@sha", "a@sha@sha256:x",
+		"a:/b", "//:@sha",
 	} {
 		f.Add(s)
 	}
@@ -194,10 +198,12 @@ func FuzzSplit(f *testing.F) {
 			return
 		}
 		if !strings.HasPrefix(s, r.Name) || !strings.HasSuffix(r.Name, r.ShortName) ||
-			!strings.HasPrefix(r.Name, r.Registry) || !strings.HasSuffix(s, r.Digest) || !strings.Contains(s, r.Tag) {
+			!strings.HasPrefix(r.Name, r.Registry) || !strings.HasSuffix(s, r.Digest) ||
+			!strings.Contains(s, r.Tag) {
 			t.Fatalf("Split(%q) = %+v: a part is not a part of the input", s, r)
 		}
-		if strings.Contains(r.ShortName, "/") || strings.Contains(r.Tag, "/") || strings.Contains(r.Registry, "/") {
+		if strings.Contains(r.ShortName, "/") || strings.Contains(r.Tag, "/") ||
+			strings.Contains(r.Registry, "/") {
 			t.Fatalf("Split(%q) = %+v: slash in a part that cannot have one", s, r)
 		}
 		if repo, tag := image.SplitRepoTag(r.Name + ":t"); repo != r.Name || tag != "t" {

@@ -32,7 +32,8 @@ func IsPause(name string) bool {
 		return false
 	}
 	for _, s := range sandboxNames {
-		if head, ok := strings.CutSuffix(r.Name, s); ok && (head == "" || head[len(head)-1] == '/') {
+		if head, ok := strings.CutSuffix(r.Name, s); ok &&
+			(head == "" || head[len(head)-1] == '/') {
 			return true
 		}
 	}

@@ -122,7 +122,9 @@ func (id MetadataID) String() string {
 // be empty.
 func ParseMetadataEntityID(id string) (MetadataID, error) {
 	if n := strings.Count(id, "/"); n != 3 {
-		return MetadataID{}, fmt.Errorf("parse Kubernetes metadata ID %q: %d slashes, want 3 as in <group>/<resource>/<namespace>/<name>", id, n)
+		return MetadataID{},
+			fmt.Errorf(
+				"parse Kubernetes metadata ID %q: %d slashes, want 3 as in <group>/<resource>/<namespace>/<name>", id, n)
 	}
 	parts := strings.SplitN(id, "/", 4)
 	return MetadataID{Group: parts[0], Resource: parts[1], Namespace: parts[2], Name: parts[3]}, nil

@@ -80,7 +80,8 @@ func TestMetadataEntityID(t *testing.T) {
 		{kubenames.MetadataID{Resource: "nodes", Name: "n1"}, "/nodes//n1"},
 	}
 	for _, tt := range tests {
-		if got := kubenames.MetadataEntityID(tt.id.Group, tt.id.Resource, tt.id.Namespace, tt.id.Name); got != tt.want {
+		if got := kubenames.MetadataEntityID(tt.id.Group, tt.id.Resource, tt.id.Namespace,
+			tt.id.Name); got != tt.want {
 			t.Errorf("MetadataEntityID(%+v) = %q; want %q", tt.id, got, tt.want)
 		}
 		if got, err := kubenames.ParseMetadataEntityID(tt.want); got != tt.id || err != nil {
@@ -100,11 +101,13 @@ func TestMetadataEntityID(t *testing.T) {
 // FuzzNames checks that a derived owner is always a proper prefix followed by
 // a dash, and that metadata IDs survive a round trip.
 func FuzzNames(f *testing.F) {
-	for _, s := range []string{"cart-6d4b75cb9", "nightly-28391040", "apps/deployments/shop/cart", "///", "-", "a-\xff\xff\xff"} {
+	for _, s := range []string{"cart-6d4b75cb9", "nightly-28391040", "apps/deployments/shop/cart",
+		"///", "-", "a-\xff\xff\xff"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		for _, owner := range []string{kubenames.DeploymentFromReplicaSet(s), kubenames.CronJobFromJob(s)} {
+		for _, owner := range []string{kubenames.DeploymentFromReplicaSet(s),
+			kubenames.CronJobFromJob(s)} {
 			if owner != "" && (!strings.HasPrefix(s, owner+"-") || len(s) < len(owner)+4) {
 				t.Fatalf("owner of %q is %q", s, owner)
 			}

@@ -64,7 +64,8 @@ func (d *GoDetector) Detect(exe string) (Language, error) {
 		return Language{}, fmt.Errorf("detect Go in an executable: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return Language{}, fmt.Errorf("detect Go in %s: not a regular file but %v", exe, info.Mode().Type())
+		return Language{}, fmt.Errorf("detect Go in %s: not a regular file but %v", exe,
+			info.Mode().Type())
 	}
 	id, hasID := identify(info)
 	if hasID {

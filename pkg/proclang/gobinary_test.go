@@ -22,14 +22,16 @@ func TestGoDetector(t *testing.T) {
 	d := proclang.NewGoDetector(0)
 	for range 2 { // read, then remembered
 		got, err := d.Detect(self)
-		if err != nil || got.Name != proclang.Go || !strings.HasPrefix("go"+got.Version, runtime.Version()) {
+		if err != nil || got.Name != proclang.Go ||
+			!strings.HasPrefix("go"+got.Version, runtime.Version()) {
 			t.Fatalf("Detect of this test = %+v, %v; want go %s", got, err, runtime.Version())
 		}
 	}
 
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"script": "#!/bin/sh\n", "empty": "", "elf": "\x7fELF", "elf64": "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 57), "pe": "MZ" + strings.Repeat("\xff", 200),
+		"script": "#!/bin/sh\n", "empty": "", "elf": "\x7fELF", "elf64": "\x7fELF\x02\x01\x01" +
+			strings.Repeat("\x00", 57), "pe": "MZ" + strings.Repeat("\xff", 200),
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -42,7 +44,8 @@ func TestGoDetector(t *testing.T) {
 		}
 	}
 
-	if _, err := d.Detect(filepath.Join(dir, "gone")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "gone") {
+	if _, err := d.Detect(filepath.Join(dir, "gone")); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "gone") {
 		t.Errorf("Detect of a missing file: %v", err)
 	}
 	if _, err := d.Detect(dir); err == nil || !strings.Contains(err.Error(), dir) {

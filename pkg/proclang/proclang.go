@@ -114,7 +114,8 @@ func fromProgram(name string) string {
 		return Java
 	case strings.HasPrefix(name, "ruby") && isMajorMinor(name[len("ruby"):]):
 		return Ruby
-	case strings.HasPrefix(name, "php-fpm"), strings.HasPrefix(name, "php") && isMajorMinor(name[len("php"):]):
+	case strings.HasPrefix(name, "php-fpm"), strings.HasPrefix(name, "php") &&
+		isMajorMinor(name[len("php"):]):
 		return PHP
 	}
 	return ""

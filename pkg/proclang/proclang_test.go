@@ -68,8 +68,10 @@ func FuzzDetect(f *testing.F) {
 	f.Add("", "", "npm run x", "")
 	f.Add("php-fpm", "\xff", `"'`, "()")
 	known := map[string]bool{
-		"": true, proclang.Go: false, proclang.Node: true, proclang.DotNet: true, proclang.Python: true,
-		proclang.Java: true, proclang.Ruby: true, proclang.Bun: true, proclang.Deno: true, proclang.PHP: true, proclang.Erlang: true,
+		"": true, proclang.Go: false, proclang.Node: true, proclang.DotNet: true,
+		proclang.Python: true,
+		proclang.Java:   true, proclang.Ruby: true, proclang.Bun: true, proclang.Deno: true,
+		proclang.PHP: true, proclang.Erlang: true,
 	}
 	f.Fuzz(func(t *testing.T, comm, exe, arg0, arg1 string) {
 		for _, args := range [][]string{nil, {arg0}, {arg0, arg1}} {

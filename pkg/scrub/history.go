@@ -25,7 +25,8 @@ func History(createdBy string, keep func(name string) bool) string {
 	switch instruction, rest, more := strings.Cut(text, " "); {
 	case more && (strings.EqualFold(instruction, "ENV") || strings.EqualFold(instruction, "ARG")):
 		return prefix + instruction + " " + assignments(rest, keep)
-	case strings.HasPrefix(instruction, "|"): // "|<number of arguments> a=b c=d /bin/sh -c <command>"
+	// "|<number of arguments> a=b c=d /bin/sh -c <command>"
+	case strings.HasPrefix(instruction, "|"):
 		count, err := strconv.Atoi(instruction[1:])
 		if err != nil {
 			break
@@ -92,6 +93,7 @@ func assigns(word string) bool {
 		return false
 	}
 	return !strings.ContainsFunc(name, func(r rune) bool {
-		return r != '_' && r != '.' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		return r != '_' && r != '.' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') &&
+			(r < 'a' || r > 'z')
 	})
 }

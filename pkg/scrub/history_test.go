@@ -25,10 +25,13 @@ func TestHistory(t *testing.T) {
 		"/bin/sh -c #(nop)  ENV DB=hunter2":        "/bin/sh -c #(nop)  ENV DB=" + mask,
 		"/bin/sh -c #(nop)  CMD [\"sh\"]":          "/bin/sh -c #(nop)  CMD [\"sh\"]",
 		"|1 DB=hunter2 /bin/sh -c make":            "|1 DB=" + mask + " /bin/sh -c make",
-		"RUN |2 DB=hunter2 or two DD_ENV=prod /bin/sh -c make # buildkit":   "RUN |2 DB=" + mask + " DD_ENV=prod /bin/sh -c make # buildkit",
-		"RUN |1 DB=/hunter2 /bin/bash -c make":                              "RUN |1 DB=" + mask + " /bin/bash -c make",
-		"RUN |1 DB=hunter2":                                                 "RUN |1 DB=" + mask,
-		"RUN |x DB_PASSWORD=hunter2":                                        "RUN |x DB_PASSWORD=" + mask,
+		"RUN |2 DB=hunter2 or two DD_ENV=prod /bin/sh -c make # buildkit": "RUN |2 DB=" + mask +
+			" DD_ENV=prod /bin/sh -c make # buildkit",
+		"RUN |1 DB=/hunter2 /bin/bash -c make": "RUN |1 DB=" + mask +
+			" /bin/bash -c make",
+		"RUN |1 DB=hunter2": "RUN |1 DB=" + mask,
+		"RUN |x DB_PASSWORD=hunter2": "RUN |x DB_PASSWORD=" +
+			mask,
 		"RUN /bin/sh -c curl --password hunter2 https://u:hunter2@x/y":      "RUN /bin/sh -c curl --password " + mask + " https://u:" + mask + "@x/y",
 		"/bin/sh -c apt-get install -y curl && rm -rf /var/lib/apt/lists/*": "/bin/sh -c apt-get install -y curl && rm -rf /var/lib/apt/lists/*",
 	} {
@@ -44,11 +47,13 @@ func FuzzHistory(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		scrub.History(text, func(string) bool { return false })
 		const secret = "hunter2"
-		for _, line := range []string{"ENV A=" + secret + " B=", "ARG A=" + secret + " B=", "|1 A=" + secret + " B="} {
+		for _, line := range []string{"ENV A=" + secret + " B=", "ARG A=" + secret + " B=",
+			"|1 A=" + secret + " B="} {
 			if strings.Contains(text, secret) {
 				return
 			}
-			if got := scrub.History(line+text, func(string) bool { return false }); strings.Contains(got, secret) {
+			if got := scrub.History(line+text,
+				func(string) bool { return false }); strings.Contains(got, secret) {
 				t.Fatalf("History(%q) = %q", line+text, got)
 			}
 		}

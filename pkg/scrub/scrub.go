@@ -59,7 +59,8 @@ const (
 // one, because people do not escape it in passwords; nor do they escape "/", "?"
 // and "#", so that the second form looks for an "@" behind these. There, what
 // begins like a port is one: http://host:8080/@scope/package has no password.
-var userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/?#:@"'\[]*:)(?:[^\s/?#]+|[0-9]*[^0-9\s/?#]\S*)@`)
+var userinfo = regexp.MustCompile(
+	`([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/?#:@"'\[]*:)(?:[^\s/?#]+|[0-9]*[^0-9\s/?#]\S*)@`)
 
 // defaultScrubber is immutable.
 var defaultScrubber = must(New())
@@ -90,7 +91,10 @@ func New(extra ...string) (*Scrubber, error) {
 	for _, word := range append(defaultWords[:len(defaultWords):len(defaultWords)], extra...) {
 		core := longestLiteral(word)
 		if core == "" || !validWord.MatchString(word) {
-			errs = append(errs, fmt.Errorf("scrub word %q: want letters, digits, '_', '-', '.', and '*' as wildcard", word))
+			errs = append(errs,
+				fmt.Errorf(
+					"scrub word %q: want letters, digits, '_', '-', '.', and '*' as wildcard",
+					word))
 			continue
 		}
 		s.cores = append(s.cores, core)
@@ -105,7 +109,8 @@ func New(extra ...string) (*Scrubber, error) {
 	delimiter := `["']?(?:\s*:\s*|=)`
 	s.flag = regexp.MustCompile(`(?i)^-+` + key + `:?$`)
 	s.whole = regexp.MustCompile(`(?i)^["']?[\-/]*` + key + delimiter)
-	s.inside = regexp.MustCompile(`(?i)(` + keyStart + key + delimiter + `|(?:^|\s)-+` + key + `\s+)` + value)
+	s.inside = regexp.MustCompile(`(?i)(` + keyStart + key + delimiter + `|(?:^|\s)-+` + key +
+		`\s+)` + value)
 	return s, nil
 }
 

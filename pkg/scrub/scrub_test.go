@@ -111,7 +111,8 @@ func TestArgsWithoutSecrets(t *testing.T) {
 func TestArgsIsBounded(t *testing.T) {
 	long := strings.Repeat("\u00e9 x ", 10_000)
 	innocent := strings.Repeat("abc ", 10_000)
-	got := scrub.Args([]string{"app", long + "--password hunter2", innocent, "a password=hunter2", "postgres://u:hunter2@" + innocent, "secret"})
+	got := scrub.Args([]string{"app", long + "--password hunter2", innocent, "a password=hunter2",
+		"postgres://u:hunter2@" + innocent, "secret"})
 	joined := strings.Join(got, "|")
 	if strings.Contains(joined, secret) {
 		t.Error("the secret is left")
@@ -119,13 +120,17 @@ func TestArgsIsBounded(t *testing.T) {
 	if !utf8.ValidString(joined) {
 		t.Error("a character is cut in two")
 	}
-	if got[1] == long || !strings.HasPrefix(long, strings.TrimSuffix(got[1], scrub.Mask)) || len(got[1]) > 20_000 {
+	if got[1] == long || !strings.HasPrefix(long, strings.TrimSuffix(got[1], scrub.Mask)) ||
+		len(got[1]) > 20_000 {
 		t.Errorf("the long argument has now %d bytes, of %d", len(got[1]), len(long))
 	}
-	if got[2] != innocent || got[3] != scrub.Mask || got[4] != "postgres://u:"+scrub.Mask+"@"+innocent || got[5] != scrub.Mask {
+	if got[2] != innocent || got[3] != scrub.Mask || got[4] != "postgres://u:"+scrub.Mask+"@"+
+		innocent || got[5] != scrub.Mask {
 		t.Errorf("after the bound: %.20q %q %.30q %q", got[2], got[3], got[4], got[5])
 	}
-	if got := scrub.Args([]string{"app", "-" + strings.Repeat("a", 5000) + "password=hunter2"}); strings.Contains(got[1], secret) {
+	if got := scrub.Args(
+		[]string{"app", "-" + strings.Repeat("a", 5000) + "password=hunter2"}); strings.Contains(
+		got[1], secret) {
 		t.Error("a long key leaves its secret")
 	}
 }
@@ -135,8 +140,10 @@ func TestExtraWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := s.Args([]string{"app", "--pin", "1", "--pinned", "2", "--old-session-id=3", "--password=4"})
-	want := []string{"app", "--pin", scrub.Mask, "--pinned", "2", "--old-session-id=" + scrub.Mask, "--password=" + scrub.Mask}
+	got := s.Args([]string{"app", "--pin", "1", "--pinned", "2", "--old-session-id=3",
+		"--password=4"})
+	want := []string{"app", "--pin", scrub.Mask, "--pinned", "2", "--old-session-id=" + scrub.Mask,
+		"--password=" + scrub.Mask}
 	if !slices.Equal(got, want) {
 		t.Errorf("Args = %q; want %q", got, want)
 	}
@@ -161,13 +168,14 @@ func TestStrip(t *testing.T) {
 }
 
 func ExampleArgs() {
-	fmt.Println(scrub.Args([]string{"backup", "--to", "ftp://bob:hunter2@files/", "--api-key", "0a1b"}))
+	fmt.Println(
+		scrub.Args([]string{"backup", "--to", "ftp://bob:hunter2@files/", "--api-key", "0a1b"}))
 	// Output: [backup --to ftp://bob:********@files/ --api-key ********]
 }
 
-// FuzzArgs checks that arguments keep their number, that scrubbing twice is
-// scrubbing once (of command lines within the bound), that the input is left alone, and that a secret planted in
-// any surroundings is gone.
+// FuzzArgs checks that arguments keep their number, that scrubbing twice is scrubbing once (of
+// command lines within the bound), that the input is left alone, and that a secret planted in any
+// surroundings is gone.
 func FuzzArgs(f *testing.F) {
 	f.Add("app", "--x=1", "y")
 	f.Add(`sh -c "a`, `password: "b`, `c" d`)
@@ -200,8 +208,10 @@ func FuzzArgs(f *testing.F) {
 
 func BenchmarkArgs(b *testing.B) {
 	args := []string{
-		"java", "-Xmx512m", "-XX:+UseG1GC", "-Dfile.encoding=UTF-8", "-cp", "/app/lib/a.jar:/app/lib/b.jar",
-		"-Dspring.profiles.active=prod", "com.example.Main", "--server.port=8080", "--db=jdbc:postgresql://db/shop",
+		"java", "-Xmx512m", "-XX:+UseG1GC", "-Dfile.encoding=UTF-8", "-cp",
+		"/app/lib/a.jar:/app/lib/b.jar",
+		"-Dspring.profiles.active=prod", "com.example.Main", "--server.port=8080",
+		"--db=jdbc:postgresql://db/shop",
 	}
 	b.ReportAllocs()
 	for b.Loop() {

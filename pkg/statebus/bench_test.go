@@ -46,7 +46,8 @@ func drain(t *benchTable, n int, tier statebus.Tier) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg, ready sync.WaitGroup
 	for i := range n {
-		s := t.Subscribe(statebus.SubOptions[benchKey, *benchValue]{Name: fmt.Sprint("drain", i), Tier: tier})
+		s := t.Subscribe(statebus.SubOptions[benchKey, *benchValue]{Name: fmt.Sprint("drain", i),
+			Tier: tier})
 		ready.Add(1)
 		wg.Go(func() {
 			defer s.Close()
@@ -261,50 +262,53 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkSnapshot(b *testing.B) {
 	for _, filtered := range []bool{false, true} {
 		for _, writing := range []bool{false, true} {
-			b.Run(fmt.Sprintf("entries=100000/filtered=%t/writing=%t", filtered, writing), func(b *testing.B) {
-				keys := benchKeys(100_000)
-				t := benchFill(keys, statebus.Options{})
-				var opts statebus.SubOptions[benchKey, *benchValue]
-				if filtered {
-					opts.Match = func(k benchKey, _ *benchValue) bool { return k.kind == 1 }
-				}
-				done := make(chan struct{})
-				var took []time.Duration
-				var wg sync.WaitGroup
-				if writing {
-					wg.Go(func() {
-						v := &benchValue{}
-						for i := 0; ; i++ {
-							select {
-							case <-done:
-								return
-							default:
-							}
-							start := time.Now()
-							t.Commit(statebus.Change[benchKey, *benchValue]{Key: keys[i%len(keys)], Value: v})
-							took = append(took, time.Since(start))
-							time.Sleep(20 * time.Microsecond)
-						}
-					})
-				}
-				for b.Loop() {
-					s := t.Subscribe(opts)
-					for bundle := range s.Bundles(b.Context()) {
-						if len(bundle.Events) != len(keys) {
-							b.Fatal("incomplete", len(bundle.Events))
-						}
-						break
+			b.Run(fmt.Sprintf("entries=100000/filtered=%t/writing=%t", filtered, writing),
+				func(b *testing.B) {
+					keys := benchKeys(100_000)
+					t := benchFill(keys, statebus.Options{})
+					var opts statebus.SubOptions[benchKey, *benchValue]
+					if filtered {
+						opts.Match = func(k benchKey, _ *benchValue) bool { return k.kind == 1 }
 					}
-					s.Close()
-				}
-				close(done)
-				wg.Wait()
-				if len(took) > 0 {
-					slices.Sort(took)
-					b.ReportMetric(float64(took[len(took)*999/1000]), "commit-p99.9-ns")
-					b.ReportMetric(float64(took[len(took)-1]), "commit-max-ns")
-				}
-			})
+					done := make(chan struct{})
+					var took []time.Duration
+					var wg sync.WaitGroup
+					if writing {
+						wg.Go(func() {
+							v := &benchValue{}
+							for i := 0; ; i++ {
+								select {
+								case <-done:
+									return
+								default:
+								}
+								start := time.Now()
+								t.Commit(statebus.Change[benchKey,
+									*benchValue]{Key: keys[i%len(keys)],
+									Value: v})
+								took = append(took, time.Since(start))
+								time.Sleep(20 * time.Microsecond)
+							}
+						})
+					}
+					for b.Loop() {
+						s := t.Subscribe(opts)
+						for bundle := range s.Bundles(b.Context()) {
+							if len(bundle.Events) != len(keys) {
+								b.Fatal("incomplete", len(bundle.Events))
+							}
+							break
+						}
+						s.Close()
+					}
+					close(done)
+					wg.Wait()
+					if len(took) > 0 {
+						slices.Sort(took)
+						b.ReportMetric(float64(took[len(took)*999/1000]), "commit-p99.9-ns")
+						b.ReportMetric(float64(took[len(took)-1]), "commit-max-ns")
+					}
+				})
 		}
 	}
 }

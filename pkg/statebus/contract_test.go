@@ -175,7 +175,8 @@ func TestCommitIsOneBundle(t *testing.T) {
 	s := tb.Subscribe(subOpt{})
 	defer s.Close()
 	next(s)
-	rev := tb.Commit(change{Key: "a", Value: 1}, change{Key: "b", Value: 2}, change{Key: "a", Delete: true, Value: 3},
+	rev := tb.Commit(change{Key: "a", Value: 1}, change{Key: "b", Value: 2},
+		change{Key: "a", Delete: true, Value: 3},
 		change{Key: "absent", Delete: true})
 	if rev != 1 || tb.Revision() != 1 {
 		t.Errorf("revision %d, table says %d", rev, tb.Revision())
@@ -188,7 +189,8 @@ func TestCommitIsOneBundle(t *testing.T) {
 func TestStalledSubscriberStopsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tb := newTable(statebus.Options{})
-		stalled, idle, good := tb.Subscribe(subOpt{}), tb.Subscribe(subOpt{}), tb.Subscribe(subOpt{})
+		stalled, idle, good := tb.Subscribe(subOpt{}), tb.Subscribe(subOpt{}),
+			tb.Subscribe(subOpt{})
 		defer idle.Close()
 		defer good.Close()
 		release, done := make(chan struct{}), make(chan struct{})
@@ -351,7 +353,8 @@ func TestTombstonesOfUnseenKeysAreBoundedAndTheOldestGo(t *testing.T) {
 					}
 				}
 				if int(st.TombstonesDropped) != n-len(keys) {
-					t.Errorf("counted %d dropped, %d are missing", st.TombstonesDropped, n-len(keys))
+					t.Errorf("counted %d dropped, %d are missing", st.TombstonesDropped,
+						n-len(keys))
 				}
 				break
 			}
@@ -447,7 +450,8 @@ func TestPanickingFilterEndsOnlyItsSubscription(t *testing.T) {
 	expect(t, next(good), "2: +c=2@2")
 	func() {
 		defer func() {
-			if msg := fmt.Sprint(recover()); !strings.Contains(msg, `"bad"`) || !strings.Contains(msg, "divide by zero") {
+			if msg := fmt.Sprint(recover()); !strings.Contains(msg, `"bad"`) ||
+				!strings.Contains(msg, "divide by zero") {
 				t.Errorf("panic %q", msg)
 			}
 		}()

@@ -53,7 +53,8 @@ func (s *Subscription[K, V]) judge(changes []change[K, V], verdicts []EventType)
 // later ones.
 func (s *Subscription[K, V]) preserve(c *change[K, V]) {
 	if s.snapshotting && c.oldRev <= s.since {
-		s.preimages = append(s.preimages, Event[K, V]{Type: Set, New: true, Key: c.key, Value: c.old, Revision: c.oldRev})
+		s.preimages = append(s.preimages,
+			Event[K, V]{Type: Set, New: true, Key: c.key, Value: c.old, Revision: c.oldRev})
 	}
 }
 
@@ -89,7 +90,8 @@ func (s *Subscription[K, V]) offer(changes []change[K, V], verdicts []EventType,
 				value = c.old
 			}
 		}
-		s.pending = append(s.pending, Event[K, V]{Type: typ, Key: c.key, Value: value, Revision: rev})
+		s.pending = append(s.pending,
+			Event[K, V]{Type: typ, Key: c.key, Value: value, Revision: rev})
 	}
 	if s.firstRev == 0 {
 		s.firstRev = rev
@@ -188,7 +190,8 @@ func (s *Subscription[K, V]) cut(park bool) outcome {
 func (s *Subscription[K, V]) released() int {
 	count := func() int {
 		limit := s.t.allowed(s.pending[len(s.pending)-1].Revision)
-		return sort.Search(len(s.pending), func(i int) bool { return s.pending[i].Revision > limit })
+		return sort.Search(len(s.pending),
+			func(i int) bool { return s.pending[i].Revision > limit })
 	}
 	s.gated.Store(false)
 	n := count()

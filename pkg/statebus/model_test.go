@@ -158,16 +158,19 @@ func drawPlan(t *rapid.T) plan {
 	}
 	p.opts.TierDeadline = time.Hour
 	if !p.patient {
-		p.opts.TierDeadline = time.Duration(rapid.SampledFrom([]int{1, 1000, 100_000}).Draw(t, "deadline"))
+		p.opts.TierDeadline = time.Duration(rapid.SampledFrom([]int{1, 1000, 100_000}).Draw(t,
+			"deadline"))
 	}
 	for range rapid.IntRange(1, 6).Draw(t, "consumers") {
 		c := consumerPlan{
 			filter: filter{
 				classes: rapid.IntRange(1, allClasses).Draw(t, "classes"),
 				same:    rapid.Bool().Draw(t, "same"),
-				types:   rapid.SampledFrom([]statebus.Types{0, 0, 0, statebus.Sets, statebus.Unsets}).Draw(t, "types"),
+				types: rapid.SampledFrom([]statebus.Types{0, 0, 0, statebus.Sets,
+					statebus.Unsets}).Draw(t, "types"),
 			},
-			tier:  rapid.SampledFrom([]statebus.Tier{statebus.First, statebus.Second}).Draw(t, "tier"),
+			tier: rapid.SampledFrom([]statebus.Tier{statebus.First, statebus.Second}).Draw(t,
+				"tier"),
 			how:   behaviour(rapid.IntRange(int(eager), int(dead)).Draw(t, "how")),
 			after: rapid.SampledFrom([]int{0, 0, 1, 50, 300}).Draw(t, "after"),
 			seed:  rapid.Uint64().Draw(t, "consumerSeed"),
@@ -369,7 +372,8 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 		for i := range b.Events {
 			ev := &b.Events[i]
 			// Who takes no unsets is not told when a key leaves the view.
-			if want := ev.Type == statebus.Set && !told[ev.Key]; ev.New != want && r.plan.types != statebus.Sets {
+			if want := ev.Type == statebus.Set && !told[ev.Key]; ev.New != want &&
+				r.plan.types != statebus.Sets {
 				fail("%+v after it was told of the key: %t", *ev, told[ev.Key])
 			}
 			told[ev.Key] = ev.Type == statebus.Set
@@ -378,7 +382,8 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 	}
 	first := r.bundles[0]
 	if !first.Snapshot || first.Revision > r.until {
-		fail("first bundle: snapshot %t of revision %d, subscribed by %d", first.Snapshot, first.Revision, r.until)
+		fail("first bundle: snapshot %t of revision %d, subscribed by %d", first.Snapshot,
+			first.Revision, r.until)
 	}
 
 	// The snapshot is the filtered state at its revision.
@@ -414,7 +419,8 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 	prev := first.Revision
 	for _, b := range r.bundles[1:] {
 		if b.Snapshot || b.Revision <= prev || len(b.Events) == 0 {
-			fail("bundle: snapshot %t, revision %d after %d, %d events", b.Snapshot, b.Revision, prev, len(b.Events))
+			fail("bundle: snapshot %t, revision %d after %d, %d events", b.Snapshot, b.Revision,
+				prev, len(b.Events))
 		}
 		at := prev + 1
 		for _, ev := range b.Events {
@@ -431,9 +437,10 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 				// A set gives way to whatever comes later in the same bundle, an
 				// unset only to an unset. For the second tier, it may have been
 				// merged into what was held back then.
-				covered := miss.Type == statebus.Set || slices.ContainsFunc(due[ev.Key][j+1:n+1], func(e modelEvent) bool {
-					return e.Type == statebus.Unset && slices.Contains(b.Events, e)
-				})
+				covered := miss.Type == statebus.Set ||
+					slices.ContainsFunc(due[ev.Key][j+1:n+1], func(e modelEvent) bool {
+						return e.Type == statebus.Unset && slices.Contains(b.Events, e)
+					})
 				if miss.Revision <= prev && r.plan.tier == statebus.First {
 					covered = false
 				}
@@ -476,7 +483,8 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 		fail("%d events are missing, only %d counted as dropped", dropped, stats.TombstonesDropped)
 	}
 	if uint64(skipped) != stats.Coalesced+stats.TombstonesDropped {
-		fail("%d events were skipped, %d+%d counted", skipped, stats.Coalesced, stats.TombstonesDropped)
+		fail("%d events were skipped, %d+%d counted", skipped, stats.Coalesced,
+			stats.TombstonesDropped)
 	}
 	// Replaying ends in the model's state.
 	if r.plan.types == 0 {
@@ -519,7 +527,8 @@ func checkTiers(t *rapid.T, runs []*run, log []logged) {
 		}
 		var takes []uint64 // revisions f is given
 		for _, c := range log {
-			if c.rev > f.until && f.plan.event(c).Type != 0 && (len(takes) == 0 || takes[len(takes)-1] != c.rev) {
+			if c.rev > f.until && f.plan.event(c).Type != 0 &&
+				(len(takes) == 0 || takes[len(takes)-1] != c.rev) {
 				takes = append(takes, c.rev)
 			}
 		}
@@ -533,7 +542,8 @@ func checkTiers(t *rapid.T, runs []*run, log []logged) {
 					n++
 				}
 				if n > 0 && b.finished[fi] < takes[n-1] {
-					t.Fatalf("second-tier consumer %d was handed revision %d when the first-tier %d had finished %d and takes %d",
+					t.Fatalf(
+						"second-tier consumer %d was handed revision %d when the first-tier %d had finished %d and takes %d",
 						si, b.Revision, fi, b.finished[fi], takes[n-1])
 				}
 			}

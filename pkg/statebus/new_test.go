@@ -12,7 +12,8 @@ func TestNewMarksWhatTheViewDidNotHold(t *testing.T) {
 	table := statebus.New[string, int](statebus.Options{})
 	set := func(k string, v int) { table.Commit(statebus.Change[string, int]{Key: k, Value: v}) }
 	set("a", 1)
-	sub := table.Subscribe(statebus.SubOptions[string, int]{Match: func(_ string, v int) bool { return v > 0 }})
+	sub := table.Subscribe(
+		statebus.SubOptions[string, int]{Match: func(_ string, v int) bool { return v > 0 }})
 	set("a", 2)
 	set("b", 1)
 	set("b", 2)
@@ -47,7 +48,8 @@ func TestNewMarksWhatTheViewDidNotHold(t *testing.T) {
 	}
 	for i, w := range want {
 		if got[i].Type != w.typ || got[i].Key != w.key || got[i].New != w.new {
-			t.Errorf("event %d is %s %s new=%v, want %+v", i, got[i].Type, got[i].Key, got[i].New, w)
+			t.Errorf("event %d is %s %s new=%v, want %+v", i, got[i].Type, got[i].Key, got[i].New,
+				w)
 		}
 	}
 }

@@ -42,7 +42,8 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 				rest := n * max(0, size-visited) / max(1, visited)
 				events = append(make([]Event[K, V], 0, n+rest+n/8+16), events...)
 			}
-			events = append(events, Event[K, V]{Type: Set, New: true, Key: k, Value: sl.value, Revision: sl.rev})
+			events = append(events,
+				Event[K, V]{Type: Set, New: true, Key: k, Value: sl.value, Revision: sl.rev})
 		}
 		visited++
 		return true

@@ -22,7 +22,8 @@ func TestStats(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	f, s := st.Subscriptions[0], st.Subscriptions[1]
-	if f.Name != "first" || f.Tier != statebus.First || s.Name != "second" || s.Tier != statebus.Second {
+	if f.Name != "first" || f.Tier != statebus.First || s.Name != "second" ||
+		s.Tier != statebus.Second {
 		t.Errorf("order: %+v", st.Subscriptions)
 	}
 	if f.Since != 1 || f.Delivered != 1 || f.Acknowledged != 1 || f.Bundles != 1 || f.Events != 1 {

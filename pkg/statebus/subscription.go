@@ -269,7 +269,8 @@ func (t *Table[K, V]) remove(s *Subscription[K, V]) {
 // fail ends the subscription because its filter panicked. The panic continues in
 // its consumer, whose mistake it is, and not in the committer.
 func (s *Subscription[K, V]) fail(cause any) {
-	err := fmt.Errorf("statebus: subscription %q: its filter panicked: %v\n%s", s.opts.Name, cause, debug.Stack())
+	err := fmt.Errorf("statebus: subscription %q: its filter panicked: %v\n%s", s.opts.Name, cause,
+		debug.Stack())
 	s.preimages, s.snapshotting = nil, false
 	s.mu.Lock()
 	s.failure = err

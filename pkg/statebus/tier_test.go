@@ -170,7 +170,8 @@ func TestFirstTierThatIsAlwaysSlowCostsOneDeadlineAtATime(t *testing.T) {
 
 func TestFirstTierDoesNotDelayWhatItDoesNotTake(t *testing.T) {
 	bubble(t, func(t *testing.T, tb *table) {
-		first := consume(tb.Subscribe(subOpt{Match: func(k string, _ int) bool { return k == "mine" }}))
+		first := consume(
+			tb.Subscribe(subOpt{Match: func(k string, _ int) bool { return k == "mine" }}))
 		defer first.stop()
 		first.now()
 		first.finish()

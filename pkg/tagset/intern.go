@@ -64,7 +64,8 @@ type interned struct {
 
 // NewInterner returns an empty interner.
 func NewInterner() *Interner {
-	return &Interner{seed: maphash.MakeSeed(), lists: map[uint64]*List{}, strings: map[string]*interned{}}
+	return &Interner{seed: maphash.MakeSeed(), lists: map[uint64]*List{},
+		strings: map[string]*interned{}}
 }
 
 // List returns the one list of these tags and counts a reference to it. The tags

@@ -18,7 +18,9 @@ func TestCompareIsByNameThenByValue(t *testing.T) {
 		an, av, _ := strings.Cut(a, ":")
 		bn, bv, _ := strings.Cut(b, ":")
 		// A bare name comes before the same name with an empty value.
-		want := cmp.Or(cmp.Compare(an, bn), cmp.Compare(strings.Count(a[:min(len(an)+1, len(a))], ":"), strings.Count(b[:min(len(bn)+1, len(b))], ":")), cmp.Compare(av, bv))
+		want := cmp.Or(cmp.Compare(an, bn),
+			cmp.Compare(strings.Count(a[:min(len(an)+1, len(a))], ":"),
+				strings.Count(b[:min(len(bn)+1, len(b))], ":")), cmp.Compare(av, bv))
 		if got := tagset.Compare(a, b); got != want {
 			t.Fatalf("Compare(%q, %q) = %d, want %d", a, b, got, want)
 		}
@@ -38,7 +40,8 @@ func TestSortAgreesWithTheLibrary(t *testing.T) {
 
 func TestLevelsAreCumulative(t *testing.T) {
 	tags := tagset.New([]string{"b:2", "a:1"}, []string{"o:1"}, []string{"h:1", "a:9"})
-	if got, want := tags.Slice(), []string{"a:1", "b:2", "o:1", "a:9", "h:1"}; !slices.Equal(got, want) {
+	if got, want := tags.Slice(), []string{"a:1", "b:2", "o:1", "a:9", "h:1"}; !slices.Equal(got,
+		want) {
 		t.Fatalf("Slice() = %q, want %q", got, want)
 	}
 	if v, ok := tags.Get("o"); v != "1" || !ok {

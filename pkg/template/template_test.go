@@ -45,8 +45,11 @@ func FuzzExpand(f *testing.F) {
 			if text[start:end] != mark+inner+mark || inner == "" {
 				t.Fatalf("next(%q) = %d, %d, %q", text, start, end, inner)
 			}
-			if part, ok := Expand(text, func(_, _ string) (string, bool) { return "", false }); ok || part != text[start:end] {
-				t.Fatalf("Expand(%q) with unknown variables = %q, %v; want %q", text, part, ok, text[start:end])
+			if part, ok := Expand(text, func(_, _ string) (string, bool) {
+				return "", false
+			}); ok || part != text[start:end] {
+				t.Fatalf("Expand(%q) with unknown variables = %q, %v; want %q", text, part, ok,
+					text[start:end])
 			}
 		}
 	})

@@ -73,7 +73,8 @@ func main() {
 		runtime.GC()
 	}
 	print(rows)
-	fmt.Fprintf(os.Stderr, "bench: %d rows in %s on %d CPUs\n", len(rows), time.Since(start).Round(time.Second), runtime.NumCPU())
+	fmt.Fprintf(os.Stderr, "bench: %d rows in %s on %d CPUs\n", len(rows),
+		time.Since(start).Round(time.Second), runtime.NumCPU())
 	data, err := json.MarshalIndent(rows, "", "  ")
 	if err == nil {
 		err = os.WriteFile(*out, append(data, '\n'), 0o644)
@@ -126,7 +127,8 @@ func print(rows []row) {
 		if r.over() {
 			over = "over budget"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, short(r.Value), r.Unit, baseline, ratio, budget, over)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, short(r.Value), r.Unit, baseline,
+			ratio, budget, over)
 	}
 	_ = w.Flush() // to a terminal or a pipe that has gone: nobody is left to tell
 }
@@ -151,10 +153,12 @@ func bounded(name string, value float64, unit string, budget float64) row {
 
 func compared(name string, value float64, unit string, baseline float64, against string) row {
 	ratio := value / baseline
-	return row{Name: name, Value: value, Unit: unit, Baseline: &baseline, Against: against, Ratio: &ratio}
+	return row{Name: name, Value: value, Unit: unit, Baseline: &baseline, Against: against,
+		Ratio: &ratio}
 }
 
-func ratioed(name string, value float64, unit string, baseline float64, against string, budget float64) row {
+func ratioed(name string, value float64, unit string, baseline float64, against string,
+	budget float64) row {
 	r := compared(name, value, unit, baseline, against)
 	r.Budget, r.BudgetIs = &budget, "ratio"
 	return r

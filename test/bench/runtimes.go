@@ -21,16 +21,18 @@ import (
 // runtimeContainers is how many containers a fake runtime has.
 const runtimeContainers = 1000
 
-// fakeRuntime answers with what a real daemon has answered once, as often as there are containers, each
-// time with another ID and name.
+// fakeRuntime answers with what a real daemon has answered once, as often as there are containers,
+// each time with another ID and name.
 type fakeRuntime struct {
 	calls   atomic.Int64 // requests, without those that only ask whether it is there
 	address string       // the path of its socket
 	stop    func()
 }
 
-// runtimeStart measures a collector's start against a fake runtime in this process: until everything is in the store.
-func runtimeStart(name string, serve func(*fakeRuntime), collector func(address string) (workloadmeta.Collector, error)) []row {
+// runtimeStart measures a collector's start against a fake runtime in this process: until
+// everything is in the store.
+func runtimeStart(name string, serve func(*fakeRuntime),
+	collector func(address string) (workloadmeta.Collector, error)) []row {
 	f := &fakeRuntime{}
 	dir, err := os.MkdirTemp("", "bench")
 	must(err)
@@ -45,7 +47,9 @@ func runtimeStart(name string, serve func(*fakeRuntime), collector func(address 
 		c, err := collector(f.address)
 		must(err)
 		s := store.New(store.Options{})
-		sup, err := collection.New(collection.Options{Store: s, Collectors: []workloadmeta.Collector{c}, SyncGrace: time.Hour})
+		sup, err := collection.New(
+			collection.Options{Store: s, Collectors: []workloadmeta.Collector{c},
+				SyncGrace: time.Hour})
 		must(err)
 		f.calls.Store(0)
 		began := time.Now()
@@ -63,7 +67,9 @@ func runtimeStart(name string, serve func(*fakeRuntime), collector func(address 
 		}
 		return []any{s, c, sup}
 	}
-	stop := func(kept any) { must(kept.([]any)[2].(*collection.Supervisor).Stop(context.Background())) }
+	stop := func(kept any) {
+		must(kept.([]any)[2].(*collection.Supervisor).Stop(context.Background()))
+	}
 	fastest := time.Duration(0)
 	for range 3 {
 		stop(start())
@@ -85,12 +91,14 @@ func runtimeStart(name string, serve func(*fakeRuntime), collector func(address 
 
 // recorded returns a payload that a collector's tests have recorded from a real daemon.
 func recorded(path ...string) []byte {
-	content, err := os.ReadFile(filepath.Join(append([]string{"comp", "workloadmeta", "collectors"}, path...)...))
+	content, err := os.ReadFile(
+		filepath.Join(append([]string{"comp", "workloadmeta", "collectors"}, path...)...))
 	must(err)
 	return content
 }
 
-// runtimeID is the ID of the i-th container: 64 hexadecimal digits, as unlike each other as real ones.
+// runtimeID is the ID of the i-th container: 64 hexadecimal digits, as unlike each other as real
+// ones.
 func runtimeID(i int) string {
 	return strings.Repeat(fmt.Sprintf("%08x", uint32(i+1)*2654435761), 8)
 }
@@ -100,7 +108,8 @@ func (f *fakeRuntime) serveHTTP(handler http.HandlerFunc) {
 	l, err := net.Listen("unix", f.address)
 	must(err)
 	ctx, cancel := context.WithCancel(context.Background())
-	server := &http.Server{Handler: handler, BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{Handler: handler,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -41,11 +41,13 @@ func (f *fakeRuntime) serveGRPC(register func(*grpc.Server)) {
 		}
 	}
 	server := grpc.NewServer(grpc.MaxSendMsgSize(64<<20),
-		grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo,
+			next grpc.UnaryHandler) (any, error) {
 			count(info.FullMethod)
 			return next(ctx, in)
 		}),
-		grpc.StreamInterceptor(func(in any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+		grpc.StreamInterceptor(func(in any, stream grpc.ServerStream, info *grpc.StreamServerInfo,
+			next grpc.StreamHandler) error {
 			count(info.FullMethod)
 			return next(in, stream)
 		}))
@@ -69,7 +71,8 @@ func decode[M proto.Message](data []byte, m M) M {
 	return m
 }
 
-// fakeContainerd has one namespace, in which a container of one of the recorded pods is there again and again.
+// fakeContainerd has one namespace, in which a container of one of the recorded pods is there again
+// and again.
 type fakeContainerd struct {
 	versionapi.UnimplementedVersionServer
 	namespacesapi.UnimplementedNamespacesServer
@@ -117,9 +120,11 @@ func newFakeContainerd() *fakeContainerd {
 	ns := state.Namespaces["k8s.io"]
 	for _, c := range ns.Containers {
 		r := &containersapi.Container{
-			ID: c.ID, Labels: c.Labels, Image: c.Image, Snapshotter: c.Snapshotter, Runtime: &containersapi.Container_Runtime{Name: c.Runtime},
+			ID: c.ID, Labels: c.Labels, Image: c.Image, Snapshotter: c.Snapshotter,
+			Runtime:   &containersapi.Container_Runtime{Name: c.Runtime},
 			CreatedAt: timestamppb.New(c.CreatedAt), UpdatedAt: timestamppb.New(c.CreatedAt),
-			Spec: &anypb.Any{TypeUrl: c.Spec.Type, Value: c.Spec.Value}, Extensions: map[string]*anypb.Any{},
+			Spec:       &anypb.Any{TypeUrl: c.Spec.Type, Value: c.Spec.Value},
+			Extensions: map[string]*anypb.Any{},
 		}
 		for key, ext := range c.Extensions {
 			r.Extensions[key] = &anypb.Any{TypeUrl: ext.Type, Value: ext.Value}
@@ -133,7 +138,8 @@ func newFakeContainerd() *fakeContainerd {
 	for _, i := range ns.Images {
 		f.images = append(f.images, &imagesapi.Image{
 			Name: i.Name, Labels: i.Labels,
-			Target: &types.Descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest, Size: i.Target.Size},
+			Target: &types.Descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest,
+				Size: i.Target.Size},
 		})
 	}
 	return f
@@ -149,7 +155,8 @@ func (f *fakeContainerd) register(s *grpc.Server) {
 	eventsapi.RegisterEventsServer(s, fakeEvents{})
 }
 
-func (f *fakeContainerd) Version(context.Context, *emptypb.Empty) (*versionapi.VersionResponse, error) {
+func (f *fakeContainerd) Version(context.Context, *emptypb.Empty) (*versionapi.VersionResponse,
+	error) {
 	return &versionapi.VersionResponse{Version: "1.6.20-fake"}, nil
 }
 
@@ -157,8 +164,10 @@ type fakeNamespaces struct {
 	namespacesapi.UnimplementedNamespacesServer
 }
 
-func (fakeNamespaces) List(context.Context, *namespacesapi.ListNamespacesRequest) (*namespacesapi.ListNamespacesResponse, error) {
-	return &namespacesapi.ListNamespacesResponse{Namespaces: []*namespacesapi.Namespace{{Name: "k8s.io"}}}, nil
+func (fakeNamespaces) List(context.Context,
+	*namespacesapi.ListNamespacesRequest) (*namespacesapi.ListNamespacesResponse, error) {
+	return &namespacesapi.ListNamespacesResponse{
+		Namespaces: []*namespacesapi.Namespace{{Name: "k8s.io"}}}, nil
 }
 
 type fakeContainers struct {
@@ -173,7 +182,8 @@ func (s fakeContainers) nth(i int) *containersapi.Container {
 	return c
 }
 
-func (s fakeContainers) ListStream(_ *containersapi.ListContainersRequest, out containersapi.Containers_ListStreamServer) error {
+func (s fakeContainers) ListStream(_ *containersapi.ListContainersRequest,
+	out containersapi.Containers_ListStreamServer) error {
 	for _, c := range s.f.sandboxes {
 		if err := out.Send(&containersapi.ListContainerMessage{Container: c}); err != nil {
 			return err
@@ -191,10 +201,12 @@ type fakeTasks struct {
 	tasksapi.UnimplementedTasksServer
 }
 
-func (fakeTasks) List(context.Context, *tasksapi.ListTasksRequest) (*tasksapi.ListTasksResponse, error) {
+func (fakeTasks) List(context.Context, *tasksapi.ListTasksRequest) (*tasksapi.ListTasksResponse,
+	error) {
 	out := &tasksapi.ListTasksResponse{}
 	for i := range runtimeContainers {
-		out.Tasks = append(out.Tasks, &task.Process{ID: runtimeID(i), Pid: uint32(100_000 + i), Status: task.Status_RUNNING})
+		out.Tasks = append(out.Tasks,
+			&task.Process{ID: runtimeID(i), Pid: uint32(100_000 + i), Status: task.Status_RUNNING})
 	}
 	return out, nil
 }
@@ -204,7 +216,8 @@ type fakeImages struct {
 	f *fakeContainerd
 }
 
-func (s fakeImages) List(context.Context, *imagesapi.ListImagesRequest) (*imagesapi.ListImagesResponse, error) {
+func (s fakeImages) List(context.Context,
+	*imagesapi.ListImagesRequest) (*imagesapi.ListImagesResponse, error) {
 	return &imagesapi.ListImagesResponse{Images: s.f.images}, nil
 }
 
@@ -213,7 +226,8 @@ type fakeContent struct {
 	f *fakeContainerd
 }
 
-func (s fakeContent) Read(in *contentapi.ReadContentRequest, out contentapi.Content_ReadServer) error {
+func (s fakeContent) Read(in *contentapi.ReadContentRequest,
+	out contentapi.Content_ReadServer) error {
 	return out.Send(&contentapi.ReadContentResponse{Data: s.f.blobs[in.Digest]})
 }
 
@@ -221,16 +235,19 @@ type fakeEvents struct {
 	eventsapi.UnimplementedEventsServer
 }
 
-func (fakeEvents) Subscribe(_ *eventsapi.SubscribeRequest, out eventsapi.Events_SubscribeServer) error {
+func (fakeEvents) Subscribe(_ *eventsapi.SubscribeRequest,
+	out eventsapi.Events_SubscribeServer) error {
 	<-out.Context().Done()
 	return nil
 }
 
 func containerdStart() []row {
 	fake := newFakeContainerd()
-	return runtimeStart("containerd", func(f *fakeRuntime) { f.serveGRPC(fake.register) }, func(address string) (workloadmeta.Collector, error) {
-		return containerd.New(containerd.Options{Address: address, ProcRoot: "/nowhere", Log: slog.New(slog.DiscardHandler)})
-	})
+	return runtimeStart("containerd", func(f *fakeRuntime) { f.serveGRPC(fake.register) },
+		func(address string) (workloadmeta.Collector, error) {
+			return containerd.New(containerd.Options{Address: address, ProcRoot: "/nowhere",
+				Log: slog.New(slog.DiscardHandler)})
+		})
 }
 
 // fakeCRI has one pod, in which one recorded container is there again and again.
@@ -255,9 +272,11 @@ func newFakeCRI() *fakeCRI {
 		containers: &criapi.ListContainersResponse{},
 		sandboxes:  decode(in("sandboxes.json"), &criapi.ListPodSandboxResponse{}),
 		status:     decode(in("container-status", "web.json"), &criapi.ContainerStatusResponse{}),
-		sandbox:    decode(in("sandbox-status", "shop-7d4b9c6f5-x2x4z.json"), &criapi.PodSandboxStatusResponse{}),
-		images:     decode(in("images.json"), &criapi.ListImagesResponse{}),
-		image:      decode(in("image-status", "reg.example.test-5000-shop-web-2.json"), &criapi.ImageStatusResponse{}),
+		sandbox: decode(in("sandbox-status", "shop-7d4b9c6f5-x2x4z.json"),
+			&criapi.PodSandboxStatusResponse{}),
+		images: decode(in("images.json"), &criapi.ListImagesResponse{}),
+		image: decode(in("image-status", "reg.example.test-5000-shop-web-2.json"),
+			&criapi.ImageStatusResponse{}),
 	}
 	for _, c := range decode(in("containers.json"), &criapi.ListContainersResponse{}).Containers {
 		if c.Id != f.status.Status.Id {
@@ -275,33 +294,40 @@ func newFakeCRI() *fakeCRI {
 	return f
 }
 
-func (f *fakeCRI) Version(context.Context, *criapi.VersionRequest) (*criapi.VersionResponse, error) {
+func (f *fakeCRI) Version(context.Context, *criapi.VersionRequest) (*criapi.VersionResponse,
+	error) {
 	return f.version, nil
 }
 
-func (f *fakeCRI) ListContainers(context.Context, *criapi.ListContainersRequest) (*criapi.ListContainersResponse, error) {
+func (f *fakeCRI) ListContainers(context.Context,
+	*criapi.ListContainersRequest) (*criapi.ListContainersResponse, error) {
 	return f.containers, nil
 }
 
-func (f *fakeCRI) ListPodSandbox(context.Context, *criapi.ListPodSandboxRequest) (*criapi.ListPodSandboxResponse, error) {
+func (f *fakeCRI) ListPodSandbox(context.Context,
+	*criapi.ListPodSandboxRequest) (*criapi.ListPodSandboxResponse, error) {
 	return f.sandboxes, nil
 }
 
-func (f *fakeCRI) ContainerStatus(_ context.Context, in *criapi.ContainerStatusRequest) (*criapi.ContainerStatusResponse, error) {
+func (f *fakeCRI) ContainerStatus(_ context.Context,
+	in *criapi.ContainerStatusRequest) (*criapi.ContainerStatusResponse, error) {
 	out := proto.Clone(f.status).(*criapi.ContainerStatusResponse)
 	out.Status.Id = in.ContainerId
 	return out, nil
 }
 
-func (f *fakeCRI) PodSandboxStatus(context.Context, *criapi.PodSandboxStatusRequest) (*criapi.PodSandboxStatusResponse, error) {
+func (f *fakeCRI) PodSandboxStatus(context.Context,
+	*criapi.PodSandboxStatusRequest) (*criapi.PodSandboxStatusResponse, error) {
 	return f.sandbox, nil
 }
 
-func (f *fakeCRI) ListImages(context.Context, *criapi.ListImagesRequest) (*criapi.ListImagesResponse, error) {
+func (f *fakeCRI) ListImages(context.Context,
+	*criapi.ListImagesRequest) (*criapi.ListImagesResponse, error) {
 	return f.images, nil
 }
 
-func (f *fakeCRI) ImageStatus(context.Context, *criapi.ImageStatusRequest) (*criapi.ImageStatusResponse, error) {
+func (f *fakeCRI) ImageStatus(context.Context,
+	*criapi.ImageStatusRequest) (*criapi.ImageStatusResponse, error) {
 	return f.image, nil
 }
 

@@ -31,7 +31,8 @@ func restPayloads(collector, version string) payloads {
 	in := func(path ...string) []byte {
 		return recorded(append([]string{collector, "testdata", version}, path...)...)
 	}
-	p := payloads{inspect: in("inspect", "web.json"), images: in("images.json"), image: in("image-inspect", "web.json")}
+	p := payloads{inspect: in("inspect", "web.json"), images: in("images.json"),
+		image: in("image-inspect", "web.json")}
 	var who struct{ ID string }
 	must(json.Unmarshal(p.inspect, &who))
 	p.id = who.ID
@@ -81,7 +82,8 @@ func dockerStart() []row {
 			case path == "/images/json":
 				write(w, p.images)
 			case strings.HasPrefix(path, "/containers/"):
-				write(w, p.of(strings.TrimSuffix(strings.TrimPrefix(path, "/containers/"), "/json")))
+				write(w, p.of(strings.TrimSuffix(strings.TrimPrefix(path, "/containers/"),
+					"/json")))
 			case strings.HasSuffix(path, "/history"):
 				write(w, p.history)
 			default:
@@ -89,7 +91,8 @@ func dockerStart() []row {
 			}
 		})
 	}, func(address string) (workloadmeta.Collector, error) {
-		return docker.New(docker.Options{Host: "unix://" + address, ProcRoot: "/nowhere", Log: slog.New(slog.DiscardHandler)})
+		return docker.New(docker.Options{Host: "unix://" + address, ProcRoot: "/nowhere",
+			Log: slog.New(slog.DiscardHandler)})
 	})
 }
 
@@ -122,6 +125,7 @@ func podmanStart() []row {
 			}
 		})
 	}, func(address string) (workloadmeta.Collector, error) {
-		return podman.New(podman.Options{Sockets: []string{address}, ProcRoot: "/nowhere", Log: slog.New(slog.DiscardHandler)})
+		return podman.New(podman.Options{Sockets: []string{address}, ProcRoot: "/nowhere",
+			Log: slog.New(slog.DiscardHandler)})
 	})
 }

@@ -86,8 +86,9 @@ func storeNotify() []row {
 	quiet := best(5, func() float64 { return nsPer(50*n, unchanged) })[0]
 
 	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: map[string]*memdb.TableSchema{"containers": {
-		Name:    "containers",
-		Indexes: map[string]*memdb.IndexSchema{"id": {Name: "id", Unique: true, Indexer: &memdb.StringFieldIndex{Field: "ID"}}},
+		Name: "containers",
+		Indexes: map[string]*memdb.IndexSchema{
+			"id": {Name: "id", Unique: true, Indexer: &memdb.StringFieldIndex{Field: "ID"}}},
 	}}})
 	must(err)
 	type flat struct{ ID string }
@@ -103,8 +104,10 @@ func storeNotify() []row {
 		bounded("store: Notify of one changed container, 1 subscriber", one/1000, "µs", 1.2),
 		bounded("store: Notify of one changed container, 10 subscribers", ten/1000, "µs", 2.5),
 		bounded("store: Notify of an unchanged container", quiet, "ns", 300),
-		bounded("store: Notify of an unchanged container, allocations", allocsPer(10*n, unchanged), "allocs", 0),
-		compared("go-memdb, one insert per transaction", radix/1000, "µs", alone/1000, "Notify, no subscriber"),
+		bounded("store: Notify of an unchanged container, allocations", allocsPer(10*n, unchanged),
+			"allocs", 0),
+		compared("go-memdb, one insert per transaction", radix/1000, "µs", alone/1000,
+			"Notify, no subscriber"),
 	}
 }
 
@@ -218,7 +221,8 @@ func stalledSubscriber() []row {
 		return waits[len(waits)*99/100]
 	}
 	both := best(5, func() float64 { return p99(false) }, func() float64 { return p99(true) })
-	return []row{ratioed("p99 from Notify to a subscriber beside a stalled one", both[1], "µs", both[0], "no stalled one", 1.5)}
+	return []row{ratioed("p99 from Notify to a subscriber beside a stalled one", both[1], "µs",
+		both[0], "no stalled one", 1.5)}
 }
 
 func storeFlatness() []row {

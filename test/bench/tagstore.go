@@ -56,7 +56,8 @@ func tagQueries() []row {
 	const n, queries = 10_000, 2_000_000
 	bare := make(map[tagger.EntityID]*stringKey, n)
 	var mu sync.RWMutex
-	indexer := cache.NewIndexer(func(obj any) (string, error) { return obj.(*stringKey).id, nil }, cache.Indexers{})
+	indexer := cache.NewIndexer(func(obj any) (string, error) { return obj.(*stringKey).id, nil },
+		cache.Indexers{})
 	s, ids := fillBeside(n, func(id tagger.EntityID) {
 		value := &stringKey{string(id)}
 		bare[id] = value
@@ -107,7 +108,8 @@ func tagQueries() []row {
 	return []row{
 		ratioed("Tags(id, High), 10k entities", quiet[1], "ns", quiet[0], "bare map", 1.4),
 		bounded("Tags(id, High), allocations", allocs, "allocs", 0),
-		ratioed("Tags(id, High) while a writer saturates the other core", busy[1], "ns", busy[0], "bare map, same writer", 1.6),
+		ratioed("Tags(id, High) while a writer saturates the other core", busy[1], "ns", busy[0],
+			"bare map, same writer", 1.6),
 		bounded("Handle.Tags", max(0, quiet[4]-quiet[5]), "ns", 3),
 		compared("a map behind a RWMutex", quiet[2], "ns", quiet[0], "bare map"),
 		compared("client-go's indexer, GetByKey", quiet[3], "ns", quiet[0], "bare map"),
@@ -128,7 +130,8 @@ func tagReplacement() []row {
 		return nsPer(20*n, replace)
 	})
 	return []row{
-		bounded("tag store: replace both sources of one entity (22 tags)", measured[0]/1000, "µs", 2.5),
+		bounded("tag store: replace both sources of one entity (22 tags)", measured[0]/1000, "µs",
+			2.5),
 		bounded("tag store: the same, allocations", allocsPer(10*n, replace), "allocs", 8),
 	}
 }
@@ -141,7 +144,8 @@ func tagMemory() []row {
 		return s
 	}) / n
 	// The list of IDs was made on the way and is garbage by now.
-	return []row{bounded("tag store: memory per container, strings included, 100k", bytes/1000, "kB", 1.1)}
+	return []row{bounded("tag store: memory per container, strings included, 100k", bytes/1000,
+		"kB", 1.1)}
 }
 
 // hot is how many entities the events of the flatness rows are about: few enough to stay
@@ -175,7 +179,9 @@ func flatness(what string, prepare func(n int) (measure func() float64)) []row {
 		large := prepare(n)
 		runtime.GC()
 		both := best(15, small, large)
-		rows = append(rows, ratioed(fmt.Sprintf("%s: cost per event at %s entities", what, count(n)), both[1]/1000, "µs", both[0]/1000, "1k entities", 1.3))
+		rows = append(rows,
+			ratioed(fmt.Sprintf("%s: cost per event at %s entities", what, count(n)), both[1]/1000,
+				"µs", both[0]/1000, "1k entities", 1.3))
 	}
 	return rows
 }

@@ -122,7 +122,9 @@ var helpers = map[string]func(*testing.T, *helperCase) error{
 		if e := c.wantError(err); e != nil || err != nil {
 			return e
 		}
-		return c.same(t, map[string]string{"name": ref.Name, "registry": ref.Registry, "short_name": ref.ShortName, "tag": ref.Tag})
+		return c.same(t,
+			map[string]string{"name": ref.Name, "registry": ref.Registry,
+				"short_name": ref.ShortName, "tag": ref.Tag})
 	},
 	"new_container_image": func(t *testing.T, c *helperCase) error {
 		var in struct{ ID, Name string }
@@ -131,7 +133,9 @@ var helpers = map[string]func(*testing.T, *helperCase) error{
 		if e := c.wantError(err); e != nil {
 			return e
 		}
-		return c.same(t, map[string]string{"id": in.ID, "raw_name": in.Name, "name": ref.Name, "registry": ref.Registry, "short_name": ref.ShortName, "tag": ref.Tag})
+		return c.same(t,
+			map[string]string{"id": in.ID, "raw_name": in.Name, "name": ref.Name,
+				"registry": ref.Registry, "short_name": ref.ShortName, "tag": ref.Tag})
 	},
 	"split_repo_tag": func(t *testing.T, c *helperCase) error {
 		var reference string
@@ -151,8 +155,10 @@ var helpers = map[string]func(*testing.T, *helperCase) error{
 		return c.same(t, nil)
 	},
 	"kube_metadata_entity_id": func(t *testing.T, c *helperCase) error {
-		want := kubenames.MetadataID{Group: c.Group, Resource: c.Resource, Namespace: c.Namespace, Name: c.Name}
-		if got := kubenames.MetadataEntityID(c.Group, c.Resource, c.Namespace, c.Name); got != c.ID {
+		want := kubenames.MetadataID{Group: c.Group, Resource: c.Resource, Namespace: c.Namespace,
+			Name: c.Name}
+		if got := kubenames.MetadataEntityID(c.Group, c.Resource, c.Namespace,
+			c.Name); got != c.ID {
 			return fmt.Errorf("MetadataEntityID = %q, want %q", got, c.ID)
 		}
 		if got, err := kubenames.ParseMetadataEntityID(c.ID); err != nil || got != want {
@@ -191,8 +197,10 @@ var helpers = map[string]func(*testing.T, *helperCase) error{
 	"ecs_region_and_account": func(t *testing.T, c *helperCase) error {
 		var arn string
 		c.in(t, &arn)
-		if region, account := ecsarn.RegionAndAccount(arn); region != c.Region || account != c.Account {
-			return fmt.Errorf("RegionAndAccount = %q, %q; want %q, %q", region, account, c.Region, c.Account)
+		if region, account := ecsarn.RegionAndAccount(arn); region != c.Region ||
+			account != c.Account {
+			return fmt.Errorf("RegionAndAccount = %q, %q; want %q, %q", region, account, c.Region,
+				c.Account)
 		}
 		return nil
 	},
@@ -226,7 +234,10 @@ var helpers = map[string]func(*testing.T, *helperCase) error{
 		for source, fields := range c.BySource {
 			views = append(views, workloadmeta.View{Source: source, Entity: container(t, fields)})
 		}
-		slices.SortFunc(views, func(a, b workloadmeta.View) int { return workloadmeta.CompareSources(a.Source, b.Source) })
+		slices.SortFunc(views,
+			func(a, b workloadmeta.View) int {
+				return workloadmeta.CompareSources(a.Source, b.Source)
+			})
 		var want map[string]any
 		decode(t, c.Out, &want)
 		if got, want := workloadmeta.Merge(views), container(t, want); !got.Equal(want) {
@@ -269,33 +280,47 @@ func metadataAsTags(_ *testing.T, c *helperCase) error {
 		entity  workloadmeta.Entity
 		has     []string // tags the entity has anyway
 	}{
-		"container label": {extract.Options{ContainerLabelsAsTags: c.Config}, &workloadmeta.Container{
-			EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "c"},
-			EntityMeta: workloadmeta.EntityMeta{Labels: metadata}}, []string{"container_id:c"}},
+		"container label": {extract.Options{ContainerLabelsAsTags: c.Config},
+			&workloadmeta.Container{
+				EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "c"},
+				EntityMeta: workloadmeta.EntityMeta{Labels: metadata}}, []string{"container_id:c"}},
 		"container variable": {extract.Options{DockerEnvAsTags: c.Config}, &workloadmeta.Container{
-			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "c"}, EnvVars: metadata}, []string{"container_id:c"}},
-		"image label": {extract.Options{DockerLabelsAsTags: c.Config}, &workloadmeta.ContainerImageMetadata{
-			EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: "i"},
-			EntityMeta: workloadmeta.EntityMeta{Labels: metadata}}, nil},
-		"pod label": {extract.Options{KubernetesPodLabelsAsTags: c.Config}, &workloadmeta.KubernetesPod{
-			EntityID: pod, EntityMeta: workloadmeta.EntityMeta{Labels: metadata}}, nil},
-		"pod annotation": {extract.Options{KubernetesPodAnnotationsAsTags: c.Config}, &workloadmeta.KubernetesPod{
-			EntityID: pod, EntityMeta: workloadmeta.EntityMeta{Annotations: metadata}}, nil},
-		"namespace label": {extract.Options{KubernetesNamespaceLabelsAsTags: c.Config}, &workloadmeta.KubernetesPod{
-			EntityID: pod, NamespaceLabels: metadata}, nil},
-		"namespace annotation": {extract.Options{KubernetesNamespaceAnnotationsAsTags: c.Config}, &workloadmeta.KubernetesPod{
-			EntityID: pod, NamespaceAnnotations: metadata}, nil},
-		"node annotation": {extract.Options{KubernetesResourcesAnnotationsAsTags: map[string]map[string]string{"nodes": c.Config}},
-			&workloadmeta.KubernetesMetadata{EntityID: object, EntityMeta: workloadmeta.EntityMeta{Annotations: metadata}}, nil},
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
+				ID: "c"}, EnvVars: metadata}, []string{"container_id:c"}},
+		"image label": {extract.Options{DockerLabelsAsTags: c.Config},
+			&workloadmeta.ContainerImageMetadata{
+				EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: "i"},
+				EntityMeta: workloadmeta.EntityMeta{Labels: metadata}}, nil},
+		"pod label": {extract.Options{KubernetesPodLabelsAsTags: c.Config},
+			&workloadmeta.KubernetesPod{
+				EntityID: pod, EntityMeta: workloadmeta.EntityMeta{Labels: metadata}}, nil},
+		"pod annotation": {extract.Options{KubernetesPodAnnotationsAsTags: c.Config},
+			&workloadmeta.KubernetesPod{
+				EntityID: pod, EntityMeta: workloadmeta.EntityMeta{Annotations: metadata}}, nil},
+		"namespace label": {extract.Options{KubernetesNamespaceLabelsAsTags: c.Config},
+			&workloadmeta.KubernetesPod{
+				EntityID: pod, NamespaceLabels: metadata}, nil},
+		"namespace annotation": {extract.Options{KubernetesNamespaceAnnotationsAsTags: c.Config},
+			&workloadmeta.KubernetesPod{
+				EntityID: pod, NamespaceAnnotations: metadata}, nil},
+		"node annotation": {
+			extract.Options{
+				KubernetesResourcesAnnotationsAsTags: map[string]map[string]string{
+					"nodes": c.Config}},
+			&workloadmeta.KubernetesMetadata{EntityID: object,
+				EntityMeta: workloadmeta.EntityMeta{Annotations: metadata}}, nil},
 	} {
 		x, err := extract.New(try.options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
 		info := x.Extract(try.entity, nil)[0]
-		highTags := slices.DeleteFunc(info.HighCardTags, func(tag string) bool { return slices.Contains(try.has, tag) })
-		if !sameTags(info.LowCardTags, c.Low) || !sameTags(highTags, c.High) || len(info.OrchestratorCardTags) > 0 {
-			return fmt.Errorf("%s: low %q, high %q; want %q, %q", where, info.LowCardTags, highTags, c.Low, c.High)
+		highTags := slices.DeleteFunc(info.HighCardTags,
+			func(tag string) bool { return slices.Contains(try.has, tag) })
+		if !sameTags(info.LowCardTags, c.Low) || !sameTags(highTags, c.High) ||
+			len(info.OrchestratorCardTags) > 0 {
+			return fmt.Errorf("%s: low %q, high %q; want %q, %q", where, info.LowCardTags, highTags,
+				c.Low, c.High)
 		}
 	}
 	return nil
@@ -341,7 +366,9 @@ func TestHelpers(t *testing.T) {
 			}
 			for name, cases := range file.Functions {
 				for i, raw := range cases {
-					t.Run(fmt.Sprintf("%s/%02d", name, i+1), func(t *testing.T) { runHelper(t, name, raw) })
+					t.Run(fmt.Sprintf("%s/%02d", name, i+1), func(t *testing.T) {
+						runHelper(t, name, raw)
+					})
 				}
 			}
 		})

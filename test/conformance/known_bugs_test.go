@@ -20,8 +20,8 @@ var (
 	bugInName = regexp.MustCompile(`^TestBug(\d+)(?:And(\d+))?`)
 )
 
-// TestEveryKnownBugHasATest checks docs/known-bugs.md: each bug has a row, and each row names tests that there are. A
-// row may say "none: …" in their place where rollcall cannot repeat the bug.
+// TestEveryKnownBugHasATest checks docs/known-bugs.md: each bug has a row, and each row names tests
+// that there are. A row may say "none: …" in their place where rollcall cannot repeat the bug.
 func TestEveryKnownBugHasATest(t *testing.T) {
 	const doc = "docs/known-bugs.md"
 	text, err := os.ReadFile(filepath.Join("../..", doc))
@@ -46,8 +46,10 @@ func TestEveryKnownBugHasATest(t *testing.T) {
 			continue
 		}
 		spans := codeSpan.FindAllStringSubmatch(tests, -1)
-		if rest := strings.TrimSpace(codeSpan.ReplaceAllString(tests, "")); len(spans) == 0 || rest != "" {
-			t.Errorf("%s, bug %d: want tests in backquotes, or \"none: \" and why; there is %q", doc, n, tests)
+		if rest := strings.TrimSpace(codeSpan.ReplaceAllString(tests, "")); len(spans) == 0 ||
+			rest != "" {
+			t.Errorf("%s, bug %d: want tests in backquotes, or \"none: \" and why; there is %q",
+				doc, n, tests)
 		}
 		for _, span := range spans {
 			checkTest(t, doc, n, span[1])
@@ -63,15 +65,18 @@ func TestEveryKnownBugHasATest(t *testing.T) {
 	}
 }
 
-// checkTest checks that a test, named as "package folder: function", is there and belongs to the bug.
+// checkTest checks that a test, named as "package folder: function", is there and belongs to the
+// bug.
 func checkTest(t *testing.T, doc string, bug int, name string) {
 	t.Helper()
 	m := namedTest.FindStringSubmatch(name)
 	if m == nil {
-		t.Errorf("%s, bug %d: %q is not of the form \"folder/of/package: TestName\"", doc, bug, name)
+		t.Errorf("%s, bug %d: %q is not of the form \"folder/of/package: TestName\"", doc, bug,
+			name)
 		return
 	}
-	if numbers := bugInName.FindStringSubmatch(m[2]); numbers != nil && !slices.Contains(numbers[1:], strconv.Itoa(bug)) {
+	if numbers := bugInName.FindStringSubmatch(m[2]); numbers != nil &&
+		!slices.Contains(numbers[1:], strconv.Itoa(bug)) {
 		t.Errorf("%s, bug %d: %s is about another bug", doc, bug, m[2])
 	}
 	files, err := filepath.Glob(filepath.Join("../..", m[1], "*_test.go"))

@@ -154,9 +154,10 @@ func run(t *testing.T, v vector, fail func(format string, args ...any)) {
 		t.Fatal("the vector does nothing")
 	}
 
-	entities := store.New(store.Options{OnMutation: func(id workloadmeta.EntityID, source workloadmeta.Source) {
-		fail("%s of %s was written to after it had been handed over", id, source)
-	}})
+	entities := store.New(
+		store.Options{OnMutation: func(id workloadmeta.EntityID, source workloadmeta.Source) {
+			fail("%s of %s was written to after it had been handed over", id, source)
+		}})
 	defer entities.Close()
 	for kind, sources := range expectedSources(v.Features) {
 		entities.Expect(kind, sources)
@@ -183,7 +184,9 @@ func run(t *testing.T, v vector, fail func(format string, args ...any)) {
 			if err != nil || len(unknown) > 0 {
 				t.Fatalf("step %d: %v (unknown fields: %q)", i, err, unknown)
 			}
-			if err := entities.Notify([]workloadmeta.CollectorEvent{{Type: s.Event.Op, Source: s.Event.Source, Entity: e}}); err != nil {
+			if err := entities.Notify(
+				[]workloadmeta.CollectorEvent{
+					{Type: s.Event.Op, Source: s.Event.Source, Entity: e}}); err != nil {
 				t.Fatalf("step %d: %v", i, err)
 			}
 			if err := tags.CatchUp(t.Context()); err != nil {
@@ -234,7 +237,8 @@ func check(tags tagger.Component, want *expectation, fail func(format string, ar
 		if want.Complete != nil {
 			_, completeness, err := tags.TagWithCompleteness(id, tagger.HighCardinality)
 			if err != nil || (completeness == tagger.Complete) != *want.Complete {
-				fail("%s: completeness is %s (%v), want complete: %v", id, completeness, err, *want.Complete)
+				fail("%s: completeness is %s (%v), want complete: %v", id, completeness, err,
+					*want.Complete)
 			}
 		}
 	}
@@ -275,7 +279,8 @@ func extractOptions(t *testing.T, v vector) extract.Options {
 	}
 	decode := func(into any) []string {
 		var meta mapstructure.Metadata
-		d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf", Result: into, Metadata: &meta})
+		d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf",
+			Result: into, Metadata: &meta})
 		if err == nil {
 			err = d.Decode(settings)
 		}
@@ -292,7 +297,8 @@ func extractOptions(t *testing.T, v vector) extract.Options {
 		}
 	}
 	if slices.Contains(v.Features, "ecs_fargate") || slices.Contains(v.Features, "eks_fargate") {
-		opts.StaticTags = extract.StaticTags(extract.StaticConfig{Tags: static.Tags, ExtraTags: static.ExtraTags, Hostless: true})
+		opts.StaticTags = extract.StaticTags(extract.StaticConfig{Tags: static.Tags,
+			ExtraTags: static.ExtraTags, Hostless: true})
 	}
 	return opts
 }
@@ -301,19 +307,24 @@ func extractOptions(t *testing.T, v vector) extract.Options {
 // detects: who is expected to report an entity.
 func expectedSources(features []string) map[workloadmeta.Kind][]workloadmeta.Source {
 	has := func(names ...string) bool {
-		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(features, n) })
+		return slices.ContainsFunc(names,
+			func(n string) bool { return slices.Contains(features, n) })
 	}
 	expected := map[workloadmeta.Kind][]workloadmeta.Source{}
 	runtime := has("docker", "containerd", "crio", "podman")
 	switch {
 	case has("kubernetes"):
-		expected[workloadmeta.KindKubernetesPod] = []workloadmeta.Source{workloadmeta.SourceNodeOrchestrator, workloadmeta.SourceClusterOrchestrator}
-		expected[workloadmeta.KindContainer] = []workloadmeta.Source{workloadmeta.SourceNodeOrchestrator}
+		expected[workloadmeta.KindKubernetesPod] = []workloadmeta.Source{
+			workloadmeta.SourceNodeOrchestrator, workloadmeta.SourceClusterOrchestrator}
+		expected[workloadmeta.KindContainer] = []workloadmeta.Source{
+			workloadmeta.SourceNodeOrchestrator}
 	case has("ecs_ec2"):
-		expected[workloadmeta.KindContainer] = []workloadmeta.Source{workloadmeta.SourceNodeOrchestrator}
+		expected[workloadmeta.KindContainer] = []workloadmeta.Source{
+			workloadmeta.SourceNodeOrchestrator}
 	}
 	if runtime {
-		expected[workloadmeta.KindContainer] = append(expected[workloadmeta.KindContainer], workloadmeta.SourceRuntime)
+		expected[workloadmeta.KindContainer] = append(expected[workloadmeta.KindContainer],
+			workloadmeta.SourceRuntime)
 	}
 	return expected
 }
@@ -343,7 +354,8 @@ func TestEveryDeviationIsDocumented(t *testing.T) {
 	for _, file := range files {
 		for _, v := range readVectors(t, file) {
 			if v.Deviation != "" && !strings.Contains(string(doc), v.ID) {
-				t.Errorf("%s: vector %s was edited (%s), docs/deviations.md does not say so", file, v.ID, v.Deviation)
+				t.Errorf("%s: vector %s was edited (%s), docs/deviations.md does not say so", file,
+					v.ID, v.Deviation)
 			}
 		}
 	}

@@ -53,7 +53,8 @@ var rules = []rule{
 	{"comp/workloadmeta/store", []string{vocabulary, "pkg/statebus"}, []string{"github.com/puzpuzpuz/xsync/v4", fx}},
 	{"comp/workloadmeta/recording", []string{vocabulary}, nil},
 	{collection, []string{vocabulary}, []string{
-		"github.com/cenkalti/backoff/v5", "github.com/prometheus/client_golang/prometheus", "golang.org/x/time/rate", fx}},
+		"github.com/cenkalti/backoff/v5", "github.com/prometheus/client_golang/prometheus",
+		"golang.org/x/time/rate", fx}},
 	{"comp/workloadmeta/collectors/", []string{vocabulary, collection, "comp/workloadmeta/recording", "comp/workloadmeta/collectors/", "pkg/"}, []string{"/"}},
 	{"comp/workloadmeta/collectors/remote", []string{vocabulary, collection, "comp/api/", "pkg/"}, []string{"/"}},
 
@@ -64,10 +65,15 @@ var rules = []rule{
 	{"comp/tagger/remote", []string{tagger, "comp/tagger/tagstore", "comp/api/", "pkg/"}, []string{"/"}},
 
 	// What looks at all of it from above.
-	{"comp/config", []string{tagger, "comp/tagger/extract", "comp/rules", vocabulary, collection, "pkg/"}, []string{
-		"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3", fx}},
-	{"comp/telemetry", []string{"comp/tagger/local", "comp/tagger/tagstore", "comp/workloadmeta/store", collection, "pkg/statebus"}, []string{
-		"github.com/prometheus/client_golang/", fx}},
+	{"comp/config",
+		[]string{tagger, "comp/tagger/extract", "comp/rules", vocabulary, collection,
+			"pkg/"}, []string{
+			"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3",
+			fx}},
+	{"comp/telemetry",
+		[]string{"comp/tagger/local", "comp/tagger/tagstore", "comp/workloadmeta/store", collection,
+			"pkg/statebus"}, []string{
+			"github.com/prometheus/client_golang/", fx}},
 	{"comp/api/", []string{tagger, vocabulary, collection, "comp/workloadmeta/recording", "comp/api/", "pkg/"}, []string{"/"}},
 	{"cmd/", []string{"comp/", "pkg/", "cmd/"}, []string{"/"}},
 	{"test/", []string{"comp/", "pkg/", "test/"}, []string{"/"}},
@@ -109,7 +115,8 @@ type listed struct {
 // package that they need is of the standard library.
 func list(t *testing.T) (own map[string]listed, standard map[string]bool) {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps,Error", "./...")
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps,Error",
+		"./...")
 	cmd.Dir = "../.."
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -141,7 +148,8 @@ func TestEverythingFlowsDownwards(t *testing.T) {
 	for name, p := range own {
 		r, ok := ruleFor(name)
 		if !ok {
-			t.Errorf("%s has no rule; decide which layer it belongs to and add it to the table in this file", name)
+			t.Errorf(
+				"%s has no rule; decide which layer it belongs to and add it to the table in this file", name)
 			continue
 		}
 		for _, imported := range p.Imports {
@@ -149,9 +157,11 @@ func TestEverythingFlowsDownwards(t *testing.T) {
 			switch {
 			case standard[imported]:
 			case ours && !allows(r.own, inner):
-				t.Errorf("%s imports %s, which is not below it (of this module it may import %q)", name, inner, r.own)
+				t.Errorf("%s imports %s, which is not below it (of this module it may import %q)",
+					name, inner, r.own)
 			case !ours && !allows(r.others, imported):
-				t.Errorf("%s imports %s; of other modules it may import %q", name, imported, r.others)
+				t.Errorf("%s imports %s; of other modules it may import %q", name, imported,
+					r.others)
 			}
 		}
 	}
@@ -159,9 +169,11 @@ func TestEverythingFlowsDownwards(t *testing.T) {
 
 // What nobody gets linked without asking for it: the whole tree below a package counts.
 func TestYouLinkWhatYouImport(t *testing.T) {
-	clients := []string{"github.com/docker/", "github.com/moby/", "github.com/containerd/", "k8s.io/", "sigs.k8s.io/",
+	clients := []string{"github.com/docker/", "github.com/moby/", "github.com/containerd/",
+		"k8s.io/", "sigs.k8s.io/",
 		"github.com/aws/", "google.golang.org/grpc/", "connectrpc.com/", "github.com/spf13/"}
-	kubernetes := []string{"k8s.io/client-go/", "k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/kubernetes/"}
+	kubernetes := []string{"k8s.io/client-go/", "k8s.io/api/", "k8s.io/apimachinery/",
+		"k8s.io/kubernetes/"}
 	own, standard := list(t)
 	for _, c := range []struct {
 		pkg       string
@@ -224,7 +236,8 @@ func TestRulesAreAboutPackagesThatCanBe(t *testing.T) {
 		for _, pattern := range append([]string{r.pkg}, r.own...) {
 			top, _, _ := strings.Cut(pattern, "/")
 			if !slices.Contains([]string{"pkg", "comp", "cmd", "test"}, top) {
-				t.Errorf("the rule for %s names %q, which is no folder of this module", r.pkg, pattern)
+				t.Errorf("the rule for %s names %q, which is no folder of this module", r.pkg,
+					pattern)
 			}
 		}
 	}

@@ -68,13 +68,14 @@ func newApp(t *testing.T) *app {
 	return &app{t: t, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
 }
 
-// start starts an application with these collectors' modules and options, and waits until it is synced. It stops at the test's
-// end.
+// start starts an application with these collectors' modules and options, and waits until it is
+// synced. It stops at the test's end.
 func (a *app) start(collectors ...fx.Option) *app {
 	t := a.t
 	t.Helper()
 	a.fx = fx.New(
-		fx.NopLogger, store.Module, collection.Module, local.Module, telemetry.Module, fx.Options(collectors...),
+		fx.NopLogger, store.Module, collection.Module, local.Module, telemetry.Module,
+		fx.Options(collectors...),
 		fx.Supply(local.DefaultOptions(), a.logger()),
 		fx.Populate(&a.store, &a.tagger, &a.runs, &a.metrics),
 	)
@@ -158,7 +159,8 @@ func (a *app) last(id string) (workloadmeta.EventType, *workloadmeta.Container) 
 }
 
 // expect waits until the container is in the store and check is content with it, and returns it.
-func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool) (found *workloadmeta.Container) {
+func (a *app) expect(id, what string,
+	check func(c *workloadmeta.Container) bool) (found *workloadmeta.Container) {
 	a.t.Helper()
 	eventually(a.t, 10*time.Second, func() string {
 		c, err := a.store.GetContainer(id)
@@ -175,7 +177,8 @@ func (a *app) expect(id, what string, check func(c *workloadmeta.Container) bool
 	return found
 }
 
-// heard waits until the subscriber has been told what the store knows of a container, a moment after the store.
+// heard waits until the subscriber has been told what the store knows of a container, a moment
+// after the store.
 func (a *app) heard(id string) {
 	a.t.Helper()
 	eventually(a.t, 5*time.Second, func() string {
@@ -195,14 +198,16 @@ func (a *app) expectImage(id string, tags ...string) {
 	a.t.Helper()
 	eventually(a.t, 5*time.Second, func() string {
 		i, err := a.store.GetContainerImage(id)
-		if tags == nil && err != nil || err == nil && tags != nil && slices.Equal(i.RepoTags, tags) {
+		if tags == nil && err != nil || err == nil && tags != nil &&
+			slices.Equal(i.RepoTags, tags) {
 			return ""
 		}
 		return fmt.Sprintf("image %s: %+v, %v; want tags %v", id, i, err, tags)
 	})
 }
 
-// notEnded says what subscribers have been told of a container whose end they have not been told of, else "".
+// notEnded says what subscribers have been told of a container whose end they have not been told
+// of, else "".
 func (a *app) notEnded(id string) string {
 	if event, _ := a.last(id); event == workloadmeta.EventTypeUnset {
 		return ""
@@ -210,7 +215,8 @@ func (a *app) notEnded(id string) string {
 	return fmt.Sprintf("%s was told: %s", id, a.history(id))
 }
 
-// expectEnd waits until subscribers have been told of the container's end, and checks the exit code; -1 means it is not known.
+// expectEnd waits until subscribers have been told of the container's end, and checks the exit
+// code; -1 means it is not known.
 func (a *app) expectEnd(id string, code int64) {
 	a.t.Helper()
 	eventually(a.t, 10*time.Second, func() string {
@@ -218,14 +224,16 @@ func (a *app) expectEnd(id string, code int64) {
 			return problem
 		}
 		_, c := a.last(id)
-		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 && (got == nil || *got != code) {
+		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 &&
+			(got == nil || *got != code) {
 			return fmt.Sprintf("%s: state %+v, want exit code %d", id, c.State, code)
 		}
 		return ""
 	})
 }
 
-// trouble waits until a collector has noticed that something is wrong, and its error has words in it.
+// trouble waits until a collector has noticed that something is wrong, and its error has words in
+// it.
 func (a *app) trouble(collector, words string) {
 	a.t.Helper()
 	eventually(a.t, 10*time.Second, func() string {
@@ -272,29 +280,33 @@ func (a *app) expectNoSecret(secret string) {
 		explanations = append(explanations, a.tagger.Explain(e.ID))
 	}
 	for what, v := range map[string]any{
-		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanations": explanations, "events": told, "status": a.runs.Status(),
+		"dump": a.store.Dump(), "tags": a.tagger.List(), "explanations": explanations,
+		"events": told, "status": a.runs.Status(),
 	} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			a.t.Fatalf("%s: %v", what, err)
 		}
 		if len(text) < 10 || strings.Contains(string(text), secret) {
-			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(string(text), secret))
+			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text),
+				strings.Contains(string(text), secret))
 		}
 	}
 	families, err := a.metrics.Gather()
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	for what, text := range map[string]string{"log": a.log.String(), "recording": a.recording.String(), "metrics": fmt.Sprint(families)} {
+	for what, text := range map[string]string{"log": a.log.String(),
+		"recording": a.recording.String(), "metrics": fmt.Sprint(families)} {
 		if len(text) < 10 || strings.Contains(text, secret) {
-			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text), strings.Contains(text, secret))
+			a.t.Errorf("%s: %d bytes, with the secret: %v", what, len(text),
+				strings.Contains(text, secret))
 		}
 	}
 }
 
-// churn has start make 200 containers, four at a time, that end at once with a code, and checks that none is lost. start labels each with
-// its number and returns its ID.
+// churn has start make 200 containers, four at a time, that end at once with a code, and checks
+// that none is lost. start labels each with its number and returns its ID.
 func (a *app) churn(image string, start func(number int, code int64) (id string, err error)) {
 	t := a.t
 	t.Helper()

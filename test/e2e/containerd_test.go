@@ -27,8 +27,10 @@ type containerdApp struct {
 	collector *containerd.Collector
 }
 
-// startContainerd starts the application on a daemon and waits until it is synced. It stops at the test's end.
-func startContainerd(t *testing.T, n *realnode.Containerd, options containerd.Options) *containerdApp {
+// startContainerd starts the application on a daemon and waits until it is synced. It stops at the
+// test's end.
+func startContainerd(t *testing.T, n *realnode.Containerd,
+	options containerd.Options) *containerdApp {
 	t.Helper()
 	if options.Address == "" {
 		options.Address = n.Socket
@@ -39,7 +41,9 @@ func startContainerd(t *testing.T, n *realnode.Containerd, options containerd.Op
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &containerdApp{a.start(fx.Provide(collection.AsCollector(func() *containerd.Collector { return collector }))), collector}
+	return &containerdApp{
+		a.start(fx.Provide(
+			collection.AsCollector(func() *containerd.Collector { return collector }))), collector}
 }
 
 func (a *containerdApp) expectIDs(want ...string) {
@@ -64,7 +68,8 @@ func waitStopped(t *testing.T, n *realnode.Containerd, namespace, id string) {
 	t.Helper()
 	eventually(t, 10*time.Second, func() string {
 		for line := range strings.Lines(n.Ctr(namespace, "task", "ls")) {
-			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == id && fields[2] != "STOPPED" {
+			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == id &&
+				fields[2] != "STOPPED" {
 				return line
 			}
 		}
@@ -77,7 +82,8 @@ func TestContainerdContainersAreListedAndTaggedAtStart(t *testing.T) {
 	n := realnode.StartContainerd(t)
 	n.ImportImage("default", web, "sleep", "1000")
 	n.ImportImage("other", web, "sleep", "1000")
-	n.Run("default", "--env", "DD_ENV=prod", "--label", "team=blue", "--memory-limit", "67108864", web, "one", "sleep", "1000")
+	n.Run("default", "--env", "DD_ENV=prod", "--label", "team=blue", "--memory-limit", "67108864",
+		web, "one", "sleep", "1000")
 	n.Run("other", web, "two", "sleep", "1000")
 	n.Ctr("other", "task", "pause", "two")
 	defer n.Ctr("other", "task", "resume", "two") // what is frozen cannot be ended
@@ -91,26 +97,33 @@ func TestContainerdContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != "one" || c.Namespace != "default" || c.Labels["team"] != "blue" || c.EnvVars["DD_ENV"] != "prod" || c.PID == 0 ||
-		c.Image.Name != "reg.example.test:5000/shop/web" || c.Image.Tag != "1" || !strings.HasPrefix(c.Image.RepoDigest, "sha256:") ||
-		c.State.Status != workloadmeta.StatusRunning || c.CgroupPath != "/default/one" || *c.Resources.MemoryLimit != 64<<20 ||
-		c.State.StartedAt.Before(c.State.CreatedAt.Add(-time.Second)) || time.Since(c.State.StartedAt) > time.Minute {
+	if c.Name != "one" || c.Namespace != "default" || c.Labels["team"] != "blue" ||
+		c.EnvVars["DD_ENV"] != "prod" || c.PID == 0 ||
+		c.Image.Name != "reg.example.test:5000/shop/web" || c.Image.Tag != "1" ||
+		!strings.HasPrefix(c.Image.RepoDigest, "sha256:") ||
+		c.State.Status != workloadmeta.StatusRunning || c.CgroupPath != "/default/one" ||
+		*c.Resources.MemoryLimit != 64<<20 ||
+		c.State.StartedAt.Before(c.State.CreatedAt.Add(-time.Second)) ||
+		time.Since(c.State.StartedAt) > time.Minute {
 		t.Errorf("one = %+v", c)
 	}
 	if by, err := a.store.ContainerForPID(c.PID); err != nil || by.ID != "one" {
 		t.Errorf("container of PID %d = %v, %v", c.PID, by, err)
 	}
-	if c, err := a.store.GetContainer("two"); err != nil || c.State.Status != workloadmeta.StatusPaused || !c.State.Running {
+	if c, err := a.store.GetContainer("two"); err != nil ||
+		c.State.Status != workloadmeta.StatusPaused || !c.State.Running {
 		t.Errorf("two = %+v, %v", c, err)
 	}
 	if got := a.ids(); !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("containers = %v", got)
 	}
-	if i, err := a.store.GetContainerImage(c.Image.ID); err != nil || i.OS != "linux" || len(i.Layers) != 1 || i.Layers[0].Digest == "" ||
+	if i, err := a.store.GetContainerImage(c.Image.ID); err != nil || i.OS != "linux" ||
+		len(i.Layers) != 1 || i.Layers[0].Digest == "" ||
 		!slices.Equal(i.RepoTags, []string{web}) || i.SizeBytes == 0 {
 		t.Errorf("image = %+v, %v", i, err)
 	}
-	a.expectTags("one", "container_name:one", "container_id:one", "image_name:reg.example.test:5000/shop/web", "short_image:web",
+	a.expectTags("one", "container_name:one", "container_id:one",
+		"image_name:reg.example.test:5000/shop/web", "short_image:web",
 		"image_tag:1", "env:prod")
 	if inspects := a.collector.Stats().Inspects; len(inspects) != 0 {
 		t.Errorf("what the lists tell was asked for again: %v", inspects)
@@ -134,7 +147,8 @@ func TestContainerdChangesAreSeen(t *testing.T) {
 		n.Ctr("default", "task", "exec", "--exec-id", fmt.Sprint("probe", i), "web", "true")
 	}
 	n.Ctr("default", "container", "label", "web", "team=blue")
-	a.expect("web", "label", func(c *workloadmeta.Container) bool { return c.Labels["team"] == "blue" })
+	a.expect("web", "label",
+		func(c *workloadmeta.Container) bool { return c.Labels["team"] == "blue" })
 	if got := a.collector.Stats(); got.Inspects["ok"] != asked+1 || got.Events["/tasks/exit"] != 5 {
 		t.Errorf("after five probes and a label: %+v", got)
 	}
@@ -147,10 +161,14 @@ func TestContainerdChangesAreSeen(t *testing.T) {
 		return c.State.Status == workloadmeta.StatusPaused && c.State.Running
 	})
 	n.Ctr("default", "task", "resume", "web")
-	a.expect("web", "resume", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusRunning })
+	a.expect("web", "resume",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Status == workloadmeta.StatusRunning
+		})
 	kill(t, n, "default", "web")
 	a.expectEnd("web", 137)
-	if _, c := a.last("web"); c.Name != "web" || c.State.Running || c.State.FinishedAt.IsZero() || c.Labels["team"] != "blue" {
+	if _, c := a.last("web"); c.Name != "web" || c.State.Running || c.State.FinishedAt.IsZero() ||
+		c.Labels["team"] != "blue" {
 		t.Errorf("last state = %+v", c)
 	}
 	a.expectTags("web", "container_name:web") // for the grace time
@@ -177,7 +195,8 @@ func TestContainerdOutOfMemory(t *testing.T) {
 	n := realnode.StartContainerd(t)
 	n.ImportImage("default", web, "sleep", "1000")
 	a := startContainerd(t, n, containerd.Options{})
-	n.Run("default", "--memory-limit", "16777216", web, "greedy", "sh", "-c", "sleep 0.5; x=a; while true; do x=$x$x; done")
+	n.Run("default", "--memory-limit", "16777216", web, "greedy", "sh", "-c",
+		"sleep 0.5; x=a; while true; do x=$x$x; done")
 	a.expect("greedy", "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
 	eventually(t, 30*time.Second, func() string {
 		if event, c := a.last("greedy"); event != workloadmeta.EventTypeUnset {
@@ -186,9 +205,11 @@ func TestContainerdOutOfMemory(t *testing.T) {
 		return ""
 	})
 	if a.collector.Stats().Events["/tasks/oom"] == 0 {
-		t.Skip("this machine's kernel or containerd does not tell of processes that were killed for want of memory")
+		t.Skip(
+			"this machine's kernel or containerd does not tell of processes that were killed for want of memory")
 	}
-	if _, c := a.last("greedy"); !c.State.OOMKilled || c.State.ExitCode == nil || *c.State.ExitCode != 137 {
+	if _, c := a.last("greedy"); !c.State.OOMKilled || c.State.ExitCode == nil ||
+		*c.State.ExitCode != 137 {
 		t.Errorf("last state = %+v", c.State)
 	}
 }
@@ -219,7 +240,8 @@ func TestContainerdImagesAreSeen(t *testing.T) {
 		t.Helper()
 		eventually(t, 5*time.Second, func() string {
 			i, err := a.store.GetContainerImage(id)
-			if want == nil && err != nil || err == nil && want != nil && slices.Equal(i.RepoTags, want) {
+			if want == nil && err != nil || err == nil && want != nil &&
+				slices.Equal(i.RepoTags, want) {
 				return ""
 			}
 			return fmt.Sprintf("image %s: %+v, %v; want tags %v", id, i, err, want)
@@ -234,7 +256,8 @@ func TestContainerdImagesAreSeen(t *testing.T) {
 	tags(first, "reg.test/moving:1", "reg.test/moving:2")
 	n.Ctr("default", "image", "rm", "reg.test/moving:2")
 	tags(first, "reg.test/moving:1")
-	n.ImportImage("default", "reg.test/moving:1", "sleep", "2") // takes the tag away, in this namespace
+	// takes the tag away, in this namespace
+	n.ImportImage("default", "reg.test/moving:1", "sleep", "2")
 	eventually(t, 5*time.Second, func() string {
 		count := 0
 		for range a.store.List(workloadmeta.KindContainerImage) {
@@ -256,22 +279,33 @@ func TestContainerdImagesAreSeen(t *testing.T) {
 	tags(second)
 }
 
-// TestContainerdTagMovesWhileAContainerRuns: a container stays one of the image that it was made of.
+// TestContainerdTagMovesWhileAContainerRuns: a container stays one of the image that it was made
+// of.
 func TestContainerdTagMovesWhileAContainerRuns(t *testing.T) {
 	realnode.Require(t)
 	n := realnode.StartContainerd(t)
 	n.ImportImage("default", web, "sleep", "1")
 	n.Run("default", web, "old", "sleep", "1000")
-	a := startContainerd(t, n, containerd.Options{Tuning: containerd.Tuning{SettleResync: 500 * time.Millisecond, ResyncEvery: 500 * time.Millisecond}})
+	a := startContainerd(t, n,
+		containerd.Options{Tuning: containerd.Tuning{SettleResync: 500 * time.Millisecond,
+			ResyncEvery: 500 * time.Millisecond}})
 	old, err := a.store.GetContainer("old")
 	if err != nil || old.Image.ID == "" {
 		t.Fatal(old, err)
 	}
 	n.ImportImage("default", web, "sleep", "2")
 	n.Run("default", web, "new", "sleep", "1000")
-	a.expect("new", "start", func(c *workloadmeta.Container) bool { return c.Image.ID != "" && c.Image.ID != old.Image.ID })
+	a.expect("new", "start",
+		func(c *workloadmeta.Container) bool {
+			return c.Image.ID != "" &&
+				c.Image.ID != old.Image.ID
+		})
 	n.Ctr("default", "container", "label", "old", "looked=at")
-	a.expect("old", "label", func(c *workloadmeta.Container) bool { return c.Labels["looked"] == "at" && c.Image.ID == old.Image.ID })
+	a.expect("old", "label",
+		func(c *workloadmeta.Container) bool {
+			return c.Labels["looked"] == "at" &&
+				c.Image.ID == old.Image.ID
+		})
 	lists := a.collector.Stats().Lists
 	eventually(t, 10*time.Second, func() string {
 		if got := a.collector.Stats().Lists; got < lists+2 {
@@ -296,14 +330,17 @@ func TestContainerdChurn(t *testing.T) {
 	for worker := range 4 {
 		work.Go(func() {
 			for i := worker; i < count; i += 4 {
-				args := []string{"run", "--null-io", "--runc-root", n.Root + "/runc", "--label", fmt.Sprint("number=", i)}
+				args := []string{"run", "--null-io", "--runc-root", n.Root + "/runc", "--label",
+					fmt.Sprint("number=", i)}
 				if i%3 != 0 {
 					args = append(args, "--rm")
 				} else {
 					args = append(args, "--detach")
 				}
 				// ctr ends with the container's code.
-				if _, stderr, err := n.TryCtr("default", append(args, web, fmt.Sprint("churn", i), "sh", "-c", fmt.Sprint("exit ", i%100))...); err != nil && stderr != "" {
+				if _, stderr, err := n.TryCtr("default",
+					append(args, web, fmt.Sprint("churn", i), "sh", "-c",
+						fmt.Sprint("exit ", i%100))...); err != nil && stderr != "" {
 					t.Error(err)
 				}
 			}
@@ -315,9 +352,10 @@ func TestContainerdChurn(t *testing.T) {
 	events, untold := stop(), 0
 	for i := range count {
 		id, code := fmt.Sprint("churn", i), int64(i%100)
-		// A shim of containerd 2 that is told to end drops the events that it has not sent yet. Who has not seen the end otherwise
-		// must not make a code up.
-		if told := regexp.MustCompile(`/tasks/(exit|delete) .*"container_id":"` + id + `"`); !told.MatchString(events) && !strings.HasPrefix(n.Version, "1.") {
+		// A shim of containerd 2 that is told to end drops the events that it has not sent yet. Who
+		// has not seen the end otherwise must not make a code up.
+		if told := regexp.MustCompile(`/tasks/(exit|delete) .*"container_id":"` + id +
+			`"`); !told.MatchString(events) && !strings.HasPrefix(n.Version, "1.") {
 			untold++
 			eventually(t, 10*time.Second, func() string { return a.notEnded(id) })
 			if _, c := a.last(id); c.State.ExitCode == nil {
@@ -328,7 +366,8 @@ func TestContainerdChurn(t *testing.T) {
 		if h := a.history(id); !strings.HasPrefix(h, "set") || strings.Count(h, "unset") != 1 {
 			t.Errorf("%s was told: %s", id, h)
 		}
-		if _, c := a.last(id); c.Name != id || c.Image.Name != "reg.example.test:5000/shop/web" || c.State.StartedAt.IsZero() ||
+		if _, c := a.last(id); c.Name != id || c.Image.Name != "reg.example.test:5000/shop/web" ||
+			c.State.StartedAt.IsZero() ||
 			code >= 0 && c.State.FinishedAt.Before(c.State.StartedAt) {
 			t.Errorf("last state of %s: %+v", id, c)
 		}
@@ -376,11 +415,14 @@ func TestContainerdKilledAndRestarted(t *testing.T) {
 	a.expectIDs("stays", "created")
 	code := int64(137)
 	if !strings.HasPrefix(n.Version, "1.") {
-		code = -1 // since version 2 containerd forgets, when it starts, the tasks that ended while it was away
+		// since version 2 containerd forgets, when it starts, the tasks that ended while it was
+		// away
+		code = -1
 	}
 	a.expectEnd("dies", code)
 	eventually(t, 10*time.Second, func() string { return a.notEnded("vanishes") })
-	if after, err := a.store.GetContainer("stays"); err != nil || !after.Equal(before) || a.history("stays") != told {
+	if after, err := a.store.GetContainer("stays"); err != nil || !after.Equal(before) ||
+		a.history("stays") != told {
 		t.Errorf("what has not changed was told: %s; %+v, %v", a.history("stays"), after, err)
 	}
 	for _, id := range []string{"dies", "vanishes"} {
@@ -395,7 +437,9 @@ func TestContainerdFrozenIsDetectedAndRepaired(t *testing.T) {
 	n := realnode.StartContainerd(t)
 	n.ImportImage("default", web, "sleep", "1000")
 	n.Run("default", web, "web", "sleep", "1000")
-	a := startContainerd(t, n, containerd.Options{Tuning: containerd.Tuning{PingEvery: 500 * time.Millisecond, CallTimeout: time.Second}})
+	a := startContainerd(t, n,
+		containerd.Options{Tuning: containerd.Tuning{PingEvery: 500 * time.Millisecond,
+			CallTimeout: time.Second}})
 	c, err := a.store.GetContainer("web")
 	if err != nil {
 		t.Fatal(err)
@@ -410,7 +454,8 @@ func TestContainerdFrozenIsDetectedAndRepaired(t *testing.T) {
 	}
 	n.Thaw()
 	eventually(t, 40*time.Second, func() string {
-		if event, c := a.last("web"); event != workloadmeta.EventTypeUnset || c.State.ExitCode == nil || *c.State.ExitCode != 137 {
+		if event, c := a.last("web"); event != workloadmeta.EventTypeUnset ||
+			c.State.ExitCode == nil || *c.State.ExitCode != 137 {
 			return fmt.Sprintf("%v %+v", event, c)
 		}
 		return ""
@@ -427,8 +472,8 @@ func TestContainerdFrozenIsDetectedAndRepaired(t *testing.T) {
 	n.Thaw()
 }
 
-// TestContainerdHungShim: containerd leaves a container out of its list of tasks when the container's helper process, the shim, does
-// not answer.
+// TestContainerdHungShim: containerd leaves a container out of its list of tasks when the
+// container's helper process, the shim, does not answer.
 func TestContainerdHungShim(t *testing.T) {
 	realnode.Require(t)
 	n := realnode.StartContainerd(t)
@@ -446,7 +491,8 @@ func TestContainerdHungShim(t *testing.T) {
 		t.Fatal(err)
 	}
 	var shim int
-	if _, err := fmt.Sscanf(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " S %d", &shim); err != nil || shim < 2 {
+	if _, err := fmt.Sscanf(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " S %d",
+		&shim); err != nil || shim < 2 {
 		t.Fatalf("shim of process %d: %d, %v", pid, shim, err)
 	}
 	if err := syscall.Kill(shim, syscall.SIGSTOP); err != nil {
@@ -455,7 +501,8 @@ func TestContainerdHungShim(t *testing.T) {
 	defer syscall.Kill(shim, syscall.SIGCONT) //nolint:errcheck // it is there
 	a := startContainerd(t, n, containerd.Options{})
 	for _, id := range []string{"well", "hung"} {
-		if c, err := a.store.GetContainer(id); err != nil || !c.State.Running || c.Image.Tag != "1" {
+		if c, err := a.store.GetContainer(id); err != nil || !c.State.Running ||
+			c.Image.Tag != "1" {
 			t.Errorf("%s = %+v, %v", id, c, err)
 		}
 	}
@@ -469,7 +516,8 @@ func TestContainerdHungShim(t *testing.T) {
 	a.expectIDs("after", "well")
 }
 
-// TestContainerdSocketReplaced has another daemon take over a path while the first goes on at a socket that nobody can find.
+// TestContainerdSocketReplaced has another daemon take over a path while the first goes on at a
+// socket that nobody can find.
 func TestContainerdSocketReplaced(t *testing.T) {
 	realnode.Require(t)
 	first, second := realnode.StartContainerd(t), realnode.StartContainerd(t)
@@ -488,7 +536,9 @@ func TestContainerdSocketReplaced(t *testing.T) {
 		}
 	}
 	link(first)
-	a := startContainerd(t, first, containerd.Options{Address: socket, Tuning: containerd.Tuning{PingEvery: 300 * time.Millisecond}})
+	a := startContainerd(t, first,
+		containerd.Options{Address: socket,
+			Tuning: containerd.Tuning{PingEvery: 300 * time.Millisecond}})
 	a.expectIDs("of1")
 	link(second)
 	a.expectIDs("of2")
@@ -505,15 +555,18 @@ func TestContainerdNamespaces(t *testing.T) {
 	run("moby", "docker1")
 	run("noise1", "noise-a")
 	run("noise2", "noise-b")
-	all := startContainerd(t, n, containerd.Options{ExcludeNamespaces: []string{"noise1", "noise2"}})
+	all := startContainerd(t,
+		n, containerd.Options{ExcludeNamespaces: []string{"noise1", "noise2"}})
 	one := startContainerd(t, n, containerd.Options{Namespaces: []string{"later", "moby"}})
 	docker := true
 	var mu sync.Mutex
-	fallback := startContainerd(t, n, containerd.Options{ExcludeNamespaces: []string{"noise1", "noise2"}, DockerRuns: func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return docker
-	}})
+	fallback := startContainerd(t, n,
+		containerd.Options{ExcludeNamespaces: []string{"noise1", "noise2"},
+			DockerRuns: func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return docker
+			}})
 	all.expectIDs("first")
 	one.expectIDs("docker1") // who names moby gets it
 	fallback.expectIDs("first")
@@ -525,7 +578,8 @@ func TestContainerdNamespaces(t *testing.T) {
 	all.expectIDs("first", "second")
 	one.expectIDs("docker1", "docker2", "second")
 	fallback.expectIDs("first", "second")
-	if events := all.collector.Stats().Events; events["/tasks/start"] != 1 || events["/containers/create"] != 1 {
+	if events := all.collector.Stats().Events; events["/tasks/start"] != 1 ||
+		events["/containers/create"] != 1 {
 		t.Errorf("events of excluded namespaces have come: %v", events)
 	}
 
@@ -547,21 +601,26 @@ func TestContainerdSameIDInTwoNamespaces(t *testing.T) {
 	a := startContainerd(t, n, containerd.Options{})
 	n.Run("b", "--runc-root", n.Root+"/runc-b", web, "twin", "sleep", "1000")
 	kill(t, n, "a", "twin")
-	a.expect("twin", "the other", func(c *workloadmeta.Container) bool { return c.Namespace == "b" && c.State.Running })
+	a.expect("twin", "the other",
+		func(c *workloadmeta.Container) bool { return c.Namespace == "b" && c.State.Running })
 	kill(t, n, "b", "twin")
 	a.expectEnd("twin", 137)
 }
 
-// TestContainerdSecretsStayOut plants secrets in environments and looks for them in everything that can be asked for.
+// TestContainerdSecretsStayOut plants secrets in environments and looks for them in everything that
+// can be asked for.
 func TestContainerdSecretsStayOut(t *testing.T) {
 	realnode.Require(t)
 	n := realnode.StartContainerd(t)
 	const secret = "hunter2-of-the-environment"
 	n.ImportImage("default", web, "sleep", "1000")
 	a := startContainerd(t, n, containerd.Options{})
-	n.Run("default", "--env", "DB_PASSWORD="+secret, "--env", "dd_env=prod", "--env", "DD_API_KEY="+secret,
-		"--label", "kubectl.kubernetes.io/last-applied-configuration="+secret, web, "safe", "sleep", "1000")
-	a.expect("safe", "start", func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["dd_env"] == "prod" })
+	n.Run("default", "--env", "DB_PASSWORD="+secret, "--env", "dd_env=prod", "--env",
+		"DD_API_KEY="+secret,
+		"--label", "kubectl.kubernetes.io/last-applied-configuration="+
+			secret, web, "safe", "sleep", "1000")
+	a.expect("safe", "start",
+		func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["dd_env"] == "prod" })
 	a.expectTags("safe", "container_id:safe")
 	kill(t, n, "default", "safe")
 	a.expectEnd("safe", 137)

@@ -37,18 +37,21 @@ func startCRI(t *testing.T, options cri.Options) *criApp {
 	}
 	return &criApp{a.start(
 		fx.Provide(collection.AsCollector(func() *cri.Collector { return collector })),
-		fx.Supply(collection.Options{PullPeriod: 200 * time.Millisecond, RedetectEvery: time.Second}),
+		fx.Supply(collection.Options{PullPeriod: 200 * time.Millisecond,
+			RedetectEvery: time.Second}),
 	), collector}
 }
 
-// expectGone waits until subscribers have been told that the runtime has forgotten the container, and checks the
-// exit code in the last view of it; -1 means that it may not be known.
+// expectGone waits until subscribers have been told that the runtime has forgotten the container,
+// and checks the exit code in the last view of it; -1 means that it may not be known.
 func (a *criApp) expectGone(id string, code int64) {
 	a.t.Helper()
 	eventually(a.t, 10*time.Second, func() string {
-		if events := a.toldOf(id); len(events) > 0 && events[len(events)-1].Type == workloadmeta.EventTypeUnset {
+		if events := a.toldOf(id); len(events) > 0 &&
+			events[len(events)-1].Type == workloadmeta.EventTypeUnset {
 			c := events[len(events)-1].Entity.(*workloadmeta.Container)
-			if got := c.State.ExitCode; code >= 0 && (got == nil || *got != code) || c.State.Running {
+			if got := c.State.ExitCode; code >= 0 && (got == nil || *got != code) ||
+				c.State.Running {
 				return fmt.Sprintf("%s has gone with %+v", id, c.State)
 			}
 			return ""
@@ -71,7 +74,8 @@ func (a *criApp) pulls(n int) {
 
 func hasStopped(code int64) func(*workloadmeta.Container) bool {
 	return func(c *workloadmeta.Container) bool {
-		return c.State.Status == workloadmeta.StatusStopped && !c.State.Running && c.PID == 0 && c.State.ExitCode != nil && *c.State.ExitCode == code &&
+		return c.State.Status == workloadmeta.StatusStopped && !c.State.Running && c.PID == 0 &&
+			c.State.ExitCode != nil && *c.State.ExitCode == code &&
 			!c.State.FinishedAt.IsZero()
 	}
 }
@@ -93,8 +97,10 @@ func TestCRIContainersAreListedAndTaggedAtStart(t *testing.T) {
 		p.Linux.SecurityContext.NamespaceOptions.Network = runtimeapi.NamespaceMode_POD
 	})
 	web := pod.Run("web", "example.test/web:1", func(k *runtimeapi.ContainerConfig) {
-		k.Envs = []*runtimeapi.KeyValue{{Key: "DD_SERVICE", Value: []byte("shop")}, {Key: "DB_PASSWORD", Value: []byte("hunter2")}}
-		k.Linux.Resources = &runtimeapi.LinuxContainerResources{CpuPeriod: 100_000, CpuQuota: 50_000, MemoryLimitInBytes: 64 << 20}
+		k.Envs = []*runtimeapi.KeyValue{{Key: "DD_SERVICE", Value: []byte("shop")},
+			{Key: "DB_PASSWORD", Value: []byte("hunter2")}}
+		k.Linux.Resources = &runtimeapi.LinuxContainerResources{CpuPeriod: 100_000,
+			CpuQuota: 50_000, MemoryLimitInBytes: 64 << 20}
 	})
 	waiting := pod.Create("waiting", "example.test/web:1", nil)
 	failed := pod.Run("failed", "example.test/web:1", nil, "sh", "-c", "exit 3")
@@ -106,9 +112,12 @@ func TestCRIContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !runs(k) || k.Name != "web" || k.Namespace != "default" || k.Runtime != workloadmeta.RuntimeContainerd || k.EnvVars["DD_SERVICE"] != "shop" ||
-		k.Hostname != "shop-0" || !strings.HasPrefix(k.NetworkIPs["pod"], "10.231.") || !strings.HasPrefix(k.NetworkIPv6s["pod"], "fd00:231:") ||
-		k.Owner == nil || k.Owner.ID != "uid-of-shop-0" || k.Image.Name != "example.test/web" || k.Image.Tag != "1" ||
+	if !runs(k) || k.Name != "web" || k.Namespace != "default" ||
+		k.Runtime != workloadmeta.RuntimeContainerd || k.EnvVars["DD_SERVICE"] != "shop" ||
+		k.Hostname != "shop-0" || !strings.HasPrefix(k.NetworkIPs["pod"], "10.231.") ||
+		!strings.HasPrefix(k.NetworkIPv6s["pod"], "fd00:231:") ||
+		k.Owner == nil || k.Owner.ID != "uid-of-shop-0" || k.Image.Name != "example.test/web" ||
+		k.Image.Tag != "1" ||
 		*k.Resources.CPULimit != 50 || *k.Resources.MemoryLimit != 64<<20 {
 		t.Errorf("web = %+v", k)
 	}
@@ -119,7 +128,8 @@ func TestCRIContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if err != nil || !strings.Contains(string(cgroup), ":"+k.CgroupPath+"\n") {
 		t.Errorf("cgroup %q is not in %s (%v)", k.CgroupPath, cgroup, err)
 	}
-	if k, err := a.store.GetContainer(waiting); err != nil || k.State.Status != workloadmeta.StatusCreated {
+	if k, err := a.store.GetContainer(waiting); err != nil ||
+		k.State.Status != workloadmeta.StatusCreated {
 		t.Errorf("waiting = %+v, %v", k, err)
 	}
 	if k, err := a.store.GetContainer(failed); err != nil || !hasStopped(3)(k) {
@@ -128,10 +138,12 @@ func TestCRIContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if got := a.ids(); len(got) != 3 {
 		t.Errorf("containers = %v", got)
 	}
-	if i, err := a.store.GetContainerImage(k.Image.ID); err != nil || i.OS != "linux" || len(i.Layers) != 1 || i.SizeBytes == 0 {
+	if i, err := a.store.GetContainerImage(k.Image.ID); err != nil || i.OS != "linux" ||
+		len(i.Layers) != 1 || i.SizeBytes == 0 {
 		t.Errorf("image = %+v, %v", i, err)
 	}
-	a.expectTags(web, "container_id:"+web, "container_name:web", "image_name:example.test/web", "short_image:web", "image_tag:1", "service:shop")
+	a.expectTags(web, "container_id:"+web, "container_name:web", "image_name:example.test/web",
+		"short_image:web", "image_tag:1", "service:shop")
 }
 
 func TestCRIChangesAreSeen(t *testing.T) {
@@ -153,11 +165,13 @@ func TestCRIChangesAreSeen(t *testing.T) {
 		kubelet.Exec(web, "true")
 	}
 	a.pulls(3)
-	if after, err := a.store.GetContainer(web); err != nil || after != before || a.history(web) != told {
+	if after, err := a.store.GetContainer(web); err != nil || after != before ||
+		a.history(web) != told {
 		t.Errorf("after exec in it: %+v, %v; told %s", after, err, a.history(web))
 	}
 	after := a.collector.Stats().Calls
-	if after["ContainerStatus"] != calls["ContainerStatus"] || after["PodSandboxStatus"] != calls["PodSandboxStatus"] {
+	if after["ContainerStatus"] != calls["ContainerStatus"] ||
+		after["PodSandboxStatus"] != calls["PodSandboxStatus"] {
 		t.Errorf("exec has cost calls: %v, before %v", after, calls)
 	}
 
@@ -166,7 +180,11 @@ func TestCRIChangesAreSeen(t *testing.T) {
 	again := pod.Run("web", "example.test/web:1", func(k *runtimeapi.ContainerConfig) {
 		k.Metadata.Attempt, k.Annotations["io.kubernetes.container.restartCount"] = 1, "1"
 	})
-	a.expect(again, "restarted", func(c *workloadmeta.Container) bool { return runs(c) && c.RestartCount == 1 && c.Name == "web" })
+	a.expect(again, "restarted",
+		func(c *workloadmeta.Container) bool {
+			return runs(c) && c.RestartCount == 1 &&
+				c.Name == "web"
+		})
 	failed := pod.Run("failed", "example.test/web:1", nil, "sh", "-c", "exit 7")
 	a.expect(failed, "ended by itself", hasStopped(7))
 	done := pod.Run("done", "example.test/web:1", nil, "true")
@@ -188,10 +206,12 @@ func TestCRIOutOfMemory(t *testing.T) {
 		t.Skip(err)
 	}
 	a := startCRI(t, cri.Options{Socket: c.Socket})
-	id := kubelet.RunPod("oom", nil).Run("oom", "example.test/web:1", func(k *runtimeapi.ContainerConfig) {
-		k.Linux.Resources = &runtimeapi.LinuxContainerResources{MemoryLimitInBytes: 16 << 20}
-	}, "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
-	a.expect(id, "out of memory", func(c *workloadmeta.Container) bool { return hasStopped(137)(c) && c.State.OOMKilled })
+	id := kubelet.RunPod("oom", nil).Run("oom", "example.test/web:1",
+		func(k *runtimeapi.ContainerConfig) {
+			k.Linux.Resources = &runtimeapi.LinuxContainerResources{MemoryLimitInBytes: 16 << 20}
+		}, "sh", "-c", "x=0123456789abcdef; while :; do x=$x$x; done")
+	a.expect(id, "out of memory",
+		func(c *workloadmeta.Container) bool { return hasStopped(137)(c) && c.State.OOMKilled })
 }
 
 func TestCRIImagesAreSeen(t *testing.T) {
@@ -219,14 +239,16 @@ func TestCRIImagesAreSeen(t *testing.T) {
 		return "the image is not seen"
 	})
 	tags(first, "example.test/moving:1")
-	if i, err := a.store.GetContainerImage(first); err != nil || i.OS != "linux" || !strings.HasPrefix(i.ID, "sha256:") {
+	if i, err := a.store.GetContainerImage(first); err != nil || i.OS != "linux" ||
+		!strings.HasPrefix(i.ID, "sha256:") {
 		t.Errorf("%+v, %v", i, err)
 	}
 	c.Ctr("k8s.io", "images", "tag", "example.test/moving:1", "example.test/moving:2")
 	tags(first, "example.test/moving:1", "example.test/moving:2")
 	c.Ctr("k8s.io", "images", "rm", "example.test/moving:1")
 	tags(first, "example.test/moving:2")
-	if _, err := kubelet.Images.RemoveImage(t.Context(), &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: first}}); err != nil {
+	if _, err := kubelet.Images.RemoveImage(t.Context(),
+		&runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: first}}); err != nil {
 		t.Fatal(err)
 	}
 	tags(first)
@@ -236,7 +258,8 @@ func TestCRIImagesAreSeen(t *testing.T) {
 	kubelet.ImportImage("example.test/fresh:1", map[string]any{"author": "second"})
 	id := kubelet.RunPod("fresh", nil).Run("fresh", "example.test/fresh:1", nil)
 	k := b.expect(id, "container of a new image", runs)
-	if i, err := b.store.GetContainerImage(k.Image.ID); err != nil || i.Name != "example.test/fresh:1" || k.Image.Name != "example.test/fresh" {
+	if i, err := b.store.GetContainerImage(k.Image.ID); err != nil ||
+		i.Name != "example.test/fresh:1" || k.Image.Name != "example.test/fresh" {
 		t.Errorf("%+v, %v; %+v", i, err, k.Image)
 	}
 }
@@ -245,7 +268,8 @@ func TestCRIImagesAreSeen(t *testing.T) {
 func TestCRIContainerdKilledAndRestarted(t *testing.T) {
 	c, kubelet := startNode(t)
 	pod := kubelet.RunPod("web-0", nil)
-	stays, dies := pod.Run("stays", "example.test/web:1", nil), pod.Run("dies", "example.test/web:1", nil)
+	stays, dies := pod.Run("stays", "example.test/web:1", nil), pod.Run("dies",
+		"example.test/web:1", nil)
 	a := startCRI(t, cri.Options{Socket: c.Socket})
 	before, err := a.store.GetContainer(stays)
 	if err != nil {
@@ -268,7 +292,8 @@ func TestCRIContainerdKilledAndRestarted(t *testing.T) {
 	}
 	eventually(t, 5*time.Second, func() string {
 		for _, s := range a.runs.Status() {
-			if s.ID == "cri" && strings.Contains(s.LastError, c.Socket) && !strings.Contains(s.LastError, "rpc error") {
+			if s.ID == "cri" && strings.Contains(s.LastError, c.Socket) &&
+				!strings.Contains(s.LastError, "rpc error") {
 				return ""
 			}
 		}
@@ -278,13 +303,16 @@ func TestCRIContainerdKilledAndRestarted(t *testing.T) {
 	fresh := pod.Run("fresh", "example.test/web:1", nil)
 	a.expect(fresh, "started after the restart", runs)
 	code, ended := int64(137), hasStopped(137)
-	if !strings.HasPrefix(c.Version, "1.") { // since version 2 containerd does not know the code then
+	// since version 2 containerd does not know the code then
+	if !strings.HasPrefix(c.Version, "1.") {
 		code, ended = -1, func(k *workloadmeta.Container) bool {
-			return k.State.Status == workloadmeta.StatusStopped && k.State.ExitCode == nil && !k.State.FinishedAt.IsZero()
+			return k.State.Status == workloadmeta.StatusStopped && k.State.ExitCode == nil &&
+				!k.State.FinishedAt.IsZero()
 		}
 	}
 	a.expect(dies, "ended in the gap", ended)
-	if after, err := a.store.GetContainer(stays); err != nil || !after.Equal(before) || a.history(stays) != told {
+	if after, err := a.store.GetContainer(stays); err != nil || !after.Equal(before) ||
+		a.history(stays) != told {
 		t.Errorf("what has not changed was told %s: %+v, %v", a.history(stays), after, err)
 	}
 
@@ -363,29 +391,36 @@ func testCRIPermissionDenied(t *testing.T) {
 	}
 	a := startCRI(t, cri.Options{Socket: path})
 	for _, s := range a.runs.Status() {
-		if s.ID == "cri" && (s.LastError != "" || !strings.Contains(s.Reason, "permission denied on "+path+"; run as root")) {
+		if s.ID == "cri" &&
+			(s.LastError != "" ||
+				!strings.Contains(s.Reason, "permission denied on "+path+"; run as root")) {
 			t.Errorf("status = %+v", s)
 		}
 	}
 }
 
-// TestCRISecretsStayOut plants secrets where CRI has them in clear and looks for them in everything that can be asked for.
+// TestCRISecretsStayOut plants secrets where CRI has them in clear and looks for them in everything
+// that can be asked for.
 func TestCRISecretsStayOut(t *testing.T) {
 	c, kubelet := startNode(t)
 	const secret = "hunter2-of-the-environment"
 	kubelet.ImportImage("example.test/secret:1", map[string]any{
-		"config":  map[string]any{"Cmd": []string{"sleep", "1000"}, "Env": []string{"PATH=/bin", "IMAGE_SECRET=" + secret}},
+		"config": map[string]any{"Cmd": []string{"sleep", "1000"},
+			"Env": []string{"PATH=/bin", "IMAGE_SECRET=" + secret}},
 		"history": []map[string]any{{"created_by": "RUN |1 TOKEN=" + secret + " /bin/sh -c make"}},
 	})
 	a := startCRI(t, cri.Options{Socket: c.Socket})
 	pod := kubelet.RunPod("secret", func(p *runtimeapi.PodSandboxConfig) {
-		p.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": secret}
+		p.Annotations = map[string]string{
+			"kubectl.kubernetes.io/last-applied-configuration": secret}
 	})
 	id := pod.Run("secret", "example.test/secret:1", func(k *runtimeapi.ContainerConfig) {
-		k.Envs = []*runtimeapi.KeyValue{{Key: "DB_PASSWORD", Value: []byte(secret)}, {Key: "DD_ENV", Value: []byte("prod")}, {Key: "DD_API_KEY", Value: []byte(secret)}}
+		k.Envs = []*runtimeapi.KeyValue{{Key: "DB_PASSWORD", Value: []byte(secret)},
+			{Key: "DD_ENV", Value: []byte("prod")}, {Key: "DD_API_KEY", Value: []byte(secret)}}
 		k.Annotations["kubectl.kubernetes.io/last-applied-configuration"] = secret
 	}, "sleep", "1000")
-	a.expect(id, "start", func(c *workloadmeta.Container) bool { return runs(c) && c.EnvVars["DD_ENV"] == "prod" })
+	a.expect(id, "start",
+		func(c *workloadmeta.Container) bool { return runs(c) && c.EnvVars["DD_ENV"] == "prod" })
 	a.expectTags(id, "env:prod")
 	pod.Remove()
 	a.expectGone(id, -1)

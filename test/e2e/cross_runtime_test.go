@@ -23,15 +23,17 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// TestEveryRuntimeGivesTheSameTags starts one image under Docker, containerd, containerd's CRI and Podman, side by side. The
-// containers' tags are the same but for those that name the container or the runtime.
+// TestEveryRuntimeGivesTheSameTags starts one image under Docker, containerd, containerd's CRI and
+// Podman, side by side. The containers' tags are the same but for those that name the container or
+// the runtime.
 func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 	realnode.Require(t)
 	const name = "reg.example.test:5000/shop/web:1.4"
 	const secret = "hunter2-of-all-runtimes"
 	config := map[string]any{
 		"Cmd": []string{"sleep", "1000"},
-		"Env": []string{"PATH=/bin", "DD_SERVICE=web", "DD_VERSION=1.4", "IMAGE_PASSWORD=" + secret},
+		"Env": []string{"PATH=/bin", "DD_SERVICE=web", "DD_VERSION=1.4",
+			"IMAGE_PASSWORD=" + secret},
 		"Labels": map[string]string{
 			"org.opencontainers.image.revision": "4f1c2d", "team": "blue",
 			"kubectl.kubernetes.io/last-applied-configuration": secret,
@@ -57,32 +59,38 @@ func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 	))
 	start := map[string]func() string{
 		"docker": func() string {
-			return d.Run("--name", "web", "-e", "DD_ENV=prod", "-e", "TOKEN="+secret, "--label", "com.datadoghq.ad.tags=[\"tier:front\"]", name)
+			return d.Run("--name", "web", "-e", "DD_ENV=prod", "-e", "TOKEN="+secret, "--label",
+				"com.datadoghq.ad.tags=[\"tier:front\"]", name)
 		},
 		"containerd": func() string {
-			c.Run("default", "--env", "DD_ENV=prod", "--env", "TOKEN="+secret, "--label", "com.datadoghq.ad.tags=[\"tier:front\"]", name, "web")
+			c.Run("default", "--env", "DD_ENV=prod", "--env", "TOKEN="+secret, "--label",
+				"com.datadoghq.ad.tags=[\"tier:front\"]", name, "web")
 			return "web"
 		},
 		"podman": func() string {
-			return p.Run("--name", "web", "-e", "DD_ENV=prod", "-e", "TOKEN="+secret, "--label", "com.datadoghq.ad.tags=[\"tier:front\"]", name)
+			return p.Run("--name", "web", "-e", "DD_ENV=prod", "-e", "TOKEN="+secret, "--label",
+				"com.datadoghq.ad.tags=[\"tier:front\"]", name)
 		},
 		"cri": func() string {
 			return kube.RunPod("shop", nil).Run("web", name, func(c *runtimeapi.ContainerConfig) {
-				c.Envs = []*runtimeapi.KeyValue{{Key: "DD_ENV", Value: []byte("prod")}, {Key: "TOKEN", Value: []byte(secret)}}
+				c.Envs = []*runtimeapi.KeyValue{{Key: "DD_ENV", Value: []byte("prod")},
+					{Key: "TOKEN", Value: []byte(secret)}}
 				c.Labels["com.datadoghq.ad.tags"] = `["tier:front"]`
 				c.Annotations["kubectl.kubernetes.io/last-applied-configuration"] = secret
 			})
 		},
 	}
 	want := []string{
-		"container_name:web", "env:prod", "git.commit.sha:4f1c2d", "image_name:reg.example.test:5000/shop/web", "image_tag:1.4",
+		"container_name:web", "env:prod", "git.commit.sha:4f1c2d",
+		"image_name:reg.example.test:5000/shop/web", "image_tag:1.4",
 		"service:web", "short_image:web", "tier:front", "version:1.4",
 	}
 	images := map[string]bool{}
 	for _, runtime := range slices.Sorted(maps.Keys(start)) {
 		id := start[runtime]()
 		eventually(t, 20*time.Second, func() string {
-			tags, known, err := a.tagger.TagWithCompleteness(tagger.Container(id), tagger.HighCardinality)
+			tags, known, err := a.tagger.TagWithCompleteness(tagger.Container(id),
+				tagger.HighCardinality)
 			if err != nil || known < tagger.Partial {
 				return fmt.Sprintf("%s: %s, %v", runtime, known, err)
 			}
@@ -109,7 +117,8 @@ func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 		if name == "" {
 			name = workloadmeta.ContainerRuntime(runtime)
 		}
-		if container.Runtime != name || container.PID == 0 || container.State.Status != workloadmeta.StatusRunning || container.CgroupPath == "" ||
+		if container.Runtime != name || container.PID == 0 ||
+			container.State.Status != workloadmeta.StatusRunning || container.CgroupPath == "" ||
 			container.Labels["team"] != "blue" {
 			t.Errorf("%s: %+v", runtime, container)
 		}
@@ -118,7 +127,8 @@ func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 		t.Errorf("one image has the IDs %v", slices.Sorted(maps.Keys(images)))
 	}
 	for id := range images {
-		if i, err := a.store.GetContainerImage(id); err != nil || !slices.Equal(i.RepoTags, []string{name}) || len(i.Layers) != 1 {
+		if i, err := a.store.GetContainerImage(id); err != nil ||
+			!slices.Equal(i.RepoTags, []string{name}) || len(i.Layers) != 1 {
 			t.Errorf("image = %+v, %v", i, err)
 		}
 	}
@@ -142,7 +152,8 @@ func TestDockerAndItsContainerdReportOneContainer(t *testing.T) {
 	a := newApp(t)
 	a.start(docker.Module, containerd.Module, fx.Supply(
 		docker.Options{Host: d.Host, Log: a.logger()},
-		containerd.Options{Address: d.Containerd.Socket, Namespaces: []string{"moby"}, Log: a.logger()},
+		containerd.Options{Address: d.Containerd.Socket, Namespaces: []string{"moby"},
+			Log: a.logger()},
 	))
 	id := d.Run("--name", "web", "-e", "DD_ENV=prod", "web:1", "sleep", "1000")
 	eventually(t, 10*time.Second, func() string {
@@ -151,23 +162,32 @@ func TestDockerAndItsContainerdReportOneContainer(t *testing.T) {
 		}
 		return ""
 	})
-	c := a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["DD_ENV"] == "prod" })
-	if c.Name != "web" || c.Runtime != workloadmeta.RuntimeDocker || c.Image.Name != "web" || c.State.Status != workloadmeta.StatusRunning {
+	c := a.expect(id, "start",
+		func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["DD_ENV"] == "prod" })
+	if c.Name != "web" || c.Runtime != workloadmeta.RuntimeDocker || c.Image.Name != "web" ||
+		c.State.Status != workloadmeta.StatusRunning {
 		t.Errorf("container = %+v", c)
 	}
 	a.expectTags(id, "container_name:web", "docker_image:web:1", "env:prod")
 	a.heard(id)
 	told := a.history(id)
 	d.Docker("pause", "web")
-	a.expect(id, "pause", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusPaused })
+	a.expect(id, "pause",
+		func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusPaused })
 	d.Docker("unpause", "web")
-	a.expect(id, "unpause", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusRunning })
+	a.expect(id, "unpause",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Status == workloadmeta.StatusRunning
+		})
 	d.Docker("kill", "web")
 	a.expectEnd(id, 137)
 	for i, e := range a.toldOf(id) {
-		if c := e.Entity.(*workloadmeta.Container); c.Name != "web" || c.Runtime != workloadmeta.RuntimeDocker || strings.HasPrefix(c.Image.Name, "sha256") {
-			if i > 0 || c.Runtime != workloadmeta.RuntimeContainerd { // containerd may have been first to tell
-				t.Errorf("told %d times before and %s in all; event %d: %+v", strings.Count(told, "set"), a.history(id), i, c)
+		if c := e.Entity.(*workloadmeta.Container); c.Name != "web" ||
+			c.Runtime != workloadmeta.RuntimeDocker || strings.HasPrefix(c.Image.Name, "sha256") {
+			// containerd may have been first to tell
+			if i > 0 || c.Runtime != workloadmeta.RuntimeContainerd {
+				t.Errorf("told %d times before and %s in all; event %d: %+v",
+					strings.Count(told, "set"), a.history(id), i, c)
 			}
 		}
 	}
@@ -176,8 +196,8 @@ func TestDockerAndItsContainerdReportOneContainer(t *testing.T) {
 	}
 }
 
-// TestDockerAppearsBesideItsContainerd has containerd stand in for Docker until that can be asked: nobody is told that a container has ended
-// because another collector reports it.
+// TestDockerAppearsBesideItsContainerd has containerd stand in for Docker until that can be asked:
+// nobody is told that a container has ended because another collector reports it.
 func TestDockerAppearsBesideItsContainerd(t *testing.T) {
 	realnode.Require(t)
 	d := realnode.StartDockerd(t)
@@ -213,7 +233,8 @@ func TestDockerAppearsBesideItsContainerd(t *testing.T) {
 	}
 }
 
-// TestContainerdAndItsCRIReportOneContainer lets the CRI, which is polled, report what containerd tells by events.
+// TestContainerdAndItsCRIReportOneContainer lets the CRI, which is polled, report what containerd
+// tells by events.
 func TestContainerdAndItsCRIReportOneContainer(t *testing.T) {
 	realnode.Require(t)
 	c := realnode.StartContainerd(t)
@@ -236,7 +257,8 @@ func TestContainerdAndItsCRIReportOneContainer(t *testing.T) {
 		return ""
 	})
 	a.expect(id, "start", func(c *workloadmeta.Container) bool {
-		return c.PID != 0 && c.Name == "web" && c.Namespace == "default" && len(c.Ports) == 1 && c.Ports[0].Protocol == "tcp"
+		return c.PID != 0 && c.Name == "web" && c.Namespace == "default" && len(c.Ports) == 1 &&
+			c.Ports[0].Protocol == "tcp"
 	})
 	settled := ""
 	eventually(t, 20*time.Second, func() string { // both have said all they know
@@ -253,7 +275,8 @@ func TestContainerdAndItsCRIReportOneContainer(t *testing.T) {
 	}
 	kube.Kill(id)
 	a.expect(id, "kill", func(c *workloadmeta.Container) bool {
-		return c.State.Status == workloadmeta.StatusStopped && c.State.ExitCode != nil && *c.State.ExitCode == 137
+		return c.State.Status == workloadmeta.StatusStopped && c.State.ExitCode != nil &&
+			*c.State.ExitCode == 137
 	})
 	kube.Remove(id)
 	a.expectEnd(id, 137)
@@ -264,7 +287,8 @@ func TestContainerdAndItsCRIReportOneContainer(t *testing.T) {
 			t.Errorf("a container that has ended runs again: %+v", c.State)
 		}
 		ended = ended || !c.State.Running
-		if c.Name != before.Name || c.Namespace != before.Namespace || c.Image != before.Image || len(c.Ports) != 1 {
+		if c.Name != before.Name || c.Namespace != before.Namespace || c.Image != before.Image ||
+			len(c.Ports) != 1 {
 			t.Errorf("its end (%s) has made it another:\n%s", e.Type, cmp.Diff(before, c))
 		}
 	}

@@ -20,7 +20,8 @@ type dockerApp struct {
 	docker *realnode.Dockerd
 }
 
-// startDocker starts the application on a daemon and waits until it is synced. It stops at the test's end.
+// startDocker starts the application on a daemon and waits until it is synced. It stops at the
+// test's end.
 func startDocker(t *testing.T, d *realnode.Dockerd, options docker.Options) *dockerApp {
 	t.Helper()
 	options.Host = d.Host
@@ -36,7 +37,8 @@ func (a *dockerApp) expectSame() {
 		want := strings.Fields(a.docker.Docker("ps", "-q", "--no-trunc"))
 		slices.Sort(want)
 		if got := a.ids(); !slices.Equal(got, want) {
-			return fmt.Sprintf("the store has %d containers, the daemon %d:\n%s\n%s", len(got), len(want), got, want)
+			return fmt.Sprintf("the store has %d containers, the daemon %d:\n%s\n%s", len(got),
+				len(want), got, want)
 		}
 		return ""
 	})
@@ -46,8 +48,10 @@ func TestDockerContainersAreListedAndTaggedAtStart(t *testing.T) {
 	d := node.Dockerd(t)
 	d.RemoveContainers()
 	image := d.ImportImage("reg.example.test:5000/shop/web:1", "LABEL team=blue")
-	one := d.Run("--name", "one", "-e", "DD_ENV=prod", "reg.example.test:5000/shop/web:1", "sleep", "1000")
-	two := d.Run("--name", "two", "--memory", "64m", "--cpus", "0.5", "reg.example.test:5000/shop/web:1", "sleep", "1000")
+	one := d.Run("--name", "one", "-e", "DD_ENV=prod", "reg.example.test:5000/shop/web:1", "sleep",
+		"1000")
+	two := d.Run("--name", "two", "--memory", "64m", "--cpus", "0.5",
+		"reg.example.test:5000/shop/web:1", "sleep", "1000")
 	d.Docker("pause", "two")
 	stopped := d.Run("--name", "stopped", "reg.example.test:5000/shop/web:1", "true")
 	eventually(t, 10*time.Second, func() string {
@@ -63,24 +67,30 @@ func TestDockerContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != "one" || c.Labels["team"] != "blue" || c.EnvVars["DD_ENV"] != "prod" || c.PID == 0 || c.Image.ID != image ||
-		c.Image.Name != "reg.example.test:5000/shop/web" || c.Image.Tag != "1" || c.State.Status != workloadmeta.StatusRunning ||
+	if c.Name != "one" || c.Labels["team"] != "blue" || c.EnvVars["DD_ENV"] != "prod" ||
+		c.PID == 0 || c.Image.ID != image ||
+		c.Image.Name != "reg.example.test:5000/shop/web" || c.Image.Tag != "1" ||
+		c.State.Status != workloadmeta.StatusRunning ||
 		c.Hostname != one[:12] || !strings.Contains(c.CgroupPath, one) {
 		t.Errorf("one = %+v", c)
 	}
 	if by, err := a.store.ContainerForPID(c.PID); err != nil || by.ID != one {
 		t.Errorf("container of PID %d = %v, %v", c.PID, by, err)
 	}
-	if c, err := a.store.GetContainer(two); err != nil || c.State.Status != workloadmeta.StatusPaused || *c.Resources.MemoryLimit != 64<<20 || *c.Resources.CPULimit != 50 {
+	if c, err := a.store.GetContainer(two); err != nil ||
+		c.State.Status != workloadmeta.StatusPaused || *c.Resources.MemoryLimit != 64<<20 ||
+		*c.Resources.CPULimit != 50 {
 		t.Errorf("two = %+v, %v", c, err)
 	}
 	if got := a.ids(); len(got) != 2 {
 		t.Errorf("containers = %v", got)
 	}
-	if i, err := a.store.GetContainerImage(image); err != nil || i.OS != "linux" || len(i.Layers) != 1 || i.Layers[0].Digest == "" || len(i.RepoTags) != 1 {
+	if i, err := a.store.GetContainerImage(image); err != nil || i.OS != "linux" ||
+		len(i.Layers) != 1 || i.Layers[0].Digest == "" || len(i.RepoTags) != 1 {
 		t.Errorf("image = %+v, %v", i, err)
 	}
-	a.expectTags(one, "container_name:one", "container_id:"+one, "image_name:reg.example.test:5000/shop/web", "short_image:web", "image_tag:1",
+	a.expectTags(one, "container_name:one", "container_id:"+one,
+		"image_name:reg.example.test:5000/shop/web", "short_image:web", "image_tag:1",
 		"env:prod")
 	a.expectTags(two, "container_name:two")
 }
@@ -91,21 +101,33 @@ func TestDockerChangesAreSeen(t *testing.T) {
 	d.ImportImage("web:1")
 	a := startDocker(t, d, docker.Options{})
 
-	id := d.Run("--name", "web", "--health-cmd", "test ! -e /sick", "--health-interval", "200ms", "--health-retries", "1", "web:1", "sleep", "1000")
-	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.Name == "web" && c.PID != 0 })
+	id := d.Run("--name", "web", "--health-cmd", "test ! -e /sick", "--health-interval", "200ms",
+		"--health-retries", "1", "web:1", "sleep", "1000")
+	a.expect(id, "start",
+		func(c *workloadmeta.Container) bool { return c.Name == "web" && c.PID != 0 })
 	a.expectTags(id, "container_name:web")
-	a.expect(id, "healthy", func(c *workloadmeta.Container) bool { return c.State.Health == workloadmeta.HealthHealthy })
+	a.expect(id, "healthy",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Health == workloadmeta.HealthHealthy
+		})
 	d.Docker("exec", "web", "sh", "-c", "echo > /sick")
-	a.expect(id, "unhealthy", func(c *workloadmeta.Container) bool { return c.State.Health == workloadmeta.HealthUnhealthy })
+	a.expect(id, "unhealthy",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Health == workloadmeta.HealthUnhealthy
+		})
 	d.Docker("rename", "web", "front")
 	a.expect(id, "rename", func(c *workloadmeta.Container) bool { return c.Name == "front" })
 	a.expectTags(id, "container_name:front")
 	d.Docker("pause", "front")
 	a.expect(id, "pause", func(c *workloadmeta.Container) bool {
-		return c.State.Status == workloadmeta.StatusPaused && c.State.Running && c.State.Health == workloadmeta.HealthUnknown
+		return c.State.Status == workloadmeta.StatusPaused && c.State.Running &&
+			c.State.Health == workloadmeta.HealthUnknown
 	})
 	d.Docker("unpause", "front")
-	a.expect(id, "unpause", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusRunning })
+	a.expect(id, "unpause",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Status == workloadmeta.StatusRunning
+		})
 	d.Docker("update", "--memory", "48m", "--memory-swap", "96m", "front")
 	a.expect(id, "update", func(c *workloadmeta.Container) bool {
 		return c.Resources.MemoryLimit != nil && *c.Resources.MemoryLimit == 48<<20
@@ -121,7 +143,8 @@ func TestDockerChangesAreSeen(t *testing.T) {
 	a.expectTags(id, "container_name:front") // for the grace time
 
 	d.Docker("start", "front")
-	a.expect(id, "start again", func(c *workloadmeta.Container) bool { return c.PID != 0 && c.State.ExitCode == nil })
+	a.expect(id, "start again",
+		func(c *workloadmeta.Container) bool { return c.PID != 0 && c.State.ExitCode == nil })
 	d.Docker("rm", "-f", "front") // kill, die and destroy in one
 	a.expectEnd(id, 137)
 
@@ -147,10 +170,12 @@ func TestDockerOutOfMemory(t *testing.T) {
 	d.RemoveContainers()
 	d.ImportImage("web:1")
 	a := startDocker(t, d, docker.Options{})
-	id := d.Run("--memory", "16m", "web:1", "sh", "-c", "sleep 0.3; x=a; while true; do x=$x$x; done")
+	id := d.Run("--memory", "16m", "web:1", "sh", "-c",
+		"sleep 0.3; x=a; while true; do x=$x$x; done")
 	a.expectEnd(id, 137)
 	if d.Docker("inspect", "-f", "{{.State.OOMKilled}}", id) != "true" {
-		t.Skip("this Docker does not notice that a container was killed for want of memory; its exit code is right")
+		t.Skip(
+			"this Docker does not notice that a container was killed for want of memory; its exit code is right")
 	}
 	if _, c := a.last(id); !c.State.OOMKilled {
 		t.Errorf("last state = %+v", c.State)
@@ -172,7 +197,8 @@ func TestDockerExecChangesNothing(t *testing.T) {
 	}
 	d.Docker("rename", id, "renamed") // an event after those of exec
 	a.expect(id, "rename", func(c *workloadmeta.Container) bool { return c.Name == "renamed" })
-	if got := a.history(id); strings.Count(got, "set") != strings.Count(told, "set")+1 || strings.Contains(got, "unset") {
+	if got := a.history(id); strings.Count(got, "set") != strings.Count(told, "set")+1 ||
+		strings.Contains(got, "unset") {
 		t.Errorf("told %s, before exec %s", got, told)
 	}
 }
@@ -249,7 +275,8 @@ func TestDockerdKilledAndRestarted(t *testing.T) {
 	d.Docker("rm", "-f", gone)
 
 	a.expectSame()
-	if got, want := a.ids(), slices.Sorted(slices.Values([]string{stays, created})); !slices.Equal(got, want) {
+	if got, want := a.ids(), slices.Sorted(slices.Values([]string{stays, created})); !slices.Equal(
+		got, want) {
 		t.Errorf("containers = %v, want %v", got, want)
 	}
 	a.expectEnd(dies, 137)
@@ -259,7 +286,8 @@ func TestDockerdKilledAndRestarted(t *testing.T) {
 		}
 		return ""
 	})
-	if after, err := a.store.GetContainer(stays); err != nil || !after.Equal(before) || a.history(stays) != told {
+	if after, err := a.store.GetContainer(stays); err != nil || !after.Equal(before) ||
+		a.history(stays) != told {
 		t.Errorf("what has not changed was told: %s; %+v, %v", a.history(stays), after, err)
 	}
 
@@ -276,7 +304,8 @@ func TestDockerdFrozenFor30Seconds(t *testing.T) {
 	d := realnode.StartDockerd(t)
 	d.ImportImage("web:1")
 	id := d.Run("--name", "web", "web:1", "sleep", "1000")
-	a := startDocker(t, d, docker.Options{Tuning: docker.Tuning{SettleResync: time.Second}}) // so that a list is asked for meanwhile
+	// so that a list is asked for meanwhile
+	a := startDocker(t, d, docker.Options{Tuning: docker.Tuning{SettleResync: time.Second}})
 	d.Freeze()
 	c, err := a.store.GetContainer(id)
 	if err != nil {
@@ -285,7 +314,8 @@ func TestDockerdFrozenFor30Seconds(t *testing.T) {
 	if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil { // it ends while the daemon sleeps
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(
+		500 * time.Millisecond) {
 		if _, err := a.store.GetContainer(id); err != nil {
 			t.Fatalf("a silent daemon has cost us a container: %v", err)
 		}
@@ -317,28 +347,50 @@ func TestDockerOddContainers(t *testing.T) {
 			d.Docker("rmi", "-f", "lost:1")
 			return id
 		},
-		"image by ID": func(name string) string { return d.Run("--name", name, lost, "sleep", "1000") },
-		"no network":  func(name string) string { return d.Run("--name", name, "web:1", "sleep", "1000") },
+		"image by ID": func(name string) string {
+			return d.Run("--name", name, lost, "sleep", "1000")
+		},
+		"no network": func(name string) string {
+			return d.Run("--name", name, "web:1", "sleep", "1000")
+		},
 		"host network": func(name string) string {
-			return d.Docker("run", "-d", "--name", name, "--network", "host", "web:1", "sleep", "1000")
+			return d.Docker("run", "-d", "--name", name, "--network", "host", "web:1", "sleep",
+				"1000")
 		},
 	}
 	check := map[string]func(c *workloadmeta.Container) bool{
-		"64 kB label":          func(c *workloadmeta.Container) bool { return c.Labels["big"] == big },
-		"image without a name": func(c *workloadmeta.Container) bool { return c.Image.ID == lost && c.Image.RawName == "lost:1" },
-		"image by ID":          func(c *workloadmeta.Container) bool { return c.Image.ID == lost && c.Image.Name == lost },
-		"no network":           func(c *workloadmeta.Container) bool { return len(c.NetworkIPs) == 0 },
-		"host network":         func(c *workloadmeta.Container) bool { return len(c.NetworkIPs) == 0 && c.Hostname != "" },
+		"64 kB label": func(c *workloadmeta.Container) bool {
+			return c.Labels["big"] == big
+		},
+		"image without a name": func(c *workloadmeta.Container) bool {
+			return c.Image.ID == lost &&
+				c.Image.RawName == "lost:1"
+		},
+		"image by ID": func(c *workloadmeta.Container) bool {
+			return c.Image.ID == lost &&
+				c.Image.Name == lost
+		},
+		"no network": func(c *workloadmeta.Container) bool {
+			return len(c.NetworkIPs) == 0
+		},
+		"host network": func(c *workloadmeta.Container) bool {
+			return len(c.NetworkIPs) == 0 && c.Hostname != ""
+		},
 	}
 	// Seen once by their events and once in the list.
 	a := startDocker(t, d, docker.Options{})
 	ids := map[string]string{}
-	for i, what := range []string{"64 kB label", "image without a name", "image by ID", "no network", "host network"} {
+	for i, what := range []string{"64 kB label", "image without a name", "image by ID",
+		"no network", "host network"} {
 		ids[what] = run[what](fmt.Sprint("odd", i))
 	}
 	for _, a := range []*dockerApp{a, startDocker(t, d, docker.Options{})} {
 		for what, id := range ids {
-			a.expect(id, what, func(c *workloadmeta.Container) bool { return c.PID != 0 && c.Name != "" && check[what](c) })
+			a.expect(id, what,
+				func(c *workloadmeta.Container) bool {
+					return c.PID != 0 && c.Name != "" &&
+						check[what](c)
+				})
 			a.expectTags(id, "container_id:"+id)
 		}
 	}
@@ -356,24 +408,32 @@ func TestDockerNetworksAreSeen(t *testing.T) {
 		d.Docker("network", "rm", "e2e-front")
 	})
 	a := startDocker(t, d, docker.Options{})
-	id := d.Docker("run", "-d", "--network", "e2e-front", "-p", "127.0.0.1:18099:80", "web:1", "sleep", "1000")
+	id := d.Docker("run", "-d", "--network", "e2e-front", "-p", "127.0.0.1:18099:80", "web:1",
+		"sleep", "1000")
 	a.expect(id, "published port", func(c *workloadmeta.Container) bool {
-		return c.NetworkIPs["e2e-front"] == "172.31.252.2" && len(c.Ports) == 1 && c.Ports[0].Port == 80 && c.Ports[0].HostPort == 18099
+		return c.NetworkIPs["e2e-front"] == "172.31.252.2" && len(c.Ports) == 1 &&
+			c.Ports[0].Port == 80 && c.Ports[0].HostPort == 18099
 	})
 	d.Docker("network", "disconnect", "e2e-front", id)
-	a.expect(id, "disconnect", func(c *workloadmeta.Container) bool { return len(c.NetworkIPs) == 0 })
+	a.expect(id, "disconnect",
+		func(c *workloadmeta.Container) bool { return len(c.NetworkIPs) == 0 })
 	d.Docker("network", "connect", "--ip", "172.31.252.77", "e2e-front", id)
-	a.expect(id, "connect", func(c *workloadmeta.Container) bool { return c.NetworkIPs["e2e-front"] == "172.31.252.77" })
+	a.expect(id, "connect",
+		func(c *workloadmeta.Container) bool {
+			return c.NetworkIPs["e2e-front"] == "172.31.252.77"
+		})
 }
 
-// TestDockerSecretsStayOut plants secrets in environments and looks for them in everything that can be asked for.
+// TestDockerSecretsStayOut plants secrets in environments and looks for them in everything that can
+// be asked for.
 func TestDockerSecretsStayOut(t *testing.T) {
 	d := node.Dockerd(t)
 	d.RemoveContainers()
 	const secret = "hunter2-of-the-environment"
 	d.ImportImage("secret:1", "ENV IMAGE_SECRET="+secret)
 	a := startDocker(t, d, docker.Options{})
-	id := d.Run("-e", "DB_PASSWORD="+secret, "-e", "dd_env=prod", "-e", "DD_API_KEY="+secret, "secret:1", "sleep", "1000")
+	id := d.Run("-e", "DB_PASSWORD="+secret, "-e", "dd_env=prod", "-e", "DD_API_KEY="+secret,
+		"secret:1", "sleep", "1000")
 	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
 	a.expectTags(id, "container_id:"+id)
 	d.Docker("rm", "-f", id)

@@ -1,4 +1,5 @@
-// Package e2e tests collectors, store and tagger together on real daemons. See package realnode for what that needs.
+// Package e2e tests collectors, store and tagger together on real daemons. See package realnode for
+// what that needs.
 package e2e
 
 import (
@@ -14,8 +15,8 @@ var node realnode.Shared
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(node.Around(m)) }
 
-// eventually waits until check returns "", and fails the test with its last answer if that takes too long: what
-// a real daemon does can only be waited for.
+// eventually waits until check returns "", and fails the test with its last answer if that takes
+// too long: what a real daemon does can only be waited for.
 func eventually(t *testing.T, within time.Duration, check func() string) {
 	t.Helper()
 	deadline := time.Now().Add(within)

@@ -39,7 +39,8 @@ func (a *podmanApp) inspected() (n int) {
 	return n
 }
 
-// startPodman starts the application on one or more services and waits until it is synced. It stops at the test's end.
+// startPodman starts the application on one or more services and waits until it is synced. It stops
+// at the test's end.
 func startPodman(t *testing.T, options podman.Options, services ...*realnode.Podman) *podmanApp {
 	t.Helper()
 	if options.Sockets == nil {
@@ -53,7 +54,9 @@ func startPodman(t *testing.T, options podman.Options, services ...*realnode.Pod
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &podmanApp{a.start(fx.Provide(collection.AsCollector(func() *podman.Collector { return collector }))), collector, services}
+	return &podmanApp{
+		a.start(fx.Provide(collection.AsCollector(func() *podman.Collector { return collector }))),
+		collector, services}
 }
 
 // expectSame waits until the store has exactly the containers that run, infra containers left out.
@@ -63,7 +66,8 @@ func (a *podmanApp) expectSame() {
 		var want []string
 		for _, p := range a.services {
 			for _, status := range []string{"running", "paused"} {
-				for line := range strings.Lines(p.Podman("ps", "--all", "--no-trunc", "--filter", "status="+status, "--format", "{{.ID}} {{.IsInfra}}")) {
+				for line := range strings.Lines(p.Podman("ps", "--all", "--no-trunc", "--filter",
+					"status="+status, "--format", "{{.ID}} {{.IsInfra}}")) {
 					if id, infra, _ := strings.Cut(strings.TrimSpace(line), " "); infra == "false" {
 						want = append(want, id)
 					}
@@ -72,7 +76,8 @@ func (a *podmanApp) expectSame() {
 		}
 		slices.Sort(want)
 		if got := a.ids(); !slices.Equal(got, want) {
-			return fmt.Sprintf("the store has %d containers, podman %d:\n%s\n%s", len(got), len(want), got, want)
+			return fmt.Sprintf("the store has %d containers, podman %d:\n%s\n%s", len(got),
+				len(want), got, want)
 		}
 		return ""
 	})
@@ -85,8 +90,10 @@ func TestPodmanContainersAreListedAndTaggedAtStart(t *testing.T) {
 	p := node.Podman(t)
 	p.RemoveContainers()
 	image := p.ImportImage("reg.example.test:5000/shop/web:1", "LABEL team=blue", "EXPOSE 8080/tcp")
-	one := p.Run("--name", "one", "-e", "DD_ENV=prod", "reg.example.test:5000/shop/web:1", "sleep", "1000")
-	two := p.Run("--name", "two", "--memory", "64m", "--cpus", "0.5", "reg.example.test:5000/shop/web:1", "sleep", "1000")
+	one := p.Run("--name", "one", "-e", "DD_ENV=prod", "reg.example.test:5000/shop/web:1", "sleep",
+		"1000")
+	two := p.Run("--name", "two", "--memory", "64m", "--cpus", "0.5",
+		"reg.example.test:5000/shop/web:1", "sleep", "1000")
 	p.Podman("pause", "two")
 	stopped := p.Run("--name", "stopped", "reg.example.test:5000/shop/web:1", "true")
 	eventually(t, 10*time.Second, func() string {
@@ -102,25 +109,32 @@ func TestPodmanContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Runtime != workloadmeta.RuntimePodman || c.Name != "one" || c.Labels["team"] != "blue" || c.EnvVars["DD_ENV"] != "prod" || c.PID == 0 ||
-		c.Image.ID != image || c.Image.Name != "reg.example.test:5000/shop/web" || c.Image.Tag != "1" ||
-		c.State.Status != workloadmeta.StatusRunning || c.Hostname != one[:12] || !strings.Contains(c.CgroupPath, one) ||
+	if c.Runtime != workloadmeta.RuntimePodman || c.Name != "one" || c.Labels["team"] != "blue" ||
+		c.EnvVars["DD_ENV"] != "prod" || c.PID == 0 ||
+		c.Image.ID != image || c.Image.Name != "reg.example.test:5000/shop/web" ||
+		c.Image.Tag != "1" ||
+		c.State.Status != workloadmeta.StatusRunning || c.Hostname != one[:12] ||
+		!strings.Contains(c.CgroupPath, one) ||
 		len(c.Ports) != 1 || c.Ports[0].Port != 8080 {
 		t.Errorf("one = %+v", c)
 	}
 	if by, err := a.store.ContainerForPID(c.PID); err != nil || by.ID != one {
 		t.Errorf("container of PID %d = %v, %v", c.PID, by, err)
 	}
-	if c, err := a.store.GetContainer(two); err != nil || c.State.Status != workloadmeta.StatusPaused || !c.State.Running || *c.Resources.MemoryLimit != 64<<20 || *c.Resources.CPULimit != 50 {
+	if c, err := a.store.GetContainer(two); err != nil ||
+		c.State.Status != workloadmeta.StatusPaused || !c.State.Running ||
+		*c.Resources.MemoryLimit != 64<<20 || *c.Resources.CPULimit != 50 {
 		t.Errorf("two = %+v, %v", c, err)
 	}
 	if got := a.ids(); len(got) != 2 {
 		t.Errorf("containers = %v", got)
 	}
-	if i, err := a.store.GetContainerImage(image); err != nil || i.OS != "linux" || len(i.Layers) != 1 || i.Layers[0].Digest == "" || len(i.RepoTags) != 1 {
+	if i, err := a.store.GetContainerImage(image); err != nil || i.OS != "linux" ||
+		len(i.Layers) != 1 || i.Layers[0].Digest == "" || len(i.RepoTags) != 1 {
 		t.Errorf("image = %+v, %v", i, err)
 	}
-	a.expectTags(one, "container_name:one", "container_id:"+one, "image_name:reg.example.test:5000/shop/web", "short_image:web", "image_tag:1",
+	a.expectTags(one, "container_name:one", "container_id:"+one,
+		"image_name:reg.example.test:5000/shop/web", "short_image:web", "image_tag:1",
 		"env:prod")
 	a.expectTags(two, "container_name:two")
 	p.RemoveContainers() // 137 for the running one
@@ -134,11 +148,16 @@ func TestPodmanChangesAreSeen(t *testing.T) {
 	a := startPodman(t, podman.Options{}, p)
 
 	// There may be no systemd to run health checks: we do it.
-	id := p.Run("--name", "web", "--health-cmd", "test ! -e /sick", "--health-interval", "disable", "--health-retries", "1", "localhost/web:1", "sleep", "1000")
-	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.Name == "web" && c.PID != 0 })
+	id := p.Run("--name", "web", "--health-cmd", "test ! -e /sick", "--health-interval", "disable",
+		"--health-retries", "1", "localhost/web:1", "sleep", "1000")
+	a.expect(id, "start",
+		func(c *workloadmeta.Container) bool { return c.Name == "web" && c.PID != 0 })
 	a.expectTags(id, "container_name:web")
 	p.Podman("healthcheck", "run", "web")
-	a.expect(id, "healthy", func(c *workloadmeta.Container) bool { return c.State.Health == workloadmeta.HealthHealthy })
+	a.expect(id, "healthy",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Health == workloadmeta.HealthHealthy
+		})
 	told := a.count(id)
 	for range 5 { // of which nothing changes
 		p.Podman("healthcheck", "run", "web")
@@ -152,16 +171,23 @@ func TestPodmanChangesAreSeen(t *testing.T) {
 	if _, _, err := p.TryPodman("healthcheck", "run", "web"); err == nil {
 		t.Error("a sick container is healthy")
 	}
-	a.expect(id, "unhealthy", func(c *workloadmeta.Container) bool { return c.State.Health == workloadmeta.HealthUnhealthy })
+	a.expect(id, "unhealthy",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Health == workloadmeta.HealthUnhealthy
+		})
 	p.Podman("rename", "web", "front")
 	a.expect(id, "rename", func(c *workloadmeta.Container) bool { return c.Name == "front" })
 	a.expectTags(id, "container_name:front")
 	p.Podman("pause", "front")
 	a.expect(id, "pause", func(c *workloadmeta.Container) bool {
-		return c.State.Status == workloadmeta.StatusPaused && c.State.Running && c.State.Health == workloadmeta.HealthUnknown
+		return c.State.Status == workloadmeta.StatusPaused && c.State.Running &&
+			c.State.Health == workloadmeta.HealthUnknown
 	})
 	p.Podman("unpause", "front")
-	a.expect(id, "unpause", func(c *workloadmeta.Container) bool { return c.State.Status == workloadmeta.StatusRunning })
+	a.expect(id, "unpause",
+		func(c *workloadmeta.Container) bool {
+			return c.State.Status == workloadmeta.StatusRunning
+		})
 	p.Podman("kill", "front")
 	a.expectEnd(id, 137)
 	if _, err := a.store.GetContainer(id); err == nil {
@@ -178,7 +204,8 @@ func TestPodmanChangesAreSeen(t *testing.T) {
 		}
 		return ""
 	})
-	a.expect(id, "start again", func(c *workloadmeta.Container) bool { return c.PID != 0 && c.State.ExitCode == nil })
+	a.expect(id, "start again",
+		func(c *workloadmeta.Container) bool { return c.PID != 0 && c.State.ExitCode == nil })
 	p.Podman("rm", "-f", "-t", "0", "front")
 	a.expectEnd(id, 137)
 
@@ -210,10 +237,12 @@ func TestPodmanOOM(t *testing.T) {
 	p.RemoveContainers()
 	p.ImportImage("localhost/web:1")
 	a := startPodman(t, podman.Options{}, p)
-	id := p.Run("--memory", "16m", "localhost/web:1", "sh", "-c", "sleep 0.3; x=a; while true; do x=$x$x; done")
+	id := p.Run("--memory", "16m", "localhost/web:1", "sh", "-c",
+		"sleep 0.3; x=a; while true; do x=$x$x; done")
 	a.expectEnd(id, 137)
 	if p.Podman("inspect", "-f", "{{.State.OOMKilled}}", id) != "true" {
-		t.Skip("this Podman does not notice that a container was killed for want of memory; its exit code is right")
+		t.Skip(
+			"this Podman does not notice that a container was killed for want of memory; its exit code is right")
 	}
 	if _, c := a.last(id); !c.State.OOMKilled {
 		t.Errorf("last state = %+v", c.State)
@@ -227,7 +256,8 @@ func TestPodmanImagesAreSeen(t *testing.T) {
 	a.expectImage(first, "localhost/moving:1")
 	p.Podman("tag", "localhost/moving:1", "localhost/moving:2")
 	a.expectImage(first, "localhost/moving:1", "localhost/moving:2")
-	second := p.ImportImage("localhost/moving:1", "LABEL v=2") // takes the tag away, which no event says
+	// takes the tag away, which no event says
+	second := p.ImportImage("localhost/moving:1", "LABEL v=2")
 	a.expectImage(second, "localhost/moving:1")
 	a.expectImage(first, "localhost/moving:2")
 	p.Podman("tag", "localhost/moving:2", "localhost/moving:3")
@@ -251,12 +281,15 @@ func TestPodmanPods(t *testing.T) {
 	p.ImportImage("localhost/web:1")
 	a := startPodman(t, podman.Options{}, p)
 	pod := func(args ...string) string {
-		return p.Podman(append([]string{"pod", "create", "--network", "none", "--infra-image", "localhost/web:1", "--infra-command", "sleep 1000"}, args...)...)
+		return p.Podman(
+			append([]string{"pod", "create", "--network", "none", "--infra-image",
+				"localhost/web:1", "--infra-command", "sleep 1000"}, args...)...)
 	}
 	check := func(a *podmanApp, id, pod, name string) {
 		t.Helper()
 		a.expect(id, "container of pod "+name, func(c *workloadmeta.Container) bool {
-			return c.PID != 0 && c.Labels["io.podman.pod.id"] == pod && c.Labels["io.podman.pod.name"] == name && c.Hostname == name && c.Owner == nil
+			return c.PID != 0 && c.Labels["io.podman.pod.id"] == pod &&
+				c.Labels["io.podman.pod.name"] == name && c.Hostname == name && c.Owner == nil
 		})
 	}
 	shop, bank := pod("--name", "shop"), pod("--name", "bank", "--infra-name", "no-usual-name")
@@ -271,7 +304,8 @@ func TestPodmanPods(t *testing.T) {
 	later.expectSame()
 	a.mu.Lock()
 	for id, events := range a.told {
-		if c, ok := events[len(events)-1].Entity.(*workloadmeta.Container); ok && strings.HasSuffix(c.Name, "-infra") {
+		if c, ok := events[len(events)-1].Entity.(*workloadmeta.Container); ok &&
+			strings.HasSuffix(c.Name, "-infra") {
 			t.Errorf("infra container %s was told: %+v", id, c)
 		}
 	}
@@ -291,7 +325,8 @@ func podmanAPI(t *testing.T, client *http.Client, method, path string, body any)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://podman/v4.0.0/libpod/"+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://podman/v4.0.0/libpod/"+path,
+		bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,14 +350,17 @@ func TestPodmanChurn(t *testing.T) {
 	p.RemoveContainers()
 	p.ImportImage("localhost/web:1")
 	a := startPodman(t, podman.Options{}, p)
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", p.Socket)
-	}}}
+	client := &http.Client{
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+			error) {
+			return new(net.Dialer).DialContext(ctx, "unix", p.Socket)
+		}}}
 	defer client.CloseIdleConnections()
 	a.churn("localhost/web", func(i int, code int64) (string, error) {
 		var created struct{ ID string }
 		answer := podmanAPI(t, client, "POST", "containers/create", map[string]any{
-			"image": "localhost/web:1", "command": []string{"sh", "-c", fmt.Sprint("exit ", code)}, "netns": map[string]string{"nsmode": "none"},
+			"image": "localhost/web:1", "command": []string{"sh", "-c", fmt.Sprint("exit ", code)},
+			"netns":  map[string]string{"nsmode": "none"},
 			"labels": map[string]string{"number": strconv.Itoa(i)}, "remove": i%3 != 0,
 		})
 		if err := json.Unmarshal(answer, &created); err != nil || created.ID == "" {
@@ -333,9 +371,10 @@ func TestPodmanChurn(t *testing.T) {
 	})
 }
 
-// TestPodmanShortLivesKeepTheirEnvironment: what Podman tells of before it is started has its environment, and so its service, also if
-// it has ended before it can be inspected. A container that is created, started and removed within the 250 ms after which Podman
-// reads its file of events again cannot have it.
+// TestPodmanShortLivesKeepTheirEnvironment: what Podman tells of before it is started has its
+// environment, and so its service, also if it has ended before it can be inspected. A container
+// that is created, started and removed within the 250 ms after which Podman reads its file of
+// events again cannot have it.
 func TestPodmanShortLivesKeepTheirEnvironment(t *testing.T) {
 	p := node.Podman(t)
 	p.RemoveContainers()
@@ -344,7 +383,9 @@ func TestPodmanShortLivesKeepTheirEnvironment(t *testing.T) {
 	var ids []string
 	for range 10 {
 		before := a.inspected()
-		ids = append(ids, p.Podman("create", "--rm", "--network", "none", "--pull", "never", "-e", "DD_SERVICE=job", "localhost/web:1", "true"))
+		ids = append(ids,
+			p.Podman("create", "--rm", "--network", "none", "--pull", "never", "-e",
+				"DD_SERVICE=job", "localhost/web:1", "true"))
 		eventually(t, 10*time.Second, func() string {
 			if a.inspected() == before {
 				return "what was created is not inspected"
@@ -364,7 +405,8 @@ func TestPodmanShortLivesKeepTheirEnvironment(t *testing.T) {
 	}
 }
 
-// TestPodmanKilledAndRestarted has containers end, come and go while no service runs. They do not need one.
+// TestPodmanKilledAndRestarted has containers end, come and go while no service runs. They do not
+// need one.
 func TestPodmanKilledAndRestarted(t *testing.T) {
 	realnode.Require(t)
 	p := realnode.StartPodman(t)
@@ -392,17 +434,20 @@ func TestPodmanKilledAndRestarted(t *testing.T) {
 	p.Restart() // with a new socket
 
 	a.expectSame()
-	if got, want := a.ids(), slices.Sorted(slices.Values([]string{stays, created})); !slices.Equal(got, want) {
+	if got, want := a.ids(), slices.Sorted(slices.Values([]string{stays, created})); !slices.Equal(
+		got, want) {
 		t.Errorf("containers = %v, want %v", got, want)
 	}
 	a.expectEnd(dies, 137)
 	a.expectEnd(vanishes, 137) // its event is in the log
-	if after, err := a.store.GetContainer(stays); err != nil || !after.Equal(before) || a.history(stays) != told {
+	if after, err := a.store.GetContainer(stays); err != nil || !after.Equal(before) ||
+		a.history(stays) != told {
 		t.Errorf("what has not changed was told: %s; %+v, %v", a.history(stays), after, err)
 	}
 }
 
-// Nobody tells Podman of a container whose process and whose monitor were killed: it runs for ever, as far as Podman knows.
+// Nobody tells Podman of a container whose process and whose monitor were killed: it runs for ever,
+// as far as Podman knows.
 func TestPodmanContainerWithoutProcess(t *testing.T) {
 	realnode.Require(t)
 	p := realnode.StartPodman(t)
@@ -411,7 +456,8 @@ func TestPodmanContainerWithoutProcess(t *testing.T) {
 	id := p.Run("localhost/web:1", "sleep", "1000")
 	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
 	var pids []int
-	for field := range strings.FieldsSeq(p.Podman("inspect", "-f", "{{.State.ConmonPid}} {{.State.Pid}}", id)) {
+	for field := range strings.FieldsSeq(
+		p.Podman("inspect", "-f", "{{.State.ConmonPid}} {{.State.Pid}}", id)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
 			t.Fatal(err)
@@ -433,7 +479,9 @@ func TestPodmanContainerWithoutProcess(t *testing.T) {
 		t.Errorf("it was told again: %s", a.history(id))
 	}
 	// Who comes later believes Podman for a while.
-	later := startPodman(t, podman.Options{Tuning: podman.Tuning{ResyncEvery: time.Second, SettleResync: time.Second}}, p)
+	later := startPodman(t,
+		podman.Options{Tuning: podman.Tuning{ResyncEvery: time.Second, SettleResync: time.Second}},
+		p)
 	eventually(t, 15*time.Second, func() string {
 		if got := later.ids(); len(got) != 0 {
 			return fmt.Sprint(got)
@@ -447,7 +495,8 @@ func TestPodmanServiceFrozen(t *testing.T) {
 	p := realnode.StartPodman(t)
 	p.ImportImage("localhost/web:1")
 	id := p.Run("--name", "web", "localhost/web:1", "sleep", "1000")
-	a := startPodman(t, podman.Options{Tuning: podman.Tuning{PingEvery: time.Second, CallTimeout: time.Second}}, p)
+	a := startPodman(t,
+		podman.Options{Tuning: podman.Tuning{PingEvery: time.Second, CallTimeout: time.Second}}, p)
 	p.Freeze()
 	p.Podman("kill", id) // which needs no service
 	a.trouble("podman", "")
@@ -458,10 +507,12 @@ func TestPodmanServiceFrozen(t *testing.T) {
 	p.Thaw()
 	a.expectEnd(id, 137)
 	after := p.Run("localhost/web:1", "sleep", "1000")
-	a.expect(after, "start after the thaw", func(c *workloadmeta.Container) bool { return c.PID != 0 })
+	a.expect(after, "start after the thaw",
+		func(c *workloadmeta.Container) bool { return c.PID != 0 })
 }
 
-// TestPodmanOfSeveralUsers has two services with an image in common, of which one fails, ends, comes back and is found late.
+// TestPodmanOfSeveralUsers has two services with an image in common, of which one fails, ends,
+// comes back and is found late.
 func TestPodmanOfSeveralUsers(t *testing.T) {
 	realnode.Require(t)
 	root, user := realnode.StartPodman(t), realnode.StartPodman(t)
@@ -485,7 +536,9 @@ func TestPodmanOfSeveralUsers(t *testing.T) {
 		}
 	}
 	link("0", root)
-	a := startPodman(t, podman.Options{Sockets: []string{filepath.Join(folder, "*", "p.sock")}, RescanEvery: 300 * time.Millisecond}, root, user)
+	a := startPodman(t,
+		podman.Options{Sockets: []string{filepath.Join(folder, "*", "p.sock")},
+			RescanEvery: 300 * time.Millisecond}, root, user)
 	if got := a.ids(); !slices.Equal(got, []string{ofRoot}) {
 		t.Fatalf("containers = %v", got)
 	}
@@ -495,7 +548,8 @@ func TestPodmanOfSeveralUsers(t *testing.T) {
 		t.Helper()
 		eventually(t, 5*time.Second, func() string {
 			i, err := a.store.GetContainerImage(image)
-			if want == nil && err != nil || err == nil && slices.Equal(i.RepoTags, want) && i.Labels["team"] == "blue" {
+			if want == nil && err != nil || err == nil && slices.Equal(i.RepoTags, want) &&
+				i.Labels["team"] == "blue" {
 				return ""
 			}
 			return fmt.Sprintf("image = %+v, %v; want %v", i, err, want)
@@ -518,7 +572,8 @@ func TestPodmanOfSeveralUsers(t *testing.T) {
 	root.Podman("rmi", "localhost/web:1")
 	names()
 
-	// A user's session ends: first the processes, then the service and its socket. Nobody is left to tell.
+	// A user's session ends: first the processes, then the service and its socket. Nobody is left
+	// to tell.
 	user.Podman("load", "--quiet", "--input", archive)
 	last := user.Run("localhost/web:1", "sleep", "1000")
 	a.expect(last, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
@@ -537,7 +592,8 @@ func TestPodmanWithoutEvents(t *testing.T) {
 	p.ImportImage("localhost/web:1")
 	a := startPodman(t, podman.Options{PollEvery: time.Second}, p)
 	id := p.Run("--name", "web", "localhost/web:1", "sleep", "1000")
-	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.Name == "web" && c.PID != 0 })
+	a.expect(id, "start",
+		func(c *workloadmeta.Container) bool { return c.Name == "web" && c.PID != 0 })
 	p.Podman("rename", "web", "front")
 	a.expect(id, "rename", func(c *workloadmeta.Container) bool { return c.Name == "front" })
 	p.Podman("kill", "front")
@@ -556,22 +612,33 @@ func TestPodmanNetworksAreSeen(t *testing.T) {
 		p.Podman("network", "rm", "e2e-front", "e2e-back")
 	})
 	a := startPodman(t, podman.Options{}, p)
-	id := p.Podman("run", "-d", "--network", "e2e-front", "-p", "127.0.0.1::80", "-p", "127.0.0.1::81/udp", "localhost/web:1", "sleep", "1000")
+	id := p.Podman("run", "-d", "--network", "e2e-front", "-p", "127.0.0.1::80", "-p",
+		"127.0.0.1::81/udp", "localhost/web:1", "sleep", "1000")
 	address := func(network, field string) string {
-		return p.Podman("inspect", "-f", fmt.Sprintf(`{{(index .NetworkSettings.Networks %q).%s}}`, network, field), id)
+		return p.Podman("inspect", "-f",
+			fmt.Sprintf(`{{(index .NetworkSettings.Networks %q).%s}}`, network, field), id)
 	}
 	_, tcp, _ := strings.Cut(p.Podman("port", id, "80/tcp"), ":")
 	_, udp, _ := strings.Cut(p.Podman("port", id, "81/udp"), ":")
 	v4, v6 := address("e2e-front", "IPAddress"), address("e2e-front", "GlobalIPv6Address")
 	a.expect(id, "published ports", func(c *workloadmeta.Container) bool {
-		return v4 != "" && c.NetworkIPs["e2e-front"] == v4 && v6 != "" && c.NetworkIPv6s["e2e-front"] == v6 &&
+		return v4 != "" && c.NetworkIPs["e2e-front"] == v4 && v6 != "" &&
+			c.NetworkIPv6s["e2e-front"] == v6 &&
 			fmt.Sprint(c.Ports) == fmt.Sprintf("[{ 80 tcp %s} { 81 udp %s}]", tcp, udp)
 	})
 	p.Podman("network", "connect", "e2e-back", id)
 	back := address("e2e-back", "IPAddress")
-	a.expect(id, "connect", func(c *workloadmeta.Container) bool { return back != "" && c.NetworkIPs["e2e-back"] == back })
+	a.expect(id, "connect",
+		func(c *workloadmeta.Container) bool {
+			return back != "" &&
+				c.NetworkIPs["e2e-back"] == back
+		})
 	p.Podman("network", "disconnect", "e2e-front", id)
-	a.expect(id, "disconnect", func(c *workloadmeta.Container) bool { return len(c.NetworkIPs) == 1 && len(c.NetworkIPv6s) == 0 })
+	a.expect(id, "disconnect",
+		func(c *workloadmeta.Container) bool {
+			return len(c.NetworkIPs) == 1 &&
+				len(c.NetworkIPv6s) == 0
+		})
 }
 
 // TestPodmanSecretsStayOut plants secrets and looks for them in everything that can be asked for.
@@ -582,12 +649,15 @@ func TestPodmanSecretsStayOut(t *testing.T) {
 	p.ImportImage("localhost/secret:1", "ENV IMAGE_SECRET="+secret)
 	a := startPodman(t, podman.Options{}, p)
 	id := p.Run("-e", "DB_PASSWORD="+secret, "-e", "dd_env=prod", "-e", "DD_API_KEY="+secret,
-		"--annotation", "kubectl.kubernetes.io/last-applied-configuration="+secret, "localhost/secret:1", "sh", "-c", "sleep 1000; echo "+secret)
-	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["dd_env"] == "prod" })
+		"--annotation", "kubectl.kubernetes.io/last-applied-configuration="+
+			secret, "localhost/secret:1", "sh", "-c", "sleep 1000; echo "+secret)
+	a.expect(id, "start",
+		func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["dd_env"] == "prod" })
 	a.expectTags(id, "container_id:"+id)
 	commit := p.Podman("commit", "--change", "ENV COMMITTED="+secret, id, "localhost/committed:1")
 	eventually(t, 5*time.Second, func() string {
-		if i, err := a.store.GetContainerImage("sha256:" + commit); err != nil || len(i.Layers) == 0 {
+		if i, err := a.store.GetContainerImage("sha256:" + commit); err != nil ||
+			len(i.Layers) == 0 {
 			return fmt.Sprintf("image %q = %+v, %v", commit, i, err)
 		}
 		return ""

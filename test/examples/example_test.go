@@ -37,7 +37,8 @@ func NewLogTailer(store workloadmeta.Component, tagger tagger.Component) *LogTai
 
 // Run follows the containers until ctx ends.
 func (l *LogTailer) Run(ctx context.Context) {
-	sub := l.store.Subscribe("log-tailer", workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
+	sub := l.store.Subscribe("log-tailer",
+		workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
 	defer sub.Close()
 	for bundle := range sub.Bundles(ctx) {
 		for _, ev := range bundle.Events {
@@ -50,7 +51,7 @@ func (l *LogTailer) Run(ctx context.Context) {
 			if err != nil {
 				continue
 			}
-			l.found <- c.Name + ": " + strings.Join(tags, " ")
+			l.found <- c.Name + ": " + strings.Join(tags, "\n")
 		}
 	}
 }
@@ -103,7 +104,14 @@ func Example_fx() {
 		fmt.Println(err)
 	}
 	// Output:
-	// cart: docker_image:acme/cart:2.4 env:prod image_id:sha256:0a1b image_name:acme/cart image_tag:2.4 service:cart short_image:cart team:checkout
+	// cart: docker_image:acme/cart:2.4
+	// env:prod
+	// image_id:sha256:0a1b
+	// image_name:acme/cart
+	// image_tag:2.4
+	// service:cart
+	// short_image:cart
+	// team:checkout
 }
 
 // The same without fx: constructors, Start and Stop.
@@ -180,12 +188,14 @@ func Example_machine() {
 		docker.Module, process.Module, host.Module,
 		local.Module,
 		fx.Invoke(func(entities workloadmeta.Component, t tagger.Component) {
-			containers := entities.Subscribe("example", workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
+			containers := entities.Subscribe("example",
+				workloadmeta.NewFilter().Kind(workloadmeta.KindContainer))
 			go func() { // ends with the store
 				for bundle := range containers.Bundles(context.Background()) {
 					for _, ev := range bundle.Events {
 						fmt.Println(ev.Type)
-						fmt.Println(t.Tag(tagger.Container(ev.Entity.GetID().ID), tagger.HighCardinality))
+						fmt.Println(t.Tag(tagger.Container(ev.Entity.GetID().ID),
+							tagger.HighCardinality))
 					}
 				}
 			}()

@@ -57,7 +57,8 @@ func reference() []byte {
 		}
 	}
 	for _, kind := range kinds {
-		fmt.Fprintf(&out, "\n## %s\n\n| Tag | Cardinality | Value | From | When |\n|---|---|---|---|---|\n", kind)
+		fmt.Fprintf(&out,
+			"\n## %s\n\n| Tag | Cardinality | Value | From | When |\n|---|---|---|---|---|\n", kind)
 		for _, d := range byKind[kind] {
 			level := d.Cardinality.String()
 			if d.Standard {
@@ -70,7 +71,8 @@ func reference() []byte {
 					field += " of its " + owner
 				}
 			}
-			fmt.Fprintf(&out, "| `%s` | %s | %s | %s | %s |\n", d.Name, level, cell(d.Doc), cell(field), cell(d.Condition))
+			fmt.Fprintf(&out, "| `%s` | %s | %s | %s | %s |\n", d.Name, level, cell(d.Doc),
+				cell(field), cell(d.Condition))
 		}
 	}
 	return out.Bytes()
@@ -81,7 +83,8 @@ func reference() []byte {
 func fieldOwner(d extract.Definition, kind string) string {
 	owner := d.Kinds[0]
 	switch kind {
-	case workloadmeta.KindContainer.String(), workloadmeta.KindKubernetesPod.String(), workloadmeta.KindProcess.String():
+	case workloadmeta.KindContainer.String(), workloadmeta.KindKubernetesPod.String(),
+		workloadmeta.KindProcess.String():
 	default:
 		return "" // the others are described by fields of their own
 	}

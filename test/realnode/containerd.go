@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// PauseImage is the image from which the CRI plugin makes pod sandboxes. A test that starts pods imports it
-// first: ImportImage("k8s.io", PauseImage, "sleep", "1000000").
+// PauseImage is the image from which the CRI plugin makes pod sandboxes. A test that starts pods
+// imports it first: ImportImage("k8s.io", PauseImage, "sleep", "1000000").
 const PauseImage = "rollcall.test/pause:1"
 
 // Containerd is a running containerd with the CRI plugin.
@@ -41,8 +41,8 @@ func StartContainerd(t testing.TB, opts ...Option) *Containerd {
 	return c.For(t)
 }
 
-// StartContainerdDir starts containerd in dir, an existing folder that this package may fill and remove;
-// an empty dir means a new temporary folder. The caller closes it.
+// StartContainerdDir starts containerd in dir, an existing folder that this package may fill and
+// remove; an empty dir means a new temporary folder. The caller closes it.
 func StartContainerdDir(dir string, opts ...Option) (*Containerd, error) {
 	dir, err := newFolder(dir)
 	if err != nil {
@@ -80,7 +80,8 @@ func startContainerd(dir string, o options) (*Containerd, error) {
 		dir:   dir,
 		stale: []string{socket, socket + ".ttrpc"},
 		ready: func(ctx context.Context) error {
-			_, _, err := output(ctx, dir, "", "ctr", "--address", socket, "--connect-timeout", "5s", "version")
+			_, _, err := output(ctx, dir, "", "ctr", "--address", socket, "--connect-timeout", "5s",
+				"version")
 			return err
 		},
 	}
@@ -90,9 +91,10 @@ func startContainerd(dir string, o options) (*Containerd, error) {
 	return &Containerd{Daemon: Daemon{p: p}, Socket: socket, Root: dir, Version: number}, nil
 }
 
-// containerdConfig returns the configuration file. restrict_oom_score_adj lets containers start where root
-// may not lower a process's OOM score, as inside many containers and virtual machines. The network namespaces of
-// pods are mounts that Close has to find, so they are kept below the instance's folder.
+// containerdConfig returns the configuration file. restrict_oom_score_adj lets containers start
+// where root may not lower a process's OOM score, as inside many containers and virtual machines.
+// The network namespaces of pods are mounts that Close has to find, so they are kept below the
+// instance's folder.
 func containerdConfig(dir, socket string, o options) string {
 	return fmt.Sprintf(`version = 2
 root = %q
@@ -126,8 +128,9 @@ state = %q
 // stateFolder is where the instance's containerd keeps what lives as long as its containers.
 func stateFolder(dir string) string { return filepath.Join(dir, "state") }
 
-// runcFolder is where runc keeps the state of the containers that the CRI and [Containerd.Run] start. Its default
-// is one folder for the whole machine, in which containers of two instances with the same name would clash.
+// runcFolder is where runc keeps the state of the containers that the CRI and [Containerd.Run]
+// start. Its default is one folder for the whole machine, in which containers of two instances with
+// the same name would clash.
 func runcFolder(dir string) string { return filepath.Join(dir, "runc") }
 
 // For returns a handle on the same daemon whose failures fail t.
@@ -137,7 +140,8 @@ func (c *Containerd) For(t testing.TB) *Containerd {
 	return &bound
 }
 
-// Ctr runs the ctr client in a containerd namespace and returns its standard output. A failure fails the test.
+// Ctr runs the ctr client in a containerd namespace and returns its standard output. A failure
+// fails the test.
 func (c *Containerd) Ctr(namespace string, args ...string) string {
 	if c.tb != nil {
 		c.tb.Helper()
@@ -152,15 +156,16 @@ func (c *Containerd) TryCtr(namespace string, args ...string) (stdout, stderr st
 	return c.ctr("", namespace, args...)
 }
 
-func (c *Containerd) ctr(stdin, namespace string, args ...string) (stdout, stderr string, err error) {
+func (c *Containerd) ctr(stdin, namespace string, args ...string) (stdout, stderr string,
+	err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
 	defer cancel()
 	argv := append([]string{"ctr", "--address", c.Socket, "--namespace", namespace}, args...)
 	return output(ctx, c.Root, stdin, argv...)
 }
 
-// ImportImage makes an image with busybox in it and puts it into a containerd namespace ("k8s.io" is that of
-// the CRI). Containers run command unless told otherwise.
+// ImportImage makes an image with busybox in it and puts it into a containerd namespace ("k8s.io"
+// is that of the CRI). Containers run command unless told otherwise.
 func (c *Containerd) ImportImage(namespace, name string, command ...string) {
 	if c.tb != nil {
 		c.tb.Helper()
@@ -171,17 +176,19 @@ func (c *Containerd) ImportImage(namespace, name string, command ...string) {
 	c.must(err)
 }
 
-// Run starts a container in the background in a containerd namespace. The arguments are those of `ctr run`:
-// flags, image, id, command. What it prints is dropped.
+// Run starts a container in the background in a containerd namespace. The arguments are those of
+// `ctr run`: flags, image, id, command. What it prints is dropped.
 func (c *Containerd) Run(namespace string, args ...string) {
 	if c.tb != nil {
 		c.tb.Helper()
 	}
-	c.Ctr(namespace, append([]string{"run", "--detach", "--null-io", "--runc-root", runcFolder(c.Root)}, args...)...)
+	c.Ctr(namespace,
+		append([]string{"run", "--detach", "--null-io", "--runc-root", runcFolder(c.Root)},
+			args...)...)
 }
 
-// Events follows all events of containerd until the returned function is called, which returns them as `ctr events` prints them. It must be
-// called before the test ends.
+// Events follows all events of containerd until the returned function is called, which returns them
+// as `ctr events` prints them. It must be called before the test ends.
 func (c *Containerd) Events() (stop func() string) {
 	if c.tb != nil {
 		c.tb.Helper()

@@ -24,8 +24,8 @@ const (
 	labelContainerName = "io.kubernetes.container.name"
 )
 
-// CRI is a client of a containerd's CRI plugin that does what a kubelet does. A method that returns no error fails the
-// test.
+// CRI is a client of a containerd's CRI plugin that does what a kubelet does. A method that returns
+// no error fails the test.
 type CRI struct {
 	Runtime runtimeapi.RuntimeServiceClient
 	Images  runtimeapi.ImageServiceClient
@@ -42,7 +42,8 @@ type Pod struct {
 	cri *CRI
 }
 
-// CRI returns a client, with the pause image in place. It is closed at the test's end, together with all pods.
+// CRI returns a client, with the pause image in place. It is closed at the test's end, together
+// with all pods.
 func (c *Containerd) CRI(t testing.TB) *CRI {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///cri",
@@ -56,7 +57,8 @@ func (c *Containerd) CRI(t testing.TB) *CRI {
 	if err != nil {
 		t.Fatalf("realnode: connect to the CRI: %v", err)
 	}
-	r := &CRI{Runtime: runtimeapi.NewRuntimeServiceClient(conn), Images: runtimeapi.NewImageServiceClient(conn), c: c, tb: t}
+	r := &CRI{Runtime: runtimeapi.NewRuntimeServiceClient(conn),
+		Images: runtimeapi.NewImageServiceClient(conn), c: c, tb: t}
 	c.For(t).ImportImage("k8s.io", PauseImage, "sleep", "9999999") // another image than the tests'
 	t.Cleanup(func() {
 		r.removePods()
@@ -67,12 +69,14 @@ func (c *Containerd) CRI(t testing.TB) *CRI {
 	return r
 }
 
-// ImportImage makes an image with busybox in it whose configuration has extra in it (see the OCI image specification).
+// ImportImage makes an image with busybox in it whose configuration has extra in it (see the OCI
+// image specification).
 func (r *CRI) ImportImage(name string, extra map[string]any) {
 	r.tb.Helper()
 	archive, err := imageArchiveWith(name, []string{"sleep", "1000000"}, extra)
 	if err == nil {
-		_, _, err = r.c.ctr(archive, "k8s.io", "images", "import", "--snapshotter", "overlayfs", "-")
+		_, _, err = r.c.ctr(archive, "k8s.io", "images", "import", "--snapshotter", "overlayfs",
+			"-")
 	}
 	if err != nil {
 		r.tb.Fatalf("realnode: import image %s: %v", name, err)
@@ -88,14 +92,17 @@ func (r *CRI) removePods() {
 		return
 	}
 	for _, pod := range list.Items {
-		_, err := r.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: pod.Id})
+		_, err := r.Runtime.StopPodSandbox(ctx,
+			&runtimeapi.StopPodSandboxRequest{PodSandboxId: pod.Id})
 		if err == nil {
-			_, _ = r.Runtime.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: pod.Id})
+			_, _ = r.Runtime.RemovePodSandbox(ctx,
+				&runtimeapi.RemovePodSandboxRequest{PodSandboxId: pod.Id})
 		}
 	}
 }
 
-func cri[Q, A any](r *CRI, do func(context.Context, Q, ...grpc.CallOption) (A, error), question Q) A {
+func cri[Q, A any](r *CRI, do func(context.Context, Q, ...grpc.CallOption) (A, error),
+	question Q) A {
 	r.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
 	defer cancel()
@@ -112,8 +119,8 @@ func cri[Q, A any](r *CRI, do func(context.Context, Q, ...grpc.CallOption) (A, e
 	}
 }
 
-// UseNetwork gives pods that do not use the machine's network addresses of their own, an IPv4 and an IPv6 one. They cannot
-// reach anything but the machine.
+// UseNetwork gives pods that do not use the machine's network addresses of their own, an IPv4 and
+// an IPv6 one. They cannot reach anything but the machine.
 func (r *CRI) UseNetwork() {
 	r.tb.Helper()
 	part := os.Getpid() % 250
@@ -123,7 +130,8 @@ func (r *CRI) UseNetwork() {
     [{"subnet": "10.231.%d.0/24"}], [{"subnet": "fd00:231:%x::/64"}]
   ]}
 }]}`, filepath.Join(r.c.Root, "cni-data"), part, part)
-	if err := os.WriteFile(filepath.Join(r.c.Root, "cni", "10-realnode.conflist"), []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.c.Root, "cni", "10-realnode.conflist"), []byte(config),
+		0o600); err != nil {
 		r.tb.Fatalf("realnode: configure the network: %v", err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -139,30 +147,37 @@ func (r *CRI) UseNetwork() {
 	}
 }
 
-// RunPod starts a pod in namespace "default" with the machine's network, and with the kubelet's labels. change may be nil.
+// RunPod starts a pod in namespace "default" with the machine's network, and with the kubelet's
+// labels. change may be nil.
 func (r *CRI) RunPod(name string, change func(*runtimeapi.PodSandboxConfig)) *Pod {
 	r.tb.Helper()
 	uid := "uid-of-" + name
 	config := &runtimeapi.PodSandboxConfig{
 		Metadata:     &runtimeapi.PodSandboxMetadata{Name: name, Uid: uid, Namespace: "default"},
 		LogDirectory: filepath.Join(r.c.Root, "pods", name),
-		Labels:       map[string]string{labelPodName: name, labelPodNamespace: "default", labelPodUID: uid},
-		Linux: &runtimeapi.LinuxPodSandboxConfig{SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
-			NamespaceOptions: &runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_NODE},
-		}},
+		Labels: map[string]string{labelPodName: name, labelPodNamespace: "default",
+			labelPodUID: uid},
+		Linux: &runtimeapi.LinuxPodSandboxConfig{
+			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
+				NamespaceOptions: &runtimeapi.NamespaceOption{
+					Network: runtimeapi.NamespaceMode_NODE},
+			}},
 	}
 	if change != nil {
 		change(config)
 	}
-	if config.Linux.SecurityContext.NamespaceOptions.Network != runtimeapi.NamespaceMode_NODE && config.Hostname == "" {
+	if config.Linux.SecurityContext.NamespaceOptions.Network != runtimeapi.NamespaceMode_NODE &&
+		config.Hostname == "" {
 		config.Hostname = name // with the machine's network a pod has the machine's name
 	}
-	id := cri(r, r.Runtime.RunPodSandbox, &runtimeapi.RunPodSandboxRequest{Config: config}).PodSandboxId
+	id := cri(r, r.Runtime.RunPodSandbox,
+		&runtimeapi.RunPodSandboxRequest{Config: config}).PodSandboxId
 	return &Pod{ID: id, Config: config, cri: r}
 }
 
 // Create makes a container, with the kubelet's labels, and returns its ID. change may be nil.
-func (p *Pod) Create(name, image string, change func(*runtimeapi.ContainerConfig), command ...string) string {
+func (p *Pod) Create(name, image string, change func(*runtimeapi.ContainerConfig),
+	command ...string) string {
 	r := p.cri
 	r.tb.Helper()
 	config := &runtimeapi.ContainerConfig{
@@ -171,23 +186,27 @@ func (p *Pod) Create(name, image string, change func(*runtimeapi.ContainerConfig
 		Command:  command,
 		LogPath:  name + ".log",
 		Labels: map[string]string{
-			labelPodName: p.Config.Metadata.Name, labelPodNamespace: p.Config.Metadata.Namespace, labelPodUID: p.Config.Metadata.Uid,
+			labelPodName: p.Config.Metadata.Name, labelPodNamespace: p.Config.Metadata.Namespace,
+			labelPodUID:        p.Config.Metadata.Uid,
 			labelContainerName: name,
 		},
 		Annotations: map[string]string{"io.kubernetes.container.restartCount": "0"},
-		Linux: &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
-			NamespaceOptions: p.Config.Linux.SecurityContext.NamespaceOptions,
-		}},
+		Linux: &runtimeapi.LinuxContainerConfig{
+			SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
+				NamespaceOptions: p.Config.Linux.SecurityContext.NamespaceOptions,
+			}},
 	}
 	if change != nil {
 		change(config)
 	}
 	return cri(r, r.Runtime.CreateContainer,
-		&runtimeapi.CreateContainerRequest{PodSandboxId: p.ID, Config: config, SandboxConfig: p.Config}).ContainerId
+		&runtimeapi.CreateContainerRequest{PodSandboxId: p.ID, Config: config,
+			SandboxConfig: p.Config}).ContainerId
 }
 
 // Run is Create and Start.
-func (p *Pod) Run(name, image string, change func(*runtimeapi.ContainerConfig), command ...string) string {
+func (p *Pod) Run(name, image string, change func(*runtimeapi.ContainerConfig),
+	command ...string) string {
 	p.cri.tb.Helper()
 	id := p.Create(name, image, change, command...)
 	p.cri.Start(id)
@@ -204,7 +223,8 @@ func (p *Pod) Stop() {
 func (p *Pod) Remove() {
 	p.cri.tb.Helper()
 	p.Stop()
-	cri(p.cri, p.cri.Runtime.RemovePodSandbox, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID})
+	cri(p.cri, p.cri.Runtime.RemovePodSandbox,
+		&runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID})
 }
 
 // Start starts a container that was created.
@@ -228,9 +248,11 @@ func (r *CRI) Remove(id string) {
 // Exec runs a command in a container and returns what it printed.
 func (r *CRI) Exec(id string, command ...string) string {
 	r.tb.Helper()
-	answer := cri(r, r.Runtime.ExecSync, &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 30})
+	answer := cri(r, r.Runtime.ExecSync,
+		&runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 30})
 	if answer.ExitCode != 0 {
-		r.tb.Fatalf("realnode: %q in container %s exits with %d: %s", command, id, answer.ExitCode, answer.Stderr)
+		r.tb.Fatalf("realnode: %q in container %s exits with %d: %s", command, id, answer.ExitCode,
+			answer.Stderr)
 	}
 	return string(answer.Stdout)
 }
@@ -238,7 +260,8 @@ func (r *CRI) Exec(id string, command ...string) string {
 // Status returns a container's status.
 func (r *CRI) Status(id string) *runtimeapi.ContainerStatus {
 	r.tb.Helper()
-	return cri(r, r.Runtime.ContainerStatus, &runtimeapi.ContainerStatusRequest{ContainerId: id}).Status
+	return cri(r, r.Runtime.ContainerStatus,
+		&runtimeapi.ContainerStatusRequest{ContainerId: id}).Status
 }
 
 // AwaitExit waits until a container has ended.
@@ -257,9 +280,12 @@ func (r *CRI) AwaitExit(id string) *runtimeapi.ContainerStatus {
 
 // OOM says why no container can be made to run out of memory here, or returns nil.
 func OOM() error {
-	for _, path := range []string{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/cgroup.controllers"} {
+	for _, path := range []string{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+		"/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/cgroup.controllers"} {
 		content, err := os.ReadFile(path)
-		if err == nil && (filepath.Base(path) != "cgroup.controllers" || strings.Contains(string(content), "memory")) {
+		if err == nil &&
+			(filepath.Base(path) != "cgroup.controllers" ||
+				strings.Contains(string(content), "memory")) {
 			return nil
 		}
 	}

@@ -26,7 +26,8 @@ func TestCRIRunsPods(t *testing.T) {
 	if status := kubelet.AwaitExit(failed); status.ExitCode != 3 {
 		t.Errorf("exit code = %d", status.ExitCode)
 	}
-	answer, err := kubelet.Runtime.PodSandboxStatus(t.Context(), &runtimeapi.PodSandboxStatusRequest{PodSandboxId: own.ID})
+	answer, err := kubelet.Runtime.PodSandboxStatus(t.Context(),
+		&runtimeapi.PodSandboxStatusRequest{PodSandboxId: own.ID})
 	if err != nil || !strings.HasPrefix(answer.Status.Network.Ip, "10.231.") {
 		t.Errorf("address of the pod = %v, %v", answer, err)
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// readyWithin bounds a daemon's start. It takes about a second; the rest is for loaded machines.
+	// readyWithin bounds a daemon's start. It takes about a second; the rest is for loaded
+	// machines.
 	readyWithin = time.Minute
 	// stopGrace is how long a daemon may take to end after SIGTERM before it gets SIGKILL.
 	stopGrace = 15 * time.Second
@@ -23,9 +24,9 @@ const (
 	logTail = 4096
 )
 
-// Daemon is one daemon process that can be killed, frozen and started again. Its methods may be called
-// from several goroutines. A method that returns no error fails the test that the daemon was started
-// for; on a daemon that was started without a test it panics.
+// Daemon is one daemon process that can be killed, frozen and started again. Its methods may be
+// called from several goroutines. A method that returns no error fails the test that the daemon was
+// started for; on a daemon that was started without a test it panics.
 type Daemon struct {
 	p  *process
 	tb testing.TB
@@ -159,9 +160,11 @@ func (p *process) waitReady() error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("start %s: it exited (%v); its log ends:\n%s", p.name, p.cmd.ProcessState, p.tail())
+			return fmt.Errorf("start %s: it exited (%v); its log ends:\n%s", p.name,
+				p.cmd.ProcessState, p.tail())
 		case <-ctx.Done():
-			return fmt.Errorf("start %s: not ready after %v: %w; its log ends:\n%s", p.name, readyWithin, err, p.tail())
+			return fmt.Errorf("start %s: not ready after %v: %w; its log ends:\n%s", p.name,
+				readyWithin, err, p.tail())
 		case <-tick.C:
 		}
 	}
@@ -180,7 +183,8 @@ func (p *process) stopLocked(grace time.Duration) error {
 		return nil
 	}
 	if grace > 0 {
-		if err := terminate(p.cmd.Process, p.frozen); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		if err := terminate(p.cmd.Process, p.frozen); err != nil &&
+			!errors.Is(err, os.ErrProcessDone) {
 			return fmt.Errorf("stop %s: %w", p.name, err)
 		}
 		select {
@@ -220,14 +224,15 @@ func (p *process) tail() string {
 	return string(content[max(0, len(content)-logTail):])
 }
 
-// daemonEnv is the environment of an instance's processes: the caller's, with the sbin folders in PATH, and
-// without what would lead a daemon or client to the user's own daemons and configuration. A daemon finds the programs that it calls
-// itself, such as shims and runc, in PATH.
+// daemonEnv is the environment of an instance's processes: the caller's, with the sbin folders in
+// PATH, and without what would lead a daemon or client to the user's own daemons and configuration.
+// A daemon finds the programs that it calls itself, such as shims and runc, in PATH.
 func daemonEnv(dir string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "DOCKER_") || strings.HasPrefix(name, "CONTAINER") || name == "NOTIFY_SOCKET" {
+		if strings.HasPrefix(name, "DOCKER_") || strings.HasPrefix(name, "CONTAINER") ||
+			name == "NOTIFY_SOCKET" {
 			continue
 		}
 		env = append(env, entry)
@@ -239,16 +244,19 @@ func daemonEnv(dir string) []string {
 	return append(env,
 		"PATH="+path,
 		"DOCKER_CONFIG="+filepath.Join(dir, "client"),
-		"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1", // what ctr prints is what the container printed
+		// what ctr prints is what the container printed
+		"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1",
 	)
 }
 
 // output runs a client program and returns what it printed. The error carries stderr.
-func output(ctx context.Context, dir, stdin string, argv ...string) (stdout, stderr string, err error) {
+func output(ctx context.Context, dir, stdin string, argv ...string) (stdout, stderr string,
+	err error) {
 	return outputEnv(ctx, daemonEnv(dir), stdin, argv...)
 }
 
-func outputEnv(ctx context.Context, env []string, stdin string, argv ...string) (stdout, stderr string, err error) {
+func outputEnv(ctx context.Context, env []string, stdin string, argv ...string) (stdout,
+	stderr string, err error) {
 	path, err := program(argv[0])
 	if err != nil {
 		return "", "", err
@@ -263,7 +271,8 @@ func outputEnv(ctx context.Context, env []string, stdin string, argv ...string) 
 	}
 	if err := cmd.Run(); err != nil {
 		return out.String(), errOut.String(),
-			fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(errOut.String()))
+			fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err,
+				strings.TrimSpace(errOut.String()))
 	}
 	return out.String(), errOut.String(), nil
 }

@@ -22,8 +22,8 @@ type Dockerd struct {
 	Containerd *Containerd // Docker's containers are in its namespace "moby"
 }
 
-// StartDockerd starts containerd and dockerd in a folder of their own and closes them when the test ends.
-// The caller has called [Require].
+// StartDockerd starts containerd and dockerd in a folder of their own and closes them when the test
+// ends. The caller has called [Require].
 func StartDockerd(t testing.TB, opts ...Option) *Dockerd {
 	t.Helper()
 	d, err := StartDockerdDir("", opts...)
@@ -38,8 +38,8 @@ func StartDockerd(t testing.TB, opts ...Option) *Dockerd {
 	return d.For(t)
 }
 
-// StartDockerdDir starts containerd and dockerd in dir, an existing folder that this package may fill and
-// remove; an empty dir means a new temporary folder. The caller closes it.
+// StartDockerdDir starts containerd and dockerd in dir, an existing folder that this package may
+// fill and remove; an empty dir means a new temporary folder. The caller closes it.
 func StartDockerdDir(dir string, opts ...Option) (*Dockerd, error) {
 	dir, err := newFolder(dir)
 	if err != nil {
@@ -67,7 +67,8 @@ func startDockerd(dir string, c *Containerd, o options) (*Dockerd, error) {
 	if err := os.WriteFile(in("dockerd.json"), []byte("{}\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("set up dockerd: %w", err)
 	}
-	d := &Dockerd{Host: "unix://" + in("docker.sock"), Socket: in("docker.sock"), Root: dir, Containerd: c}
+	d := &Dockerd{Host: "unix://" + in("docker.sock"), Socket: in("docker.sock"), Root: dir,
+		Containerd: c}
 	argv := []string{
 		path, "--host", d.Host, "--config-file", in("dockerd.json"), "--data-root", in("docker"),
 		"--exec-root", in("exec"), "--pidfile", in("dockerd.pid"), "--containerd", c.Socket,
@@ -122,8 +123,8 @@ func (d *Dockerd) For(t testing.TB) *Dockerd {
 	return &bound
 }
 
-// Docker runs the docker client and returns its standard output without the last line's end. A failure
-// fails the test.
+// Docker runs the docker client and returns its standard output without the last line's end. A
+// failure fails the test.
 func (d *Dockerd) Docker(args ...string) string {
 	if d.tb != nil {
 		d.tb.Helper()
@@ -145,8 +146,8 @@ func (d *Dockerd) docker(stdin string, args ...string) (stdout, stderr string, e
 }
 
 // ImportImage makes an image with busybox in it. Each change is a Dockerfile instruction, such as
-// `LABEL team=blue`, `ENV DD_ENV="prod"` or `CMD ["sleep", "1000"]`. Values with blanks need quotes.
-// It returns the image's ID (sha256:…).
+// `LABEL team=blue`, `ENV DD_ENV="prod"` or `CMD ["sleep", "1000"]`. Values with blanks need
+// quotes. It returns the image's ID (sha256:…).
 func (d *Dockerd) ImportImage(name string, changes ...string) string {
 	if d.tb != nil {
 		d.tb.Helper()
@@ -162,23 +163,27 @@ func (d *Dockerd) ImportImage(name string, changes ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// Run starts a container in the background, without network, and returns its full ID. The arguments are
-// those of `docker run`: flags, image, command. The container has a second, not ten, to heed SIGTERM when
-// it is stopped: as process 1 most programs ignore it.
+// Run starts a container in the background, without network, and returns its full ID. The arguments
+// are those of `docker run`: flags, image, command. The container has a second, not ten, to heed
+// SIGTERM when it is stopped: as process 1 most programs ignore it.
 func (d *Dockerd) Run(args ...string) string {
 	if d.tb != nil {
 		d.tb.Helper()
 	}
-	return d.Docker(append([]string{"run", "--detach", "--network", "none", "--pull", "never", "--stop-timeout", "1"}, args...)...)
+	return d.Docker(
+		append([]string{"run", "--detach", "--network", "none", "--pull", "never", "--stop-timeout",
+			"1"}, args...)...)
 }
 
-// ImagesInContainerd says whether the daemon keeps its images in containerd, as it does by itself since version 29. What it calls
-// an image's ID is then the digest of its index or manifest, not of its configuration.
+// ImagesInContainerd says whether the daemon keeps its images in containerd, as it does by itself
+// since version 29. What it calls an image's ID is then the digest of its index or manifest, not of
+// its configuration.
 func (d *Dockerd) ImagesInContainerd() bool {
 	if d.tb != nil {
 		d.tb.Helper()
 	}
-	return strings.Contains(d.Docker("info", "--format", "{{.DriverStatus}}"), "io.containerd.snapshotter")
+	return strings.Contains(d.Docker("info", "--format", "{{.DriverStatus}}"),
+		"io.containerd.snapshotter")
 }
 
 // RemoveContainers removes all containers, running or not, so that tests can share a daemon.
@@ -194,7 +199,8 @@ func (d *Dockerd) removeContainers() error {
 	if err != nil || strings.TrimSpace(ids) == "" {
 		return err
 	}
-	_, _, err = d.TryDocker(append([]string{"rm", "--force", "--volumes"}, strings.Fields(ids)...)...)
+	_, _, err = d.TryDocker(append([]string{"rm", "--force", "--volumes"},
+		strings.Fields(ids)...)...)
 	return err
 }
 

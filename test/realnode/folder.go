@@ -11,18 +11,19 @@ import (
 	"sync"
 )
 
-// folderPrefix starts the name of every instance's folder. It is this short because a Unix socket's path
-// has at most 108 bytes.
+// folderPrefix starts the name of every instance's folder. It is this short because a Unix socket's
+// path has at most 108 bytes.
 const folderPrefix = "rn"
 
-// ownerFile is in every instance's folder and names the process that made it: its id, its start time and the
-// namespace in which the id counts.
+// ownerFile is in every instance's folder and names the process that made it: its id, its start
+// time and the namespace in which the id counts.
 const ownerFile = "realnode-owner"
 
 // sweepOnce makes each process look for abandoned instances once.
 var sweepOnce sync.Once
 
-// newFolder makes an instance's folder and marks it as ours. An empty dir means a new temporary folder.
+// newFolder makes an instance's folder and marks it as ours. An empty dir means a new temporary
+// folder.
 func newFolder(dir string) (string, error) {
 	sweepOnce.Do(sweepAbandoned)
 	var err error
@@ -38,7 +39,9 @@ func newFolder(dir string) (string, error) {
 		return "", fmt.Errorf("make a folder for daemons: %w", err)
 	}
 	if longest := len(dir) + len("/containerd.sock.ttrpc"); longest > 107 {
-		return "", fmt.Errorf("folder %s: a socket in it would have a path of %d bytes, the limit is 107", dir, longest)
+		return "", fmt.Errorf(
+			"folder %s: a socket in it would have a path of %d bytes, the limit is 107", dir,
+			longest)
 	}
 	owner := fmt.Sprintf("%d %s %s", os.Getpid(), startTime(os.Getpid()), pidNamespace())
 	if err := os.WriteFile(filepath.Join(dir, ownerFile), []byte(owner), 0o600); err != nil {
@@ -47,7 +50,8 @@ func newFolder(dir string) (string, error) {
 	return dir, nil
 }
 
-// removeFolder ends what still runs from the folder, unmounts what is mounted under it, and removes it.
+// removeFolder ends what still runs from the folder, unmounts what is mounted under it, and removes
+// it.
 func removeFolder(dir string) error {
 	err := endLeftovers(dir)
 	if err == nil {
@@ -71,7 +75,8 @@ func sweepAbandoned() {
 		}
 		owner := strings.Split(string(content), " ")
 		if len(owner) != 3 || owner[2] != pidNamespace() {
-			continue // not ours to judge: it may be alive in another container that shares this folder
+			// not ours to judge: it may be alive in another container that shares this folder
+			continue
 		}
 		if pid, err := strconv.Atoi(owner[0]); err != nil || startTime(pid) == owner[1] {
 			continue
@@ -81,7 +86,8 @@ func sweepAbandoned() {
 			continue
 		}
 		if err := removeFolder(dir); err != nil {
-			fmt.Fprintf(os.Stderr, "realnode: an earlier test process left daemons behind: %v\n", err)
+			fmt.Fprintf(os.Stderr, "realnode: an earlier test process left daemons behind: %v\n",
+				err)
 		}
 	}
 }

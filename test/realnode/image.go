@@ -13,9 +13,11 @@ import (
 )
 
 // applets are the busybox commands that containers can call by name.
-var applets = []string{"sh", "sleep", "true", "false", "cat", "echo", "env", "ls", "ps", "kill", "id", "nc"}
+var applets = []string{"sh", "sleep", "true", "false", "cat", "echo", "env", "ls", "ps", "kill",
+	"id", "nc"}
 
-// rootfsTar returns a root file system as a tar archive: busybox, links to it, and a few empty folders.
+// rootfsTar returns a root file system as a tar archive: busybox, links to it, and a few empty
+// folders.
 func rootfsTar() (string, error) {
 	path, err := program("busybox")
 	if err != nil {
@@ -31,9 +33,11 @@ func rootfsTar() (string, error) {
 		add(w, tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}, nil)
 	}
 	add(w, tar.Header{Typeflag: tar.TypeReg, Name: "bin/busybox", Mode: 0o755}, busybox)
-	add(w, tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/:/bin/sh\n"))
+	add(w, tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644},
+		[]byte("root:x:0:0:root:/:/bin/sh\n"))
 	for _, name := range applets {
-		add(w, tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox", Mode: 0o777}, nil)
+		add(w, tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox",
+			Mode: 0o777}, nil)
 	}
 	if err := w.Close(); err != nil {
 		return "", fmt.Errorf("make a root file system: %w", err)
@@ -46,7 +50,8 @@ func imageArchive(name string, command []string) (string, error) {
 	return imageArchiveWith(name, command, nil)
 }
 
-// imageArchiveWith is imageArchive for an image with more in its configuration; keys of extra replace what is there.
+// imageArchiveWith is imageArchive for an image with more in its configuration; keys of extra
+// replace what is there.
 func imageArchiveWith(name string, command []string, extra map[string]any) (string, error) {
 	rootfs, err := rootfsTar()
 	if err != nil {
@@ -57,7 +62,8 @@ func imageArchiveWith(name string, command []string, extra map[string]any) (stri
 		"architecture": runtime.GOARCH,
 		"os":           "linux",
 		"config":       map[string]any{"Cmd": command, "Env": []string{"PATH=/bin"}},
-		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(layer[:])}},
+		"rootfs": map[string]any{"type": "layers",
+			"diff_ids": []string{"sha256:" + hex.EncodeToString(layer[:])}},
 	}
 	maps.Copy(content, extra)
 	config, err := json.Marshal(content)

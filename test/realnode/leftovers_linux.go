@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// endLeftovers ends everything that an instance's daemons have left: daemons, shims, containers, mounts
-// below the folder, the shims' sockets and the containers' control groups. It needs only the
+// endLeftovers ends everything that an instance's daemons have left: daemons, shims, containers,
+// mounts below the folder, the shims' sockets and the containers' control groups. It needs only the
 // folder, so it also works for an instance of a process that is gone.
 func endLeftovers(dir string) error {
 	bundles := findBundles(dir)
@@ -35,14 +35,16 @@ func endLeftovers(dir string) error {
 // bundle is a container's working folder as containerd lays it out:
 // <state>/io.containerd.runtime.v2.task/<namespace>/<container id>.
 type bundle struct {
-	path   string
-	id     string
-	socket string   // the shim's socket; it lies in /run/containerd/s whatever containerd's state folder is
+	path string
+	id   string
+	// the shim's socket; it lies in /run/containerd/s whatever containerd's state folder is
+	socket string
 	groups []string // the container's control groups, one folder per hierarchy
 }
 
 func findBundles(dir string) []bundle {
-	paths, _ := filepath.Glob(filepath.Join(stateFolder(dir), "io.containerd.runtime.v2.task", "*", "*"))
+	paths, _ := filepath.Glob(filepath.Join(stateFolder(dir), "io.containerd.runtime.v2.task", "*",
+		"*"))
 	roots := cgroupMounts()
 	var found []bundle
 	for _, path := range paths {
@@ -55,7 +57,8 @@ func findBundles(dir string) []bundle {
 		content, err := os.ReadFile(filepath.Join(path, "config.json"))
 		// A group that does not carry the container's ID may be somebody else's: leave it alone.
 		if err == nil && json.Unmarshal(content, &spec) == nil && b.id != "" &&
-			strings.HasPrefix(spec.Linux.CgroupsPath, "/") && filepath.Base(spec.Linux.CgroupsPath) == b.id {
+			strings.HasPrefix(spec.Linux.CgroupsPath, "/") &&
+			filepath.Base(spec.Linux.CgroupsPath) == b.id {
 			for _, root := range roots {
 				b.groups = append(b.groups, filepath.Join(root, spec.Linux.CgroupsPath))
 			}
@@ -65,20 +68,22 @@ func findBundles(dir string) []bundle {
 	return append(found, findPodmanBundles(dir, roots)...)
 }
 
-// shimSocket returns the path of the shim's socket, "" if that is not known. Until version 2 containerd wrote it into the bundle's file
-// "address", since then into bootstrap.json.
+// shimSocket returns the path of the shim's socket, "" if that is not known. Until version 2
+// containerd wrote it into the bundle's file "address", since then into bootstrap.json.
 func shimSocket(bundle string) string {
 	var bootstrap struct {
 		Address string `json:"address"`
 	}
-	if content, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json")); err != nil || json.Unmarshal(content, &bootstrap) != nil {
+	if content, err := os.ReadFile(filepath.Join(bundle, "bootstrap.json")); err != nil ||
+		json.Unmarshal(content, &bootstrap) != nil {
 		address, _ := os.ReadFile(filepath.Join(bundle, "address"))
 		bootstrap.Address = strings.TrimSpace(string(address))
 	}
 	return strings.TrimPrefix(bootstrap.Address, "unix://")
 }
 
-// findPodmanBundles finds the containers of a Podman instance, which are at <root>/<driver>-containers/<id>/userdata.
+// findPodmanBundles finds the containers of a Podman instance, which are at
+// <root>/<driver>-containers/<id>/userdata.
 func findPodmanBundles(dir string, roots []string) []bundle {
 	paths, _ := filepath.Glob(filepath.Join(dir, "podman", "*-containers", "*", "userdata"))
 	groups := libpodGroups(roots)
@@ -90,8 +95,8 @@ func findPodmanBundles(dir string, roots []string) []bundle {
 	return found
 }
 
-// libpodGroups returns the control groups of Podman's containers by their IDs. They are below libpod_parent, those of a pod's containers
-// in the pod's.
+// libpodGroups returns the control groups of Podman's containers by their IDs. They are below
+// libpod_parent, those of a pod's containers in the pod's.
 func libpodGroups(roots []string) map[string][]string {
 	found := map[string][]string{}
 	for _, root := range roots {
@@ -106,8 +111,9 @@ func libpodGroups(roots []string) map[string][]string {
 	return found
 }
 
-// podmanGroups returns the control groups of an instance's containers, also of those that are gone: Podman leaves groups behind when
-// many containers end at once. Its file of events still names their containers.
+// podmanGroups returns the control groups of an instance's containers, also of those that are gone:
+// Podman leaves groups behind when many containers end at once. Its file of events still names
+// their containers.
 func podmanGroups(dir string) []string {
 	byID := libpodGroups(cgroupMounts())
 	var groups []string
@@ -154,8 +160,8 @@ func (b bundle) remove() error {
 	for _, group := range b.groups {
 		errs = append(errs, removeGroup(group))
 	}
-	// Containers of a containerd client that does not choose a folder for runc are in its default one, which the
-	// whole machine shares. The state names the bundle, so it says whose it is.
+	// Containers of a containerd client that does not choose a folder for runc are in its default
+	// one, which the whole machine shares. The state names the bundle, so it says whose it is.
 	state := filepath.Join("/run/containerd/runc", filepath.Base(filepath.Dir(b.path)), b.id)
 	content, err := os.ReadFile(filepath.Join(state, "state.json"))
 	if err == nil && strings.Contains(string(content), strconv.Quote("bundle="+b.path)) {
@@ -164,8 +170,8 @@ func (b bundle) remove() error {
 	return errors.Join(errs...)
 }
 
-// removeGroup removes a control group with the groups below it. The kernel refuses while a process is in
-// one, and for a moment after the last has ended.
+// removeGroup removes a control group with the groups below it. The kernel refuses while a process
+// is in one, and for a moment after the last has ended.
 func removeGroup(group string) error {
 	var err error
 	for range 50 {
@@ -186,8 +192,8 @@ func removeGroup(group string) error {
 	return err
 }
 
-// killAll sends SIGKILL to the instance's processes until there are none, and returns descriptions of
-// those that are still there after a while.
+// killAll sends SIGKILL to the instance's processes until there are none, and returns descriptions
+// of those that are still there after a while.
 func killAll(dir string, bundles []bundle) []string {
 	var pids []int
 	for range 250 {
@@ -210,8 +216,9 @@ func killAll(dir string, bundles []bundle) []string {
 	return left
 }
 
-// instancePids finds the instance's daemons and shims by a command line that mentions the folder, and
-// everything that descends from them. Zombies are not listed: there is nothing left of them to end.
+// instancePids finds the instance's daemons and shims by a command line that mentions the folder,
+// and everything that descends from them. Zombies are not listed: there is nothing left of them to
+// end.
 func instancePids(dir string) []int {
 	parents := map[int]int{}
 	ours := map[int]bool{}
@@ -241,8 +248,8 @@ func instancePids(dir string) []int {
 	return found
 }
 
-// belongs says whether a command line is that of a daemon, shim or client of the instance. The program
-// is checked too, so that somebody's `less <folder>/dockerd.log` is left alone.
+// belongs says whether a command line is that of a daemon, shim or client of the instance. The
+// program is checked too, so that somebody's `less <folder>/dockerd.log` is left alone.
 func belongs(argv []string, dir string) bool {
 	if len(argv) == 0 {
 		return false
@@ -251,7 +258,8 @@ func belongs(argv []string, dir string) bool {
 	if !strings.HasPrefix(name, "containerd-shim") && !slices.Contains(programs, name) {
 		return false
 	}
-	return slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, dir+"/") })
+	return slices.ContainsFunc(argv[1:],
+		func(arg string) bool { return strings.Contains(arg, dir+"/") })
 }
 
 func commandLine(pid int) []string {
@@ -259,8 +267,8 @@ func commandLine(pid int) []string {
 	return strings.FieldsFunc(string(content), func(r rune) bool { return r == 0 })
 }
 
-// statFields returns /proc/<pid>/stat from the state on: state, parent, … The second field, the program's
-// name, may hold blanks and parentheses, so the search starts behind its end.
+// statFields returns /proc/<pid>/stat from the state on: state, parent, … The second field, the
+// program's name, may hold blanks and parentheses, so the search starts behind its end.
 func statFields(pid int) []string {
 	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := cutLast(string(content), ")")
@@ -284,7 +292,8 @@ func startTime(pid int) string {
 	return fields[19]
 }
 
-// ownFolder says whether dir is a real folder, not a link to one, that belongs to this process's user.
+// ownFolder says whether dir is a real folder, not a link to one, that belongs to this process's
+// user.
 func ownFolder(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() {
@@ -309,7 +318,8 @@ func mountsBelow(dir string) []string {
 func unmountBelow(dir string) error {
 	var errs []error
 	for _, point := range mountsBelow(dir) {
-		if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
+		if err := syscall.Unmount(point, syscall.MNT_DETACH); err != nil &&
+			!errors.Is(err, syscall.EINVAL) {
 			errs = append(errs, fmt.Errorf("unmount %s: %w", point, err))
 		}
 	}
@@ -323,15 +333,16 @@ func unmountBelow(dir string) error {
 func cgroupMounts() []string {
 	var found []string
 	for _, fields := range mountTable() {
-		if i := slices.Index(fields, "-"); i >= 0 && i+1 < len(fields) && strings.HasPrefix(fields[i+1], "cgroup") {
+		if i := slices.Index(fields, "-"); i >= 0 && i+1 < len(fields) &&
+			strings.HasPrefix(fields[i+1], "cgroup") {
 			found = append(found, fields[4])
 		}
 	}
 	return found
 }
 
-// mountTable reads /proc/self/mountinfo: the fifth field is the mount point, the one after "-" the type.
-// Folders of instances hold no blanks, so the octal escapes in it need no decoding.
+// mountTable reads /proc/self/mountinfo: the fifth field is the mount point, the one after "-" the
+// type. Folders of instances hold no blanks, so the octal escapes in it need no decoding.
 func mountTable() [][]string {
 	content, _ := os.ReadFile("/proc/self/mountinfo")
 	var table [][]string
@@ -343,7 +354,9 @@ func mountTable() [][]string {
 	return table
 }
 
-func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
 
 // terminate asks the process to end. A frozen one must run again to hear it.
 func terminate(p *os.Process, frozen bool) error {

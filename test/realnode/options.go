@@ -25,8 +25,8 @@ func collect(opts []Option) options {
 	return o
 }
 
-// LiveRestore makes dockerd leave its containers running when it ends, and take them over when it starts.
-// Without it, Stop ends the containers, and a Restart after Kill does.
+// LiveRestore makes dockerd leave its containers running when it ends, and take them over when it
+// starts. Without it, Stop ends the containers, and a Restart after Kill does.
 func LiveRestore() Option { return func(o *options) { o.liveRestore = true } }
 
 // DockerdFlags adds flags to dockerd's command line.
@@ -34,14 +34,16 @@ func DockerdFlags(flags ...string) Option {
 	return func(o *options) { o.dockerd = append(o.dockerd, flags...) }
 }
 
-// ContainerdConfig appends text to containerd's configuration file (TOML, version 2). It must not open a
-// table again that is in the file already: see containerdConfig.
+// ContainerdConfig appends text to containerd's configuration file (TOML, version 2). It must not
+// open a table again that is in the file already: see containerdConfig.
 func ContainerdConfig(toml string) Option {
 	return func(o *options) { o.containerd += toml + "\n" }
 }
 
-// PodmanEvents chooses where Podman keeps its events: "file", which is the default here, "journald" or "none".
+// PodmanEvents chooses where Podman keeps its events: "file", which is the default here, "journald"
+// or "none".
 func PodmanEvents(logger string) Option { return func(o *options) { o.podman.events = logger } }
 
-// clientTimeout bounds one call of a command-line client. A daemon that is frozen would never answer.
+// clientTimeout bounds one call of a command-line client. A daemon that is frozen would never
+// answer.
 const clientTimeout = time.Minute

@@ -18,8 +18,9 @@ type Podman struct {
 	Root   string // the instance's folder
 }
 
-// StartPodman starts a Podman service in a folder of its own and closes it when the test ends. Several are like
-// several users: each has containers and images of its own. The caller has called [Require].
+// StartPodman starts a Podman service in a folder of its own and closes it when the test ends.
+// Several are like several users: each has containers and images of its own. The caller has called
+// [Require].
 func StartPodman(t testing.TB, opts ...Option) *Podman {
 	t.Helper()
 	p, err := StartPodmanDir("", opts...)
@@ -34,8 +35,8 @@ func StartPodman(t testing.TB, opts ...Option) *Podman {
 	return p.For(t)
 }
 
-// StartPodmanDir starts a Podman service in dir, an existing folder that this package may fill and remove;
-// an empty dir means a new temporary folder. The caller closes it.
+// StartPodmanDir starts a Podman service in dir, an existing folder that this package may fill and
+// remove; an empty dir means a new temporary folder. The caller closes it.
 func StartPodmanDir(dir string, opts ...Option) (*Podman, error) {
 	dir, err := newFolder(dir)
 	if err != nil {
@@ -54,20 +55,23 @@ func startPodman(dir string, o options) (*Podman, error) {
 		return nil, err
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
-	for _, folder := range []string{"podman", "run", "tmp", "runc", "networks", "work", "client", homeConfig} {
+	for _, folder := range []string{"podman", "run", "tmp", "runc", "networks", "work", "client",
+		homeConfig} {
 		if err := os.MkdirAll(in(folder), 0o700); err != nil {
 			return nil, fmt.Errorf("set up podman: %w", err)
 		}
 	}
 	for name, content := range map[string]string{
 		"containers.conf": podmanConfig(dir, o),
-		"storage.conf":    fmt.Sprintf("[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n", in("podman"), in("run")),
+		"storage.conf": fmt.Sprintf(
+			"[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n", in("podman"), in("run")),
 		"registries.conf": "unqualified-search-registries = []\n",
 		"policy.json":     `{"default": [{"type": "insecureAcceptAnything"}]}` + "\n",
 		// The folder that DOCKER_CONFIG names has to have one.
 		"../../../client/config.json": "{}\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, homeConfig, name), []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, homeConfig, name), []byte(content),
+			0o600); err != nil {
 			return nil, fmt.Errorf("set up podman: %w", err)
 		}
 	}
@@ -90,12 +94,14 @@ func startPodman(dir string, o options) (*Podman, error) {
 // homeConfig is where Podman looks for a user's configuration, below the folder.
 const homeConfig = "home/.config/containers"
 
-// podmanFolders are the options by which everything of the instance stays in its folder. The command line is also how its processes are
-// recognised, among them the monitors of its containers.
+// podmanFolders are the options by which everything of the instance stays in its folder. The
+// command line is also how its processes are recognised, among them the monitors of its containers.
 func podmanFolders(dir string) []string {
 	return []string{
-		"--root", filepath.Join(dir, "podman"), "--runroot", filepath.Join(dir, "run"), "--tmpdir", filepath.Join(dir, "tmp"),
-		"--network-config-dir", filepath.Join(dir, "networks"), "--runtime-flag", "root=" + filepath.Join(dir, "runc"),
+		"--root", filepath.Join(dir, "podman"), "--runroot", filepath.Join(dir, "run"), "--tmpdir",
+		filepath.Join(dir, "tmp"),
+		"--network-config-dir", filepath.Join(dir, "networks"), "--runtime-flag", "root=" +
+			filepath.Join(dir, "runc"),
 		"--storage-driver", "vfs", // works on every file system
 	}
 }
@@ -105,12 +111,14 @@ func podmanEnv(dir string) []string {
 	return []string{
 		"CONTAINERS_CONF=" + in("containers.conf"), "CONTAINERS_STORAGE_CONF=" + in("storage.conf"),
 		"CONTAINERS_REGISTRIES_CONF=" + in("registries.conf"), "HOME=" + filepath.Join(dir, "home"),
-		"XDG_CONFIG_HOME=" + filepath.Join(dir, "home", ".config"), "TMPDIR=" + filepath.Join(dir, "work"),
+		"XDG_CONFIG_HOME=" + filepath.Join(dir, "home", ".config"), "TMPDIR=" +
+			filepath.Join(dir, "work"),
 	}
 }
 
-// podmanConfig returns containers.conf. Locks in shared memory would be those of the whole machine. Root may not raise limits everywhere, as inside many containers and virtual machines, and
-// there may be no systemd.
+// podmanConfig returns containers.conf. Locks in shared memory would be those of the whole machine.
+// Root may not raise limits everywhere, as inside many containers and virtual machines, and there
+// may be no systemd.
 func podmanConfig(dir string, o options) string {
 	events := "file"
 	if o.podman.events != "" {
@@ -142,8 +150,8 @@ func (p *Podman) For(t testing.TB) *Podman {
 	return &bound
 }
 
-// Podman runs the podman command on the instance's folders, not through the service, and returns its standard output without the last
-// line's end. A failure fails the test.
+// Podman runs the podman command on the instance's folders, not through the service, and returns
+// its standard output without the last line's end. A failure fails the test.
 func (p *Podman) Podman(args ...string) string {
 	if p.tb != nil {
 		p.tb.Helper()
@@ -162,12 +170,13 @@ func (p *Podman) podman(stdin string, args ...string) (stdout, stderr string, er
 	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
 	defer cancel()
 	argv := append([]string{"podman"}, podmanFolders(p.Root)...)
-	return outputEnv(ctx, append(daemonEnv(p.Root), podmanEnv(p.Root)...), stdin, append(argv, args...)...)
+	return outputEnv(ctx, append(daemonEnv(p.Root), podmanEnv(p.Root)...), stdin,
+		append(argv, args...)...)
 }
 
 // ImportImage makes an image with busybox in it. Each change is a Dockerfile instruction, such as
-// `LABEL team=blue`, `ENV DD_ENV="prod"` or `CMD ["sleep", "1000"]`. Values with blanks need quotes.
-// It returns the image's ID (sha256:…).
+// `LABEL team=blue`, `ENV DD_ENV="prod"` or `CMD ["sleep", "1000"]`. Values with blanks need
+// quotes. It returns the image's ID (sha256:…).
 func (p *Podman) ImportImage(name string, changes ...string) string {
 	if p.tb != nil {
 		p.tb.Helper()
@@ -183,17 +192,20 @@ func (p *Podman) ImportImage(name string, changes ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// Run starts a container in the background, without network, and returns its full ID. The arguments are
-// those of `podman run`: flags, image, command. The container has a second, not ten, to heed SIGTERM when
-// it is stopped: as process 1 most programs ignore it.
+// Run starts a container in the background, without network, and returns its full ID. The arguments
+// are those of `podman run`: flags, image, command. The container has a second, not ten, to heed
+// SIGTERM when it is stopped: as process 1 most programs ignore it.
 func (p *Podman) Run(args ...string) string {
 	if p.tb != nil {
 		p.tb.Helper()
 	}
-	return p.Podman(append([]string{"run", "--detach", "--network", "none", "--pull", "never", "--stop-timeout", "1"}, args...)...)
+	return p.Podman(
+		append([]string{"run", "--detach", "--network", "none", "--pull", "never", "--stop-timeout",
+			"1"}, args...)...)
 }
 
-// RemoveContainers removes all pods and containers, running or not, so that tests can share a service.
+// RemoveContainers removes all pods and containers, running or not, so that tests can share a
+// service.
 func (p *Podman) RemoveContainers() {
 	if p.tb != nil {
 		p.tb.Helper()
@@ -213,8 +225,8 @@ func (p *Podman) Close() error {
 		_ = p.p.freeze(false) // a frozen service may hold a lock
 	}
 	groups := podmanGroups(p.Root)
-	// Podman itself gives back networks. What a failure here leaves is ended below, but for control groups: Podman forgets a container
-	// whose monitor is gone without removing its group.
+	// Podman itself gives back networks. What a failure here leaves is ended below, but for control
+	// groups: Podman forgets a container whose monitor is gone without removing its group.
 	_ = p.removeContainers()
 	return errors.Join(p.p.stop(stopGrace), removeFolder(p.Root), removeGroups(groups))
 }

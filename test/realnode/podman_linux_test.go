@@ -17,8 +17,10 @@ func TestPodmanKeepsContainersOverKillAndRestart(t *testing.T) {
 	p := realnode.StartPodman(t)
 	image := p.ImportImage("localhost/web:1", "LABEL team=blue", `ENV DD_ENV="a b"`)
 	id := p.Run("--label", "tier=front", "localhost/web:1", "sleep", "1000")
-	got := p.Podman("inspect", "--format", `{{.Id}} {{.State.Running}} {{.Config.Labels.team}} {{.Config.Labels.tier}} {{json .Config.Env}}`, id)
-	if want := id + ` true blue front [`; len(id) != 64 || !strings.HasPrefix(got, want) || !strings.Contains(got, `"DD_ENV=a b"`) {
+	got := p.Podman("inspect", "--format",
+		`{{.Id}} {{.State.Running}} {{.Config.Labels.team}} {{.Config.Labels.tier}} {{json .Config.Env}}`, id)
+	if want := id + ` true blue front [`; len(id) != 64 || !strings.HasPrefix(got, want) ||
+		!strings.Contains(got, `"DD_ENV=a b"`) {
 		t.Fatalf("inspect = %s, want it to start with %s", got, want)
 	}
 	if !strings.HasPrefix(image, "sha256:") || len(image) != 71 {
@@ -27,7 +29,8 @@ func TestPodmanKeepsContainersOverKillAndRestart(t *testing.T) {
 	old := p.Pid()
 	p.Kill()
 	if err := syscall.Kill(old, 0); err != syscall.ESRCH || p.Pid() != 0 {
-		t.Fatalf("after Kill: signal 0 to %d gives %v, Pid() = %d; want ESRCH and 0", old, err, p.Pid())
+		t.Fatalf("after Kill: signal 0 to %d gives %v, Pid() = %d; want ESRCH and 0", old, err,
+			p.Pid())
 	}
 	if got := p.Podman("inspect", "--format", "{{.State.Status}}", id); got != "running" {
 		t.Errorf("without a service the container is %s", got)
@@ -74,7 +77,8 @@ func TestPodmanCloseLeavesNothing(t *testing.T) {
 			bound := p.For(t)
 			bound.ImportImage("localhost/web:1")
 			id := bound.Run("--name", "web", "localhost/web:1", "sleep", "1000")
-			bound.Podman("pod", "create", "--name", "pod", "--network", "none", "--infra-image", "localhost/web:1", "--infra-command", "sleep 1000")
+			bound.Podman("pod", "create", "--name", "pod", "--network", "none", "--infra-image",
+				"localhost/web:1", "--infra-command", "sleep 1000")
 			bound.Podman("run", "-d", "--pod", "pod", "localhost/web:1", "sleep", "1000")
 			end(bound)
 			if err := p.Close(); err != nil {
@@ -88,7 +92,8 @@ func TestPodmanCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-// Podman leaves control groups behind when many containers end at once. Here one is made where it would be.
+// Podman leaves control groups behind when many containers end at once. Here one is made where it
+// would be.
 func TestPodmanCloseRemovesGroupsOfContainersThatAreGone(t *testing.T) {
 	realnode.Require(t)
 	p, err := realnode.StartPodmanDir("")

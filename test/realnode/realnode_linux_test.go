@@ -25,15 +25,18 @@ func TestDockerdKeepsStateOverKillAndRestart(t *testing.T) {
 	d.ImportImage("web:1", "LABEL team=blue", `ENV DD_ENV="a b"`)
 	id := d.Run("--label", "tier=front", "web:1", "sleep", "1000")
 
-	got := d.Docker("inspect", "--format", `{{.Id}} {{.State.Running}} {{.Config.Labels.team}} {{.Config.Labels.tier}} {{json .Config.Env}}`, id)
-	if want := id + ` true blue front ["DD_ENV=a b"`; len(id) != 64 || !strings.HasPrefix(got, want) {
+	got := d.Docker("inspect", "--format",
+		`{{.Id}} {{.State.Running}} {{.Config.Labels.team}} {{.Config.Labels.tier}} {{json .Config.Env}}`, id)
+	if want := id + ` true blue front ["DD_ENV=a b"`; len(id) != 64 ||
+		!strings.HasPrefix(got, want) {
 		t.Fatalf("inspect = %s, want it to start with %s", got, want)
 	}
 
 	old := d.Pid()
 	d.Kill()
 	if err := syscall.Kill(old, 0); err != syscall.ESRCH || d.Pid() != 0 {
-		t.Fatalf("after Kill: signal 0 to %d gives %v, Pid() = %d; want ESRCH and 0", old, err, d.Pid())
+		t.Fatalf("after Kill: signal 0 to %d gives %v, Pid() = %d; want ESRCH and 0", old, err,
+			d.Pid())
 	}
 	if _, _, err := d.TryDocker("ps"); err == nil {
 		t.Fatal("docker ps succeeded after Kill")
@@ -63,7 +66,8 @@ func TestLiveRestoreKeepsContainersRunning(t *testing.T) {
 	before := d.Docker("inspect", "--format", "{{.State.Pid}}", id)
 	d.Kill()
 	d.Restart()
-	if after := d.Docker("inspect", "--format", "{{.State.Pid}} {{.State.Running}}", id); after != before+" true" {
+	if after := d.Docker("inspect", "--format", "{{.State.Pid}} {{.State.Running}}",
+		id); after != before+" true" {
 		t.Fatalf("pid and running after Restart = %s, want %s true", after, before)
 	}
 }
@@ -79,7 +83,8 @@ func TestFrozenDaemonAnswersAfterThaw(t *testing.T) {
 	select {
 	case err := <-answer:
 		t.Fatalf("a frozen dockerd answered: %v", err)
-	case <-time.After(500 * time.Millisecond): // that real daemons stay silent can only be seen by waiting
+	// that real daemons stay silent can only be seen by waiting
+	case <-time.After(500 * time.Millisecond):
 	}
 	d.Thaw()
 	if err := <-answer; err != nil {
@@ -103,7 +108,8 @@ func TestContainerdRunsTasks(t *testing.T) {
 	c := realnode.StartContainerd(t)
 	c.ImportImage("default", "example.test/web:1", "sleep", "1000")
 	c.Run("default", "example.test/web:1", "web-1")
-	if got := c.Ctr("default", "tasks", "ls"); !strings.Contains(got, "web-1") || !strings.Contains(got, "RUNNING") {
+	if got := c.Ctr("default", "tasks", "ls"); !strings.Contains(got, "web-1") ||
+		!strings.Contains(got, "RUNNING") {
 		t.Fatalf("tasks = %s, want web-1 RUNNING", got)
 	}
 	c.Kill()
@@ -116,7 +122,8 @@ func TestContainerdRunsTasks(t *testing.T) {
 	}
 }
 
-// TestTasksOfOtherClientsLeaveNothing covers a client that leaves runc's state in the folder that all share.
+// TestTasksOfOtherClientsLeaveNothing covers a client that leaves runc's state in the folder that
+// all share.
 func TestTasksOfOtherClientsLeaveNothing(t *testing.T) {
 	realnode.Require(t)
 	for range 2 {
@@ -153,7 +160,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 			bound := d.For(t)
 			bound.ImportImage("web:1")
 			// The inner shell ignores SIGTERM, and its child is in a session of its own.
-			id := bound.Run("web:1", "sh", "-c", "trap '' TERM; busybox setsid sleep 1000 & while :; do sleep 1; done")
+			id := bound.Run("web:1", "sh", "-c",
+				"trap '' TERM; busybox setsid sleep 1000 & while :; do sleep 1; done")
 			if left := remains(t, d.Root, id); len(left) < 5 {
 				t.Fatalf("before Close: %q; the check would not see what is left", left)
 			}
@@ -177,7 +185,8 @@ func TestStartErrorCarriesTheLog(t *testing.T) {
 	if err == nil {
 		t.Fatalf("started with an unknown storage driver: %v", d.Close())
 	}
-	if text := err.Error(); !strings.Contains(text, "start dockerd") || !strings.Contains(text, "nonesuch") {
+	if text := err.Error(); !strings.Contains(text, "start dockerd") ||
+		!strings.Contains(text, "nonesuch") {
 		t.Errorf("error = %v, want what was attempted and the log's end", err)
 	}
 }
@@ -187,13 +196,14 @@ func TestFolderWithLongPathIsRefused(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := realnode.StartContainerdDir(dir); err == nil || !strings.Contains(err.Error(), "107") {
+	if _, err := realnode.StartContainerdDir(dir); err == nil ||
+		!strings.Contains(err.Error(), "107") {
 		t.Fatalf("error = %v, want one that names the limit", err)
 	}
 }
 
-// TestKilledTestProcess kills a test process that holds a dockerd with a container. Its daemons must die, and the next
-// process must remove the rest.
+// TestKilledTestProcess kills a test process that holds a dockerd with a container. Its daemons
+// must die, and the next process must remove the rest.
 func TestKilledTestProcess(t *testing.T) {
 	realnode.Require(t)
 	if os.Getenv("REALNODE_TEST_VICTIM") != "" {
@@ -229,7 +239,8 @@ func TestKilledTestProcess(t *testing.T) {
 	}
 }
 
-// remains lists what there is of an instance: processes of its daemons and container, mounts, control groups, files.
+// remains lists what there is of an instance: processes of its daemons and container, mounts,
+// control groups, files.
 func remains(t *testing.T, root, container string) []string {
 	t.Helper()
 	var found []string

@@ -15,18 +15,19 @@ import (
 // Env is the environment variable that turns tests with real daemons on: set it to 1.
 const Env = "ROLLCALL_REALNODE"
 
-// ProgramsEnv is the environment variable that names a folder whose programs are taken before the installed ones, such as the one that
-// `go run tasks.go daemons` fills.
+// ProgramsEnv is the environment variable that names a folder whose programs are taken before the
+// installed ones, such as the one that `go run tasks.go daemons` fills.
 const ProgramsEnv = "ROLLCALL_REALNODE_PROGRAMS"
 
 // programs lists what an instance executes, itself or through a daemon.
 var programs = []string{
-	"containerd", "containerd-shim-runc-v2", "ctr", "runc", "dockerd", "docker", "busybox", "podman", "conmon",
+	"containerd", "containerd-shim-runc-v2", "ctr", "runc", "dockerd", "docker", "busybox",
+	"podman", "conmon",
 }
 
-// Require lets the test go on only where real daemons are wanted and can run. Without ROLLCALL_REALNODE=1
-// it skips the test and says how to run it. With it, a machine that cannot run daemons is a
-// failure, so that a run that was asked for real daemons never passes without them.
+// Require lets the test go on only where real daemons are wanted and can run. Without
+// ROLLCALL_REALNODE=1 it skips the test and says how to run it. With it, a machine that cannot run
+// daemons is a failure, so that a run that was asked for real daemons never passes without them.
 func Require(t testing.TB) {
 	t.Helper()
 	if os.Getenv(Env) != "1" {
@@ -74,7 +75,8 @@ func version(name string) (string, error) {
 	return number, nil
 }
 
-// program finds an executable. Root's daemons live in the sbin folders, which are not in everyone's PATH.
+// program finds an executable. Root's daemons live in the sbin folders, which are not in everyone's
+// PATH.
 func program(name string) (string, error) {
 	if dir := os.Getenv(ProgramsEnv); dir != "" {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {

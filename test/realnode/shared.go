@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Shared is one dockerd (and containerd) and one Podman service for all tests of a package, started when the first test asks for
-// them. The zero value is ready to use.
+// Shared is one dockerd (and containerd) and one Podman service for all tests of a package, started
+// when the first test asks for them. The zero value is ready to use.
 type Shared struct {
 	// Options apply to the start.
 	Options []Option
@@ -21,8 +21,8 @@ type Shared struct {
 	podmanErr error
 }
 
-// Dockerd returns the shared daemon, bound to t. It calls [Require]. Containers of earlier tests may still be
-// there: see [Dockerd.RemoveContainers].
+// Dockerd returns the shared daemon, bound to t. It calls [Require]. Containers of earlier tests
+// may still be there: see [Dockerd.RemoveContainers].
 func (s *Shared) Dockerd(t testing.TB) *Dockerd {
 	t.Helper()
 	Require(t)
@@ -38,8 +38,8 @@ func (s *Shared) Dockerd(t testing.TB) *Dockerd {
 	return docker.For(t)
 }
 
-// Podman returns the shared service, bound to t. It calls [Require]. Containers of earlier tests may still be
-// there: see [Podman.RemoveContainers].
+// Podman returns the shared service, bound to t. It calls [Require]. Containers of earlier tests
+// may still be there: see [Podman.RemoveContainers].
 func (s *Shared) Podman(t testing.TB) *Podman {
 	t.Helper()
 	Require(t)
@@ -70,8 +70,8 @@ func (s *Shared) Close() error {
 	return errors.Join(errs...)
 }
 
-// Around wraps m for TestMain: its Run runs the tests and then closes the daemons. It fits where a *testing.M
-// does: os.Exit(node.Around(m).Run()), or goleak.VerifyTestMain(node.Around(m)).
+// Around wraps m for TestMain: its Run runs the tests and then closes the daemons. It fits where a
+// *testing.M does: os.Exit(node.Around(m).Run()), or goleak.VerifyTestMain(node.Around(m)).
 func (s *Shared) Around(m Runner) Runner { return around{s, m} }
 
 // Runner runs a package's tests and returns the exit code, as *testing.M does.

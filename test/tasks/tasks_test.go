@@ -1,4 +1,5 @@
-// Package tasks_test holds tasks.go, the build tool, to its promises by running it on small modules.
+// Package tasks_test holds tasks.go, the build tool, to its promises by running it on small
+// modules.
 package tasks_test
 
 import (
@@ -29,7 +30,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	tool = filepath.Join(dir, "tasks.exe")
-	if out, err := exec.Command("go", "build", "-o", tool, "../../tasks.go").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", tool,
+		"../../tasks.go").CombinedOutput(); err != nil {
 		panic(string(out))
 	}
 	return m.Run()
@@ -55,13 +57,14 @@ func module(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// call runs the tool in a module. The results of the modules' tests must not enter those of the run that this
-// test is part of, hence the empty variable.
+// call runs the tool in a module. The results of the modules' tests must not enter those of the run
+// that this test is part of, hence the empty variable.
 func call(t *testing.T, dir string, env []string, args ...string) (output string, code int) {
 	t.Helper()
 	cmd := exec.Command(tool, args...)
 	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), "ROLLCALL_RESULTS=", "ROLLCALL_REALNODE=", "GOFLAGS="), env...)
+	cmd.Env = append(append(os.Environ(), "ROLLCALL_RESULTS=", "ROLLCALL_REALNODE=", "GOFLAGS="),
+		env...)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -96,7 +99,8 @@ func TestSummaryCountsSkippedTestsWithTheirReasons(t *testing.T) {
 		t.Fatalf("exit code %d, want 0 and 2 passed, 0 failed, 3 skipped:\n%s", code, out)
 	}
 	for _, want := range []string{
-		"$ go vet ./...\n", "$ go test -json", "skipped 2: no moon tonight\n", "skipped 1: no reason given\n",
+		"$ go vet ./...\n", "$ go test -json", "skipped 2: no moon tonight\n",
+		"skipped 1: no reason given\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("output lacks %q:\n%s", want, out)
@@ -118,15 +122,18 @@ func TestFailuresAreShownAndCounted(t *testing.T) {
 			"1 passed, 1 failed, 0 skipped", "lost my keys",
 		},
 		{
-			"exit", head + "func TestMain(m *testing.M) { m.Run(); println(\"leaked\"); os.Exit(1) }\n",
+			"exit", head +
+				"func TestMain(m *testing.M) { m.Run(); println(\"leaked\"); os.Exit(1) }\n",
 			"1 passed, 1 failed, 0 skipped", "leaked",
 		},
 		{
-			"goroutine", head + "func TestBad(t *testing.T) { go func() { panic(\"lost my hat\") }(); select {} }\n",
+			"goroutine", head +
+				"func TestBad(t *testing.T) { go func() { panic(\"lost my hat\") }(); select {} }\n",
 			"1 passed, 1 failed, 0 skipped", "lost my hat",
 		},
 		{
-			"exit in a test", head + "func TestBad(t *testing.T) { println(\"left in a hurry\"); os.Exit(3) }\n",
+			"exit in a test", head +
+				"func TestBad(t *testing.T) { println(\"left in a hurry\"); os.Exit(3) }\n",
 			"1 passed, 1 failed, 0 skipped", "left in a hurry",
 		},
 		{
@@ -140,7 +147,8 @@ func TestFailuresAreShownAndCounted(t *testing.T) {
 				"b/b_test.go": "package b\n\nimport \"testing\"\n\nfunc TestFine(*testing.T) {}\n",
 			})
 			out, code := call(t, dir, nil, "test")
-			if code != 1 || !strings.Contains(out, "\n"+tc.closing+"\n") || !strings.Contains(out, tc.shown) {
+			if code != 1 || !strings.Contains(out, "\n"+tc.closing+"\n") ||
+				!strings.Contains(out, tc.shown) {
 				t.Fatalf("exit code %d, want 1, %q and %q:\n%s", code, tc.closing, tc.shown, out)
 			}
 			if !strings.Contains(out, "failed: example.test/m/a") {
@@ -150,7 +158,8 @@ func TestFailuresAreShownAndCounted(t *testing.T) {
 	}
 }
 
-// TestSeveralRunsEndInOneCount runs a test that skips in one run and passes in another. It has passed.
+// TestSeveralRunsEndInOneCount runs a test that skips in one run and passes in another. It has
+// passed.
 func TestSeveralRunsEndInOneCount(t *testing.T) {
 	dir := module(t, map[string]string{
 		"test/e2e/e2e_test.go": `package e2e
@@ -180,7 +189,8 @@ func TestNever(t *testing.T) { t.Skip("not here") }
 		{[]string{"fuzz", "-fuzztime=10x"}, "1 passed, 0 failed, 0 skipped"},
 		{[]string{"summary"}, "3 passed, 0 failed, 1 skipped"},
 	} {
-		if out, code := call(t, dir, env, step.args...); code != 0 || lastLine(out) != step.closing {
+		if out, code := call(t, dir, env, step.args...); code != 0 ||
+			lastLine(out) != step.closing {
 			t.Fatalf("%v: exit code %d, want 0 and %s:\n%s", step.args, code, step.closing, out)
 		}
 	}
@@ -188,7 +198,8 @@ func TestNever(t *testing.T) { t.Skip("not here") }
 
 func TestWrongCallsAreUsageErrors(t *testing.T) {
 	dir := module(t, map[string]string{})
-	for _, args := range [][]string{{}, {"nonesuch"}, {"fuzz", "-fuzztime=soon"}, {"lint", "twice"}} {
+	for _, args := range [][]string{{}, {"nonesuch"}, {"fuzz", "-fuzztime=soon"},
+		{"lint", "twice"}} {
 		if out, code := call(t, dir, nil, args...); code != 2 || strings.TrimSpace(out) == "" {
 			t.Errorf("%v: exit code %d, want 2 and a message:\n%s", args, code, out)
 		}
@@ -235,10 +246,13 @@ func TestBuildAndCrossBuildWhatIsThere(t *testing.T) {
 	if found, _ := filepath.Glob(filepath.Join(dir, "bin", "rollcall*")); len(found) != 1 {
 		t.Errorf("bin holds %v, want rollcall", found)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "linux", "y.go"), []byte("package linux\n\nimport \"syscall\"\n\nvar _ = syscall.Unmount\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "linux", "y.go"),
+		[]byte("package linux\n\nimport \"syscall\"\n\nvar _ = syscall.Unmount\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := call(t, dir, nil, "cross"); code != 1 || !strings.Contains(out, "GOOS=windows") {
+	if out, code := call(t, dir, nil, "cross"); code != 1 ||
+		!strings.Contains(out, "GOOS=windows") {
 		t.Errorf("cross with code for Linux only: exit code %d, want 1:\n%s", code, out)
 	}
 }

@@ -26,7 +26,8 @@ func Run(t *testing.T, body func(t *testing.T)) {
 		t.Skip("nothing is forbidden to root, and only on Linux the test can run as somebody else")
 	}
 	// The link leads to the binary whoever may look into its folder.
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v",
+		"-test.count=1")
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	become(cmd, nobody)

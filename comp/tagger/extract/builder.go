@@ -200,7 +200,8 @@ func (b *builder) judge(fate rules.Fate, name, rest string, standard bool) {
 		}
 		return
 	}
-	b.append(fate.Name+rest, fate.Level, standard && fate.Level == tagger.LowCardinality && isStandard(fate.Name))
+	b.append(fate.Name+rest, fate.Level, standard && fate.Level == tagger.LowCardinality &&
+		isStandard(fate.Name))
 }
 
 func isStandard(name string) bool { return name == "env" || name == "service" || name == "version" }
@@ -223,7 +224,8 @@ func (b *builder) append(tag string, level tagger.TagCardinality, standard bool)
 }
 
 func (b *builder) mark() mark {
-	m := mark{low: len(b.levels.low), orchestrator: len(b.levels.orchestrator), high: len(b.levels.high), standard: len(b.levels.standard)}
+	m := mark{low: len(b.levels.low), orchestrator: len(b.levels.orchestrator),
+		high: len(b.levels.high), standard: len(b.levels.standard)}
 	if b.trace != nil {
 		m.traced = len(b.trace.pending)
 	}
@@ -274,7 +276,8 @@ func (b *builder) info(id tagger.EntityID) tagger.TagInfo {
 
 // release forgets everything, so that a builder at rest keeps no entity alive.
 func (b *builder) release() {
-	for _, tags := range [][]string{b.levels.low, b.levels.orchestrator, b.levels.high, b.levels.standard} {
+	for _, tags := range [][]string{b.levels.low, b.levels.orchestrator, b.levels.high,
+		b.levels.standard} {
 		clear(tags[:cap(tags)])
 	}
 	b.trace, b.entity, b.lookup, b.origin = nil, nil, nil, origin{}
@@ -285,6 +288,7 @@ func (b *builder) release() {
 // problem reports a field of the entity being read that cannot be understood.
 func (b *builder) problem(field string, err error) {
 	if b.trace != nil {
-		b.trace.problems = append(b.trace.problems, Problem{Entity: b.entity.GetID(), Field: field, Err: err})
+		b.trace.problems = append(b.trace.problems,
+			Problem{Entity: b.entity.GetID(), Field: field, Err: err})
 	}
 }

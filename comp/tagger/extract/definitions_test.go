@@ -10,7 +10,9 @@ func TestDefinitionsAreWhole(t *testing.T) {
 		if d.Name == "" || len(d.Kinds) == 0 || d.Field == "" || d.Doc == "" {
 			t.Errorf("rule %d: incomplete definition %+v", r, d)
 		}
-		if d.Standard && (d.Cardinality != low || d.Name != "env" && d.Name != "service" && d.Name != "version") {
+		if d.Standard &&
+			(d.Cardinality != low || d.Name != "env" && d.Name != "service" &&
+				d.Name != "version") {
 			t.Errorf("%s from %s cannot be a standard tag", d.Name, d.Field)
 		}
 		if strings.Count(d.Field, "<") > 1 {
@@ -39,8 +41,10 @@ func TestTablesAgree(t *testing.T) {
 		{`labels["tags.datadoghq.com/<container>.*"]`, scopedLabels[:]},
 	} {
 		for _, kr := range table.rules {
-			if want := strings.Replace(table.form, "*", kr.key, 1); definitions[kr.rule].Field != want {
-				t.Errorf("%s is made from %s, its definition says %s", definitions[kr.rule].Name, want, definitions[kr.rule].Field)
+			if want := strings.Replace(table.form, "*", kr.key,
+				1); definitions[kr.rule].Field != want {
+				t.Errorf("%s is made from %s, its definition says %s", definitions[kr.rule].Name,
+					want, definitions[kr.rule].Field)
 			}
 		}
 	}

@@ -16,7 +16,8 @@ func (x *Extractor) ecsTask(b *builder, t *workloadmeta.ECSTask, lookup Lookup) 
 	infos[0] = b.info(TaggerID(t.EntityID))
 	shared := b.mark()
 	for i := range t.Containers {
-		container, ok := find[*workloadmeta.Container](lookup, workloadmeta.KindContainer, t.Containers[i].ID)
+		container, ok := find[*workloadmeta.Container](lookup, workloadmeta.KindContainer,
+			t.Containers[i].ID)
 		if !ok {
 			continue
 		}

@@ -28,7 +28,8 @@ func tagList(b *builder, field, text string) {
 		}
 		name, value, _ := strings.Cut(tag, ":")
 		if strings.Count(tag, ":") != 1 || name == "" || value == "" {
-			b.problem(field, fmt.Errorf("item %d: %q is not <name>:<value> with one colon", i+1, tag))
+			b.problem(field,
+				fmt.Errorf("item %d: %q is not <name>:<value> with one colon", i+1, tag))
 			continue
 		}
 		b.addNamed(ruleLabelTags, "", name, value, tagger.HighCardinality)
@@ -66,12 +67,15 @@ func tagObject(b *builder, r rule, key, field, text string, resolve resolver) {
 			for i, item := range value {
 				switch item.(type) {
 				case nil, []any, map[string]any:
-					b.problem(field, fmt.Errorf("member %q: item %d is not a string, number or boolean", name, i+1))
+					b.problem(field,
+						fmt.Errorf("member %q: item %d is not a string, number or boolean", name,
+							i+1))
 				}
 				b.addNamed(r, key, tag, fmt.Sprint(item), level)
 			}
 		case nil, map[string]any:
-			b.problem(field, fmt.Errorf("member %q is not a string, number, boolean or array", name))
+			b.problem(field,
+				fmt.Errorf("member %q is not a string, number, boolean or array", name))
 		default:
 			b.addNamed(r, key, tag, fmt.Sprint(value), level)
 		}
@@ -91,7 +95,9 @@ func parseTagObject(text string) (map[string]any, error) {
 		return nil, fmt.Errorf("want a JSON object of tag names and values: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("want a JSON object of tag names and values: text after it, at byte %d", d.InputOffset())
+		return nil, fmt.Errorf(
+			"want a JSON object of tag names and values: text after it, at byte %d",
+			d.InputOffset())
 	}
 	return members, nil
 }

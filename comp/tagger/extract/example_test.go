@@ -16,8 +16,9 @@ func Example() {
 		return
 	}
 	web := &workloadmeta.Container{
-		EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "3f0c"},
-		EntityMeta: workloadmeta.EntityMeta{Name: "web", Labels: map[string]string{"acme.io/team": "core", "com.datadoghq.tags.env": "prod"}},
+		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "3f0c"},
+		EntityMeta: workloadmeta.EntityMeta{Name: "web",
+			Labels: map[string]string{"acme.io/team": "core", "com.datadoghq.tags.env": "prod"}},
 	}
 	for _, info := range x.Extract(web, nil) {
 		fmt.Println(info.Source, info.Entity)

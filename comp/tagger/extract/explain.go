@@ -39,9 +39,9 @@ type Problem struct {
 	Err    error
 }
 
-// Explain makes the tags that [Extractor.Extract] makes, each with its origin, and
-// tells which fields could not be understood. A tag that several fields make is there
-// once for each of them; tags that rules drop are there, too. The order is: by tagged entity as in Extract, then as made.
+// Explain makes the tags that [Extractor.Extract] makes, each with its origin, and tells which
+// fields could not be understood. A tag that several fields make is there once for each of them;
+// tags that rules drop are there, too. The order is: by tagged entity as in Extract, then as made.
 func (x *Extractor) Explain(e workloadmeta.Entity, lookup Lookup) ([]Traced, []Problem) {
 	t := &trace{}
 	x.run(e, lookup, t)
@@ -72,9 +72,11 @@ type trace struct {
 
 func (t *trace) record(b *builder, tag string, level tagger.TagCardinality, standard bool) {
 	d := &definitions[b.origin.rule]
-	traced := Traced{Tag: tag, Cardinality: level, Standard: standard, Source: b.source, Field: d.field(b.origin.key)}
+	traced := Traced{Tag: tag, Cardinality: level, Standard: standard, Source: b.source,
+		Field: d.field(b.origin.key)}
 	fate := &b.origin.fate
-	traced.DroppedBy, traced.RenamedBy, traced.LeveledBy = fate.DroppedBy, fate.RenamedBy, fate.LeveledBy
+	traced.DroppedBy, traced.RenamedBy, traced.LeveledBy = fate.DroppedBy, fate.RenamedBy,
+		fate.LeveledBy
 	if fate.RenamedBy != nil && !fate.Dropped {
 		traced.Before = b.origin.before
 	}
@@ -117,7 +119,8 @@ func describe(kind workloadmeta.Kind, field string) string {
 	} {
 		if rest, ok := strings.CutPrefix(field, m.prefix); ok {
 			key, attribute, _ := strings.Cut(rest, `"]`)
-			return strings.TrimSpace(noun(kind) + " " + m.word + " " + key + " " + strings.TrimPrefix(attribute, "."))
+			return strings.TrimSpace(noun(kind) + " " + m.word + " " + key + " " +
+				strings.TrimPrefix(attribute, "."))
 		}
 	}
 	return noun(kind) + " " + field

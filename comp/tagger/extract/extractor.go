@@ -32,11 +32,12 @@ type Extractor struct {
 	containerLabels, imageLabels, containerEnv *rules.Table
 	podLabels, podAnnotations                  *rules.Table
 	namespaceLabels, namespaceAnnotations      *rules.Table
-	objects                                    [workloadmeta.NumKinds]map[string]objectTables // by resource
-	volumeClaims, noKubeService                bool
-	ecsResourceTags, ecsReplaceColon, sidecar  bool
-	noClusterName                              bool
-	lookupEnv                                  func(string) (string, bool)
+	// by resource
+	objects                                   [workloadmeta.NumKinds]map[string]objectTables
+	volumeClaims, noKubeService               bool
+	ecsResourceTags, ecsReplaceColon, sidecar bool
+	noClusterName                             bool
+	lookupEnv                                 func(string) (string, bool)
 
 	builders sync.Pool // of *builder
 }
@@ -57,7 +58,8 @@ func New(o Options) (*Extractor, error) {
 	}
 	for _, name := range sortedKeys(o.TagValueSplitSeparator) {
 		if o.TagValueSplitSeparator[name] == "" {
-			errs = append(errs, fmt.Errorf("option tag_value_split_separator: key %q: empty separator", name))
+			errs = append(errs,
+				fmt.Errorf("option tag_value_split_separator: key %q: empty separator", name))
 		}
 	}
 	list, problems := o.TagRules()
@@ -82,7 +84,8 @@ type objectTables struct{ labels, annotations *rules.Table }
 // the resource they are.
 var objectKinds = [...]workloadmeta.Kind{
 	workloadmeta.KindKubernetesMetadata, workloadmeta.KindKubernetesDeployment,
-	workloadmeta.KindKueueQueue, workloadmeta.KindKueueResourceFlavor, workloadmeta.KindKueueWorkload,
+	workloadmeta.KindKueueQueue, workloadmeta.KindKueueResourceFlavor,
+	workloadmeta.KindKueueWorkload,
 }
 
 // setRules looks up once which rules are for what.
@@ -94,7 +97,8 @@ func (x *Extractor) setRules(set *rules.Set) {
 	x.podLabels = set.Table(rules.Label, workloadmeta.KindKubernetesPod, "pods")
 	x.podAnnotations = set.Table(rules.Annotation, workloadmeta.KindKubernetesPod, "pods")
 	x.namespaceLabels = set.Table(rules.Label, workloadmeta.KindKubernetesPod, "namespaces")
-	x.namespaceAnnotations = set.Table(rules.Annotation, workloadmeta.KindKubernetesPod, "namespaces")
+	x.namespaceAnnotations = set.Table(rules.Annotation, workloadmeta.KindKubernetesPod,
+		"namespaces")
 	for _, kind := range objectKinds {
 		x.objects[kind] = map[string]objectTables{}
 		for _, resource := range append(set.Resources(), rules.AnyResource) {
@@ -176,7 +180,8 @@ func (emptyLookup) Get(workloadmeta.EntityID) (workloadmeta.Entity, error) {
 }
 
 // find returns an entity if lookup has it and it is of the Go type of its kind.
-func find[T workloadmeta.Entity](lookup Lookup, kind workloadmeta.Kind, id string) (found T, ok bool) {
+func find[T workloadmeta.Entity](lookup Lookup, kind workloadmeta.Kind, id string) (found T,
+	ok bool) {
 	if id == "" {
 		return found, false
 	}

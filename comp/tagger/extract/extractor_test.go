@@ -57,7 +57,8 @@ func shop(t testing.TB) (pod workloadmeta.Entity, known entities) {
 			{"id": "c1", "name": "web", "image": {"id": "sha256:e1", "name": "acme/cart", "short_name": "cart", "tag": "9"}},
 			{"id": "c2", "name": "proxy", "image": {"id": "sha256:e2", "name": "acme/proxy", "short_name": "proxy", "tag": "2"}}]}`)
 	return pod, entities{
-		entity(t, `{"kind": "container", "id": "c1", "name": "web", "runtime": "containerd", "env": {"DD_ENV": "prod", "DD_VERSION": "9"}}`),
+		entity(t,
+			`{"kind": "container", "id": "c1", "name": "web", "runtime": "containerd", "env": {"DD_ENV": "prod", "DD_VERSION": "9"}}`),
 		entity(t, `{"kind": "container", "id": "c2", "name": "proxy", "runtime": "containerd"}`),
 	}
 }
@@ -81,7 +82,8 @@ func TestEveryKindGivesInfosAboutItself(t *testing.T) {
 		case workloadmeta.KindHost:
 			want = tagger.GlobalEntityID
 		}
-		if len(infos) != 1 || infos[0].Entity != want || infos[0].Source != "workloadmeta-"+kind.String() {
+		if len(infos) != 1 || infos[0].Entity != want ||
+			infos[0].Source != "workloadmeta-"+kind.String() {
 			t.Errorf("%s: %+v, want one info about %s", kind, infos, want)
 		}
 		if _, err := tagger.ParseEntityID(string(want)); err != nil {
@@ -91,7 +93,8 @@ func TestEveryKindGivesInfosAboutItself(t *testing.T) {
 	if got := extract.TaggerID(workloadmeta.EntityID{Kind: workloadmeta.KindContainer}); got != "" {
 		t.Errorf("TaggerID of an empty ID = %q, want none", got)
 	}
-	if got := extract.TaggerID(workloadmeta.EntityID{Kind: 99, ID: "x"}) + tagger.EntityID(extract.Source(99)); got != "" {
+	if got := extract.TaggerID(workloadmeta.EntityID{Kind: 99, ID: "x"}) +
+		tagger.EntityID(extract.Source(99)); got != "" {
 		t.Errorf("TaggerID and Source of an invalid kind = %q, want none", got)
 	}
 }
@@ -112,7 +115,8 @@ func TestExtractIsPure(t *testing.T) {
 					return
 				}
 				for _, info := range got { // the lists are the caller's
-					for _, list := range [][]string{info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags, info.StandardTags} {
+					for _, list := range [][]string{info.LowCardTags, info.OrchestratorCardTags,
+						info.HighCardTags, info.StandardTags} {
 						for i := range list {
 							list[i] = "overwritten"
 						}
@@ -127,7 +131,8 @@ func TestExtractIsPure(t *testing.T) {
 
 func TestOrderOfInfos(t *testing.T) {
 	pod, known := shop(t)
-	task := entity(t, `{"kind": "ecs_task", "id": "arn:t", "cluster_name": "shop", "containers": [{"id": "c2", "name": "b"}, {"id": "gone", "name": "a"}, {"id": "c1", "name": "c"}]}`)
+	task := entity(t,
+		`{"kind": "ecs_task", "id": "arn:t", "cluster_name": "shop", "containers": [{"id": "c2", "name": "b"}, {"id": "gone", "name": "a"}, {"id": "c1", "name": "c"}]}`)
 	x := newExtractor(t, extract.DefaultOptions())
 	for _, c := range []struct {
 		entity workloadmeta.Entity
@@ -158,7 +163,8 @@ func TestOptionsAreCheckedTogether(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{`option container_labels_as_tags: key "{a,*"`, `option kubernetes_resources_annotations_as_tags["nodes"]: key "[*"`,
+	for _, part := range []string{`option container_labels_as_tags: key "{a,*"`,
+		`option kubernetes_resources_annotations_as_tags["nodes"]: key "[*"`,
 		`option tag_value_split_separator: key "team": empty separator`} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("error %q does not have %q", err, part)
@@ -184,10 +190,12 @@ func TestEnvNames(t *testing.T) {
 func TestOptionsHaveNames(t *testing.T) {
 	for f := range reflect.TypeFor[extract.Options]().Fields() {
 		name := f.Tag.Get("koanf")
-		if name == "-" && slices.Contains([]string{"StaticTags", "ECSSidecar", "LookupEnv", "Where"}, f.Name) {
+		if name == "-" &&
+			slices.Contains([]string{"StaticTags", "ECSSidecar", "LookupEnv", "Where"}, f.Name) {
 			continue
 		}
-		if name == "" || name == "-" || strings.ReplaceAll(name, "_", "") != strings.ToLower(f.Name) {
+		if name == "" || name == "-" ||
+			strings.ReplaceAll(name, "_", "") != strings.ToLower(f.Name) {
 			t.Errorf("option %s has the name %q", f.Name, name)
 		}
 	}
@@ -203,7 +211,8 @@ func TestStaticTags(t *testing.T) {
 		{"ECS Fargate", extract.StaticConfig{Hostless: true, Tags: []string{"team:b", "nocolon", ":v", "k:", "url:http://x"}, ExtraTags: []string{"team:a", "team:b"}, NodeName: "n"},
 			[]string{"team:a", "team:b", "url:http://x"}},
 		{"EKS Fargate", extract.StaticConfig{Hostless: true, EKSFargate: true, NodeName: "n1", ClusterName: "c1", OrchClusterID: "01234567-89ab-cdef-0123-456789abcdef"},
-			[]string{"eks_fargate_node:n1", "kube_cluster_name:c1", "orch_cluster_id:01234567-89ab-cdef-0123-456789abcdef"}},
+			[]string{"eks_fargate_node:n1", "kube_cluster_name:c1",
+				"orch_cluster_id:01234567-89ab-cdef-0123-456789abcdef"}},
 		{"EKS Fargate with a name of its own", extract.StaticConfig{Hostless: true, EKSFargate: true, Tags: []string{"kube_cluster_name:mine"}, ClusterName: "c1", OrchClusterID: "short"},
 			[]string{"kube_cluster_name:mine"}},
 	} {
@@ -214,9 +223,12 @@ func TestStaticTags(t *testing.T) {
 }
 
 func TestStaticInfoIsSplit(t *testing.T) {
-	x := newExtractor(t, extract.Options{StaticTags: []string{"team:a;b", "team:a"}, TagValueSplitSeparator: map[string]string{"team": ";"}})
+	x := newExtractor(t,
+		extract.Options{StaticTags: []string{"team:a;b", "team:a"},
+			TagValueSplitSeparator: map[string]string{"team": ";"}})
 	info, ok := x.StaticInfo()
-	if want := []string{"team:a", "team:b"}; !ok || !slices.Equal(info.LowCardTags, want) || info.Entity != tagger.GlobalEntityID || !info.IsComplete {
+	if want := []string{"team:a", "team:b"}; !ok || !slices.Equal(info.LowCardTags, want) ||
+		info.Entity != tagger.GlobalEntityID || !info.IsComplete {
 		t.Errorf("StaticInfo() = %+v, %v; want %q", info, ok, want)
 	}
 	if _, ok := newExtractor(t, extract.Options{}).StaticInfo(); ok {
@@ -259,8 +271,10 @@ func TestExplainNamesRuleAndField(t *testing.T) {
 		{"container_id://c1", "lbl_app.kubernetes.io/name:cart", []string{`kubernetes_pod_labels_as_tags["app.*"]`}, []string{`labels["app.kubernetes.io/name"]`}},
 		{"container_id://c1", "site:lyon", []string{"static tag"}, []string{"tags, extra_tags"}},
 	} {
-		if rules, fields := find(traced, c.entity, c.tag); !slices.Equal(rules, c.rules) || !slices.Equal(fields, c.fields) {
-			t.Errorf("%s %s: rules %q, fields %q; want %q, %q", c.entity, c.tag, rules, fields, c.rules, c.fields)
+		if rules, fields := find(traced, c.entity, c.tag); !slices.Equal(rules, c.rules) ||
+			!slices.Equal(fields, c.fields) {
+			t.Errorf("%s %s: rules %q, fields %q; want %q, %q", c.entity, c.tag, rules, fields,
+				c.rules, c.fields)
 		}
 	}
 	for _, tr := range traced {
@@ -279,17 +293,24 @@ func TestProblemsNameTheField(t *testing.T) {
 	}{
 		{`{"kind": "container", "id": "c", "labels": {"com.datadoghq.ad.tags": "team:core"}}`,
 			[]string{`labels["com.datadoghq.ad.tags"] want a JSON array of strings`}},
-		{`{"kind": "container", "id": "c", "labels": {"com.datadoghq.ad.tags": "[\"a:b\", 5, \"a:b:c\"]"}}`,
-			[]string{`labels["com.datadoghq.ad.tags"] item 2 is not a string`, `labels["com.datadoghq.ad.tags"] item 3: "a:b:c"`}},
+		{
+			`{"kind": "container", "id": "c", "labels": {"com.datadoghq.ad.tags": "[\"a:b\", 5, \"a:b:c\"]"}}`,
+			[]string{`labels["com.datadoghq.ad.tags"] item 2 is not a string`,
+				`labels["com.datadoghq.ad.tags"] item 3: "a:b:c"`}},
 		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": ""}}`,
 			[]string{`annotations["ad.datadoghq.com/tags"] empty`}},
-		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": \"b\"} x"}}`,
-			[]string{`annotations["ad.datadoghq.com/tags"] want a JSON object of tag names and values: text after it`}},
-		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": null}"}}`,
+		{
+			`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": \"b\"} x"}}`,
+			[]string{
+				`annotations["ad.datadoghq.com/tags"] want a JSON object of tag names and values: text after it`}},
+		{
+			`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": null}"}}`,
 			[]string{`annotations["ad.datadoghq.com/tags"] member "a"`}},
-		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/web.tags": "[]"}, "containers": [{"id": "c1", "name": "web"}]}`,
+		{
+			`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/web.tags": "[]"}, "containers": [{"id": "c1", "name": "web"}]}`,
 			[]string{`annotations["ad.datadoghq.com/web.tags"] want a JSON object`}},
-		{`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": \"%%pid%%\"}"}}`,
+		{
+			`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": \"%%pid%%\"}"}}`,
 			[]string{`annotations["ad.datadoghq.com/tags"] template variable %%pid%%`}},
 		{`{"kind": "kubernetes_metadata", "id": "nodes//n1"}`, []string{"id parse Kubernetes metadata ID"}},
 		{`{"kind": "container", "id": "c", "labels": {"com.datadoghq.ad.tags": "[\"a:b\"]"}}`, nil},

@@ -18,15 +18,18 @@ func FuzzTagObject(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		pod := &workloadmeta.KubernetesPod{
-			EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: "u"},
-			EntityMeta: workloadmeta.EntityMeta{Annotations: map[string]string{podTagsAnnotation: text}},
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: "u"},
+			EntityMeta: workloadmeta.EntityMeta{
+				Annotations: map[string]string{podTagsAnnotation: text}},
 		}
 		traced, problems := x.Explain(pod, nil)
-		if !json.Valid([]byte(text)) && !strings.Contains(text, "%%") && (len(traced) > 0 || len(problems) == 0) {
+		if !json.Valid([]byte(text)) && !strings.Contains(text, "%%") &&
+			(len(traced) > 0 || len(problems) == 0) {
 			t.Fatalf("invalid JSON %q: tags %v, problems %v", text, traced, problems)
 		}
 		for _, tr := range traced {
-			if name, value, ok := strings.Cut(tr.Tag, ":"); !ok || name == "" && !strings.HasPrefix(tr.Tag, ":") || value == "" && !strings.Contains(text, ":") {
+			if name, value, ok := strings.Cut(tr.Tag, ":"); !ok || name == "" &&
+				!strings.HasPrefix(tr.Tag, ":") || value == "" && !strings.Contains(text, ":") {
 				t.Fatalf("%q: tag %q", text, tr.Tag)
 			}
 		}
@@ -64,7 +67,8 @@ func FuzzResourceAttributes(f *testing.F) {
 		pairs := 0
 		resourceAttributes(list, func(key, value string) {
 			pairs++
-			if strings.Contains(key, "=") || strings.Contains(key+value, ",") || key != strings.TrimSpace(key) || value != strings.TrimSpace(value) {
+			if strings.Contains(key, "=") || strings.Contains(key+value, ",") ||
+				key != strings.TrimSpace(key) || value != strings.TrimSpace(value) {
 				t.Fatalf("%q: %q = %q", list, key, value)
 			}
 		})

@@ -47,13 +47,15 @@ const (
 // pod returns the infos of a pod and of those of its containers that lookup knows.
 func (x *Extractor) pod(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) []tagger.TagInfo {
 	x.podTags(b, p, lookup)
-	lists := [...][]workloadmeta.OrchestratorContainer{p.InitContainers, p.Containers, p.EphemeralContainers}
+	lists := [...][]workloadmeta.OrchestratorContainer{p.InitContainers, p.Containers,
+		p.EphemeralContainers}
 	infos := make([]tagger.TagInfo, 1, 1+len(lists[0])+len(lists[1])+len(lists[2]))
 	infos[0] = b.info(TaggerID(p.EntityID))
 	shared := b.mark()
 	for _, list := range lists {
 		for i := range list {
-			container, ok := find[*workloadmeta.Container](lookup, workloadmeta.KindContainer, list[i].ID)
+			container, ok := find[*workloadmeta.Container](lookup, workloadmeta.KindContainer,
+				list[i].ID)
 			if !ok {
 				continue
 			}
@@ -88,7 +90,8 @@ func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lo
 			b.add(ruleAutoscaler, autoscalerKind)
 		}
 		if text, ok := p.Annotations[podTagsAnnotation]; ok {
-			tagObject(b, rulePodTags, "", `annotations["`+podTagsAnnotation+`"]`, text, resolver{pod: p, env: x.lookupEnv})
+			tagObject(b, rulePodTags, "", `annotations["`+podTagsAnnotation+`"]`, text,
+				resolver{pod: p, env: x.lookupEnv})
 		}
 	}
 	if !x.noKubeService && !listed(p.Annotations[disableTagsAnnotation], "kube_service") {
@@ -116,7 +119,8 @@ func listed(list, name string) bool {
 // podContainer adds what a pod says of one of its containers, and the standard tags of
 // the container's own environment: they must not be hidden by those of the pod, which
 // has the higher priority.
-func (x *Extractor) podContainer(b *builder, p *workloadmeta.KubernetesPod, c *workloadmeta.OrchestratorContainer, container *workloadmeta.Container) {
+func (x *Extractor) podContainer(b *builder, p *workloadmeta.KubernetesPod,
+	c *workloadmeta.OrchestratorContainer, container *workloadmeta.Container) {
 	b.add(ruleKubeContainerName, c.Name)
 	imageTags(b, &c.Image)
 	var key [128]byte

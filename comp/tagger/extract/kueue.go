@@ -17,11 +17,12 @@ import (
 const (
 	kueueGroup              = "kueue.x-k8s.io"
 	kueueWorkloadAnnotation = kueueGroup + "/workload"
-	kueuePodGroupLabel      = kueueGroup + "/pod-group-name" // for plain pods that form one workload
-	kueuePodSetLabel        = kueueGroup + "/podset"
-	kueueLocalQueueLabel    = "local-queue-name"
-	kueueOldQueueLabel      = "queue-name"
-	kueueClusterQueueLabel  = kueueGroup + "/cluster-queue-name"
+	// for plain pods that form one workload
+	kueuePodGroupLabel     = kueueGroup + "/pod-group-name"
+	kueuePodSetLabel       = kueueGroup + "/podset"
+	kueueLocalQueueLabel   = "local-queue-name"
+	kueueOldQueueLabel     = "queue-name"
+	kueueClusterQueueLabel = kueueGroup + "/cluster-queue-name"
 )
 
 // allPodSets asks for the flavors of all pod sets of a workload.
@@ -41,8 +42,10 @@ func (x *Extractor) podKueue(b *builder, p *workloadmeta.KubernetesPod, lookup L
 	if len(p.Labels) == 0 && len(p.Annotations) == 0 {
 		return
 	}
-	if name := cmp.Or(p.Annotations[kueueWorkloadAnnotation], p.Labels[kueuePodGroupLabel]); name != "" {
-		if w, ok := find[*workloadmeta.KueueWorkload](lookup, workloadmeta.KindKueueWorkload, p.Namespace+"/"+name); ok {
+	if name := cmp.Or(p.Annotations[kueueWorkloadAnnotation],
+		p.Labels[kueuePodGroupLabel]); name != "" {
+		if w, ok := find[*workloadmeta.KueueWorkload](lookup, workloadmeta.KindKueueWorkload,
+			p.Namespace+"/"+name); ok {
 			b.read(w)
 			x.kueueWorkload(b, w, lookup, p.Labels[kueuePodSetLabel])
 			b.read(p)
@@ -72,7 +75,8 @@ func (x *Extractor) podKueue(b *builder, p *workloadmeta.KubernetesPod, lookup L
 
 // kueueWorkload adds the tags of a workload, of its queues, and of the flavors of one
 // of its pod sets or of all. Of what lookup does not know it adds the name.
-func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, lookup Lookup, podSet string) {
+func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, lookup Lookup,
+	podSet string) {
 	b.add(ruleWorkload, w.Name)
 	b.add(ruleWorkloadUID, w.UID)
 	x.objectTags(b, "workloads."+kueueGroup, &w.EntityMeta)
@@ -94,7 +98,8 @@ func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, loo
 			continue
 		}
 		for _, name := range w.PodSetAssignments[i].Flavors {
-			if f, ok := find[*workloadmeta.KueueResourceFlavor](lookup, workloadmeta.KindKueueResourceFlavor, name); ok {
+			if f, ok := find[*workloadmeta.KueueResourceFlavor](lookup,
+				workloadmeta.KindKueueResourceFlavor, name); ok {
 				b.read(f)
 				x.kueueFlavor(b, f)
 				b.read(w)
@@ -145,7 +150,8 @@ func (x *Extractor) kueueFlavor(b *builder, f *workloadmeta.KueueResourceFlavor)
 		case nvidiaDriver:
 			b.add(ruleFlavorDriver, value)
 		default:
-			b.addNamed(ruleFlavorLabel, label, strings.ReplaceAll(label, ".", "_"), value, tagger.LowCardinality)
+			b.addNamed(ruleFlavorLabel, label, strings.ReplaceAll(label, ".", "_"), value,
+				tagger.LowCardinality)
 		}
 	}
 	if nvidia {

@@ -74,7 +74,8 @@ type Options struct {
 // DefaultOptions returns what a configuration starts from.
 func DefaultOptions() Options {
 	return Options{
-		KubernetesNodeAnnotationsAsTags:        map[string]string{"cluster.k8s.io/machine": "kube_machine"},
+		KubernetesNodeAnnotationsAsTags: map[string]string{
+			"cluster.k8s.io/machine": "kube_machine"},
 		KubernetesPersistentVolumeClaimsAsTags: true,
 	}
 }

@@ -44,6 +44,7 @@ func processTags(b *builder, list string) {
 	}
 	for tag := range strings.SplitSeq(list, ",") {
 		name, value, _ := strings.Cut(tag, ":")
-		b.addNamed(ruleProcessTag, "", strings.TrimSpace(name), strings.TrimSpace(value), tagger.LowCardinality)
+		b.addNamed(ruleProcessTag, "", strings.TrimSpace(name), strings.TrimSpace(value),
+			tagger.LowCardinality)
 	}
 }

@@ -104,7 +104,8 @@ func port(ports []workloadmeta.ContainerPort, key string) (string, bool) {
 	if len(ports) == 0 {
 		return "", false
 	}
-	sorted := slices.SortedFunc(slices.Values(ports), func(a, b workloadmeta.ContainerPort) int { return a.Port - b.Port })
+	sorted := slices.SortedFunc(slices.Values(ports),
+		func(a, b workloadmeta.ContainerPort) int { return a.Port - b.Port })
 	if key == "" {
 		return strconv.Itoa(sorted[len(sorted)-1].Port), true
 	}

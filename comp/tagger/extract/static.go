@@ -90,7 +90,9 @@ func (x *Extractor) judgeStatic(tags []string) []judged {
 			pieces = strings.Split(value, separator)
 		}
 		for _, piece := range pieces {
-			all = append(all, judged{tag: name + ":" + piece, name: name, fate: x.rules.Fate(name, tagger.LowCardinality, &rules.Subject{})})
+			all = append(all,
+				judged{tag: name + ":" + piece, name: name,
+					fate: x.rules.Fate(name, tagger.LowCardinality, &rules.Subject{})})
 		}
 	}
 	return all

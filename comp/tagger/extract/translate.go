@@ -32,20 +32,28 @@ type translation struct {
 // the maps.
 func (o Options) TagRules() ([]rules.Rule, []error) {
 	t := translation{where: o.Where}
-	t.add(rules.Label, containerOrImage, configured{"container_labels_as_tags", "", o.ContainerLabelsAsTags},
+	t.add(rules.Label, containerOrImage,
+		configured{"container_labels_as_tags", "", o.ContainerLabelsAsTags},
 		configured{"docker_labels_as_tags", "", o.DockerLabelsAsTags})
-	t.add(rules.Env, rules.Condition{Field: rules.Kind, Patterns: []string{workloadmeta.KindContainer.String()}},
-		configured{"container_env_as_tags", "", o.ContainerEnvAsTags}, configured{"docker_env_as_tags", "", o.DockerEnvAsTags})
-	t.resources(rules.Label, "kubernetes_resources_labels_as_tags", o.KubernetesResourcesLabelsAsTags, map[string]configured{
-		"pods":       {"kubernetes_pod_labels_as_tags", "", o.KubernetesPodLabelsAsTags},
-		"namespaces": {"kubernetes_namespace_labels_as_tags", "", o.KubernetesNamespaceLabelsAsTags},
-		"nodes":      {"kubernetes_node_labels_as_tags", "", o.KubernetesNodeLabelsAsTags},
-	})
-	t.resources(rules.Annotation, "kubernetes_resources_annotations_as_tags", o.KubernetesResourcesAnnotationsAsTags, map[string]configured{
-		"pods":       {"kubernetes_pod_annotations_as_tags", "", o.KubernetesPodAnnotationsAsTags},
-		"namespaces": {"kubernetes_namespace_annotations_as_tags", "", o.KubernetesNamespaceAnnotationsAsTags},
-		"nodes":      {"kubernetes_node_annotations_as_tags", "", o.KubernetesNodeAnnotationsAsTags},
-	})
+	t.add(rules.Env,
+		rules.Condition{Field: rules.Kind, Patterns: []string{workloadmeta.KindContainer.String()}},
+		configured{"container_env_as_tags", "", o.ContainerEnvAsTags},
+		configured{"docker_env_as_tags", "", o.DockerEnvAsTags})
+	t.resources(rules.Label, "kubernetes_resources_labels_as_tags",
+		o.KubernetesResourcesLabelsAsTags, map[string]configured{
+			"pods": {"kubernetes_pod_labels_as_tags", "", o.KubernetesPodLabelsAsTags},
+			"namespaces": {"kubernetes_namespace_labels_as_tags", "",
+				o.KubernetesNamespaceLabelsAsTags},
+			"nodes": {"kubernetes_node_labels_as_tags", "", o.KubernetesNodeLabelsAsTags},
+		})
+	t.resources(rules.Annotation, "kubernetes_resources_annotations_as_tags",
+		o.KubernetesResourcesAnnotationsAsTags, map[string]configured{
+			"pods": {"kubernetes_pod_annotations_as_tags", "", o.KubernetesPodAnnotationsAsTags},
+			"namespaces": {"kubernetes_namespace_annotations_as_tags", "",
+				o.KubernetesNamespaceAnnotationsAsTags},
+			"nodes": {"kubernetes_node_annotations_as_tags", "",
+				o.KubernetesNodeAnnotationsAsTags},
+		})
 	return append(t.list, o.Rules...), t.errs
 }
 
@@ -62,8 +70,10 @@ func (t *translation) add(from rules.Field, when rules.Condition, options ...con
 	for _, o := range options {
 		for _, key := range sortedKeys(o.entries) {
 			r := rules.Rule{
-				Name: o.option + "[" + strconv.Quote(key) + "]", Origin: rules.Option, Action: rules.Tag,
-				Names: split(o.entries[key]), From: rules.From{Field: from, Key: key}, When: []rules.Condition{when},
+				Name: o.option + "[" + strconv.Quote(key) +
+					"]", Origin: rules.Option, Action: rules.Tag,
+				Names: split(o.entries[key]), From: rules.From{Field: from,
+					Key: key}, When: []rules.Condition{when},
 			}
 			if t.where != nil {
 				name := o.name
@@ -88,17 +98,20 @@ func (t *translation) add(from rules.Field, when rules.Condition, options ...con
 
 // resources translates the options of all Kubernetes resources: for those with an option
 // of their own the entries of both options, the generic one winning.
-func (t *translation) resources(from rules.Field, option string, generic map[string]map[string]string, specific map[string]configured) {
+func (t *translation) resources(from rules.Field, option string,
+	generic map[string]map[string]string, specific map[string]configured) {
 	sources := map[string][]configured{}
 	for resource, c := range specific {
 		sources[resource] = append(sources[resource], c)
 	}
 	for _, resource := range sortedKeys(generic) {
 		name := strings.TrimSuffix(resource, ".")
-		sources[name] = append(sources[name], configured{option + "[\"" + resource + "\"]", option, generic[resource]})
+		sources[name] = append(sources[name],
+			configured{option + "[\"" + resource + "\"]", option, generic[resource]})
 	}
 	for _, resource := range sortedKeys(sources) {
-		t.add(from, rules.Condition{Field: rules.Resource, Patterns: []string{resource}}, sources[resource]...)
+		t.add(from, rules.Condition{Field: rules.Resource, Patterns: []string{resource}},
+			sources[resource]...)
 	}
 }
 

@@ -68,7 +68,9 @@ func eventVectors(t testing.TB) []vector {
 			t.Fatalf("%s: %v", file, err)
 		}
 		for _, raw := range content.Vectors {
-			if strings.Contains(string(raw), `"tag_info"`) || strings.Contains(string(raw), `"advance_s"`) || strings.Contains(string(raw), `"unset"`) {
+			if strings.Contains(string(raw), `"tag_info"`) ||
+				strings.Contains(string(raw), `"advance_s"`) ||
+				strings.Contains(string(raw), `"unset"`) {
 				continue
 			}
 			var v vector
@@ -91,7 +93,8 @@ func eventVectors(t testing.TB) []vector {
 func (v *vector) options(t testing.TB) extract.Options {
 	o := extract.DefaultOptions()
 	rest := map[string]any{}
-	static := extract.StaticConfig{Hostless: slices.Contains(v.Features, "ecs_fargate") || slices.Contains(v.Features, "eks_fargate")}
+	static := extract.StaticConfig{Hostless: slices.Contains(v.Features, "ecs_fargate") ||
+		slices.Contains(v.Features, "eks_fargate")}
 	list := func(value any) (out []string) {
 		for _, item := range value.([]any) {
 			out = append(out, item.(string))
@@ -108,7 +111,8 @@ func (v *vector) options(t testing.TB) extract.Options {
 			rest[name] = value
 		}
 	}
-	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf", ErrorUnused: true, Result: &o})
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf",
+		ErrorUnused: true, Result: &o})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +136,8 @@ func newWorld(t testing.TB, o extract.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{x: x, views: map[workloadmeta.EntityID][]workloadmeta.View{}, infos: map[tagger.EntityID]map[string]tagger.TagInfo{}}
+	w := &world{x: x, views: map[workloadmeta.EntityID][]workloadmeta.View{},
+		infos: map[tagger.EntityID]map[string]tagger.TagInfo{}}
 	if info, ok := x.StaticInfo(); ok {
 		w.put(info)
 	}
@@ -149,9 +154,11 @@ func (w *world) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
 
 func (w *world) set(source workloadmeta.Source, e workloadmeta.Entity) workloadmeta.Entity {
 	id := e.GetID()
-	views := slices.DeleteFunc(w.views[id], func(v workloadmeta.View) bool { return v.Source == source })
+	views := slices.DeleteFunc(w.views[id],
+		func(v workloadmeta.View) bool { return v.Source == source })
 	views = append(views, workloadmeta.View{Source: source, Entity: e})
-	slices.SortFunc(views, func(a, b workloadmeta.View) int { return workloadmeta.CompareSources(a.Source, b.Source) })
+	slices.SortFunc(views,
+		func(a, b workloadmeta.View) int { return workloadmeta.CompareSources(a.Source, b.Source) })
 	w.views[id] = views
 	return workloadmeta.Merge(views)
 }
@@ -174,7 +181,8 @@ func (w *world) resolve(id tagger.EntityID) (low, orchestrator, high, standard [
 			if tagger.SourcePriority(other) <= tagger.SourcePriority(source) {
 				continue
 			}
-			for _, have := range slices.Concat(info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags) {
+			for _, have := range slices.Concat(info.LowCardTags, info.OrchestratorCardTags,
+				info.HighCardTags) {
 				if tagset.Name(have) == tagset.Name(tag) {
 					return false
 				}
@@ -186,7 +194,8 @@ func (w *world) resolve(id tagger.EntityID) (low, orchestrator, high, standard [
 		for _, list := range []struct {
 			tags []string
 			out  *[]string
-		}{{info.LowCardTags, &low}, {info.OrchestratorCardTags, &orchestrator}, {info.HighCardTags, &high}, {info.StandardTags, &standard}} {
+		}{{info.LowCardTags, &low}, {info.OrchestratorCardTags, &orchestrator}, {info.HighCardTags,
+			&high}, {info.StandardTags, &standard}} {
 			for _, tag := range list.tags {
 				if visible(source, tag) {
 					*list.out = append(*list.out, tag)
@@ -220,7 +229,8 @@ func (w *world) check(t *testing.T, want *expectation) {
 	for id, bySource := range want.BySource {
 		for source, tags := range bySource {
 			info := w.infos[id][source]
-			same(fmt.Sprintf("%s from %s", id, source), slices.Concat(info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags), tags)
+			same(fmt.Sprintf("%s from %s", id, source),
+				slices.Concat(info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags), tags)
 		}
 		if len(w.infos[id]) != len(bySource) {
 			t.Errorf("%s: %d sources, want %d", id, len(w.infos[id]), len(bySource))
@@ -298,15 +308,20 @@ func TestEveryTagIsDefined(t *testing.T) {
 				if !slices.ContainsFunc(definitions, func(d extract.Definition) bool {
 					dynamic := strings.HasPrefix(d.Name, "<")
 					field, _, _ := strings.Cut(d.Field, "<")
-					return strings.HasPrefix(tr.Field, field) && (d.Name == tagset.Name(tr.Tag) && d.Cardinality == tr.Cardinality || dynamic) &&
-						(d.Standard == tr.Standard) && (tr.Entity == tagger.GlobalEntityID || slices.Contains(d.Kinds, kindOf(tr.Entity)))
+					return strings.HasPrefix(tr.Field, field) &&
+						(d.Name == tagset.Name(tr.Tag) && d.Cardinality == tr.Cardinality ||
+							dynamic) &&
+						(d.Standard == tr.Standard) &&
+						(tr.Entity == tagger.GlobalEntityID ||
+							slices.Contains(d.Kinds, kindOf(tr.Entity)))
 				}) {
 					t.Errorf("%s: no definition for %+v", v.ID, tr)
 				}
 			}
 			extracted := map[key]bool{}
 			for _, info := range w.x.Extract(e, w) {
-				for c, tags := range [][]string{info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags} {
+				for c, tags := range [][]string{info.LowCardTags, info.OrchestratorCardTags,
+					info.HighCardTags} {
 					for _, tag := range tags {
 						k := key{info.Entity, tag, tagger.TagCardinality(c)}
 						if !explained[k] {
@@ -317,7 +332,8 @@ func TestEveryTagIsDefined(t *testing.T) {
 				}
 			}
 			if len(extracted) != len(explained) {
-				t.Errorf("%s: %d tags extracted, %d explained", v.ID, len(extracted), len(explained))
+				t.Errorf("%s: %d tags extracted, %d explained", v.ID, len(extracted),
+					len(explained))
 			}
 		})
 	}

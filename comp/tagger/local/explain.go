@@ -16,7 +16,8 @@ import (
 // workloadID returns the workload that a tagger entity stands for.
 func workloadID(id tagger.EntityID) (workloadmeta.EntityID, bool) {
 	for _, kind := range workloadmeta.Kinds() {
-		if prefix := extract.TaggerID(workloadmeta.EntityID{Kind: kind, ID: "x"}).Prefix(); prefix == id.Prefix() {
+		if prefix := extract.TaggerID(workloadmeta.EntityID{Kind: kind,
+			ID: "x"}).Prefix(); prefix == id.Prefix() {
 			return workloadmeta.EntityID{Kind: kind, ID: id.ID()}, true
 		}
 	}
@@ -48,11 +49,13 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 		for _, level := range []struct {
 			c    tagger.TagCardinality
 			tags []string
-		}{{tagger.LowCardinality, src.Low}, {tagger.OrchestratorCardinality, src.Orchestrator}, {tagger.HighCardinality, src.High}} {
+		}{{tagger.LowCardinality, src.Low}, {tagger.OrchestratorCardinality, src.Orchestrator},
+			{tagger.HighCardinality, src.High}} {
 			for _, tag := range level.tags {
 				line := tagger.TagExplanation{
 					Tag: tag, Cardinality: level.c.String(), Source: src.Source,
-					Standard: level.c == tagger.LowCardinality && slices.Contains(src.Standard, tag),
+					Standard: level.c == tagger.LowCardinality &&
+						slices.Contains(src.Standard, tag),
 					HiddenBy: hiddenBy(known.Sources, src.Source, tag),
 				}
 				ruleOf(&line, traced, id, level.c)
@@ -60,7 +63,8 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 			}
 		}
 	}
-	slices.SortStableFunc(out.Tags, func(a, b tagger.TagExplanation) int { return tagset.Compare(a.Tag, b.Tag) })
+	slices.SortStableFunc(out.Tags,
+		func(a, b tagger.TagExplanation) int { return tagset.Compare(a.Tag, b.Tag) })
 	return out
 }
 
@@ -105,14 +109,16 @@ func (t *Tagger) parent(entity workloadmeta.Entity) workloadmeta.Entity {
 }
 
 // ruleOf fills in which rules made a tag of what, and what others did to it.
-func ruleOf(line *tagger.TagExplanation, traced []extract.Traced, id tagger.EntityID, c tagger.TagCardinality) {
+func ruleOf(line *tagger.TagExplanation, traced []extract.Traced, id tagger.EntityID,
+	c tagger.TagCardinality) {
 	if line.Source == tagger.SourceStatic {
 		line.Rule = "static tag"
 		return
 	}
 	var made, fields []string
 	for _, tr := range traced {
-		if tr.Entity != id || tr.Source != line.Source || tr.Tag != line.Tag || tr.Cardinality != c || tr.DroppedBy != nil {
+		if tr.Entity != id || tr.Source != line.Source || tr.Tag != line.Tag ||
+			tr.Cardinality != c || tr.DroppedBy != nil {
 			continue
 		}
 		if !slices.Contains(made, tr.Rule) {
@@ -137,14 +143,16 @@ func dropped(traced []extract.Traced, id tagger.EntityID) []tagger.TagExplanatio
 			continue
 		}
 		line := tagger.TagExplanation{
-			Tag: tr.Tag, Cardinality: tr.Cardinality.String(), Standard: tr.Standard, Source: tr.Source,
-			Rule: tr.Rule, Field: tr.Field, DroppedBy: tr.DroppedBy.Label(),
+			Tag: tr.Tag, Cardinality: tr.Cardinality.String(), Standard: tr.Standard,
+			Source: tr.Source,
+			Rule:   tr.Rule, Field: tr.Field, DroppedBy: tr.DroppedBy.Label(),
 		}
 		if !slices.Contains(list, line) {
 			list = append(list, line)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b tagger.TagExplanation) int { return tagset.Compare(a.Tag, b.Tag) })
+	slices.SortStableFunc(list,
+		func(a, b tagger.TagExplanation) int { return tagset.Compare(a.Tag, b.Tag) })
 	return list
 }
 
@@ -193,7 +201,8 @@ func (t *Tagger) waitingFor(id workloadmeta.EntityID) []string {
 	views, _ := t.store.Views(id)
 	var missing []string
 	for _, source := range expecting.Expected(id.Kind) {
-		if !slices.ContainsFunc(views, func(v workloadmeta.View) bool { return v.Source == source }) {
+		if !slices.ContainsFunc(views,
+			func(v workloadmeta.View) bool { return v.Source == source }) {
 			missing = append(missing, string(source))
 		}
 	}
@@ -216,11 +225,14 @@ func (t *Tagger) unknownOwner(entity workloadmeta.Entity) string {
 }
 
 // reason says in one line why the entity is in its state.
-func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID, entity workloadmeta.Entity, err error) string {
+func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID,
+	entity workloadmeta.Entity, err error) string {
 	switch c := t.tags.Completeness(id); {
 	case c == tagger.Expired && err == nil:
 		until, _ := t.tags.Withdrawn(id)
-		return fmt.Sprintf("it is gone; its last tags are kept until %s, so that late telemetry is still tagged", until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf(
+			"it is gone; its last tags are kept until %s, so that late telemetry is still tagged",
+			until.UTC().Format(time.RFC3339))
 	case c == tagger.Expired:
 		return fmt.Sprintf("it is gone and its tags have been forgotten: %v", err)
 	case c == tagger.Complete:
@@ -239,7 +251,9 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID, enti
 		for i, v := range views {
 			sources[i] = string(v.Source)
 		}
-		return fmt.Sprintf("%s is running (reported by %s), but no rule makes a tag of anything known about it", workload, strings.Join(sources, ", "))
+		return fmt.Sprintf(
+			"%s is running (reported by %s), but no rule makes a tag of anything known about it",
+			workload, strings.Join(sources, ", "))
 	}
 	if workload.Kind == 0 {
 		return "nothing has given it any tags"

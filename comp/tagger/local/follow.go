@@ -154,7 +154,8 @@ func (f *follower) adopt(id workloadmeta.EntityID) {
 	}
 	parent := f.parentOf[child]
 	if e, err := f.lookup.Get(parent); err == nil { // else its own end is on the way
-		f.set(&workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: e, Complete: f.complete[parent]})
+		f.set(&workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: e,
+			Complete: f.complete[parent]})
 	}
 }
 
@@ -204,7 +205,8 @@ func (f *follower) setGlobal(id workloadmeta.EntityID, global bool) {
 	}
 	for _, info := range f.x.Extract(e, &f.lookup) {
 		if info.Entity == tagger.GlobalEntityID {
-			info.IsComplete = f.isComplete(&workloadmeta.Event{Entity: e, Complete: f.complete[heir]})
+			info.IsComplete = f.isComplete(&workloadmeta.Event{Entity: e,
+				Complete: f.complete[heir]})
 			f.out = append(f.out, info)
 		}
 	}

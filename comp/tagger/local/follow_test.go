@@ -19,7 +19,8 @@ func TestWhoeverHearsOfAContainerCanAskForItsTags(t *testing.T) {
 	w := newWorld(t, local.Options{}, true)
 	const containers = 5000
 	heard, failed := 0, 0
-	sub := w.store.Subscribe("second", wm.NewFilter().Kind(wm.KindContainer).Events(wm.EventTypeSet))
+	sub := w.store.Subscribe("second",
+		wm.NewFilter().Kind(wm.KindContainer).Events(wm.EventTypeSet))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -27,7 +28,8 @@ func TestWhoeverHearsOfAContainerCanAskForItsTags(t *testing.T) {
 		for b := range sub.Bundles(t.Context()) {
 			for _, ev := range b.Events {
 				id := tagger.Container(ev.Entity.GetID().ID)
-				if tags, err := w.tagger.Tags(id, tagger.HighCardinality); err != nil || tags.Len() == 0 {
+				if tags, err := w.tagger.Tags(id, tagger.HighCardinality); err != nil ||
+					tags.Len() == 0 {
 					failed++
 				}
 				if heard++; heard == containers {
@@ -37,7 +39,8 @@ func TestWhoeverHearsOfAContainerCanAskForItsTags(t *testing.T) {
 		}
 	}()
 	for i := range containers {
-		if err := w.store.Notify([]wm.CollectorEvent{sets(runtime, container(fmt.Sprint(i), noOne))}); err != nil {
+		if err := w.store.Notify(
+			[]wm.CollectorEvent{sets(runtime, container(fmt.Sprint(i), noOne))}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,7 +66,8 @@ func TestShortLivedIsTaggedForTheGraceTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		w.has("just gone", c1, tagger.Expired, "container_id:c1", "kube_namespace:shop", "pod_name:pod-p1", "kube_container_name:app")
+		w.has("just gone", c1, tagger.Expired, "container_id:c1", "kube_namespace:shop",
+			"pod_name:pod-p1", "kube_container_name:app")
 		w.has("just gone", p1, tagger.Expired, "pod_name:pod-p1")
 		time.Sleep(tagstore.DefaultGrace - time.Second)
 		w.has("late telemetry", c1, tagger.Expired, "container_id:c1", "pod_name:pod-p1")
@@ -80,7 +84,8 @@ func TestTheStoreMayBeAheadOfTheEvents(t *testing.T) {
 		sets(runtime, container("c1", ofP1)), sets(kubelet, pod("p1", "c1")),
 		unsets(runtime, container("c1", noOne)),
 	)
-	w.has("the container is gone, the pod is not", c1, tagger.Expired, "container_id:c1", "pod_name:pod-p1")
+	w.has("the container is gone, the pod is not", c1, tagger.Expired, "container_id:c1",
+		"pod_name:pod-p1")
 	if n := w.tagger.Stats().Tombstones; n != 1 {
 		t.Errorf("%d tombstones, want the container to be one", n)
 	}
@@ -88,7 +93,8 @@ func TestTheStoreMayBeAheadOfTheEvents(t *testing.T) {
 
 func TestTagsOfThePodComeAndGoWithIt(t *testing.T) {
 	w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
-	w.notify(sets(runtime, container("c1", ofP1)), sets(runtime, container("c2", ofP1)), sets(kubelet, pod("p1", "c1", "c2", "unheard-of")))
+	w.notify(sets(runtime, container("c1", ofP1)), sets(runtime, container("c2", ofP1)),
+		sets(kubelet, pod("p1", "c1", "c2", "unheard-of")))
 	w.has("both", c1, tagger.Complete, "pod_name:pod-p1")
 	w.has("both", c2, tagger.Complete, "pod_name:pod-p1")
 	w.has("not in the store", tagger.Container("unheard-of"), tagger.Unknown)
@@ -117,7 +123,8 @@ func TestAContainerEndsBeforeItsPod(t *testing.T) {
 		"ecs_container_name":  task("arn", "prod", "c1", "c2"),
 	} {
 		w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
-		w.notify(sets(runtime, container("c1", noOne)), sets(runtime, container("c2", noOne)), sets(kubelet, parent))
+		w.notify(sets(runtime, container("c1", noOne)), sets(runtime, container("c2", noOne)),
+			sets(kubelet, parent))
 		w.notify(unsets(runtime, container("c1", noOne)))
 		w.has("just gone", c1, tagger.Expired, "container_id:c1", name+":app")
 		w.has("the other one", c2, tagger.Complete, name+":app")
@@ -152,7 +159,8 @@ func TestCompleteness(t *testing.T) {
 		steps  []step
 	}{
 		"Kubernetes, container first": {
-			map[wm.Kind][]wm.Source{wm.KindContainer: {kubelet, runtime}, wm.KindKubernetesPod: {cluster, kubelet}}, []step{
+			map[wm.Kind][]wm.Source{wm.KindContainer: {kubelet, runtime},
+				wm.KindKubernetesPod: {cluster, kubelet}}, []step{
 				{sets(runtime, container("c1", noOne)), state{c1: partial}},
 				{sets(kubelet, container("c1", ofP1)), state{c1: partial}}, // its pod is not known
 				{sets(kubelet, pod("p1", "c1")), state{c1: partial, p1: partial}},
@@ -160,7 +168,8 @@ func TestCompleteness(t *testing.T) {
 				{unsets(cluster, pod("p1")), state{c1: partial, p1: partial}},
 			}},
 		"Kubernetes, pod first": {
-			map[wm.Kind][]wm.Source{wm.KindContainer: {kubelet, runtime}, wm.KindKubernetesPod: {cluster, kubelet}}, []step{
+			map[wm.Kind][]wm.Source{wm.KindContainer: {kubelet, runtime},
+				wm.KindKubernetesPod: {cluster, kubelet}}, []step{
 				{sets(cluster, pod("p1")), state{p1: partial}},
 				{sets(kubelet, pod("p1", "c1")), state{p1: complete, c1: tagger.Unknown}},
 				{sets(kubelet, container("c1", ofP1)), state{c1: partial, p1: complete}},
@@ -230,7 +239,11 @@ func TestGlobalTags(t *testing.T) {
 		t.Helper()
 		w.tagger.Prune()
 		got, err := w.tagger.GlobalTags(tagger.OrchestratorCardinality)
-		got = slices.DeleteFunc(got, func(tag string) bool { return tagset.Name(tag) != "task_arn" && tagset.Name(tag) != "site" })
+		got = slices.DeleteFunc(got,
+			func(tag string) bool {
+				return tagset.Name(tag) != "task_arn" &&
+					tagset.Name(tag) != "site"
+			})
 		if err != nil || !slices.Equal(got, append([]string{"site:home"}, tags...)) {
 			t.Errorf("%s: %q, %v; want site:home and %q", step, got, err, tags)
 		}
@@ -252,7 +265,8 @@ func TestAnUnsetTakesNothingAway(t *testing.T) {
 	full.Image = wm.ContainerImage{Name: "reg.io/shop/app", ShortName: "app", Tag: "1"}
 	w.notify(sets(runtime, full))
 	w.notify(unsets(runtime, &wm.Container{EntityID: full.EntityID}))
-	w.has("its end was an ID and nothing else", c1, tagger.Expired, "container_id:c1", "short_image:app", "container_name:name-of-c1")
+	w.has("its end was an ID and nothing else", c1, tagger.Expired, "container_id:c1",
+		"short_image:app", "container_name:name-of-c1")
 	w.notify(sets(runtime, full))
 	w.has("alive again", c1, tagger.Complete, "short_image:app")
 }
@@ -301,7 +315,8 @@ func TestStopGivesUpWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, local.Options{}, false)
 		stuck := make(chan struct{})
-		hanging, err := local.New(stuckStore{w.store, stuck}, local.Options{SelfContainerID: "none"})
+		hanging, err := local.New(stuckStore{w.store, stuck},
+			local.Options{SelfContainerID: "none"})
 		if err != nil {
 			t.Fatal(err)
 		}

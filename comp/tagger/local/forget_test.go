@@ -28,7 +28,8 @@ func TestTheFollowerForgets(t *testing.T) {
 			f := &tg.follower
 			apply := func(typ workloadmeta.EventType, e workloadmeta.Entity) {
 				t.Helper()
-				if err := entities.Push(workloadmeta.SourceRuntime, workloadmeta.CollectorEvent{Type: typ, Entity: e}); err != nil {
+				if err := entities.Push(workloadmeta.SourceRuntime,
+					workloadmeta.CollectorEvent{Type: typ, Entity: e}); err != nil {
 					t.Fatal(err)
 				}
 				f.infos([]workloadmeta.Event{{Type: typ, Entity: e, Complete: true}})
@@ -40,14 +41,17 @@ func TestTheFollowerForgets(t *testing.T) {
 					Containers: []workloadmeta.OrchestratorContainer{{ID: "c1", Name: "web"}},
 				},
 				&workloadmeta.ECSTask{
-					EntityID: task, Family: "mail", ClusterName: "shop", LaunchType: workloadmeta.ECSLaunchTypeFargate,
+					EntityID: task, Family: "mail", ClusterName: "shop",
+					LaunchType: workloadmeta.ECSLaunchTypeFargate,
 					Containers: []workloadmeta.OrchestratorContainer{{ID: "c2", Name: "web"}},
 				},
 			} {
 				apply(workloadmeta.EventTypeSet, e)
 			}
-			if len(f.children) != 2 || len(f.parentOf) != 2 || len(f.global) != 1 || len(f.complete) != 4 {
-				t.Fatalf("notes while all live: children %v, parents %v, global %v, complete %v", f.children, f.parentOf, f.global, f.complete)
+			if len(f.children) != 2 || len(f.parentOf) != 2 || len(f.global) != 1 ||
+				len(f.complete) != 4 {
+				t.Fatalf("notes while all live: children %v, parents %v, global %v, complete %v",
+					f.children, f.parentOf, f.global, f.complete)
 			}
 			for _, id := range ends {
 				e, err := entities.Get(id)
@@ -56,8 +60,10 @@ func TestTheFollowerForgets(t *testing.T) {
 				}
 				apply(workloadmeta.EventTypeUnset, e)
 			}
-			if n := len(f.children) + len(f.parentOf) + len(f.orphans) + len(f.global) + len(f.complete); n != 0 {
-				t.Errorf("%d notes are left: children %v, parents %v, orphans %v, global %v, complete %v",
+			if n := len(f.children) + len(f.parentOf) + len(f.orphans) + len(f.global) +
+				len(f.complete); n != 0 {
+				t.Errorf(
+					"%d notes are left: children %v, parents %v, orphans %v, global %v, complete %v",
 					n, f.children, f.parentOf, f.orphans, f.global, f.complete)
 			}
 		})

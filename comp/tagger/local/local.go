@@ -55,7 +55,8 @@ func DefaultOptions() Options { return Options{Extract: extract.DefaultOptions()
 type Store interface {
 	Get(id workloadmeta.EntityID) (workloadmeta.Entity, error)
 	Views(id workloadmeta.EntityID) ([]workloadmeta.View, error)
-	Subscribe(name string, filter *workloadmeta.Filter, options ...workloadmeta.SubscribeOption) workloadmeta.Subscription
+	Subscribe(name string, filter *workloadmeta.Filter,
+		options ...workloadmeta.SubscribeOption) workloadmeta.Subscription
 	Revision() uint64
 	List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity]
 	GetKubernetesPod(uid string) (*workloadmeta.KubernetesPod, error)
@@ -247,7 +248,8 @@ func (t *Tagger) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags,
 }
 
 // TagWithCompleteness implements [tagger.Component].
-func (t *Tagger) TagWithCompleteness(id tagger.EntityID, c tagger.TagCardinality) ([]string, tagger.Completeness, error) {
+func (t *Tagger) TagWithCompleteness(id tagger.EntityID, c tagger.TagCardinality) ([]string,
+	tagger.Completeness, error) {
 	tags, known, err := t.tags.Lookup(id, c)
 	if errors.Is(err, tagger.ErrUnknown) || errors.Is(err, tagger.ErrExpired) {
 		err = nil
@@ -256,11 +258,13 @@ func (t *Tagger) TagWithCompleteness(id tagger.EntityID, c tagger.TagCardinality
 }
 
 // TagWait implements [tagger.Component].
-func (t *Tagger) TagWait(ctx context.Context, id tagger.EntityID, c tagger.TagCardinality, want tagger.Completeness) (tagset.Tags, tagger.Completeness, error) {
+func (t *Tagger) TagWait(ctx context.Context, id tagger.EntityID, c tagger.TagCardinality,
+	want tagger.Completeness) (tagset.Tags, tagger.Completeness, error) {
 	want = max(want, tagger.Partial)
 	for {
 		tags, known, err := t.tags.Lookup(id, c)
-		if known >= want || errors.Is(err, tagger.ErrEmptyEntityID) || errors.Is(err, tagger.ErrCardinality) {
+		if known >= want || errors.Is(err, tagger.ErrEmptyEntityID) ||
+			errors.Is(err, tagger.ErrCardinality) {
 			return tags, known, err
 		}
 		waited := t.await(ctx, id, want)
@@ -291,7 +295,8 @@ func (t *Tagger) await(ctx context.Context, id tagger.EntityID, want tagger.Comp
 	err := t.tags.Wait(ctx, id, want)
 	cancel()
 	fetch.Wait()
-	if err != nil && failed != nil && !errors.Is(failed, context.Canceled) && !errors.Is(failed, context.DeadlineExceeded) {
+	if err != nil && failed != nil && !errors.Is(failed, context.Canceled) &&
+		!errors.Is(failed, context.DeadlineExceeded) {
 		return fmt.Errorf("%w (%w)", err, failed)
 	}
 	return err
@@ -307,7 +312,9 @@ func (t *Tagger) Standard(id tagger.EntityID) ([]string, error) {
 }
 
 // GetEntity implements [tagger.Component].
-func (t *Tagger) GetEntity(id tagger.EntityID) (tagger.Entity, error) { return t.tags.GetEntity(id) }
+func (t *Tagger) GetEntity(id tagger.EntityID) (tagger.Entity, error) {
+	return t.tags.GetEntity(id)
+}
 
 // GetEntityHash implements [tagger.Component].
 func (t *Tagger) GetEntityHash(id tagger.EntityID, c tagger.TagCardinality) string {

@@ -99,7 +99,8 @@ func (w world) lacks(step string, id tagger.EntityID, name string) {
 func id(kind wm.Kind, id string) wm.EntityID { return wm.EntityID{Kind: kind, ID: id} }
 
 func container(cid string, owner wm.EntityID) *wm.Container {
-	c := &wm.Container{EntityID: id(wm.KindContainer, cid), EntityMeta: wm.EntityMeta{Name: "name-of-" + cid}, Runtime: wm.RuntimeContainerd}
+	c := &wm.Container{EntityID: id(wm.KindContainer, cid),
+		EntityMeta: wm.EntityMeta{Name: "name-of-" + cid}, Runtime: wm.RuntimeContainerd}
 	if owner.ID != "" {
 		c.Owner = &owner
 	}
@@ -107,7 +108,8 @@ func container(cid string, owner wm.EntityID) *wm.Container {
 }
 
 func pod(uid string, containers ...string) *wm.KubernetesPod {
-	p := &wm.KubernetesPod{EntityID: id(wm.KindKubernetesPod, uid), EntityMeta: wm.EntityMeta{Name: "pod-" + uid, Namespace: "shop"}}
+	p := &wm.KubernetesPod{EntityID: id(wm.KindKubernetesPod, uid),
+		EntityMeta: wm.EntityMeta{Name: "pod-" + uid, Namespace: "shop"}}
 	for _, cid := range containers {
 		p.Containers = append(p.Containers, wm.OrchestratorContainer{ID: cid, Name: "app"})
 	}
@@ -115,7 +117,8 @@ func pod(uid string, containers ...string) *wm.KubernetesPod {
 }
 
 func task(arn, clusterName string, containers ...string) *wm.ECSTask {
-	task := &wm.ECSTask{EntityID: id(wm.KindECSTask, arn), Family: "cart", ClusterName: clusterName, LaunchType: wm.ECSLaunchTypeFargate}
+	task := &wm.ECSTask{EntityID: id(wm.KindECSTask, arn), Family: "cart", ClusterName: clusterName,
+		LaunchType: wm.ECSLaunchTypeFargate}
 	for _, cid := range containers {
 		task.Containers = append(task.Containers, wm.OrchestratorContainer{ID: cid, Name: "app"})
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 func TestModule(t *testing.T) {
-	custom := local.Options{Extract: extract.Options{KubernetesPodLabelsAsTags: map[string]string{"team": "team"}}}
+	custom := local.Options{
+		Extract: extract.Options{KubernetesPodLabelsAsTags: map[string]string{"team": "team"}}}
 	for name, c := range map[string]struct {
 		options fx.Option
 		want    string
@@ -26,7 +27,8 @@ func TestModule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var entities *store.Store
 			var tags *local.Tagger
-			app := fxtest.New(t, store.Module, local.Module, c.options, fx.Populate(&entities, &tags))
+			app := fxtest.New(t, store.Module, local.Module, c.options,
+				fx.Populate(&entities, &tags))
 			app.RequireStart()
 			defer app.RequireStop()
 			w := world{t, entities, tags}

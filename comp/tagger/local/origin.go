@@ -35,7 +35,8 @@ func (t *Tagger) EnrichTags(acc tagger.TagsAccumulator, origin tagger.OriginInfo
 }
 
 // addFirst adds the tags of the first candidate that has any.
-func (t *Tagger) addFirst(acc tagger.TagsAccumulator, origin tagger.OriginInfo, c tagger.TagCardinality) {
+func (t *Tagger) addFirst(acc tagger.TagsAccumulator, origin tagger.OriginInfo,
+	c tagger.TagCardinality) {
 	for id := range t.candidates(origin) {
 		if tags, ok := t.tags.Find(id, c); ok && tags.Len() > 0 {
 			add(acc, tags)
@@ -63,7 +64,8 @@ func (t *Tagger) candidates(origin tagger.OriginInfo) func(yield func(tagger.Ent
 			return
 		}
 		if origin.LocalData.ProcessID != 0 {
-			if c, err := t.store.ContainerForPID(int(origin.LocalData.ProcessID)); err == nil && !container(c.ID) {
+			if c, err := t.store.ContainerForPID(int(origin.LocalData.ProcessID)); err == nil &&
+				!container(c.ID) {
 				return
 			}
 		}
@@ -88,7 +90,8 @@ func (t *Tagger) containerOf(external tagger.ExternalData) (string, error) {
 	}
 	pod, err := t.store.GetKubernetesPod(external.PodUID)
 	if err != nil {
-		return "", fmt.Errorf("container %s of pod %s: %w", external.ContainerName, external.PodUID, tagger.ErrUnknown)
+		return "", fmt.Errorf("container %s of pod %s: %w", external.ContainerName, external.PodUID,
+			tagger.ErrUnknown)
 	}
 	lists := [][]workloadmeta.OrchestratorContainer{pod.Containers, pod.EphemeralContainers}
 	if external.Init {
@@ -101,7 +104,8 @@ func (t *Tagger) containerOf(external tagger.ExternalData) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("container %s of pod %s: %w", external.ContainerName, external.PodUID, tagger.ErrUnknown)
+	return "", fmt.Errorf("container %s of pod %s: %w", external.ContainerName, external.PodUID,
+		tagger.ErrUnknown)
 }
 
 // GenerateContainerIDFromOriginInfo implements [tagger.Component].

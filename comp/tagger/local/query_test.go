@@ -24,7 +24,8 @@ type answer struct {
 	err   error
 }
 
-func (w world) waitFor(ctx context.Context, id tagger.EntityID, want tagger.Completeness) chan answer {
+func (w world) waitFor(ctx context.Context, id tagger.EntityID,
+	want tagger.Completeness) chan answer {
 	done := make(chan answer, 1)
 	go func() {
 		tags, known, err := w.tagger.TagWait(ctx, id, tagger.HighCardinality, want)
@@ -39,7 +40,8 @@ func TestTagWait(t *testing.T) {
 		w.store.Expect(wm.KindContainer, []wm.Source{kubelet, runtime})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		unknown, partial, complete := w.waitFor(ctx, c1, tagger.Unknown), w.waitFor(ctx, c1, tagger.Partial), w.waitFor(ctx, c1, tagger.Complete)
+		unknown, partial, complete := w.waitFor(ctx, c1, tagger.Unknown), w.waitFor(ctx, c1,
+			tagger.Partial), w.waitFor(ctx, c1, tagger.Complete)
 		never := w.waitFor(ctx, c2, tagger.Partial)
 		w.notify(sets(runtime, container("c1", noOne)))
 		for _, done := range []chan answer{unknown, partial} {
@@ -60,18 +62,22 @@ func TestTagWait(t *testing.T) {
 		}
 		// Half known is better than nothing when time is up.
 		w.notify(sets(runtime, container("c2", noOne)))
-		if a := <-w.waitFor(ctx, c2, tagger.Complete); a.known != tagger.Partial || a.err != nil || a.tags.Len() == 0 {
+		if a := <-w.waitFor(ctx, c2, tagger.Complete); a.known != tagger.Partial || a.err != nil ||
+			a.tags.Len() == 0 {
 			t.Errorf("time is up: %+v", a)
 		}
 		// What is gone is not waited for as if it were there, but its tags are told.
 		w.notify(unsets(runtime, container("c2", noOne)))
-		if a := <-w.waitFor(ctx, c2, tagger.Partial); a.known != tagger.Expired || a.err == nil || a.tags.Len() == 0 {
+		if a := <-w.waitFor(ctx, c2, tagger.Partial); a.known != tagger.Expired || a.err == nil ||
+			a.tags.Len() == 0 {
 			t.Errorf("gone: %+v", a)
 		}
-		if _, _, err := w.tagger.TagWait(t.Context(), "", tagger.LowCardinality, tagger.Partial); !errors.Is(err, tagger.ErrEmptyEntityID) {
+		if _, _, err := w.tagger.TagWait(t.Context(), "", tagger.LowCardinality,
+			tagger.Partial); !errors.Is(err, tagger.ErrEmptyEntityID) {
 			t.Errorf("empty ID: %v", err)
 		}
-		if _, _, err := w.tagger.TagWait(t.Context(), tagger.Container("x"), 9, tagger.Partial); !errors.Is(err, tagger.ErrCardinality) {
+		if _, _, err := w.tagger.TagWait(t.Context(), tagger.Container("x"), 9,
+			tagger.Partial); !errors.Is(err, tagger.ErrCardinality) {
 			t.Errorf("invalid cardinality: %v", err)
 		}
 	})
@@ -105,13 +111,17 @@ func TestTagWaitAsksWhoCanLookItUp(t *testing.T) {
 func TestTagWaitSaysWhyTheLookUpFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("the daemon is down")
-		w := newWorld(t, local.Options{OnMiss: onMiss(func(context.Context, wm.EntityID) error { return broken })}, true)
+		w := newWorld(t,
+			local.Options{
+				OnMiss: onMiss(func(context.Context, wm.EntityID) error { return broken })}, true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if a := <-w.waitFor(ctx, c1, tagger.Partial); !errors.Is(a.err, broken) || !errors.Is(a.err, context.DeadlineExceeded) {
+		if a := <-w.waitFor(ctx, c1, tagger.Partial); !errors.Is(a.err, broken) ||
+			!errors.Is(a.err, context.DeadlineExceeded) {
 			t.Errorf("error = %v, want both reasons", a.err)
 		}
-		if a := <-w.waitFor(ctx, "internal://nothing-to-look-up", tagger.Partial); !errors.Is(a.err, context.DeadlineExceeded) {
+		if a := <-w.waitFor(ctx, "internal://nothing-to-look-up", tagger.Partial); !errors.Is(a.err,
+			context.DeadlineExceeded) {
 			t.Errorf("error = %v", a.err)
 		}
 	})
@@ -120,11 +130,12 @@ func TestTagWaitSaysWhyTheLookUpFailed(t *testing.T) {
 func TestTagWaitEndsTheLookUpWhenSomebodyElseAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := false
-		w := newWorld(t, local.Options{OnMiss: onMiss(func(ctx context.Context, _ wm.EntityID) error {
-			<-ctx.Done()
-			ended = true
-			return ctx.Err()
-		})}, true)
+		w := newWorld(t,
+			local.Options{OnMiss: onMiss(func(ctx context.Context, _ wm.EntityID) error {
+				<-ctx.Done()
+				ended = true
+				return ctx.Err()
+			})}, true)
 		done := w.waitFor(t.Context(), c1, tagger.Partial)
 		synctest.Wait()
 		w.notify(sets(runtime, container("c1", noOne)))
@@ -154,9 +165,14 @@ func (f *fetcher) Fetch(_ context.Context, id wm.EntityID, sink wm.Sink) error {
 func TestAllWhoWaitShareOneLookUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var miss onMiss
-		w := newWorld(t, local.Options{OnMiss: onMiss(func(ctx context.Context, id wm.EntityID) error { return miss(ctx, id) })}, true)
+		w := newWorld(t,
+			local.Options{
+				OnMiss: onMiss(
+					func(ctx context.Context, id wm.EntityID) error { return miss(ctx, id) })},
+			true)
 		f := &fetcher{}
-		sup, err := collection.New(collection.Options{Store: w.store, Collectors: []wm.Collector{f}})
+		sup, err := collection.New(collection.Options{Store: w.store,
+			Collectors: []wm.Collector{f}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +184,8 @@ func TestAllWhoWaitShareOneLookUp(t *testing.T) {
 		var askers sync.WaitGroup
 		for range 50 {
 			askers.Go(func() {
-				if a := <-w.waitFor(t.Context(), c1, tagger.Complete); a.err != nil || a.known != tagger.Complete {
+				if a := <-w.waitFor(t.Context(), c1, tagger.Complete); a.err != nil ||
+					a.known != tagger.Complete {
 					t.Errorf("%+v", a)
 				}
 			})
@@ -198,8 +215,10 @@ func TestEnrichTags(t *testing.T) {
 	static.UID = "mirror"
 	inits := pod("p2", "main")
 	inits.InitContainers = []wm.OrchestratorContainer{{ID: "init", Name: "app"}}
-	w.notify(sets(runtime, container("socket", noOne)), sets(runtime, container("claimed", noOne)), sets(runtime, withPID),
-		sets(runtime, container("main", noOne)), sets(runtime, container("init", noOne)), sets(kubelet, inits),
+	w.notify(sets(runtime, container("socket", noOne)), sets(runtime, container("claimed", noOne)),
+		sets(runtime, withPID),
+		sets(runtime, container("main", noOne)), sets(runtime, container("init", noOne)),
+		sets(kubelet, inits),
 		sets(kubelet, pod("p1")), sets(kubelet, static))
 
 	const none = tagger.EntityNone
@@ -208,26 +227,55 @@ func TestEnrichTags(t *testing.T) {
 		want   string // the container or pod whose tags are added, "" = none
 		id     string // the container; "" = not to be found out
 	}{
-		"nothing is known":            {tagger.OriginInfo{}, "", ""},
-		"socket":                      {tagger.OriginInfo{ContainerIDFromSocket: "socket"}, "socket", "socket"},
-		"socket before the claim":     {tagger.OriginInfo{ContainerIDFromSocket: "socket", LocalData: tagger.LocalData{ContainerID: "claimed"}}, "socket", "socket"},
-		"socket before the pod":       {tagger.OriginInfo{ContainerIDFromSocket: "socket", PodUID: "p1"}, "socket", "socket"},
-		"claim":                       {tagger.OriginInfo{LocalData: tagger.LocalData{ContainerID: "claimed"}}, "claimed", "claimed"},
-		"claim before the pod":        {tagger.OriginInfo{LocalData: tagger.LocalData{ContainerID: "claimed"}, PodUID: "p1"}, "claimed", "claimed"},
-		"an unknown claim counts not": {tagger.OriginInfo{LocalData: tagger.LocalData{ContainerID: "nobody", ProcessID: 7}}, "by-pid", "nobody"},
-		"PID":                         {tagger.OriginInfo{LocalData: tagger.LocalData{ProcessID: 7}}, "by-pid", "by-pid"},
-		"unknown PID":                 {tagger.OriginInfo{LocalData: tagger.LocalData{ProcessID: 8}}, "", ""},
-		"external container":          {tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app"}}, "main", "main"},
-		"external init container":     {tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app", Init: true}}, "init", "init"},
-		"external before the pod":     {tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app"}, PodUID: "p1"}, "main", "main"},
-		"external pod, no container":  {tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "other"}}, "pod-p2", ""},
-		"external pod alone":          {tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2"}}, "pod-p2", ""},
-		"external name alone":         {tagger.OriginInfo{ExternalData: tagger.ExternalData{ContainerName: "app"}}, "", ""},
-		"pod":                         {tagger.OriginInfo{PodUID: "p1"}, "pod-p1", ""},
-		"pod before the external one": {tagger.OriginInfo{PodUID: "p1", ExternalData: tagger.ExternalData{PodUID: "p2"}}, "pod-p1", ""},
-		"local pod":                   {tagger.OriginInfo{LocalData: tagger.LocalData{PodUID: "p1"}}, "pod-p1", ""},
-		"static pod by its mirror":    {tagger.OriginInfo{PodUID: "mirror"}, "pod-hash", ""},
-		"opted out of origin tags":    {tagger.OriginInfo{PodUID: none, ContainerIDFromSocket: "socket", LocalData: tagger.LocalData{ContainerID: "claimed"}}, "", "socket"},
+		"nothing is known": {tagger.OriginInfo{}, "", ""},
+		"socket": {tagger.OriginInfo{ContainerIDFromSocket: "socket"},
+			"socket", "socket"},
+		"socket before the claim": {
+			tagger.OriginInfo{ContainerIDFromSocket: "socket",
+				LocalData: tagger.LocalData{ContainerID: "claimed"}}, "socket", "socket"},
+		"socket before the pod": {
+			tagger.OriginInfo{ContainerIDFromSocket: "socket", PodUID: "p1"}, "socket", "socket"},
+		"claim": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{ContainerID: "claimed"}}, "claimed",
+			"claimed"},
+		"claim before the pod": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{ContainerID: "claimed"}, PodUID: "p1"},
+			"claimed", "claimed"},
+		"an unknown claim counts not": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{ContainerID: "nobody", ProcessID: 7}},
+			"by-pid", "nobody"},
+		"PID": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{ProcessID: 7}}, "by-pid", "by-pid"},
+		"unknown PID": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{ProcessID: 8}}, "", ""},
+		"external container": {
+			tagger.OriginInfo{
+				ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app"}}, "main",
+			"main"},
+		"external init container": {
+			tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app",
+				Init: true}}, "init", "init"},
+		"external before the pod": {
+			tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app"},
+				PodUID: "p1"}, "main", "main"},
+		"external pod, no container": {
+			tagger.OriginInfo{
+				ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "other"}}, "pod-p2",
+			""},
+		"external pod alone": {
+			tagger.OriginInfo{ExternalData: tagger.ExternalData{PodUID: "p2"}}, "pod-p2", ""},
+		"external name alone": {
+			tagger.OriginInfo{ExternalData: tagger.ExternalData{ContainerName: "app"}}, "", ""},
+		"pod": {tagger.OriginInfo{PodUID: "p1"}, "pod-p1", ""},
+		"pod before the external one": {
+			tagger.OriginInfo{PodUID: "p1", ExternalData: tagger.ExternalData{PodUID: "p2"}},
+			"pod-p1", ""},
+		"local pod": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{PodUID: "p1"}}, "pod-p1", ""},
+		"static pod by its mirror": {tagger.OriginInfo{PodUID: "mirror"}, "pod-hash", ""},
+		"opted out of origin tags": {
+			tagger.OriginInfo{PodUID: none, ContainerIDFromSocket: "socket",
+				LocalData: tagger.LocalData{ContainerID: "claimed"}}, "", "socket"},
 	} {
 		for cardinality, global := range map[string]bool{"high": true, "none": false} {
 			var acc accumulator
@@ -239,7 +287,9 @@ func TestEnrichTags(t *testing.T) {
 				if v, ok := strings.CutPrefix(tag, "container_id:"); ok {
 					got += v
 				}
-				if v, ok := strings.CutPrefix(tag, "pod_name:"); ok && !slices.ContainsFunc(acc, func(t string) bool { return tagset.Name(t) == "container_id" }) {
+				if v, ok := strings.CutPrefix(tag, "pod_name:"); ok &&
+					!slices.ContainsFunc(acc,
+						func(t string) bool { return tagset.Name(t) == "container_id" }) {
 					got += v
 				}
 			}
@@ -247,12 +297,15 @@ func TestEnrichTags(t *testing.T) {
 			if cardinality == "none" {
 				want = "" // not even global tags
 			}
-			if hasGlobal := len(acc) > 0 && acc[len(acc)-1] == "site:home"; got != want || hasGlobal != global {
-				t.Errorf("%s at %s: tags of %q, global %v (%q); want %q, %v", name, cardinality, got, hasGlobal, acc, want, global)
+			if hasGlobal := len(acc) > 0 && acc[len(acc)-1] == "site:home"; got != want ||
+				hasGlobal != global {
+				t.Errorf("%s at %s: tags of %q, global %v (%q); want %q, %v", name, cardinality,
+					got, hasGlobal, acc, want, global)
 			}
 		}
 		id, err := w.tagger.GenerateContainerIDFromOriginInfo(c.origin)
-		if id != c.id || (err == nil) != (c.id != "") || err != nil && !errors.Is(err, tagger.ErrUnknown) {
+		if id != c.id || (err == nil) != (c.id != "") || err != nil &&
+			!errors.Is(err, tagger.ErrUnknown) {
 			t.Errorf("%s: container %q, %v; want %q", name, id, err, c.id)
 		}
 	}
@@ -265,7 +318,8 @@ func TestCardinalityOfOrigins(t *testing.T) {
 	w := newWorld(t, local.Options{Cardinality: tagger.OrchestratorCardinality}, true)
 	w.notify(sets(kubelet, pod("p1")), sets(runtime, container("c1", ofP1)))
 	for asked, want := range map[string]string{
-		"low": "kube_namespace", "": "kube_namespace pod_name", "nonsense": "kube_namespace pod_name", "Orch": "kube_namespace pod_name",
+		"low": "kube_namespace", "": "kube_namespace pod_name",
+		"nonsense": "kube_namespace pod_name", "Orch": "kube_namespace pod_name",
 	} {
 		var acc accumulator
 		w.tagger.EnrichTags(&acc, tagger.OriginInfo{PodUID: "p1", Cardinality: asked})
@@ -279,7 +333,10 @@ func TestCardinalityOfOrigins(t *testing.T) {
 	}
 	origin := tagger.OriginInfo{ContainerIDFromSocket: "nobody", PodUID: "p1"}
 	acc := make(accumulator, 0, 10)
-	if n := testing.AllocsPerRun(100, func() { acc = acc[:0]; w.tagger.EnrichTags(&acc, origin) }); n > 8 {
+	if n := testing.AllocsPerRun(100, func() {
+		acc = acc[:0]
+		w.tagger.EnrichTags(&acc, origin)
+	}); n > 8 {
 		t.Errorf("%v allocations per packet", n)
 	}
 }
@@ -290,13 +347,15 @@ func TestAgentTags(t *testing.T) {
 		t.Errorf("unknown yet: %q, %v", tags, err)
 	}
 	w.notify(sets(runtime, container("c1", noOne)))
-	if tags, err := w.tagger.AgentTags(tagger.HighCardinality); err != nil || !slices.Contains(tags, "container_id:c1") {
+	if tags, err := w.tagger.AgentTags(tagger.HighCardinality); err != nil ||
+		!slices.Contains(tags, "container_id:c1") {
 		t.Errorf("AgentTags = %q, %v", tags, err)
 	}
 	if _, err := w.tagger.AgentTags(9); !errors.Is(err, tagger.ErrCardinality) {
 		t.Errorf("invalid cardinality: %v", err)
 	}
-	if tags, err := newWorld(t, local.Options{}, true).tagger.AgentTags(tagger.HighCardinality); err != nil || tags != nil {
+	if tags, err := newWorld(t, local.Options{},
+		true).tagger.AgentTags(tagger.HighCardinality); err != nil || tags != nil {
 		t.Errorf("in no container: %q, %v", tags, err)
 	}
 }
@@ -307,17 +366,21 @@ func TestPlainQueries(t *testing.T) {
 	h := w.tagger.Handle(c1)
 	tags, err := w.tagger.Tags(c1, tagger.HighCardinality)
 	owned, err2 := w.tagger.Tag(c1, tagger.HighCardinality)
-	if err != nil || err2 != nil || !slices.Equal(tags.Slice(), owned) || !slices.Equal(h.Tags(tagger.HighCardinality).Slice(), owned) {
-		t.Errorf("Tags %q, Tag %q, Handle %q: %v, %v", tags.Slice(), owned, h.Tags(tagger.HighCardinality).Slice(), err, err2)
+	if err != nil || err2 != nil || !slices.Equal(tags.Slice(), owned) ||
+		!slices.Equal(h.Tags(tagger.HighCardinality).Slice(), owned) {
+		t.Errorf("Tags %q, Tag %q, Handle %q: %v, %v", tags.Slice(), owned,
+			h.Tags(tagger.HighCardinality).Slice(), err, err2)
 	}
 	owned[0] = "the caller's"
 	if again, _ := w.tagger.Tag(c1, tagger.HighCardinality); again[0] == owned[0] {
 		t.Error("Tag returns shared memory")
 	}
-	if hash := w.tagger.GetEntityHash(c1, tagger.HighCardinality); hash != tags.Hash() || w.tagger.GetEntityHash(c2, tagger.HighCardinality) != "" {
+	if hash := w.tagger.GetEntityHash(c1, tagger.HighCardinality); hash != tags.Hash() ||
+		w.tagger.GetEntityHash(c2, tagger.HighCardinality) != "" {
 		t.Errorf("hash = %q, want %q", hash, tags.Hash())
 	}
-	if _, _, err := w.tagger.TagWithCompleteness("", tagger.LowCardinality); !errors.Is(err, tagger.ErrEmptyEntityID) {
+	if _, _, err := w.tagger.TagWithCompleteness("", tagger.LowCardinality); !errors.Is(err,
+		tagger.ErrEmptyEntityID) {
 		t.Errorf("empty ID: %v", err)
 	}
 	if list := w.tagger.List(); len(list) != 1 || list[0].ID != c1 {
@@ -339,8 +402,10 @@ func TestExplain(t *testing.T) {
 	p := pod("p1", "c1")
 	p.Labels = map[string]string{"tags.datadoghq.com/env": "from-label"}
 	w.notify(sets(runtime, c), sets(kubelet, container("c1", ofP1)), sets(kubelet, p),
-		sets(runtime, container("half", noOne)), sets(kubelet, container("orphan", id(wm.KindKubernetesPod, "nobody"))),
-		sets(runtime, container("orphan", noOne)), sets(kubelet, &wm.Kubelet{EntityID: id(wm.KindKubelet, "kubelet-id")}),
+		sets(runtime, container("half", noOne)), sets(kubelet,
+			container("orphan", id(wm.KindKubernetesPod, "nobody"))),
+		sets(runtime, container("orphan", noOne)), sets(kubelet,
+			&wm.Kubelet{EntityID: id(wm.KindKubelet, "kubelet-id")}),
 		sets(runtime, container("dead", noOne)), sets(kubelet, task("arn", "prod")))
 	w.notify(unsets(runtime, container("dead", noOne)))
 
@@ -365,8 +430,10 @@ func TestExplain(t *testing.T) {
 	}
 
 	for id, want := range map[tagger.EntityID]struct{ completeness, reason, waiting string }{
-		tagger.Container("half"):    {"partial", "not reported yet by node_orchestrator", "node_orchestrator"},
-		tagger.Container("orphan"):  {"partial", "kubernetes_pod/nobody, which it belongs to, is not completely known yet: docker is off", ""},
+		tagger.Container("half"): {"partial", "not reported yet by node_orchestrator",
+			"node_orchestrator"},
+		tagger.Container("orphan"): {"partial",
+			"kubernetes_pod/nobody, which it belongs to, is not completely known yet: docker is off", ""},
 		tagger.Container("dead"):    {"expired", "kept until", "node_orchestrator runtime"},
 		tagger.Container("nobody"):  {"unknown", "docker is off", "node_orchestrator runtime"},
 		"kubelet://kubelet-id":      {"unknown", "reported by node_orchestrator", ""},
@@ -376,7 +443,8 @@ func TestExplain(t *testing.T) {
 		"internal://something-else": {"unknown", "nothing has given it any tags", ""},
 	} {
 		e := w.tagger.Explain(id)
-		if e.Completeness != want.completeness || !strings.Contains(e.Reason, want.reason) || strings.Join(e.Waiting, " ") != want.waiting || e.ID != id {
+		if e.Completeness != want.completeness || !strings.Contains(e.Reason, want.reason) ||
+			strings.Join(e.Waiting, " ") != want.waiting || e.ID != id {
 			t.Errorf("Explain(%q) = %+v, want %+v", id, e, want)
 		}
 	}
@@ -399,7 +467,8 @@ func TestExplainWhatIsForgotten(t *testing.T) {
 	w.notify(sets(runtime, container("c1", noOne)))
 	w.notify(unsets(runtime, container("c1", noOne)))
 	w.tagger.Prune()
-	if e := w.tagger.Explain(c1); e.Completeness != "expired" || !strings.Contains(e.Reason, "forgotten") || len(e.Tags) != 0 {
+	if e := w.tagger.Explain(c1); e.Completeness != "expired" ||
+		!strings.Contains(e.Reason, "forgotten") || len(e.Tags) != 0 {
 		t.Errorf("Explain = %+v", e)
 	}
 }

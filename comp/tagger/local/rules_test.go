@@ -15,7 +15,8 @@ import (
 func TestContainersFollowWhatRulesAskOfTheirPod(t *testing.T) {
 	opts := local.DefaultOptions()
 	opts.Extract.Rules = []rules.Rule{{
-		Name: "rules[1]", Where: "x.yaml:1", Action: rules.Rename, Renames: []rules.Renaming{{Name: "container_name", To: "renamed"}},
+		Name: "rules[1]", Where: "x.yaml:1", Action: rules.Rename, Renames: []rules.Renaming{
+			{Name: "container_name", To: "renamed"}},
 		When: []rules.Condition{{Field: rules.Label, Key: "team", Patterns: []string{"blue"}}},
 	}}
 	w := newWorld(t, opts, true)
@@ -30,7 +31,8 @@ func TestContainersFollowWhatRulesAskOfTheirPod(t *testing.T) {
 	found := false
 	for _, tag := range x.Tags {
 		if tag.Tag == "renamed:name-of-c1" {
-			found = tag.Before == "container_name:name-of-c1" && tag.RenamedBy == "rules[1] (x.yaml:1)"
+			found = tag.Before == "container_name:name-of-c1" &&
+				tag.RenamedBy == "rules[1] (x.yaml:1)"
 		}
 	}
 	if !found {
@@ -52,7 +54,8 @@ func TestExplainTellsOfDroppedTagsAndExclusion(t *testing.T) {
 	w.notify(sets(runtime, container("c1", noOne)), sets(runtime, container("c2", noOne)))
 	w.lacks("dropped", c1, "container_id")
 	x := w.tagger.Explain(c1)
-	if len(x.Dropped) != 1 || x.Dropped[0].Tag != "container_id:c1" || x.Dropped[0].DroppedBy != "rules[1] (x.yaml:1)" || x.Dropped[0].Rule != "container id" {
+	if len(x.Dropped) != 1 || x.Dropped[0].Tag != "container_id:c1" ||
+		x.Dropped[0].DroppedBy != "rules[1] (x.yaml:1)" || x.Dropped[0].Rule != "container id" {
 		t.Errorf("Dropped = %+v", x.Dropped)
 	}
 	if x.Selection == nil || !x.Selection.Excluded || x.Selection.Rule != "rules[2] (x.yaml:2)" {
@@ -72,7 +75,8 @@ func TestExplainTellsOfDroppedTagsAndExclusion(t *testing.T) {
 func TestBadRulesAreAnErrorAtTheStart(t *testing.T) {
 	opts := local.DefaultOptions()
 	opts.Extract.Rules = []rules.Rule{{Name: "rules[1]", Where: "x.yaml:7", Action: rules.Drop}}
-	if _, err := local.New(newWorld(t, local.DefaultOptions(), false).store, opts); err == nil || !strings.Contains(err.Error(), "rules[1] (x.yaml:7): drop: no name") {
+	if _, err := local.New(newWorld(t, local.DefaultOptions(), false).store, opts); err == nil ||
+		!strings.Contains(err.Error(), "rules[1] (x.yaml:7): drop: no name") {
 		t.Errorf("New() error = %v", err)
 	}
 }

@@ -22,25 +22,33 @@ func standardInfos(i, version int) []tagger.TagInfo {
 		{
 			Source: tagger.SourceContainer, Entity: id,
 			LowCardTags: []string{
-				fmt.Sprintf("image_name:registry.example.com/shop/app-%d", dep), fmt.Sprintf("short_image:app-%d", dep),
+				fmt.Sprintf("image_name:registry.example.com/shop/app-%d",
+					dep), fmt.Sprintf("short_image:app-%d", dep),
 				"image_tag:1.2.3", "image_id:sha256:" + image, "runtime:containerd",
 			},
-			HighCardTags: []string{"container_id:" + cid, fmt.Sprintf("container_name:k8s_app_%s_%d", pod, i), fmt.Sprintf("generation:%d", version)},
-			IsComplete:   true,
+			HighCardTags: []string{"container_id:" + cid,
+				fmt.Sprintf("container_name:k8s_app_%s_%d", pod, i), fmt.Sprintf("generation:%d",
+					version)},
+			IsComplete: true,
 		},
 		{
 			Source: tagger.SourceKubernetesPod, Entity: id,
 			LowCardTags: []string{
-				fmt.Sprintf("kube_namespace:namespace-%d", ns), fmt.Sprintf("kube_deployment:deployment-%d", dep), "kube_ownerref_kind:replicaset",
-				"kube_container_name:app", fmt.Sprintf("kube_service:service-%d", dep), "kube_qos:Burstable", "pod_phase:running",
+				fmt.Sprintf("kube_namespace:namespace-%d",
+					ns), fmt.Sprintf(
+					"kube_deployment:deployment-%d", dep), "kube_ownerref_kind:replicaset",
+				"kube_container_name:app", fmt.Sprintf("kube_service:service-%d",
+					dep), "kube_qos:Burstable", "pod_phase:running",
 				"env:prod", fmt.Sprintf("service:service-%d", dep), "version:1.2.3",
 			},
 			OrchestratorCardTags: []string{
-				"pod_name:" + pod, fmt.Sprintf("kube_replica_set:deployment-%d-6d4b75cb9", dep), fmt.Sprintf("kube_ownerref_name:deployment-%d-6d4b75cb9", dep),
+				"pod_name:" + pod, fmt.Sprintf("kube_replica_set:deployment-%d-6d4b75cb9",
+					dep), fmt.Sprintf("kube_ownerref_name:deployment-%d-6d4b75cb9", dep),
 			},
 			HighCardTags: []string{"display_container_name:app_" + pod},
-			StandardTags: []string{"env:prod", fmt.Sprintf("service:service-%d", dep), "version:1.2.3"},
-			IsComplete:   true,
+			StandardTags: []string{"env:prod", fmt.Sprintf("service:service-%d", dep),
+				"version:1.2.3"},
+			IsComplete: true,
 		},
 	}
 }
@@ -63,7 +71,8 @@ func BenchmarkTags(b *testing.B) {
 	s, ids := filled(b, n)
 	bare := make(map[tagger.EntityID]int, n)
 	for i, id := range ids {
-		bare[tagger.EntityID(strings.Clone(string(id)))] = i // a query never holds the very string that is the key
+		// a query never holds the very string that is the key
+		bare[tagger.EntityID(strings.Clone(string(id)))] = i
 	}
 	b.Run("map", func(b *testing.B) {
 		sum, i := 0, 0

@@ -70,7 +70,9 @@ func record(t *testing.T, s *tagstore.Store, filter *tagger.Filter) *recorder {
 			r.mu.Lock()
 			r.events = append(r.events, "|")
 			for _, ev := range b.Events {
-				r.events = append(r.events, fmt.Sprintf("%s %s %v %v %s", ev.Type, ev.ID.ID(), ev.Tags.Slice(), ev.Standard, ev.Completeness))
+				r.events = append(r.events,
+					fmt.Sprintf("%s %s %v %v %s", ev.Type, ev.ID.ID(), ev.Tags.Slice(), ev.Standard,
+						ev.Completeness))
 			}
 			r.mu.Unlock()
 		}

@@ -155,7 +155,8 @@ func (e *modelEntity) resolve() (levels [3][]string, standard []string) {
 		return
 	}
 	order := slices.SortedFunc(maps.Keys(e.sources), func(a, b string) int {
-		return cmp.Or(-cmp.Compare(tagger.SourcePriority(a), tagger.SourcePriority(b)), cmp.Compare(a, b))
+		return cmp.Or(-cmp.Compare(tagger.SourcePriority(a), tagger.SourcePriority(b)),
+			cmp.Compare(a, b))
 	})
 	insertedBy := map[string]tagger.Priority{}
 	for _, name := range order {
@@ -208,18 +209,21 @@ func (m *model) tags(id tagger.EntityID, c tagger.TagCardinality) []string {
 var (
 	modelIDs     = []tagger.EntityID{c1, c2, c3, tagger.Container("c4")}
 	modelSources = []string{low, plain, high, higher}
-	cardinals    = []tagger.TagCardinality{tagger.LowCardinality, tagger.OrchestratorCardinality, tagger.HighCardinality, tagger.NoneCardinality}
+	cardinals    = []tagger.TagCardinality{tagger.LowCardinality, tagger.OrchestratorCardinality,
+		tagger.HighCardinality, tagger.NoneCardinality}
 )
 
 func drawInfo(t *rapid.T, now time.Time, expiries bool) tagger.TagInfo {
 	info := tagger.TagInfo{
-		Entity: rapid.SampledFrom(modelIDs).Draw(t, "entity"), Source: rapid.SampledFrom(modelSources).Draw(t, "source"),
+		Entity: rapid.SampledFrom(modelIDs).Draw(t,
+			"entity"), Source: rapid.SampledFrom(modelSources).Draw(t, "source"),
 		IsComplete: rapid.Bool().Draw(t, "complete"),
 	}
 	tags := func(label string, from ...string) []string {
 		return rapid.SliceOfN(rapid.SampledFrom(from), 0, 3).Draw(t, label)
 	}
-	switch rapid.SampledFrom([]string{"set", "set", "set", "set", "delete", "delete", "empty"}).Draw(t, "what") {
+	switch rapid.SampledFrom([]string{"set", "set", "set", "set", "delete", "delete",
+		"empty"}).Draw(t, "what") {
 	case "delete":
 		info.DeleteEntity = true
 	case "set":
@@ -232,7 +236,8 @@ func drawInfo(t *rapid.T, now time.Time, expiries bool) tagger.TagInfo {
 			}
 		}
 		if expiries && rapid.IntRange(0, 3).Draw(t, "expires") == 0 {
-			info.ExpiryDate = now.Add(time.Duration(rapid.IntRange(-1, 8).Draw(t, "minutes")) * time.Minute)
+			info.ExpiryDate = now.Add(
+				time.Duration(rapid.IntRange(-1, 8).Draw(t, "minutes")) * time.Minute)
 		}
 	}
 	return info
@@ -242,7 +247,8 @@ func drawInfo(t *rapid.T, now time.Time, expiries bool) tagger.TagInfo {
 func clone(infos []tagger.TagInfo) []tagger.TagInfo {
 	infos = slices.Clone(infos)
 	for i := range infos {
-		for _, list := range []*[]string{&infos[i].LowCardTags, &infos[i].OrchestratorCardTags, &infos[i].HighCardTags, &infos[i].StandardTags} {
+		for _, list := range []*[]string{&infos[i].LowCardTags, &infos[i].OrchestratorCardTags,
+			&infos[i].HighCardTags, &infos[i].StandardTags} {
 			*list = slices.Clone(*list)
 		}
 	}
@@ -268,8 +274,10 @@ func (f *follower) run(t *testing.T) {
 			switch {
 			case ev.ID == lastID:
 				return
-			case (ev.Type == tagger.EventAdded) == knew, ev.Type == tagger.EventModified && before == now:
-				f.bad = append(f.bad, fmt.Sprintf("%s %s: %s, before: %s", ev.Type, ev.ID, now, before))
+			case (ev.Type == tagger.EventAdded) == knew, ev.Type == tagger.EventModified &&
+				before == now:
+				f.bad = append(f.bad,
+					fmt.Sprintf("%s %s: %s, before: %s", ev.Type, ev.ID, now, before))
 			}
 			if ev.Type == tagger.EventDeleted {
 				delete(f.view, ev.ID)
@@ -300,7 +308,9 @@ func (p *pinned) follow(m *model) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		limit := rapid.SampledFrom([]int{0, 0, -1, 1, 2}).Draw(rt, "max tombstones")
-		m := &model{entities: map[tagger.EntityID]*modelEntity{}, forgotten: map[tagger.EntityID]bool{}, limit: max(limit, 0), last: map[tagger.EntityID]shown{}}
+		m := &model{entities: map[tagger.EntityID]*modelEntity{},
+			forgotten: map[tagger.EntityID]bool{}, limit: max(limit,
+				0), last: map[tagger.EntityID]shown{}}
 		if limit == 0 {
 			m.limit = 65536
 		}
@@ -326,7 +336,8 @@ func TestModel(t *testing.T) {
 			"process": func(rt *rapid.T) {
 				var infos []tagger.TagInfo
 				for range rapid.IntRange(1, 4).Draw(rt, "infos") {
-					// With a bound, which of two that expire at once goes first is nobody's business.
+					// With a bound, which of two that expire at once goes first is nobody's
+					// business.
 					infos = append(infos, drawInfo(rt, now.now, limit == 0))
 				}
 				m.process(clone(infos), now.now)
@@ -361,8 +372,10 @@ func TestModel(t *testing.T) {
 			"": func(rt *rapid.T) {
 				check(rt, s, m)
 				for _, h := range handles {
-					if got := h.Tags(tagger.HighCardinality).Slice(); !slices.Equal(got, h.tags) || h.Completeness() != h.completeness {
-						rt.Fatalf("handle on %s: %q, %s; want %q, %s", h.ID(), got, h.Completeness(), h.tags, h.completeness)
+					if got := h.Tags(tagger.HighCardinality).Slice(); !slices.Equal(got, h.tags) ||
+						h.Completeness() != h.completeness {
+						rt.Fatalf("handle on %s: %q, %s; want %q, %s", h.ID(), got,
+							h.Completeness(), h.tags, h.completeness)
 					}
 				}
 			},
@@ -376,7 +389,8 @@ func TestModel(t *testing.T) {
 				want[id] = fmt.Sprint(m.tags(id, f.c), standard, m.completeness(id))
 			}
 			if !maps.Equal(f.view, want) || len(f.bad) > 0 {
-				rt.Fatalf("a subscriber at %s ends with %v\nwant %v\nnot due: %q", f.c, f.view, want, f.bad)
+				rt.Fatalf("a subscriber at %s ends with %v\nwant %v\nnot due: %q", f.c, f.view,
+					want, f.bad)
 			}
 		}
 		// Nothing that went leaves anything behind.
@@ -388,7 +402,8 @@ func TestModel(t *testing.T) {
 		now.advance(24 * time.Hour)
 		s.Prune()
 		if st := s.Stats(); s.Len() != 0 || st.Lists != 0 || st.Strings != 0 || st.Tombstones != 0 {
-			rt.Fatalf("in the end: %d entities, %d lists, %d strings, %d tombstones; want none", s.Len(), st.Lists, st.Strings, st.Tombstones)
+			rt.Fatalf("in the end: %d entities, %d lists, %d strings, %d tombstones; want none",
+				s.Len(), st.Lists, st.Strings, st.Tombstones)
 		}
 	})
 }
@@ -400,12 +415,15 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 		for _, c := range cardinals {
 			tags, err := s.Tags(id, c)
 			_, got, lookupErr := s.Lookup(id, c)
-			if want := m.tags(id, c); !slices.Equal(tags.Slice(), want) || got != known || s.Completeness(id) != known {
+			if want := m.tags(id, c); !slices.Equal(tags.Slice(), want) || got != known ||
+				s.Completeness(id) != known {
 				t.Fatalf("%s at %s: %q, %s; want %q, %s", id, c, tags.Slice(), got, want, known)
 			}
-			if (err == nil) != (e != nil) || !errors.Is(lookupErr, err) && (lookupErr == nil) != (err == nil) ||
+			if (err == nil) != (e != nil) || !errors.Is(lookupErr, err) &&
+				(lookupErr == nil) != (err == nil) ||
 				err != nil && errors.Is(err, tagger.ErrExpired) != (known == tagger.Expired) {
-				t.Fatalf("%s at %s: errors %v and %v, completeness %s", id, c, err, lookupErr, known)
+				t.Fatalf("%s at %s: errors %v and %v, completeness %s", id, c, err, lookupErr,
+					known)
 			}
 		}
 		entity, err := s.GetEntity(id)
@@ -413,9 +431,12 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 			continue
 		}
 		levels, standard := e.resolve()
-		if !slices.Equal(entity.LowCardTags, levels[0]) || !slices.Equal(entity.OrchestratorCardTags, levels[1]) ||
-			!slices.Equal(entity.HighCardTags, levels[2]) || !slices.Equal(entity.StandardTags, standard) || len(entity.Sources) != len(e.sources) {
-			t.Fatalf("GetEntity(%s) = %+v\nwant %q, standard %q, %d sources", id, entity, levels, standard, len(e.sources))
+		if !slices.Equal(entity.LowCardTags, levels[0]) ||
+			!slices.Equal(entity.OrchestratorCardTags, levels[1]) ||
+			!slices.Equal(entity.HighCardTags, levels[2]) ||
+			!slices.Equal(entity.StandardTags, standard) || len(entity.Sources) != len(e.sources) {
+			t.Fatalf("GetEntity(%s) = %+v\nwant %q, standard %q, %d sources", id, entity, levels,
+				standard, len(e.sources))
 		}
 	}
 	stones := 0
@@ -425,8 +446,11 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 		}
 	}
 	list := s.List()
-	if st := s.Stats(); st.Tombstones != stones || s.Len() != len(m.entities) || len(list) != len(m.entities) ||
-		!slices.IsSortedFunc(list, func(a, b tagger.Entity) int { return cmp.Compare(a.ID, b.ID) }) {
-		t.Fatalf("%d entities, %d listed, %d tombstones; want %d, %d", s.Len(), len(list), st.Tombstones, len(m.entities), stones)
+	if st := s.Stats(); st.Tombstones != stones || s.Len() != len(m.entities) ||
+		len(list) != len(m.entities) ||
+		!slices.IsSortedFunc(list,
+			func(a, b tagger.Entity) int { return cmp.Compare(a.ID, b.ID) }) {
+		t.Fatalf("%d entities, %d listed, %d tombstones; want %d, %d", s.Len(), len(list),
+			st.Tombstones, len(m.entities), stones)
 	}
 }

@@ -42,7 +42,8 @@ func (s *Store) Find(id tagger.EntityID, c tagger.TagCardinality) (tags tagset.T
 
 // Lookup is Tags together with how much is known, both of the same moment. For an
 // entity that is not there, the error says why.
-func (s *Store) Lookup(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, tagger.Completeness, error) {
+func (s *Store) Lookup(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags,
+	tagger.Completeness, error) {
 	if e, ok := s.table.Get(id); ok {
 		return e.at(c), e.completeness(), checkCardinality(c)
 	}
@@ -71,7 +72,8 @@ func (s *Store) miss(id tagger.EntityID, c tagger.TagCardinality) error {
 	}
 	if when, ok := s.forgotten.when(id); ok {
 		s.counts.missExpired.Add(1)
-		return fmt.Errorf("%s: %w (forgotten at %s)", id, tagger.ErrExpired, when.Format(time.RFC3339))
+		return fmt.Errorf("%s: %w (forgotten at %s)", id, tagger.ErrExpired,
+			when.Format(time.RFC3339))
 	}
 	s.counts.missUnknown.Add(1)
 	return fmt.Errorf("%s: %w", id, tagger.ErrUnknown)
@@ -152,17 +154,21 @@ func (s *Store) Revision() uint64 { return s.table.Revision() }
 func (e *entry) export(id tagger.EntityID) tagger.Entity {
 	low, orchestrator, high := e.set.Levels()
 	out := tagger.Entity{
-		ID: id, LowCardTags: slices.Clone(low), OrchestratorCardTags: slices.Clone(orchestrator), HighCardTags: slices.Clone(high),
+		ID: id, LowCardTags: slices.Clone(low), OrchestratorCardTags: slices.Clone(orchestrator),
+		HighCardTags: slices.Clone(high),
 		StandardTags: slices.Clone(e.standard.Tags()), Completeness: e.completeness(),
 	}
 	for i := range e.sources {
 		src := &e.sources[i]
 		out.Sources = append(out.Sources, tagger.SourceTags{
-			Source: src.name.Value(), Low: slices.Clone(src.low.Tags()), Orchestrator: slices.Clone(src.rest[:src.nOrch]),
-			High: slices.Clone(src.rest[src.nOrch:]), Standard: slices.Clone(src.standard.Tags()),
+			Source: src.name.Value(), Low: slices.Clone(src.low.Tags()),
+			Orchestrator: slices.Clone(src.rest[:src.nOrch]),
+			High:         slices.Clone(src.rest[src.nOrch:]),
+			Standard:     slices.Clone(src.standard.Tags()),
 		})
 	}
-	slices.SortFunc(out.Sources, func(a, b tagger.SourceTags) int { return cmp.Compare(a.Source, b.Source) })
+	slices.SortFunc(out.Sources,
+		func(a, b tagger.SourceTags) int { return cmp.Compare(a.Source, b.Source) })
 	return out
 }
 

@@ -41,7 +41,8 @@ func find(sources []source, name string) int {
 
 // resolve applies the priorities. It takes a reference to the set's low list. old is
 // what these sources replace, or nil.
-func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (tagset.Set, *tagset.List) {
+func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (tagset.Set,
+	*tagset.List) {
 	if len(sources) == 1 {
 		src := &sources[0]
 		return tagset.MakeSet(in.Retain(src.low), src.rest, int(src.nOrch)), distinct(src.standard)
@@ -51,7 +52,8 @@ func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (t
 		r.order = append(r.order, &sources[i])
 	}
 	slices.SortFunc(r.order, func(a, b *source) int {
-		return cmp.Or(-cmp.Compare(a.priority(), b.priority()), cmp.Compare(a.name.Value(), b.name.Value()))
+		return cmp.Or(-cmp.Compare(a.priority(), b.priority()),
+			cmp.Compare(a.name.Value(), b.name.Value()))
 	})
 	for i := range r.levels {
 		r.levels[i] = r.levels[i][:0]
@@ -122,7 +124,8 @@ func (r *resolver) resolveStandard() *tagset.List {
 		}
 		above := r.above(i)
 		for _, tag := range src.standard.Tags() {
-			if slices.Contains(first.Tags(), tag) || slices.Contains(united, tag) || hidden(tag, above) {
+			if slices.Contains(first.Tags(), tag) || slices.Contains(united, tag) ||
+				hidden(tag, above) {
 				continue
 			}
 			if united == nil {

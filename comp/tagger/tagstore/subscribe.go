@@ -29,13 +29,17 @@ func (s *Store) Subscribe(name string, filter *tagger.Filter) tagger.Subscriptio
 	}
 	if len(filter.Prefixes) > 0 {
 		prefixes := slices.Clone(filter.Prefixes)
-		opts.Match = func(id tagger.EntityID, _ *entry) bool { return slices.Contains(prefixes, id.Prefix()) }
+		opts.Match = func(id tagger.EntityID,
+			_ *entry) bool {
+			return slices.Contains(prefixes, id.Prefix())
+		}
 	}
 	return &subscription{s.table.Subscribe(opts), c}
 }
 
 func sameAt(a, b *entry, c tagger.TagCardinality) bool {
-	return a.completeness() == b.completeness() && slices.Equal(a.standard.Tags(), b.standard.Tags()) && a.at(c).Equal(b.at(c))
+	return a.completeness() == b.completeness() &&
+		slices.Equal(a.standard.Tags(), b.standard.Tags()) && a.at(c).Equal(b.at(c))
 }
 
 func (e *entry) at(c tagger.TagCardinality) tagset.Tags {

@@ -163,7 +163,9 @@ func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad [
 	for i := range infos {
 		info := &infos[i]
 		if info.Entity == "" || info.Source == "" {
-			bad = append(bad, fmt.Errorf("tag info of source %q for entity %q: a name is missing", info.Source, info.Entity))
+			bad = append(bad,
+				fmt.Errorf("tag info of source %q for entity %q: a name is missing", info.Source,
+					info.Entity))
 			continue
 		}
 		at := find(sources, info.Source)
@@ -220,7 +222,8 @@ func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (
 	nOrch := int32(len(info.OrchestratorCardTags))
 	n := len(info.OrchestratorCardTags) + len(info.HighCardTags)
 	if nOrch != src.nOrch || n != len(src.rest) ||
-		s.in.Sum(info.OrchestratorCardTags) != s.in.Sum(src.rest[:nOrch]) || s.in.Sum(info.HighCardTags) != s.in.Sum(src.rest[nOrch:]) {
+		s.in.Sum(info.OrchestratorCardTags) != s.in.Sum(src.rest[:nOrch]) ||
+		s.in.Sum(info.HighCardTags) != s.in.Sum(src.rest[nOrch:]) {
 		rest := make([]string, 0, n)
 		rest = append(append(rest, info.OrchestratorCardTags...), info.HighCardTags...)
 		tagset.Sort(rest[:nOrch])
@@ -308,7 +311,8 @@ func (s *Store) Prune() (forgotten int) {
 		now := s.opts.Now().UnixNano()
 		for len(s.expiries) > 0 && s.expiries[0].at < now {
 			id := s.expiries.pop().id
-			if s.expire(t, id, func(src *source) bool { return src.expiry != 0 && src.expiry < now }) {
+			if s.expire(t, id,
+				func(src *source) bool { return src.expiry != 0 && src.expiry < now }) {
 				forgotten++
 			}
 			touched = append(touched, id)
@@ -380,8 +384,10 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	st := Stats{
 		Bus:     s.table.Stats(),
-		Updated: s.counts.updated.Load(), Unchanged: s.counts.unchanged.Load(), Pruned: s.counts.pruned.Load(),
-		MissEmpty: s.counts.missEmpty.Load(), MissUnknown: s.counts.missUnknown.Load(), MissExpired: s.counts.missExpired.Load(),
+		Updated: s.counts.updated.Load(), Unchanged: s.counts.unchanged.Load(),
+		Pruned:    s.counts.pruned.Load(),
+		MissEmpty: s.counts.missEmpty.Load(), MissUnknown: s.counts.missUnknown.Load(),
+		MissExpired: s.counts.missExpired.Load(),
 	}
 	s.table.Update(func(*tx) {
 		st.Lists, st.Strings = s.in.Len()

@@ -26,7 +26,8 @@ func wantTags(t *testing.T, s *tagstore.Store, id tagger.EntityID, want ...strin
 	}
 }
 
-func wantMiss(t *testing.T, s *tagstore.Store, id tagger.EntityID, c tagger.TagCardinality, want error) {
+func wantMiss(t *testing.T, s *tagstore.Store, id tagger.EntityID, c tagger.TagCardinality,
+	want error) {
 	t.Helper()
 	if _, err := s.Tags(id, c); !errors.Is(err, want) {
 		t.Errorf("Tags(%q, %d) error = %v, want %v", id, c, err, want)
@@ -39,23 +40,27 @@ func wantMiss(t *testing.T, s *tagstore.Store, id tagger.EntityID, c tagger.TagC
 func TestHigherPriorityHidesANameAtAnyCardinality(t *testing.T) {
 	s, _ := newStore(t, tagstore.Options{})
 	process(t, s,
-		tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"env:runtime", "image:a"}, HighCardTags: []string{"id:1", "team:x"}, StandardTags: []string{"env:runtime"}},
+		tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"env:runtime", "image:a"},
+			HighCardTags: []string{"id:1", "team:x"}, StandardTags: []string{"env:runtime"}},
 		tagger.TagInfo{Source: plain, Entity: c1, LowCardTags: []string{"image:a", "image:b"}},
-		tagger.TagInfo{Source: high, Entity: c1, LowCardTags: []string{"env:pod", "env:pod"}, OrchestratorCardTags: []string{"team:y"}, StandardTags: []string{"env:pod", "env:pod"}})
+		tagger.TagInfo{Source: high, Entity: c1, LowCardTags: []string{"env:pod", "env:pod"},
+			OrchestratorCardTags: []string{"team:y"}, StandardTags: []string{"env:pod", "env:pod"}})
 	// Sources of equal priority keep all they say, doubles included.
 	wantTags(t, s, c1, "env:pod", "env:pod", "image:a", "image:a", "image:b", "team:y", "id:1")
 	if got, err := s.Standard(c1); err != nil || !slices.Equal(got, []string{"env:pod"}) {
 		t.Errorf("Standard = %q, %v; want env:pod once", got, err)
 	}
 	for c, want := range map[tagger.TagCardinality]int{
-		tagger.LowCardinality: 5, tagger.OrchestratorCardinality: 6, tagger.HighCardinality: 7, tagger.NoneCardinality: 0,
+		tagger.LowCardinality: 5, tagger.OrchestratorCardinality: 6, tagger.HighCardinality: 7,
+		tagger.NoneCardinality: 0,
 	} {
 		if tags, err := s.Tags(c1, c); tags.Len() != want || err != nil {
 			t.Errorf("Tags(%s) = %d tags, %v; want %d", c, tags.Len(), err, want)
 		}
 	}
 	e, err := s.GetEntity(c1)
-	if err != nil || len(e.Sources) != 3 || e.Sources[0].Source != plain || len(e.Sources[1].All()) != 4 {
+	if err != nil || len(e.Sources) != 3 || e.Sources[0].Source != plain ||
+		len(e.Sources[1].All()) != 4 {
 		t.Errorf("GetEntity = %+v, %v", e, err)
 	}
 }
@@ -113,7 +118,9 @@ func TestExpiryDates(t *testing.T) {
 		info.ExpiryDate = when
 		return info
 	}
-	process(t, s, at(c1, clock.now.Add(time.Second)), at(c2, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)), at(c3, time.Date(1815, 1, 1, 0, 0, 0, 0, time.UTC)))
+	process(t, s, at(c1, clock.now.Add(time.Second)),
+		at(c2, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)), at(c3,
+			time.Date(1815, 1, 1, 0, 0, 0, 0, time.UTC)))
 	if n := s.Prune(); n != 1 {
 		t.Errorf("Prune = %d, want the one from 1815", n)
 	}
@@ -171,8 +178,10 @@ func TestEmptyInfoTakesTheSourceOut(t *testing.T) {
 
 func TestInvalidInfosAreNamedAndTheRestApplied(t *testing.T) {
 	s, _ := newStore(t, tagstore.Options{})
-	err := s.Process([]tagger.TagInfo{lowTags("", low, "a:1"), lowTags(c1, low, "a:1"), lowTags(c2, "", "a:1")})
-	if err == nil || !strings.Contains(err.Error(), low) || !strings.Contains(err.Error(), string(c2)) {
+	err := s.Process([]tagger.TagInfo{lowTags("", low, "a:1"), lowTags(c1, low, "a:1"),
+		lowTags(c2, "", "a:1")})
+	if err == nil || !strings.Contains(err.Error(), low) ||
+		!strings.Contains(err.Error(), string(c2)) {
 		t.Errorf("error = %v, want both named", err)
 	}
 	if s.Len() != 1 || s.Stats().Unchanged != 0 {
@@ -238,7 +247,8 @@ func TestTombstonesAreBounded(t *testing.T) {
 			process(t, s, gone(ids[i], low))
 		}
 		if st := s.Stats(); st.Tombstones != c.want || s.Len() != c.want {
-			t.Errorf("limit %d: %d tombstones, %d entities; want %d", c.limit, st.Tombstones, s.Len(), c.want)
+			t.Errorf("limit %d: %d tombstones, %d entities; want %d", c.limit, st.Tombstones,
+				s.Len(), c.want)
 		}
 		if c.limit == 2 {
 			wantTags(t, s, c1, "a:1")
@@ -264,7 +274,8 @@ func TestHandle(t *testing.T) {
 	h := s.Handle(c1)
 	expect := func(step string, want tagger.Completeness, tags ...string) {
 		t.Helper()
-		if got := h.Tags(tagger.HighCardinality).Slice(); h.Completeness() != want || !slices.Equal(got, tags) {
+		if got := h.Tags(tagger.HighCardinality).Slice(); h.Completeness() != want ||
+			!slices.Equal(got, tags) {
 			t.Errorf("%s: %s %q, want %s %q", step, h.Completeness(), got, want, tags)
 		}
 	}
@@ -289,7 +300,8 @@ func TestHandle(t *testing.T) {
 
 	process(t, s, lowTags(c2, low, "a:1"))
 	process(t, s, tagger.TagInfo{Source: low, Entity: c2})
-	if late := s.Handle(c2); late.Completeness() != tagger.Expired || late.Tags(tagger.LowCardinality).Len() != 0 {
+	if late := s.Handle(c2); late.Completeness() != tagger.Expired ||
+		late.Tags(tagger.LowCardinality).Len() != 0 {
 		t.Errorf("a handle on what is forgotten: %s", late.Completeness())
 	}
 }
@@ -302,7 +314,8 @@ func TestDroppedHandlesAreCollected(t *testing.T) {
 	}
 	for range 100 {
 		runtime.GC()
-		time.Sleep(time.Millisecond) // clean-ups run on a goroutine of the runtime, which no bubble holds
+		// clean-ups run on a goroutine of the runtime, which no bubble holds
+		time.Sleep(time.Millisecond)
 		if s.Stats().Handles == 1 {
 			break
 		}
@@ -322,8 +335,10 @@ func TestSubscribersHearOnlyWhatTheySee(t *testing.T) {
 		only := func(c tagger.TagCardinality) *tagger.Filter {
 			return &tagger.Filter{Prefixes: []string{tagger.PrefixContainer}, Cardinality: c}
 		}
-		none, lows := record(t, s, only(tagger.NoneCardinality)), record(t, s, only(tagger.LowCardinality))
-		orchs, highs := record(t, s, only(tagger.OrchestratorCardinality)), record(t, s, only(tagger.HighCardinality))
+		none, lows := record(t, s, only(tagger.NoneCardinality)), record(t, s,
+			only(tagger.LowCardinality))
+		orchs, highs := record(t, s, only(tagger.OrchestratorCardinality)), record(t,
+			s, only(tagger.HighCardinality))
 		expect := func(step string, n, l, o, h string) {
 			t.Helper()
 			for r, want := range map[*recorder]string{none: n, lows: l, orchs: o, highs: h} {
@@ -334,24 +349,31 @@ func TestSubscribersHearOnlyWhatTheySee(t *testing.T) {
 				}
 			}
 		}
-		expect("snapshot", "added c1 [] [] complete", "added c1 [a:1] [] complete", "added c1 [a:1] [] complete", "added c1 [a:1] [] complete")
-		info := tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"a:1"}, HighCardTags: []string{"h:1"}, IsComplete: true}
+		expect("snapshot", "added c1 [] [] complete", "added c1 [a:1] [] complete",
+			"added c1 [a:1] [] complete", "added c1 [a:1] [] complete")
+		info := tagger.TagInfo{Source: low, Entity: c1, LowCardTags: []string{"a:1"},
+			HighCardTags: []string{"h:1"}, IsComplete: true}
 		process(t, s, info)
 		expect("a high tag", "", "", "", "modified c1 [a:1 h:1] [] complete")
 		info.OrchestratorCardTags = []string{"o:1"}
 		process(t, s, info)
-		expect("an orchestrator tag", "", "", "modified c1 [a:1 o:1] [] complete", "modified c1 [a:1 o:1 h:1] [] complete")
+		expect("an orchestrator tag", "", "", "modified c1 [a:1 o:1] [] complete",
+			"modified c1 [a:1 o:1 h:1] [] complete")
 		process(t, s, info, lowTags(pod, high, "p:2"))
 		expect("nothing new, and another prefix", "", "", "", "")
 		info.LowCardTags = []string{"a:2"}
 		process(t, s, info)
-		expect("a low tag", "", "modified c1 [a:2] [] complete", "modified c1 [a:2 o:1] [] complete", "modified c1 [a:2 o:1 h:1] [] complete")
+		expect("a low tag", "", "modified c1 [a:2] [] complete",
+			"modified c1 [a:2 o:1] [] complete", "modified c1 [a:2 o:1 h:1] [] complete")
 		process(t, s, gone(c1, low))
-		expect("withdrawn", "modified c1 [] [] expired", "modified c1 [a:2] [] expired", "modified c1 [a:2 o:1] [] expired", "modified c1 [a:2 o:1 h:1] [] expired")
+		expect("withdrawn", "modified c1 [] [] expired", "modified c1 [a:2] [] expired",
+			"modified c1 [a:2 o:1] [] expired", "modified c1 [a:2 o:1 h:1] [] expired")
 		s.Prune()
-		expect("forgotten", "deleted c1 [] [] expired", "deleted c1 [a:2] [] expired", "deleted c1 [a:2 o:1] [] expired", "deleted c1 [a:2 o:1 h:1] [] expired")
+		expect("forgotten", "deleted c1 [] [] expired", "deleted c1 [a:2] [] expired",
+			"deleted c1 [a:2 o:1] [] expired", "deleted c1 [a:2 o:1 h:1] [] expired")
 		process(t, s, lowTags(c1, low, "a:3"))
-		expect("again", "added c1 [] [] complete", "added c1 [a:3] [] complete", "added c1 [a:3] [] complete", "added c1 [a:3] [] complete")
+		expect("again", "added c1 [] [] complete", "added c1 [a:3] [] complete",
+			"added c1 [a:3] [] complete", "added c1 [a:3] [] complete")
 		record(t, s, &tagger.Filter{Prefixes: []string{"gpu"}}).want(t, "an empty snapshot", "|")
 	})
 }
@@ -420,7 +442,8 @@ func TestReadersSeeWholeStatesWhileAWriterRuns(t *testing.T) {
 	s, clock := newStore(t, tagstore.Options{MaxTombstones: 1})
 	both := func(n int) []tagger.TagInfo {
 		tag := fmt.Sprint(":", n)
-		return []tagger.TagInfo{{Source: low, Entity: c1, LowCardTags: []string{"a" + tag}, HighCardTags: []string{"b" + tag}, IsComplete: true}}
+		return []tagger.TagInfo{{Source: low, Entity: c1, LowCardTags: []string{"a" + tag},
+			HighCardTags: []string{"b" + tag}, IsComplete: true}}
 	}
 	process(t, s, both(0)...)
 	h := s.Handle(c1)
@@ -435,10 +458,12 @@ func TestReadersSeeWholeStatesWhileAWriterRuns(t *testing.T) {
 				default:
 				}
 				tags, _, err := s.Lookup(c1, tagger.HighCardinality)
-				if err != nil && !errors.Is(err, tagger.ErrExpired) && !errors.Is(err, tagger.ErrUnknown) {
+				if err != nil && !errors.Is(err, tagger.ErrExpired) &&
+					!errors.Is(err, tagger.ErrUnknown) {
 					t.Error(err)
 				}
-				for _, tags := range [][]string{tags.Slice(), h.Tags(tagger.HighCardinality).Slice()} {
+				for _, tags := range [][]string{tags.Slice(),
+					h.Tags(tagger.HighCardinality).Slice()} {
 					if len(tags) == 2 && tags[0][1:] != tags[1][1:] || len(tags) == 1 {
 						t.Errorf("half of one state and half of another: %q", tags)
 					}

@@ -28,18 +28,21 @@ type board struct {
 	failing  [numModes]bool      // has failed and not listed yet
 	failures map[string]bool     // failures the log has been told of
 	problems map[string]bool     // problems the log has been told of
-	absent   bool                // a look has found nothing to collect, and nothing has been listed since
-	failedAt time.Time           // last failure
-	runs     uint64              // of the stream
-	warned   bool                // a failure was logged and no recovery yet
+	// a look has found nothing to collect, and nothing has been listed since
+	absent   bool
+	failedAt time.Time // last failure
+	runs     uint64    // of the stream
+	warned   bool      // a failure was logged and no recovery yet
 }
 
 func (b *board) init(r *runner) {
 	b.r = r
 	b.log = r.s.opts.Log.With("collector", r.id)
 	b.failures, b.problems = map[string]bool{}, map[string]bool{}
-	b.status = Status{ID: r.id, Source: r.source, Kinds: slices.Clone(r.kinds), State: StateWaiting, Reason: "not started"}
-	for m, on := range [numModes]bool{modeStream: r.streamer != nil, modePull: r.puller != nil, modeFetch: r.fetcher != nil} {
+	b.status = Status{ID: r.id, Source: r.source, Kinds: slices.Clone(r.kinds), State: StateWaiting,
+		Reason: "not started"}
+	for m, on := range [numModes]bool{modeStream: r.streamer != nil, modePull: r.puller != nil,
+		modeFetch: r.fetcher != nil} {
 		if on {
 			b.status.Modes = append(b.status.Modes, modeNames[m])
 		}
@@ -264,7 +267,8 @@ func (b *board) problem(err error) {
 		level = slog.LevelWarn
 	}
 	b.mu.Unlock()
-	b.log.Log(context.Background(), level, "collector reports something that is not valid", "error", err)
+	b.log.Log(context.Background(), level, "collector reports something that is not valid", "error",
+		err)
 }
 
 func (b *board) pulled(took time.Duration) {

@@ -26,16 +26,18 @@ func TestAbsentIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
 		var there atomic.Bool
-		r := start(t, collection.Options{RedetectEvery: 15 * second}, &fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
-			asked.Add(1)
-			if there.Load() {
-				return present("socket")
-			}
-			return absent("no socket at /var/run/docker.sock; set docker.host")
-		}}, staying("a")})
+		r := start(t, collection.Options{RedetectEvery: 15 * second},
+			&fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
+				asked.Add(1)
+				if there.Load() {
+					return present("socket")
+				}
+				return absent("no socket at /var/run/docker.sock; set docker.host")
+			}}, staying("a")})
 		synctest.Wait()
 		st := r.wantState("docker", collection.StateWaiting)
-		if st.Reason != "no socket at /var/run/docker.sock; set docker.host" || !st.NextRetry.Equal(time.Now().Add(15*second)) {
+		if st.Reason != "no socket at /var/run/docker.sock; set docker.host" ||
+			!st.NextRetry.Equal(time.Now().Add(15*second)) {
 			t.Errorf("status %+v", st)
 		}
 		if !r.store.isSynced() {
@@ -69,10 +71,12 @@ func TestAbsentIsAskedAgain(t *testing.T) {
 func TestDisabledIsNeverAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int64
-		r := start(t, collection.Options{}, &fakeStreamer{fake{id: "host", detect: func() workloadmeta.Detection {
-			asked.Add(1)
-			return workloadmeta.Detection{State: workloadmeta.Disabled, Reason: "set expected_tags_duration"}
-		}}, staying("a")})
+		r := start(t, collection.Options{},
+			&fakeStreamer{fake{id: "host", detect: func() workloadmeta.Detection {
+				asked.Add(1)
+				return workloadmeta.Detection{State: workloadmeta.Disabled,
+					Reason: "set expected_tags_duration"}
+			}}, staying("a")})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		st := r.wantState("host", collection.StateDisabled)
@@ -97,18 +101,21 @@ func TestSwitches(t *testing.T) {
 			&fakeStreamer{fake{id: "auto", detect: nothing}, staying("c")})
 		synctest.Wait()
 		r.wantHas(runtime, "b")
-		if st := r.wantState("off", collection.StateDisabled); st.Reason != "switched off by configuration" {
+		if st := r.wantState("off",
+			collection.StateDisabled); st.Reason != "switched off by configuration" {
 			t.Errorf("reason %q", st.Reason)
 		}
 		r.wantState("auto", collection.StateWaiting)
 	})
 	var s collection.Switch
-	for text, want := range map[string]collection.Switch{"on": collection.On, "Off": collection.Off, "auto": collection.Auto, "": collection.Auto} {
+	for text, want := range map[string]collection.Switch{"on": collection.On, "Off": collection.Off,
+		"auto": collection.Auto, "": collection.Auto} {
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
 			t.Errorf("switch %q is %s, %v; want %s", text, s, err, want)
 		}
 	}
-	if err := s.UnmarshalText([]byte("maybe")); err == nil || !strings.Contains(err.Error(), `"maybe"`) {
+	if err := s.UnmarshalText([]byte("maybe")); err == nil ||
+		!strings.Contains(err.Error(), `"maybe"`) {
 		t.Errorf("switch maybe: error %v", err)
 	}
 }
@@ -118,17 +125,18 @@ func TestADaemonThatIsRestarted(t *testing.T) {
 		var up atomic.Bool
 		up.Store(true)
 		var end atomic.Value
-		r := start(t, collection.Options{}, &fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
-			if up.Load() {
-				return present("socket")
-			}
-			return absent("no socket")
-		}}, func(ctx context.Context, sink workloadmeta.Sink) error {
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			end.Store(cancel)
-			return staying("a")(ctx, sink)
-		}})
+		r := start(t, collection.Options{},
+			&fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
+				if up.Load() {
+					return present("socket")
+				}
+				return absent("no socket")
+			}}, func(ctx context.Context, sink workloadmeta.Sink) error {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				end.Store(cancel)
+				return staying("a")(ctx, sink)
+			}})
 		synctest.Wait()
 		for _, restart := range []struct {
 			down, up time.Duration // until the daemon is back, and until it is looked at again
@@ -152,7 +160,8 @@ func TestADaemonThatIsRestarted(t *testing.T) {
 			synctest.Wait()
 			r.wantState("docker", collection.StateLive)
 			if r.store.expects != restart.changes {
-				t.Errorf("%d changes of what is expected, want %d", r.store.expects, restart.changes)
+				t.Errorf("%d changes of what is expected, want %d", r.store.expects,
+					restart.changes)
 			}
 		}
 	})
@@ -165,12 +174,13 @@ func TestExpectationsAreOfDetectedCollectors(t *testing.T) {
 		r := start(t, collection.Options{},
 			&fakeStreamer{fake{id: "docker"}, staying("a")},
 			&fakeStreamer{fake{id: "containerd"}, staying("a")},
-			&fakePuller{fake{id: "kubelet", source: workloadmeta.SourceNodeOrchestrator, kinds: pods, detect: func() workloadmeta.Detection {
-				if later.Load() {
-					return present("kubelet")
-				}
-				return absent("no kubelet")
-			}}, listing("a")},
+			&fakePuller{fake{id: "kubelet", source: workloadmeta.SourceNodeOrchestrator,
+				kinds: pods, detect: func() workloadmeta.Detection {
+					if later.Load() {
+						return present("kubelet")
+					}
+					return absent("no kubelet")
+				}}, listing("a")},
 			&fakeFetcher{fake{id: "ecs", source: "fetched"}, nil})
 		synctest.Wait()
 		want := func(kind workloadmeta.Kind, sources string) {
@@ -195,25 +205,36 @@ func TestPanicsAreTheCollectorsErrors(t *testing.T) {
 		r := start(t, collection.Options{},
 			&fakeStreamer{fake{id: "streams"}, boom},
 			&fakePuller{fake{id: "pulls"}, boom},
-			&fakeStreamer{fake{id: "detects", detect: func() workloadmeta.Detection { panic("boom") }}, boom},
-			&fakeFetcher{fake{id: "fetches"}, func(context.Context, workloadmeta.EntityID, workloadmeta.Sink) error { panic("boom") }},
+			&fakeStreamer{
+				fake{id: "detects", detect: func() workloadmeta.Detection { panic("boom") }}, boom},
+			&fakeFetcher{fake{id: "fetches"},
+				func(context.Context, workloadmeta.EntityID,
+					workloadmeta.Sink) error {
+					panic("boom")
+				}},
 			&fakeStreamer{fake{id: "well"}, staying("a")})
 		err := r.Fetch(t.Context(), containerID("x"))
 		synctest.Wait()
-		if p, ok := errors.AsType[*collection.PanicError](r.Fetch(t.Context(), containerID("y"))); !ok || !strings.Contains(string(p.Stack), "detection_test.go") {
-			t.Errorf("Fetch() = %v, want a panic with a stack that shows where (the first answered %v)", p, err)
+		if p, ok := errors.AsType[*collection.PanicError](
+			r.Fetch(t.Context(), containerID("y"))); !ok ||
+			!strings.Contains(string(p.Stack), "detection_test.go") {
+			t.Errorf(
+				"Fetch() = %v, want a panic with a stack that shows where (the first answered %v)",
+				p, err)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		for id, want := range map[string]collection.State{
-			"streams": collection.StateDegraded, "pulls": collection.StateDegraded, "detects": collection.StateWaiting,
+			"streams": collection.StateDegraded, "pulls": collection.StateDegraded,
+			"detects": collection.StateWaiting,
 			"fetches": collection.StateLive, "well": collection.StateLive,
 		} {
 			st := r.wantState(id, want)
 			if id != "well" && (st.Panics == 0 || st.LastError != "panic: boom") {
 				t.Errorf("%s: %d panics, last error %q", id, st.Panics, st.LastError)
 			}
-			stacks := len(r.log.lines("level=WARN", "collector="+id+" ", "stack=", "detection_test.go"))
+			stacks := len(r.log.lines("level=WARN", "collector="+id+" ", "stack=",
+				"detection_test.go"))
 			if id != "well" && stacks != 1 {
 				t.Errorf("%s: %d stacks in the log, want 1", id, stacks)
 			}
@@ -236,16 +257,37 @@ func TestSynced(t *testing.T) {
 		after      time.Duration
 		result     collection.Result
 	}{
-		"no collectors":    {nil, 0, ""},
-		"absent":           {[]workloadmeta.Collector{&fakeStreamer{fake{id: "c", detect: func() workloadmeta.Detection { return absent("") }}, slow}}, 0, collection.NotDetected},
-		"lists":            {[]workloadmeta.Collector{&fakeStreamer{fake{id: "c"}, slow}}, 3 * second, collection.Listed},
-		"pulls":            {[]workloadmeta.Collector{&fakePuller{fake{id: "c"}, func(context.Context, workloadmeta.Sink) error { time.Sleep(2 * second); return nil }}}, 2 * second, collection.Listed},
-		"fails":            {[]workloadmeta.Collector{&fakeStreamer{fake{id: "c"}, failing(errDown)}}, 0, collection.Failed},
-		"one mode fails":   {[]workloadmeta.Collector{&fakeBoth{fake{id: "c"}, slow, failing(errDown)}}, 3 * second, collection.Listed},
-		"both modes fail":  {[]workloadmeta.Collector{&fakeBoth{fake{id: "c"}, failing(errDown), failing(errDown)}}, 0, collection.Failed},
-		"hangs":            {[]workloadmeta.Collector{&fakeStreamer{fake{id: "c"}, hangs}}, 10 * second, collection.Pending},
-		"fetches only":     {[]workloadmeta.Collector{&fakeFetcher{fake{id: "c"}, nil}}, 0, collection.Listed},
-		"one of two hangs": {[]workloadmeta.Collector{&fakeStreamer{fake{id: "b"}, staying("a")}, &fakeStreamer{fake{id: "c"}, hangs}}, 10 * second, collection.Pending},
+		"no collectors": {nil, 0, ""},
+		"absent": {
+			[]workloadmeta.Collector{
+				&fakeStreamer{
+					fake{id: "c", detect: func() workloadmeta.Detection { return absent("") }},
+					slow}}, 0, collection.NotDetected},
+		"lists": {[]workloadmeta.Collector{&fakeStreamer{fake{id: "c"}, slow}},
+			3 * second, collection.Listed},
+		"pulls": {
+			[]workloadmeta.Collector{
+				&fakePuller{fake{id: "c"},
+					func(context.Context,
+						workloadmeta.Sink) error {
+						time.Sleep(2 * second)
+						return nil
+					}}}, 2 * second, collection.Listed},
+		"fails": {
+			[]workloadmeta.Collector{&fakeStreamer{fake{id: "c"}, failing(errDown)}},
+			0, collection.Failed},
+		"one mode fails": {
+			[]workloadmeta.Collector{&fakeBoth{fake{id: "c"}, slow, failing(errDown)}}, 3 * second,
+			collection.Listed},
+		"both modes fail": {
+			[]workloadmeta.Collector{&fakeBoth{fake{id: "c"}, failing(errDown), failing(errDown)}},
+			0, collection.Failed},
+		"hangs": {[]workloadmeta.Collector{&fakeStreamer{fake{id: "c"}, hangs}},
+			10 * second, collection.Pending},
+		"fetches only": {[]workloadmeta.Collector{&fakeFetcher{fake{id: "c"}, nil}}, 0,
+			collection.Listed},
+		"one of two hangs": {[]workloadmeta.Collector{&fakeStreamer{fake{id: "b"}, staying("a")},
+			&fakeStreamer{fake{id: "c"}, hangs}}, 10 * second, collection.Pending},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -275,7 +317,8 @@ func TestSynced(t *testing.T) {
 				}
 				got := <-answers
 				if len(c.collectors) > 0 {
-					if last := got.outcomes[len(got.outcomes)-1]; last.Result != c.result || (last.Err != nil) != (c.result == collection.Failed) {
+					if last := got.outcomes[len(got.outcomes)-1]; last.Result != c.result ||
+						(last.Err != nil) != (c.result == collection.Failed) {
 						t.Errorf("outcome %+v, want %s", last, c.result)
 					}
 				}
@@ -296,14 +339,22 @@ func TestSynced(t *testing.T) {
 func TestNewNamesWhatIsWrong(t *testing.T) {
 	ok := &fakeStreamer{fake{id: "docker"}, nil}
 	for want, opts := range map[string]collection.Options{
-		"Options.Store is missing":                                 {},
-		`two collectors have the ID "docker"`:                      {Store: newStore(), Collectors: []workloadmeta.Collector{ok, ok}},
-		"Options.Collectors[1] is nil":                             {Store: newStore(), Collectors: []workloadmeta.Collector{ok, nil}},
-		`collector "x" (*collection_test.fake) implements neither`: {Store: newStore(), Collectors: []workloadmeta.Collector{&fake{id: "x"}}},
+		"Options.Store is missing": {},
+		`two collectors have the ID "docker"`: {Store: newStore(),
+			Collectors: []workloadmeta.Collector{ok, ok}},
+		"Options.Collectors[1] is nil": {Store: newStore(),
+			Collectors: []workloadmeta.Collector{ok, nil}},
+		`collector "x" (*collection_test.fake) implements neither`: {Store: newStore(),
+			Collectors: []workloadmeta.Collector{&fake{id: "x"}}},
 		"has no ID": {Store: newStore(), Collectors: []workloadmeta.Collector{&fakeStreamer{}}},
-		`Options.Enabled names "dcoker", which is no collector (there are docker)`: {Store: newStore(), Collectors: []workloadmeta.Collector{ok}, Enabled: map[string]collection.Switch{"dcoker": collection.Off}},
-		`Options.Periods has 0s for "docker"`:                                      {Store: newStore(), Collectors: []workloadmeta.Collector{ok}, Periods: map[string]time.Duration{"docker": 0}},
-		"Options.PullPeriod is -1s":                                                {Store: newStore(), PullPeriod: -second},
+		`Options.Enabled names "dcoker", which is no collector (there are docker)`: {
+			Store: newStore(), Collectors: []workloadmeta.Collector{ok},
+			Enabled: map[string]collection.Switch{"dcoker": collection.Off}},
+		`Options.Periods has 0s for "docker"`: {
+			Store: newStore(), Collectors: []workloadmeta.Collector{ok},
+			Periods: map[string]time.Duration{"docker": 0}},
+		"Options.PullPeriod is -1s": {
+			Store: newStore(), PullPeriod: -second},
 	} {
 		if _, err := collection.New(opts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New() error = %v, want %q in it", err, want)
@@ -314,13 +365,15 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 func TestStopWaitsAndNamesWhoDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s, err := collection.New(collection.Options{Store: newStore(), Collectors: []workloadmeta.Collector{
-			&fakeStreamer{fake{id: "good"}, staying("a")},
-			&fakeStreamer{fake{id: "stubborn"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-				<-release
-				return nil
-			}},
-		}})
+		s, err := collection.New(collection.Options{Store: newStore(),
+			Collectors: []workloadmeta.Collector{
+				&fakeStreamer{fake{id: "good"}, staying("a")},
+				&fakeStreamer{fake{id: "stubborn"},
+					func(ctx context.Context, sink workloadmeta.Sink) error {
+						<-release
+						return nil
+					}},
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +394,8 @@ func TestStopWaitsAndNamesWhoDoesNotReturn(t *testing.T) {
 		if err := s.Stop(t.Context()); err != nil {
 			t.Errorf("second Stop() = %v", err)
 		}
-		if err := s.Fetch(t.Context(), containerID("x")); !errors.Is(err, collection.ErrNotRunning) {
+		if err := s.Fetch(t.Context(), containerID("x")); !errors.Is(err,
+			collection.ErrNotRunning) {
 			t.Errorf("Fetch() after Stop = %v, want ErrNotRunning", err)
 		}
 	})
@@ -354,7 +408,8 @@ func TestStopWaitsAndNamesWhoDoesNotReturn(t *testing.T) {
 func TestStartContextIsNotTheCollectors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
-		s, err := collection.New(collection.Options{Store: store, Collectors: []workloadmeta.Collector{&fakePuller{fake{id: "c"}, listing("a")}}})
+		s, err := collection.New(collection.Options{Store: store,
+			Collectors: []workloadmeta.Collector{&fakePuller{fake{id: "c"}, listing("a")}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +421,8 @@ func TestStartContextIsNotTheCollectors(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := s.Status()[0].Pulls; n < 10 {
-			t.Errorf("%d pulls in a minute; the end of Start's context must not end the collectors", n)
+			t.Errorf("%d pulls in a minute; the end of Start's context must not end the collectors",
+				n)
 		}
 		if err := s.Stop(t.Context()); err != nil {
 			t.Error(err)
@@ -378,36 +434,41 @@ func TestCollecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hung := errors.New("no answer")
 		blocked, appeared := make(chan struct{}), time.Now().Add(time.Minute-time.Second)
-		s, err := collection.New(collection.Options{Store: newStore(), RedetectEvery: time.Second, Collectors: []workloadmeta.Collector{
-			&fakeStreamer{fake{id: "live"}, staying("a")},
-			// It appears after a while, and takes its time to list.
-			&fakeStreamer{fake{id: "late", detect: func() workloadmeta.Detection {
-				if time.Now().Before(appeared) {
-					return workloadmeta.Detection{State: workloadmeta.Absent, Reason: "not here yet"}
-				}
-				return workloadmeta.Detection{State: workloadmeta.Detected}
-			}}, func(ctx context.Context, sink workloadmeta.Sink) error {
-				time.Sleep(time.Minute)
-				sink.Synced()
-				<-ctx.Done()
-				return ctx.Err()
-			}},
-			&fakeStreamer{fake{id: "lost"}, script(func(ctx context.Context, sink workloadmeta.Sink) error {
-				sink.Synced()
-				return hung
-			}, func(ctx context.Context, sink workloadmeta.Sink) error { return hung })},
-			&fakeStreamer{fake{id: "hung"}, func(context.Context, workloadmeta.Sink) error { return hung }},
-			&fakeStreamer{fake{id: "slow"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-				select {
-				case <-blocked:
-				case <-ctx.Done():
-				}
-				return ctx.Err()
-			}},
-			&fakeStreamer{fake{id: "absent", detect: func() workloadmeta.Detection {
-				return workloadmeta.Detection{State: workloadmeta.Absent, Reason: "not here"}
-			}}, staying("b")},
-		}})
+		s, err := collection.New(collection.Options{Store: newStore(), RedetectEvery: time.Second,
+			Collectors: []workloadmeta.Collector{
+				&fakeStreamer{fake{id: "live"}, staying("a")},
+				// It appears after a while, and takes its time to list.
+				&fakeStreamer{fake{id: "late", detect: func() workloadmeta.Detection {
+					if time.Now().Before(appeared) {
+						return workloadmeta.Detection{State: workloadmeta.Absent,
+							Reason: "not here yet"}
+					}
+					return workloadmeta.Detection{State: workloadmeta.Detected}
+				}}, func(ctx context.Context, sink workloadmeta.Sink) error {
+					time.Sleep(time.Minute)
+					sink.Synced()
+					<-ctx.Done()
+					return ctx.Err()
+				}},
+				&fakeStreamer{fake{id: "lost"},
+					script(func(ctx context.Context, sink workloadmeta.Sink) error {
+						sink.Synced()
+						return hung
+					}, func(ctx context.Context, sink workloadmeta.Sink) error { return hung })},
+				&fakeStreamer{fake{id: "hung"},
+					func(context.Context, workloadmeta.Sink) error { return hung }},
+				&fakeStreamer{fake{id: "slow"},
+					func(ctx context.Context, sink workloadmeta.Sink) error {
+						select {
+						case <-blocked:
+						case <-ctx.Done():
+						}
+						return ctx.Err()
+					}},
+				&fakeStreamer{fake{id: "absent", detect: func() workloadmeta.Detection {
+					return workloadmeta.Detection{State: workloadmeta.Absent, Reason: "not here"}
+				}}, staying("b")},
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -422,7 +483,8 @@ func TestCollecting(t *testing.T) {
 		defer s.Stop(context.Background())
 		time.Sleep(time.Minute)
 		for id, want := range map[string]bool{
-			"live": true, "late": false, "lost": true, "hung": false, "slow": true, "absent": false, "unheard-of": false,
+			"live": true, "late": false, "lost": true, "hung": false, "slow": true, "absent": false,
+			"unheard-of": false,
 		} {
 			if got := s.Collecting(id); got != want {
 				t.Errorf("Collecting(%s) = %v", id, got)

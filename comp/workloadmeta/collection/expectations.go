@@ -37,7 +37,8 @@ func (e *expectations) set(r *runner, detected bool) {
 	for _, kind := range r.kinds {
 		var sources []workloadmeta.Source
 		for other, on := range e.detected {
-			if on && other.expected() && slices.Contains(other.kinds, kind) && !slices.Contains(sources, other.source) {
+			if on && other.expected() && slices.Contains(other.kinds, kind) &&
+				!slices.Contains(sources, other.source) {
 				sources = append(sources, other.source)
 			}
 		}

@@ -187,13 +187,16 @@ func (f *fakeStreamer) Stream(ctx context.Context, sink workloadmeta.Sink) error
 func (f *fakePuller) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 	return f.pull(ctx, sink)
 }
-func (f *fakeFetcher) Fetch(ctx context.Context, id workloadmeta.EntityID, sink workloadmeta.Sink) error {
+func (f *fakeFetcher) Fetch(ctx context.Context, id workloadmeta.EntityID,
+	sink workloadmeta.Sink) error {
 	return f.fetch(ctx, id, sink)
 }
 func (f *fakeBoth) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	return f.stream(ctx, sink)
 }
-func (f *fakeBoth) Pull(ctx context.Context, sink workloadmeta.Sink) error { return f.pull(ctx, sink) }
+func (f *fakeBoth) Pull(ctx context.Context, sink workloadmeta.Sink) error {
+	return f.pull(ctx, sink)
+}
 
 // list returns a stream or pull that reports these containers and, as a stream, stays.
 func listing(ids ...string) streamFunc {
@@ -232,7 +235,8 @@ func containers(ids ...string) []workloadmeta.Entity {
 
 func process(pid int32, start uint64) *workloadmeta.Process {
 	return &workloadmeta.Process{
-		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindProcess, ID: fmt.Sprint(pid)}, PID: pid, StartTicks: start,
+		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindProcess, ID: fmt.Sprint(pid)},
+		PID:      pid, StartTicks: start,
 	}
 }
 

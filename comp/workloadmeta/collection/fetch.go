@@ -187,7 +187,8 @@ func (f *fetches) remember(id workloadmeta.EntityID, m miss) {
 	now := time.Now()
 	for len(f.oldest) > 0 {
 		first := f.oldest[0]
-		if known, ok := f.misses[first]; ok && now.Before(known.until) && len(f.oldest) <= maxMisses {
+		if known, ok := f.misses[first]; ok && now.Before(known.until) &&
+			len(f.oldest) <= maxMisses {
 			break
 		}
 		delete(f.misses, first)

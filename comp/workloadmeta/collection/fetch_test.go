@@ -58,7 +58,8 @@ func TestFetchIsOneFlightPerEntity(t *testing.T) {
 			t.Errorf("the source was asked %d times for two entities", calls.Load())
 		}
 		r.wantHas(runtime, "a b")
-		if st := r.status("ecs"); st.State != collection.StateLive || st.Fetches != 2 || st.Entities != 2 {
+		if st := r.status("ecs"); st.State != collection.StateLive || st.Fetches != 2 ||
+			st.Entities != 2 {
 			t.Errorf("status %+v", st)
 		}
 	})
@@ -67,7 +68,8 @@ func TestFetchIsOneFlightPerEntity(t *testing.T) {
 func TestFetchRemembersThatNobodyKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		r := start(t, collection.Options{FetchNegativeTTL: 10 * second}, &fakeFetcher{fake{id: "ecs"}, knows(&calls)})
+		r := start(t, collection.Options{FetchNegativeTTL: 10 * second},
+			&fakeFetcher{fake{id: "ecs"}, knows(&calls)})
 		synctest.Wait()
 		for range 9 { // the first takes a second, the others nothing
 			if err := r.Fetch(t.Context(), containerID("x")); err != nil {
@@ -90,10 +92,12 @@ func TestFetchRemembersThatNobodyKnows(t *testing.T) {
 func TestFetchRemembersFailuresForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		r := start(t, collection.Options{}, &fakeFetcher{fake{id: "ecs"}, func(context.Context, workloadmeta.EntityID, workloadmeta.Sink) error {
-			calls.Add(1)
-			return errDown
-		}})
+		r := start(t, collection.Options{},
+			&fakeFetcher{fake{id: "ecs"},
+				func(context.Context, workloadmeta.EntityID, workloadmeta.Sink) error {
+					calls.Add(1)
+					return errDown
+				}})
 		synctest.Wait()
 		for range 5 {
 			if err := r.Fetch(t.Context(), containerID("x")); !errors.Is(err, errDown) {
@@ -126,11 +130,14 @@ func TestFetchAsksOnlyWhoCanAnswer(t *testing.T) {
 				}
 				return absent("not here")
 			}}, knows(&calls, "a")},
-			&fakeFetcher{fake{id: "pods", kinds: []workloadmeta.Kind{workloadmeta.KindKubernetesPod}}, knows(&other)},
+			&fakeFetcher{
+				fake{id: "pods", kinds: []workloadmeta.Kind{workloadmeta.KindKubernetesPod}},
+				knows(&other)},
 			&fakeStreamer{fake{id: "docker"}, staying()})
 		synctest.Wait()
 		err := r.Fetch(t.Context(), containerID("a"))
-		if !errors.Is(err, collection.ErrNoFetcher) || err.Error() != "look up container/a: no collector can look this up" {
+		if !errors.Is(err, collection.ErrNoFetcher) ||
+			err.Error() != "look up container/a: no collector can look this up" {
 			t.Errorf("Fetch() = %v, want ErrNoFetcher", err)
 		}
 		there.Store(true)
@@ -153,16 +160,18 @@ func TestFetchAsksOnlyWhoCanAnswer(t *testing.T) {
 func TestFetchHonoursEachCallersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		given := make(chan struct{}, 1)
-		r := start(t, collection.Options{FetchTimeout: time.Minute}, &fakeFetcher{fake{id: "ecs"}, func(ctx context.Context, id workloadmeta.EntityID, sink workloadmeta.Sink) error {
-			select {
-			case <-time.After(5 * second):
-				sink.Set(container(id.ID))
-			case <-ctx.Done():
-				given <- struct{}{}
-				return ctx.Err()
-			}
-			return nil
-		}})
+		r := start(t, collection.Options{FetchTimeout: time.Minute},
+			&fakeFetcher{fake{id: "ecs"},
+				func(ctx context.Context, id workloadmeta.EntityID, sink workloadmeta.Sink) error {
+					select {
+					case <-time.After(5 * second):
+						sink.Set(container(id.ID))
+					case <-ctx.Done():
+						given <- struct{}{}
+						return ctx.Err()
+					}
+					return nil
+				}})
 		synctest.Wait()
 		hurried := func(d time.Duration) error {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -176,7 +185,8 @@ func TestFetchHonoursEachCallersDeadline(t *testing.T) {
 			}
 		})
 		began := time.Now()
-		if err := hurried(second); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != second {
+		if err := hurried(second); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(began) != second {
 			t.Errorf("the hurried caller got %v after %s", err, time.Since(began))
 		}
 		patient.Wait()
@@ -200,16 +210,18 @@ func TestFetchRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		r := start(t, collection.Options{FetchRate: 2, FetchBurst: 3, FetchTimeout: 5 * second},
-			&fakeFetcher{fake{id: "ecs"}, func(context.Context, workloadmeta.EntityID, workloadmeta.Sink) error {
-				calls.Add(1)
-				return nil
-			}})
+			&fakeFetcher{fake{id: "ecs"},
+				func(context.Context, workloadmeta.EntityID, workloadmeta.Sink) error {
+					calls.Add(1)
+					return nil
+				}})
 		synctest.Wait()
 		var refused atomic.Int64
 		var all sync.WaitGroup
 		for i := range 100 {
 			all.Go(func() {
-				if err := r.Fetch(t.Context(), containerID(fmt.Sprint(i))); errors.Is(err, collection.ErrRateLimited) {
+				if err := r.Fetch(t.Context(), containerID(fmt.Sprint(i))); errors.Is(err,
+					collection.ErrRateLimited) {
 					refused.Add(1)
 				} else if err != nil {
 					t.Error(err)
@@ -257,10 +269,12 @@ func TestWhatIsOnlyFetchedIsLookedAtAgain(t *testing.T) {
 
 func TestStopEndsLookUps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, collection.Options{}, &fakeFetcher{fake{id: "ecs"}, func(ctx context.Context, _ workloadmeta.EntityID, _ workloadmeta.Sink) error {
-			<-ctx.Done()
-			return ctx.Err()
-		}})
+		r := start(t, collection.Options{},
+			&fakeFetcher{fake{id: "ecs"},
+				func(ctx context.Context, _ workloadmeta.EntityID, _ workloadmeta.Sink) error {
+					<-ctx.Done()
+					return ctx.Err()
+				}})
 		synctest.Wait()
 		result := make(chan error, 1)
 		go func() { result <- r.Fetch(context.Background(), containerID("a")) }()

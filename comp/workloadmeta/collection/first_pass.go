@@ -94,5 +94,6 @@ func (s *Supervisor) WaitFirstPass(ctx context.Context) ([]Outcome, error) {
 	if len(pending) == 0 {
 		return outcomes, nil
 	}
-	return outcomes, fmt.Errorf("wait for the first answer of %s: %w", strings.Join(pending, ", "), context.Cause(ctx))
+	return outcomes, fmt.Errorf("wait for the first answer of %s: %w", strings.Join(pending, ", "),
+		context.Cause(ctx))
 }

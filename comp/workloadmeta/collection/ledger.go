@@ -45,7 +45,8 @@ type book struct {
 type report struct {
 	tick   uint64 // of the book
 	entity workloadmeta.Entity
-	// end is the last word of a stronger collector of the source, which has seen the entity's end since; nil = none has.
+	// end is the last word of a stronger collector of the source, which has seen the entity's end
+	// since; nil = none has.
 	end workloadmeta.Entity
 }
 
@@ -187,7 +188,8 @@ func (l *ledger) write(events []workloadmeta.CollectorEvent) error {
 
 // post enters events into the book with the given tick and returns what the store
 // must be told. Entries for which skip is true are left alone.
-func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64, skip func(entry) bool) []workloadmeta.CollectorEvent {
+func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64,
+	skip func(entry) bool) []workloadmeta.CollectorEvent {
 	out := make([]workloadmeta.CollectorEvent, 0, len(events))
 	for _, ev := range events {
 		e := entry{ev.Source, ev.Entity.GetID()}
@@ -207,7 +209,8 @@ func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64
 
 // remove takes an entry out of the book and appends the event the store needs, if any.
 // A nil last means that nothing is known about the end.
-func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity, out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
+func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity,
+	out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
 	mine, ok := b.reported[e]
 	if !ok {
 		return out // not this collector's to remove
@@ -221,13 +224,17 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity, out []worklo
 	}
 	l.tellOthers(b, e, workloadmeta.Finalize(mine.entity, last))
 	if l.standing(e) {
-		return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: e.source, Entity: l.combined(e, nil)})
+		return append(out,
+			workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: e.source,
+				Entity: l.combined(e, nil)})
 	}
 	if mine.end != nil {
 		ends := []workloadmeta.Entity{mine.end, last}
 		last = workloadmeta.Combine(ends, ends)
 	}
-	return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: e.source, Entity: last})
+	return append(out,
+		workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: e.source,
+			Entity: last})
 }
 
 // standing reports whether a collector that can be trusted still reports the entry.
@@ -240,8 +247,9 @@ func (l *ledger) standing(e entry) bool {
 	return false
 }
 
-// tellOthers notes the end that b has seen with the weaker collectors: with their reports of the entry, where it counts until
-// they report it anew, and with the pulls that are under way, which may have looked before.
+// tellOthers notes the end that b has seen with the weaker collectors: with their reports of the
+// entry, where it counts until they report it anew, and with the pulls that are under way, which
+// may have looked before.
 func (l *ledger) tellOthers(b *book, e entry, end workloadmeta.Entity) {
 	stronger := true
 	for _, other := range l.books {
@@ -262,8 +270,8 @@ func (l *ledger) tellOthers(b *book, e entry, end workloadmeta.Entity) {
 	}
 }
 
-// combined returns what all collectors of a source say of an entry. only is returned if nobody but its reporter does; nil =
-// not known.
+// combined returns what all collectors of a source say of an entry. only is returned if nobody but
+// its reporter does; nil = not known.
 func (l *ledger) combined(e entry, only workloadmeta.Entity) workloadmeta.Entity {
 	var room, fresh, stale [4]workloadmeta.Entity
 	reports, confirmed, unconfirmed := room[:0], fresh[:0], stale[:0]
@@ -279,8 +287,8 @@ func (l *ledger) combined(e entry, only workloadmeta.Entity) workloadmeta.Entity
 			}
 		}
 		reports = append(reports, entity)
-		// What nobody has confirmed since its collector failed may have changed since, however strong the collector
-		// is. Who it is has not.
+		// What nobody has confirmed since its collector failed may have changed since, however
+		// strong the collector is. Who it is has not.
 		if r.tick >= b.trusted {
 			confirmed = append(confirmed, entity)
 		} else {
@@ -303,7 +311,8 @@ func (l *ledger) reports(id workloadmeta.EntityID) []Report {
 			out = append(out, Report{Collector: b.id, Source: e.source, Entity: r.entity})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Report) int { return workloadmeta.CompareSources(a.Source, b.Source) })
+	slices.SortStableFunc(out,
+		func(a, b Report) int { return workloadmeta.CompareSources(a.Source, b.Source) })
 	return out
 }
 
@@ -322,13 +331,15 @@ func (b *book) of(id workloadmeta.EntityID) iter.Seq2[entry, report] {
 	}
 }
 
-func (l *ledger) sweep(b *book, before uint64, out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
+func (l *ledger) sweep(b *book, before uint64,
+	out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
 	return l.sweepUnless(b, before, nil, out)
 }
 
 // sweepUnless removes the entries last reported before the tick, in a stable order, but
 // not those in keep.
-func (l *ledger) sweepUnless(b *book, before uint64, keep map[entry]bool, out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
+func (l *ledger) sweepUnless(b *book, before uint64, keep map[entry]bool,
+	out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
 	var old []entry
 	for e, r := range b.reported {
 		if r.tick < before && !keep[e] {

@@ -12,22 +12,30 @@ type metrics struct{ s *Supervisor }
 
 var (
 	stateDesc = prometheus.NewDesc("rollcall_collector_state",
-		"1 for the state the collector is in, 0 for the others.", []string{"collector", "state"}, nil)
-	entitiesDesc = perCollector("entities", "Entities the collector has reported and not withdrawn.")
-	eventsDesc   = perCollector("events_total", "Valid events taken from the collector.")
-	invalidDesc  = perCollector("invalid_events_total", "Events of the collector that were left out because they were not valid.")
+		"1 for the state the collector is in, 0 for the others.", []string{"collector",
+			"state"}, nil)
+	entitiesDesc = perCollector("entities",
+		"Entities the collector has reported and not withdrawn.")
+	eventsDesc  = perCollector("events_total", "Valid events taken from the collector.")
+	invalidDesc = perCollector("invalid_events_total",
+		"Events of the collector that were left out because they were not valid.")
 	restartsDesc = perCollector("restarts_total", "Times the collector's stream was started again.")
-	failuresDesc = perCollector("failures_total", "Calls to the collector that failed, panics included.")
-	panicsDesc   = perCollector("panics_total", "Calls to the collector that panicked.")
-	pullsDesc    = perCollector("pulls_total", "Pulls, successful or not.")
-	fetchesDesc  = perCollector("fetches_total", "Look-ups of single entities made at the collector.")
+	failuresDesc = perCollector("failures_total",
+		"Calls to the collector that failed, panics included.")
+	panicsDesc  = perCollector("panics_total", "Calls to the collector that panicked.")
+	pullsDesc   = perCollector("pulls_total", "Pulls, successful or not.")
+	fetchesDesc = perCollector("fetches_total",
+		"Look-ups of single entities made at the collector.")
 	lastPullDesc = perCollector("last_pull_seconds", "How long the last pull took.")
-	lastSyncDesc = perCollector("last_sync_timestamp_seconds", "When the collector last reported everything there is.")
-	lastErrDesc  = perCollector("last_error_timestamp_seconds", "When the collector last failed.")
+	lastSyncDesc = perCollector("last_sync_timestamp_seconds",
+		"When the collector last reported everything there is.")
+	lastErrDesc = perCollector("last_error_timestamp_seconds", "When the collector last failed.")
 
 	missesDesc = prometheus.NewDesc("rollcall_fetches_total",
-		"Look-ups of missed entities by result; remembered ones were answered without asking.", []string{"result"}, nil)
-	underWayDesc = prometheus.NewDesc("rollcall_fetches_in_flight", "Look-ups of missed entities that are under way.", nil, nil)
+		"Look-ups of missed entities by result; remembered ones were answered without asking.",
+		[]string{"result"}, nil)
+	underWayDesc = prometheus.NewDesc("rollcall_fetches_in_flight",
+		"Look-ups of missed entities that are under way.", nil, nil)
 )
 
 func perCollector(name, help string) *prometheus.Desc {
@@ -37,7 +45,8 @@ func perCollector(name, help string) *prometheus.Desc {
 // Describe implements [prometheus.Collector].
 func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		stateDesc, entitiesDesc, eventsDesc, invalidDesc, restartsDesc, failuresDesc, panicsDesc, pullsDesc,
+		stateDesc, entitiesDesc, eventsDesc, invalidDesc, restartsDesc, failuresDesc, panicsDesc,
+		pullsDesc,
 		fetchesDesc, lastPullDesc, lastSyncDesc, lastErrDesc, missesDesc, underWayDesc,
 	} {
 		out <- d
@@ -72,7 +81,8 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 			send(lastSyncDesc, prometheus.GaugeValue, float64(st.LastSync.UnixMilli())/1000, st.ID)
 		}
 		if !st.LastErrorAt.IsZero() {
-			send(lastErrDesc, prometheus.GaugeValue, float64(st.LastErrorAt.UnixMilli())/1000, st.ID)
+			send(lastErrDesc, prometheus.GaugeValue, float64(st.LastErrorAt.UnixMilli())/1000,
+				st.ID)
 		}
 	}
 	results, underWay := m.s.fetches.counts()

@@ -37,7 +37,8 @@ func (m *modelled) votes(id string) bool {
 // TestMarkAndSweepModel lets three collectors of one source do random things, one at a
 // time, and compares the store with a model after each.
 func TestMarkAndSweepModel(t *testing.T) {
-	ids := rapid.SliceOfNDistinct(rapid.SampledFrom(strings.Split("a b c d e f", " ")), 0, 4, rapid.ID)
+	ids := rapid.SliceOfNDistinct(rapid.SampledFrom(strings.Split("a b c d e f", " ")), 0, 4,
+		rapid.ID)
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := newStore()
@@ -69,15 +70,23 @@ func TestMarkAndSweepModel(t *testing.T) {
 						}
 					}
 				}
-				stream := func(ctx context.Context, sink workloadmeta.Sink) error { return play(ctx, sink, false) }
-				pull := func(ctx context.Context, sink workloadmeta.Sink) error { return play(ctx, sink, true) }
+				stream := func(ctx context.Context,
+					sink workloadmeta.Sink) error {
+					return play(ctx, sink, false)
+				}
+				pull := func(ctx context.Context,
+					sink workloadmeta.Sink) error {
+					return play(ctx, sink, true)
+				}
 				if i < 2 {
-					collectors = append(collectors, &fakeStreamer{fake{id: string(rune('0' + i))}, stream})
+					collectors = append(collectors,
+						&fakeStreamer{fake{id: string(rune('0' + i))}, stream})
 				} else {
 					collectors = append(collectors, &fakePuller{fake{id: "2"}, pull})
 				}
 			}
-			s, err := collection.New(collection.Options{Store: store, Collectors: collectors, PullTimeout: 1000 * time.Hour})
+			s, err := collection.New(collection.Options{Store: store, Collectors: collectors,
+				PullTimeout: 1000 * time.Hour})
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -103,7 +112,8 @@ func TestMarkAndSweepModel(t *testing.T) {
 			for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 				time.Sleep(time.Minute) // whoever has failed is trying again by now
 				i := rapid.IntRange(0, 2).Draw(rt, "collector")
-				st := step{do: rapid.SampledFrom([]string{"set", "set", "set", "unset", "synced", "fail"}).Draw(rt, "do")}
+				st := step{do: rapid.SampledFrom([]string{"set", "set", "set", "unset", "synced",
+					"fail"}).Draw(rt, "do")}
 				if st.do == "set" || st.do == "unset" {
 					st.ids = ids.Draw(rt, "ids")
 				}
@@ -159,11 +169,14 @@ func TestMarkAndSweepModel(t *testing.T) {
 				}
 				slices.Sort(list)
 				if got, want := store.has(runtime), strings.Join(list, " "); got != want {
-					rt.Fatalf("after collector %d did %v the store has %q, want %q", i, st, got, want)
+					rt.Fatalf("after collector %d did %v the store has %q, want %q", i, st, got,
+						want)
 				}
 				for n, status := range s.Status() {
 					if status.Entities != len(model[n].reported) {
-						rt.Fatalf("after collector %d did %v, collector %d has %d entities, want %d", i, st, n, status.Entities, len(model[n].reported))
+						rt.Fatalf(
+							"after collector %d did %v, collector %d has %d entities, want %d", i,
+							st, n, status.Entities, len(model[n].reported))
 					}
 				}
 			}

@@ -44,11 +44,14 @@ type params struct {
 func provide(p params) (*Supervisor, error) {
 	store, ok := p.Store.(Store)
 	if !ok {
-		return nil, fmt.Errorf("collection: the application's workloadmeta.Writer (%T) is no collection.Store", p.Store)
+		return nil, fmt.Errorf(
+			"collection: the application's workloadmeta.Writer (%T) is no collection.Store",
+			p.Store)
 	}
 	opts := p.Options
 	opts.Store = store
-	opts.Collectors = append(opts.Collectors[:len(opts.Collectors):len(opts.Collectors)], p.Collectors...)
+	opts.Collectors = append(opts.Collectors[:len(opts.Collectors):len(opts.Collectors)],
+		p.Collectors...)
 	if opts.Log == nil {
 		opts.Log = p.Log
 	}

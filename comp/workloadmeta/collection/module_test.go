@@ -21,11 +21,17 @@ func TestModule(t *testing.T) {
 		app := fx.New(fx.NopLogger, collection.Module,
 			fx.Provide(
 				func() workloadmeta.Writer { return store },
-				collection.AsCollector(func() *fakeStreamer { return &fakeStreamer{fake{id: "docker"}, staying("a")} }),
-				collection.AsCollector(func() (*fakePuller, error) { return &fakePuller{fake{id: "kubelet"}, listing("b")}, nil }),
+				collection.AsCollector(
+					func() *fakeStreamer {
+						return &fakeStreamer{fake{id: "docker"}, staying("a")}
+					}),
+				collection.AsCollector(func() (*fakePuller, error) {
+					return &fakePuller{fake{id: "kubelet"}, listing("b")}, nil
+				}),
 				func() *slog.Logger { return slog.New(slog.DiscardHandler) },
 			),
-			fx.Supply(collection.Options{Enabled: map[string]collection.Switch{"kubelet": collection.Off}}),
+			fx.Supply(collection.Options{
+				Enabled: map[string]collection.Switch{"kubelet": collection.Off}}),
 			fx.Populate(&s, &onMiss))
 		if err := app.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -46,8 +52,10 @@ func TestModule(t *testing.T) {
 type halfStore struct{ workloadmeta.Writer }
 
 func TestModuleNeedsAStore(t *testing.T) {
-	app := fx.New(fx.NopLogger, collection.Module, fx.Provide(func() workloadmeta.Writer { return halfStore{} }))
-	if err := app.Err(); err == nil || !strings.Contains(err.Error(), "(collection_test.halfStore) is no collection.Store") {
+	app := fx.New(fx.NopLogger, collection.Module,
+		fx.Provide(func() workloadmeta.Writer { return halfStore{} }))
+	if err := app.Err(); err == nil ||
+		!strings.Contains(err.Error(), "(collection_test.halfStore) is no collection.Store") {
 		t.Errorf("error %v does not say what is wrong with the writer", err)
 	}
 }

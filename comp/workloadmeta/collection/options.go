@@ -42,8 +42,8 @@ type PeriodSuggester interface {
 	PullPeriod() time.Duration
 }
 
-// PartReporter is implemented by collectors that read several sources of one sort, such as the sockets of several users, of which
-// some may fail while the collector as a whole is live.
+// PartReporter is implemented by collectors that read several sources of one sort, such as the
+// sockets of several users, of which some may fail while the collector as a whole is live.
 type PartReporter interface {
 	// Parts returns how each source is doing. It must not wait. The caller owns the result.
 	Parts() []Part
@@ -62,8 +62,9 @@ type Switch uint8
 // The switches.
 const (
 	Auto Switch = iota // run if there is something to collect
-	On                 // run even if detection finds nothing, so that its absence shows as a failure
-	Off                // never run
+	// run even if detection finds nothing, so that its absence shows as a failure
+	On
+	Off // never run
 )
 
 // String returns "auto", "on" or "off".
@@ -197,9 +198,12 @@ func (o Options) validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"PullPeriod", o.PullPeriod}, {"PullTimeout", o.PullTimeout}, {"RedetectEvery", o.RedetectEvery},
-		{"DetectTimeout", o.DetectTimeout}, {"SyncGrace", o.SyncGrace}, {"BackoffMin", o.BackoffMin},
-		{"BackoffMax", o.BackoffMax}, {"FetchTimeout", o.FetchTimeout}, {"FetchNegativeTTL", o.FetchNegativeTTL},
+		{"PullPeriod", o.PullPeriod}, {"PullTimeout", o.PullTimeout}, {"RedetectEvery",
+			o.RedetectEvery},
+		{"DetectTimeout", o.DetectTimeout}, {"SyncGrace", o.SyncGrace}, {"BackoffMin",
+			o.BackoffMin},
+		{"BackoffMax", o.BackoffMax}, {"FetchTimeout", o.FetchTimeout}, {"FetchNegativeTTL",
+			o.FetchNegativeTTL},
 		{"FetchRefresh", o.FetchRefresh},
 	} {
 		if d.value < 0 {
@@ -207,7 +211,8 @@ func (o Options) validate() error {
 		}
 	}
 	if o.FetchRate < 0 || o.FetchBurst < 0 {
-		bad("Options.FetchRate is %v and FetchBurst %d; they must not be negative", o.FetchRate, o.FetchBurst)
+		bad("Options.FetchRate is %v and FetchBurst %d; they must not be negative", o.FetchRate,
+			o.FetchBurst)
 	}
 	ids := map[string]bool{}
 	for i, c := range o.Collectors {

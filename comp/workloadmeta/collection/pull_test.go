@@ -114,17 +114,19 @@ func TestCollectorMaySuggestItsPeriod(t *testing.T) {
 
 func TestPullTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, collection.Options{PullTimeout: 3 * second}, &fakePuller{fake{id: "kubelet"}, script(
-			listing("a"),
-			func(ctx context.Context, sink workloadmeta.Sink) error {
-				sink.Set(container("b"))
-				<-ctx.Done()
-				return ctx.Err()
-			})})
+		r := start(t, collection.Options{PullTimeout: 3 * second},
+			&fakePuller{fake{id: "kubelet"}, script(
+				listing("a"),
+				func(ctx context.Context, sink workloadmeta.Sink) error {
+					sink.Set(container("b"))
+					<-ctx.Done()
+					return ctx.Err()
+				})})
 		time.Sleep(9 * second)
 		synctest.Wait()
 		st := r.wantState("kubelet", collection.StateDegraded)
-		if want := "pull timed out after 3s: context deadline exceeded"; st.LastError != want || st.LastPull != 3*second {
+		if want := "pull timed out after 3s: context deadline exceeded"; st.LastError != want ||
+			st.LastPull != 3*second {
 			t.Errorf("last error %q after %s, want %q after 3s", st.LastError, st.LastPull, want)
 		}
 		r.wantHas(runtime, "a")
@@ -134,12 +136,14 @@ func TestPullTimesOut(t *testing.T) {
 func TestFlappingPullIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		r := start(t, collection.Options{}, &fakePuller{fake{id: "kubelet"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-			if n++; n%2 == 0 || n > 20 {
-				return nil
-			}
-			return errDown
-		}})
+		r := start(t, collection.Options{},
+			&fakePuller{fake{id: "kubelet"},
+				func(ctx context.Context, sink workloadmeta.Sink) error {
+					if n++; n%2 == 0 || n > 20 {
+						return nil
+					}
+					return errDown
+				}})
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if n := len(r.log.lines("level=WARN", "connection refused")); n != 1 {
@@ -181,7 +185,8 @@ func TestStreamAndPullShareOneSet(t *testing.T) {
 			}})
 		synctest.Wait()
 		r.wantHas(runtime, "a b missed its end")
-		if st := r.wantState("podman", collection.StateDegraded); st.Reason != "pull: connection refused" {
+		if st := r.wantState("podman",
+			collection.StateDegraded); st.Reason != "pull: connection refused" {
 			t.Errorf("reason %q", st.Reason)
 		}
 
@@ -198,7 +203,8 @@ func TestStreamAndPullShareOneSet(t *testing.T) {
 		time.Sleep(20 * second)
 		synctest.Wait()
 		r.wantHas(runtime, "a b missed its start starts during the pull")
-		if c := r.store.view(runtime, containerID("b")).(*workloadmeta.Container); c.Name != "newer" {
+		if c := r.store.view(runtime,
+			containerID("b")).(*workloadmeta.Container); c.Name != "newer" {
 			t.Errorf("the pull has overwritten what the stream said after it began")
 		}
 		r.wantState("podman", collection.StateLive)
@@ -230,7 +236,8 @@ func TestTwoCollectorsOfOneSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, collection.Options{},
 			&fakePuller{fake{id: "cri"}, script(listing("a", "b", "c"), listing("a"))},
-			&fakePuller{fake{id: "containerd"}, script(listing("b", "d"), listing("b", "d"), listing("d"))})
+			&fakePuller{fake{id: "containerd"},
+				script(listing("b", "d"), listing("b", "d"), listing("d"))})
 		synctest.Wait()
 		r.wantHas(runtime, "a b c d")
 		time.Sleep(5600 * time.Millisecond)
@@ -245,7 +252,8 @@ func TestTwoCollectorsOfOneSource(t *testing.T) {
 func TestACollectorThatFailsDoesNotOutvoteOneThatSees(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, collection.Options{},
-			&fakePuller{fake{id: "cri"}, script(listing("a", "b"), listing("a", "b"), listing("a"))},
+			&fakePuller{fake{id: "cri"},
+				script(listing("a", "b"), listing("a", "b"), listing("a"))},
 			&fakePuller{fake{id: "containerd"}, script(listing("a", "b", "c"), failing(errDown))})
 		time.Sleep(20 * second)
 		synctest.Wait()

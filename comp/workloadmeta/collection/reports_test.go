@@ -39,11 +39,13 @@ func (h *hand) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 }
 
 // hands starts collectors over the real store and returns their sinks.
-func hands(t *testing.T, ids ...string) (*store.Store, *collection.Supervisor, map[string]workloadmeta.Sink, map[string]*hand) {
+func hands(t *testing.T, ids ...string) (*store.Store, *collection.Supervisor,
+	map[string]workloadmeta.Sink, map[string]*hand) {
 	t.Helper()
-	real := store.New(store.Options{OnMutation: func(id workloadmeta.EntityID, source workloadmeta.Source) {
-		t.Errorf("%s of %s was written to", id, source)
-	}})
+	real := store.New(
+		store.Options{OnMutation: func(id workloadmeta.EntityID, source workloadmeta.Source) {
+			t.Errorf("%s of %s was written to", id, source)
+		}})
 	t.Cleanup(real.Close)
 	var collectors []workloadmeta.Collector
 	byID := map[string]*hand{}
@@ -67,7 +69,8 @@ func hands(t *testing.T, ids ...string) (*store.Store, *collection.Supervisor, m
 }
 
 func seenAs(name string, status workloadmeta.ContainerStatus) *workloadmeta.Container {
-	c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}}
+	c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
+		ID: "a"}}
 	c.Name, c.Labels = name, map[string]string{"by": name, name: "yes"}
 	c.State.Status, c.State.Running = status, status == workloadmeta.StatusRunning
 	if status == workloadmeta.StatusStopped {
@@ -121,7 +124,8 @@ type says struct {
 }
 
 // told starts collectors that report these containers, and a subscriber that has heard of them.
-func told(t *testing.T, all ...says) (sinks map[string]workloadmeta.Sink, byID map[string]*hand, heard func() []string) {
+func told(t *testing.T, all ...says) (sinks map[string]workloadmeta.Sink, byID map[string]*hand,
+	heard func() []string) {
 	t.Helper()
 	var ids []string
 	for _, s := range all {
@@ -146,16 +150,19 @@ func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
 				sinks[id].Set(seenAs(id, running))
 			}
 		}
-		wantHeard(t, heard, "the last brings containerd's label", "set cri running", "set docker running", "set docker running")
+		wantHeard(t, heard, "the last brings containerd's label", "set cri running",
+			"set docker running", "set docker running")
 		c, err := store.GetContainer("a")
-		if err != nil || c.Name != "docker" || c.Labels["by"] != "docker" || c.Labels["containerd"] != "yes" || c.Labels["cri"] != "yes" {
+		if err != nil || c.Name != "docker" || c.Labels["by"] != "docker" ||
+			c.Labels["containerd"] != "yes" || c.Labels["cri"] != "yes" {
 			t.Errorf("container = %v, %v", c, err)
 		}
 		var by []string
 		for _, r := range s.Reports(c.EntityID) {
 			by = append(by, r.Collector+" says "+r.Entity.(*workloadmeta.Container).Name)
 		}
-		if got, want := fmt.Sprint(by), "[docker says docker containerd says containerd cri says cri]"; got != want {
+		if got, want := fmt.Sprint(by),
+			"[docker says docker containerd says containerd cri says cri]"; got != want {
 			t.Errorf("reports %s, want %s", got, want)
 		}
 		if s.Reports(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "b"}) != nil {
@@ -168,7 +175,8 @@ func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
 func TestAnEndIsNotUndoneByWhoHasNotLookedSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sinks, _, heard := told(t,
-			says{"cri", seenAs("web", workloadmeta.StatusRunning)}, says{"containerd", seenAs("web", workloadmeta.StatusRunning)})
+			says{"cri", seenAs("web", workloadmeta.StatusRunning)}, says{"containerd",
+				seenAs("web", workloadmeta.StatusRunning)})
 		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
 		wantHeard(t, heard, "it has ended", "set web stopped 137")
 		sinks["cri"].Unset(&workloadmeta.Container{EntityID: seenAs("", "").EntityID})
@@ -187,7 +195,8 @@ func TestAnEndIsNotUndoneByWhoHasNotLookedSince(t *testing.T) {
 func TestAWeakerCollectorsEndChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sinks, _, heard := told(t,
-			says{"docker", seenAs("web", workloadmeta.StatusRestarting)}, says{"containerd", seenAs("web", workloadmeta.StatusRunning)})
+			says{"docker", seenAs("web", workloadmeta.StatusRestarting)}, says{"containerd",
+				seenAs("web", workloadmeta.StatusRunning)})
 		sinks["containerd"].Unset(seenAs("web", workloadmeta.StatusStopped))
 		wantHeard(t, heard, "dockerd deletes containerd's container at every end")
 	})
@@ -196,12 +205,15 @@ func TestAWeakerCollectorsEndChangesNothing(t *testing.T) {
 func TestWhoFailsIsOutvoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sinks, byID, heard := told(t,
-			says{"docker", seenAs("docker", workloadmeta.StatusRunning)}, says{"containerd", seenAs("containerd", workloadmeta.StatusRunning)})
+			says{"docker", seenAs("docker", workloadmeta.StatusRunning)}, says{"containerd",
+				seenAs("containerd", workloadmeta.StatusRunning)})
 		byID["docker"].fail <- errors.New("connection lost")
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		sinks["containerd"].Set(seenAs("containerd", workloadmeta.StatusStopped))
-		wantHeard(t, heard, "a lost connection changes what is known of the state, not whose name counts", "set docker stopped 137")
+		wantHeard(t, heard,
+			"a lost connection changes what is known of the state, not whose name counts",
+			"set docker stopped 137")
 	})
 }
 
@@ -215,20 +227,24 @@ func TestAPullDoesNotUndoAnEndThatCameMeanwhile(t *testing.T) {
 				stream := newHand("containerd")
 				looked := make(chan struct{})
 				first := true
-				pull := &fakePuller{fake{id: "cri"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-					if first {
-						first = false
-						if known {
-							sink.Set(seenAs("web", workloadmeta.StatusRunning))
+				pull := &fakePuller{fake{id: "cri"},
+					func(ctx context.Context, sink workloadmeta.Sink) error {
+						if first {
+							first = false
+							if known {
+								sink.Set(seenAs("web", workloadmeta.StatusRunning))
+							}
+							return nil
 						}
+						// as it was when the pull looked
+						sink.Set(seenAs("web", workloadmeta.StatusRunning))
+						looked <- struct{}{}
+						looked <- struct{}{}
 						return nil
-					}
-					sink.Set(seenAs("web", workloadmeta.StatusRunning)) // as it was when the pull looked
-					looked <- struct{}{}
-					looked <- struct{}{}
-					return nil
-				}}
-				s, err := collection.New(collection.Options{Store: real, Collectors: []workloadmeta.Collector{stream, pull}})
+					}}
+				s, err := collection.New(
+					collection.Options{Store: real,
+						Collectors: []workloadmeta.Collector{stream, pull}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -247,13 +263,16 @@ func TestAPullDoesNotUndoAnEndThatCameMeanwhile(t *testing.T) {
 				if known {
 					want = "set web stopped 137"
 				}
-				wantHeard(t, heard, "until the next pull, one that knew it before may go on to list it, as stopped", want)
+				wantHeard(t, heard,
+					"until the next pull, one that knew it before may go on to list it, as stopped",
+					want)
 			})
 		})
 	}
 }
 
-// TestReportersModel lets the runtimes' collectors report in any order: the outcome depends only on what each said last.
+// TestReportersModel lets the runtimes' collectors report in any order: the outcome depends only on
+// what each said last.
 func TestReportersModel(t *testing.T) {
 	order := []string{"docker", "podman", "containerd", "cri"}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -261,7 +280,8 @@ func TestReportersModel(t *testing.T) {
 			store, _, sinks, _ := hands(t, order...)
 			last := map[string]workloadmeta.Entity{}
 			steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) [2]string {
-				return [2]string{rapid.SampledFrom(order).Draw(rt, "who"), rapid.SampledFrom([]string{"running", "paused", "withdraw"}).Draw(rt, "what")}
+				return [2]string{rapid.SampledFrom(order).Draw(rt, "who"),
+					rapid.SampledFrom([]string{"running", "paused", "withdraw"}).Draw(rt, "what")}
 			}), 1, 30).Draw(rt, "steps")
 			for _, step := range steps {
 				who := step[0]
@@ -287,7 +307,8 @@ func TestReportersModel(t *testing.T) {
 					continue
 				}
 				if err != nil || !got.Equal(workloadmeta.Combine(reports, reports)) {
-					rt.Fatalf("after %v the store has %v (%v), want %v", step, got, err, workloadmeta.Combine(reports, reports))
+					rt.Fatalf("after %v the store has %v (%v), want %v", step, got, err,
+						workloadmeta.Combine(reports, reports))
 				}
 			}
 		})

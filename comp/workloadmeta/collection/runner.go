@@ -143,7 +143,8 @@ func (r *runner) detect(ctx context.Context) (d workloadmeta.Detection) {
 	})
 	if err != nil {
 		r.noteFailure("detect", err)
-		d = workloadmeta.Detection{State: workloadmeta.Absent, Reason: "detection failed: " + err.Error()}
+		d = workloadmeta.Detection{State: workloadmeta.Absent,
+			Reason: "detection failed: " + err.Error()}
 	}
 	if r.forced && d.State == workloadmeta.Absent {
 		d.State = workloadmeta.Detected

@@ -13,9 +13,11 @@ var errAfterRun = errors.New("reports after its run has ended")
 // sink is what the three sinks have in common: it prepares events, and it is of no use
 // any more when the run it belongs to is over.
 type sink struct {
-	r      *runner
-	accept func(events []workloadmeta.CollectorEvent) error // takes valid events; called with mu held
-	synced func() error                                     // called with mu held; nil: nothing to do
+	r *runner
+	// takes valid events; called with mu held
+	accept func(events []workloadmeta.CollectorEvent) error
+	// called with mu held; nil: nothing to do
+	synced func() error
 
 	// mu keeps reports of several goroutines of one run in order, and the end of the run
 	// behind the last of them.
@@ -23,8 +25,12 @@ type sink struct {
 	closed bool
 }
 
-func (s *sink) Set(entities ...workloadmeta.Entity)   { s.each(workloadmeta.EventTypeSet, entities) }
-func (s *sink) Unset(entities ...workloadmeta.Entity) { s.each(workloadmeta.EventTypeUnset, entities) }
+func (s *sink) Set(entities ...workloadmeta.Entity) {
+	s.each(workloadmeta.EventTypeSet, entities)
+}
+func (s *sink) Unset(entities ...workloadmeta.Entity) {
+	s.each(workloadmeta.EventTypeUnset, entities)
+}
 
 func (s *sink) each(t workloadmeta.EventType, entities []workloadmeta.Entity) {
 	events := make([]workloadmeta.CollectorEvent, len(entities))

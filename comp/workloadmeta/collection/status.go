@@ -24,7 +24,8 @@ const (
 
 // States lists all states. The caller owns the slice.
 func States() []State {
-	return []State{StateDisabled, StateWaiting, StateConnecting, StateSyncing, StateLive, StateDegraded, StateFailed}
+	return []State{StateDisabled, StateWaiting, StateConnecting, StateSyncing, StateLive,
+		StateDegraded, StateFailed}
 }
 
 // Status is how one collector is doing. Zero times mean never.
@@ -86,17 +87,19 @@ var severity = []State{StateLive, StateSyncing, StateConnecting, StateDegraded}
 // summarize derives the collector's state from those of its modes.
 func summarize(modes [numModes]modeState) (worst modeState) {
 	for _, m := range modes {
-		if m.on && (!worst.on || slices.Index(severity, m.state) > slices.Index(severity, worst.state)) {
+		if m.on && (!worst.on ||
+			slices.Index(severity, m.state) > slices.Index(severity, worst.state)) {
 			worst = m
 		}
 	}
 	return worst
 }
 
-// Collecting reports whether the collector reports what it has to, or may be about to: it has listed, or its first attempt is
-// not over yet. It is false for a collector that does not exist, that has nothing to collect, or whose source has never answered; and for
-// one whose source has appeared only after it was missing, until it has listed, so that whoever stands in for it can hand
-// over without a gap. It is cheap and never waits.
+// Collecting reports whether the collector reports what it has to, or may be about to: it has
+// listed, or its first attempt is not over yet. It is false for a collector that does not exist,
+// that has nothing to collect, or whose source has never answered; and for one whose source has
+// appeared only after it was missing, until it has listed, so that whoever stands in for it can
+// hand over without a gap. It is cheap and never waits.
 func (s *Supervisor) Collecting(id string) bool {
 	for _, r := range s.runners {
 		if r.id == id {

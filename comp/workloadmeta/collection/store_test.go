@@ -21,25 +21,28 @@ func TestAnEndAndAStartWhenAProcessIDIsReused(t *testing.T) {
 		kinds := []workloadmeta.Kind{workloadmeta.KindProcess}
 		real := store.New(store.Options{})
 		defer real.Close()
-		s, err := collection.New(collection.Options{Store: real, Collectors: []workloadmeta.Collector{
-			&fakePuller{fake{id: "process", source: workloadmeta.SourceProcess, kinds: kinds}, script(
-				func(ctx context.Context, sink workloadmeta.Sink) error {
-					sink.Set(process(7, 100), process(8, 100))
-					return nil
-				},
-				func(ctx context.Context, sink workloadmeta.Sink) error {
-					sink.Set(process(7, 200), process(8, 100))
-					return nil
-				})},
-			&fakeStreamer{fake{id: "gpu", source: workloadmeta.SourceNVML, kinds: kinds}, func(ctx context.Context, sink workloadmeta.Sink) error {
-				old := process(7, 100)
-				old.GPUs = []string{"gpu-0"}
-				sink.Set(old)
-				sink.Synced()
-				<-ctx.Done()
-				return nil
-			}},
-		}})
+		s, err := collection.New(
+			collection.Options{Store: real, Collectors: []workloadmeta.Collector{
+				&fakePuller{fake{id: "process", source: workloadmeta.SourceProcess, kinds: kinds},
+					script(
+						func(ctx context.Context, sink workloadmeta.Sink) error {
+							sink.Set(process(7, 100), process(8, 100))
+							return nil
+						},
+						func(ctx context.Context, sink workloadmeta.Sink) error {
+							sink.Set(process(7, 200), process(8, 100))
+							return nil
+						})},
+				&fakeStreamer{fake{id: "gpu", source: workloadmeta.SourceNVML, kinds: kinds},
+					func(ctx context.Context, sink workloadmeta.Sink) error {
+						old := process(7, 100)
+						old.GPUs = []string{"gpu-0"}
+						sink.Set(old)
+						sink.Synced()
+						<-ctx.Done()
+						return nil
+					}},
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +64,9 @@ func TestAnEndAndAStartWhenAProcessIDIsReused(t *testing.T) {
 			for _, ev := range bundle.Events {
 				p := ev.Entity.(*workloadmeta.Process)
 				if time.Since(began) > time.Second { // the second pull
-					seen = append(seen, fmt.Sprint(ev.Type, " ", p.PID, " since ", p.StartTicks, " on ", p.GPUs, " complete ", ev.Complete))
+					seen = append(seen,
+						fmt.Sprint(ev.Type, " ", p.PID, " since ", p.StartTicks, " on ", p.GPUs,
+							" complete ", ev.Complete))
 				}
 			}
 		}
@@ -76,7 +81,8 @@ func TestModuleWithTheRealStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var component workloadmeta.Component
 		app := fx.New(fx.NopLogger, store.Module, collection.Module,
-			fx.Provide(collection.AsCollector(func() *fakeStreamer { return &fakeStreamer{fake{id: "docker"}, staying("a")} })),
+			fx.Provide(collection.AsCollector(
+				func() *fakeStreamer { return &fakeStreamer{fake{id: "docker"}, staying("a")} })),
 			fx.Populate(&component))
 		if err := app.Start(t.Context()); err != nil {
 			t.Fatal(err)

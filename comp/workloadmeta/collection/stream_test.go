@@ -44,7 +44,8 @@ func TestStreamSweepsWhatANewListDoesNotHave(t *testing.T) {
 			t.Errorf("changes of the last run:\n got %s\nwant %s", got, want)
 		}
 		st := r.wantState("docker", collection.StateLive)
-		if st.Restarts != 2 || st.Entities != 2 || st.Failures != 2 || st.LastError != "connection refused" {
+		if st.Restarts != 2 || st.Entities != 2 || st.Failures != 2 ||
+			st.LastError != "connection refused" {
 			t.Errorf("status %+v", st)
 		}
 	})
@@ -67,8 +68,9 @@ func TestStreamEventsAfterSynced(t *testing.T) {
 			staying("c"))})
 		synctest.Wait()
 		r.wantHas(runtime, "b c")
-		if got, want := fmt.Sprint(r.store.changes()), "[[set runtime container/a set runtime container/b]"+
-			" [set runtime container/c] [unset runtime container/a]]"; got != want {
+		if got, want := fmt.Sprint(r.store.changes()),
+			"[[set runtime container/a set runtime container/b]"+
+				" [set runtime container/c] [unset runtime container/a]]"; got != want {
 			t.Errorf("changes:\n got %s\nwant %s", got, want)
 		}
 		time.Sleep(second)
@@ -82,14 +84,15 @@ func TestStreamRetriesForEverWithGrowingPauses(t *testing.T) {
 		var at []time.Time
 		var up atomic.Bool
 		r := start(t, collection.Options{BackoffMin: second, BackoffMax: 30 * second},
-			&fakeStreamer{fake{id: "docker"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-				at = append(at, time.Now())
-				if up.Swap(false) {
-					sink.Synced()
-					time.Sleep(31 * second)
-				}
-				return errDown
-			}})
+			&fakeStreamer{fake{id: "docker"},
+				func(ctx context.Context, sink workloadmeta.Sink) error {
+					at = append(at, time.Now())
+					if up.Swap(false) {
+						sink.Synced()
+						time.Sleep(31 * second)
+					}
+					return errDown
+				}})
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		up.Store(true) // one long good run, and the pauses start over
@@ -114,7 +117,8 @@ func TestStreamRetriesForEverWithGrowingPauses(t *testing.T) {
 			want = min(want*2, 27300*time.Millisecond)
 		}
 		if len(pauses) < 25 || restarts != 1 {
-			t.Errorf("%d attempts, %d series after the first; want many and one: %s", len(pauses), restarts, pauses)
+			t.Errorf("%d attempts, %d series after the first; want many and one: %s", len(pauses),
+				restarts, pauses)
 		}
 		if n := len(r.log.lines("level=WARN", "connection refused")); n != 2 {
 			t.Errorf("the failure was logged aloud %d times, want once per series", n)
@@ -140,11 +144,14 @@ func TestStreamThatEndsWithoutErrorIsDegraded(t *testing.T) {
 func TestPermanentErrorEndsTheRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		r := start(t, collection.Options{}, &fakeStreamer{fake{id: "docker"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-			calls++
-			sink.Set(container("a"))
-			return fmt.Errorf("connect: %w", collection.Permanent(errors.New("no such API")))
-		}})
+		r := start(t, collection.Options{},
+			&fakeStreamer{fake{id: "docker"},
+				func(ctx context.Context, sink workloadmeta.Sink) error {
+					calls++
+					sink.Set(container("a"))
+					return fmt.Errorf("connect: %w",
+						collection.Permanent(errors.New("no such API")))
+				}})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		st := r.wantState("docker", collection.StateFailed)
@@ -153,7 +160,8 @@ func TestPermanentErrorEndsTheRetries(t *testing.T) {
 		}
 		r.wantHas(runtime, "a")
 		if got := r.store.expectedOf(workloadmeta.KindContainer); got != "[]" {
-			t.Errorf("expected of containers: %s; a collector that gave up will not report any", got)
+			t.Errorf("expected of containers: %s; a collector that gave up will not report any",
+				got)
 		}
 		if !r.store.isSynced() {
 			t.Error("not synced")
@@ -163,15 +171,18 @@ func TestPermanentErrorEndsTheRetries(t *testing.T) {
 
 func TestStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, collection.Options{}, &fakeStreamer{fake{id: "docker"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-			time.Sleep(second)
-			sink.Set(container("a"))
-			time.Sleep(second)
-			sink.Synced()
-			time.Sleep(second)
-			return errDown
-		}})
-		for _, want := range []collection.State{collection.StateConnecting, collection.StateSyncing, collection.StateLive, collection.StateDegraded} {
+		r := start(t, collection.Options{},
+			&fakeStreamer{fake{id: "docker"},
+				func(ctx context.Context, sink workloadmeta.Sink) error {
+					time.Sleep(second)
+					sink.Set(container("a"))
+					time.Sleep(second)
+					sink.Synced()
+					time.Sleep(second)
+					return errDown
+				}})
+		for _, want := range []collection.State{collection.StateConnecting, collection.StateSyncing,
+			collection.StateLive, collection.StateDegraded} {
 			synctest.Wait()
 			st := r.wantState("docker", want)
 			if !st.Since.Equal(time.Now()) {
@@ -204,15 +215,17 @@ func TestReportsAfterTheRunAreIgnored(t *testing.T) {
 
 func TestInvalidEventsAreNamedOnceAndTheOthersUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, collection.Options{}, &fakeStreamer{fake{id: "docker"}, func(ctx context.Context, sink workloadmeta.Sink) error {
-			for range 3 {
-				sink.Set(container("a"), container(""), nil, container("b"))
-			}
-			sink.Set(process(7, 1))
-			sink.Synced()
-			<-ctx.Done()
-			return nil
-		}})
+		r := start(t, collection.Options{},
+			&fakeStreamer{fake{id: "docker"},
+				func(ctx context.Context, sink workloadmeta.Sink) error {
+					for range 3 {
+						sink.Set(container("a"), container(""), nil, container("b"))
+					}
+					sink.Set(process(7, 1))
+					sink.Synced()
+					<-ctx.Done()
+					return nil
+				}})
 		synctest.Wait()
 		r.wantHas(runtime, "7 a b")
 		if st := r.status("docker"); st.InvalidEvents != 6 || st.Events != 7 {
@@ -272,7 +285,9 @@ func TestByProductsAreReportedAndNotExpected(t *testing.T) {
 		}
 		r := start(t, collection.Options{},
 			&byProducer{fakeStreamer{fake{id: "docker"}, stream}},
-			&fakeStreamer{fake{id: "process", source: "procs", kinds: []workloadmeta.Kind{workloadmeta.KindProcess}}, stream})
+			&fakeStreamer{
+				fake{id: "process", source: "procs",
+					kinds: []workloadmeta.Kind{workloadmeta.KindProcess}}, stream})
 		synctest.Wait()
 		r.wantHas(runtime, "7")
 		if n := len(r.log.lines("level=WARN")); n != 0 {

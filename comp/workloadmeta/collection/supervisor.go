@@ -122,7 +122,8 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	if len(stuck) == 0 {
 		stuck = []string{"look-ups"}
 	}
-	return fmt.Errorf("stop the collectors: still waiting for %s: %w", strings.Join(stuck, ", "), context.Cause(ctx))
+	return fmt.Errorf("stop the collectors: still waiting for %s: %w", strings.Join(stuck, ", "),
+		context.Cause(ctx))
 }
 
 // spawn runs f in a goroutine that Stop ends and waits for. It returns false if the

@@ -96,7 +96,8 @@ func decode(data []byte) (l Line, unknown []string, bad *fieldError) {
 	}
 	if at != "" {
 		if l.Time, err = time.Parse(time.RFC3339Nano, at); err != nil {
-			return Line{}, nil, &fieldError{"time", fmt.Errorf("want a time in RFC 3339, have %q", at)}
+			return Line{}, nil, &fieldError{"time",
+				fmt.Errorf("want a time in RFC 3339, have %q", at)}
 		}
 	}
 	name := "type"
@@ -104,7 +105,8 @@ func decode(data []byte) (l Line, unknown []string, bad *fieldError) {
 	_, hasOp := fields["op"]
 	switch {
 	case hasType && hasOp:
-		return Line{}, nil, &fieldError{"op", errors.New(`there is "type", too, which means the same; want one of them`)}
+		return Line{}, nil, &fieldError{"op",
+			errors.New(`there is "type", too, which means the same; want one of them`)}
 	case hasOp:
 		name = "op"
 	case !hasType:

@@ -24,7 +24,8 @@ type Recorder struct {
 // NewRecorder returns a recorder of what the filter lets through; nil is everything.
 // Filters on a source or an event type have no place here: they hide the views.
 func NewRecorder(store workloadmeta.Component, filter *workloadmeta.Filter, out *Writer) *Recorder {
-	return &Recorder{store: store, filter: filter, out: out, views: map[workloadmeta.EntityID][]workloadmeta.View{}}
+	return &Recorder{store: store, filter: filter, out: out,
+		views: map[workloadmeta.EntityID][]workloadmeta.View{}}
 }
 
 // Run writes everything there is and then every change, until ctx ends, which is no
@@ -54,9 +55,11 @@ func (r *Recorder) Lines() int { return r.lines }
 func (r *Recorder) write(now time.Time, ev workloadmeta.Event) error {
 	id := ev.Entity.GetID()
 	before := r.views[id]
-	line := func(t workloadmeta.EventType, source workloadmeta.Source, e workloadmeta.Entity) error {
+	line := func(t workloadmeta.EventType, source workloadmeta.Source,
+		e workloadmeta.Entity) error {
 		r.lines++
-		return r.out.Write(Line{Time: now, Event: workloadmeta.CollectorEvent{Type: t, Source: source, Entity: e}})
+		return r.out.Write(
+			Line{Time: now, Event: workloadmeta.CollectorEvent{Type: t, Source: source, Entity: e}})
 	}
 
 	if ev.Type == workloadmeta.EventTypeUnset {

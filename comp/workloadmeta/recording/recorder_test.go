@@ -81,11 +81,18 @@ func TestReplayGivesTheSameViews(t *testing.T) {
 					var events []workloadmeta.CollectorEvent
 					for range rapid.IntRange(1, 4).Draw(rt, "events") {
 						events = append(events, workloadmeta.CollectorEvent{
-							Type:   rapid.SampledFrom([]workloadmeta.EventType{workloadmeta.EventTypeSet, workloadmeta.EventTypeSet, workloadmeta.EventTypeUnset}).Draw(rt, "type"),
-							Source: rapid.SampledFrom([]workloadmeta.Source{"runtime", "node_orchestrator", "z"}).Draw(rt, "source"),
+							Type: rapid.SampledFrom(
+								[]workloadmeta.EventType{workloadmeta.EventTypeSet,
+									workloadmeta.EventTypeSet, workloadmeta.EventTypeUnset}).Draw(
+								rt, "type"),
+							Source: rapid.SampledFrom([]workloadmeta.Source{"runtime",
+								"node_orchestrator", "z"}).Draw(rt, "source"),
 							Entity: &workloadmeta.Container{
-								EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "id")},
-								EntityMeta: workloadmeta.EntityMeta{Name: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "name")},
+								EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
+									ID: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "id")},
+								EntityMeta: workloadmeta.EntityMeta{
+									Name: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt,
+										"name")},
 							},
 						})
 					}
@@ -116,9 +123,11 @@ func TestRecorderKeepsWhatTheEndRevealed(t *testing.T) {
 		id := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}
 		code := int64(3)
 		set := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "runtime",
-			Entity: &workloadmeta.Container{EntityID: id, EntityMeta: workloadmeta.EntityMeta{Name: "web"}}}
+			Entity: &workloadmeta.Container{EntityID: id,
+				EntityMeta: workloadmeta.EntityMeta{Name: "web"}}}
 		unset := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: "runtime",
-			Entity: &workloadmeta.Container{EntityID: id, State: workloadmeta.ContainerState{ExitCode: &code}}}
+			Entity: &workloadmeta.Container{EntityID: id,
+				State: workloadmeta.ContainerState{ExitCode: &code}}}
 		for _, together := range []bool{false, true} {
 			text := record(t, s, func() {
 				if together {
@@ -130,8 +139,10 @@ func TestRecorderKeepsWhatTheEndRevealed(t *testing.T) {
 				s.Notify([]workloadmeta.CollectorEvent{unset})
 			})
 			lines := strings.Split(strings.TrimSpace(text), "\n")
-			if len(lines) != 2 || !strings.Contains(lines[0], `"type":"set"`) || !strings.Contains(lines[1], `"exit_code":3`) ||
-				!strings.Contains(lines[1], `"name":"web"`) || !strings.Contains(lines[1], `"type":"unset"`) {
+			if len(lines) != 2 || !strings.Contains(lines[0], `"type":"set"`) ||
+				!strings.Contains(lines[1], `"exit_code":3`) ||
+				!strings.Contains(lines[1], `"name":"web"`) ||
+				!strings.Contains(lines[1], `"type":"unset"`) {
 				t.Errorf("set and unset at once: %t; recording:\n%s", together, text)
 			}
 		}

@@ -24,7 +24,8 @@ const web = `{"time":"2026-01-02T15:04:05.000000006Z","type":"set","source":"run
 
 func TestReadLine(t *testing.T) {
 	for name, text := range map[string]string{
-		"as it is": web, "line break": web + "\n", "windows": web + "\r\n", "byte order mark": "\xef\xbb\xbf" + web + "\n",
+		"as it is": web, "line break": web + "\n", "windows": web +
+			"\r\n", "byte order mark": "\xef\xbb\xbf" + web + "\n",
 		"empty lines": "\n \n\t\n" + web + "\n\n", "op": strings.Replace(web, "type", "op", 1),
 	} {
 		r := recording.NewReader(strings.NewReader(text), "x.jsonl")
@@ -36,10 +37,13 @@ func TestReadLine(t *testing.T) {
 		if want := time.Date(2026, 1, 2, 15, 4, 5, 6, time.UTC); !l.Time.Equal(want) {
 			t.Errorf("%s: time %s, want %s", name, l.Time, want)
 		}
-		want := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "runtime", Entity: &workloadmeta.Container{
-			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}, EntityMeta: workloadmeta.EntityMeta{Name: "web"},
-		}}
-		if l.Event.Type != want.Type || l.Event.Source != want.Source || !l.Event.Entity.Equal(want.Entity) {
+		want := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "runtime",
+			Entity: &workloadmeta.Container{
+				EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
+					ID: "a"}, EntityMeta: workloadmeta.EntityMeta{Name: "web"},
+			}}
+		if l.Event.Type != want.Type || l.Event.Source != want.Source ||
+			!l.Event.Entity.Equal(want.Entity) {
 			t.Errorf("%s: event %+v, want %+v", name, l.Event, want)
 		}
 		for range 2 {
@@ -87,13 +91,16 @@ func TestBadLinesAreNamed(t *testing.T) {
 
 // A second spelling of a field must not turn an entity into another one.
 func TestFieldsAreKnownByTheirExactNames(t *testing.T) {
-	r := recording.NewReader(strings.NewReader(`{"type":"set","source":"s","entity":{"kind":"process","id":"1","Kind":"container","PID":7}}`), "x.jsonl")
+	r := recording.NewReader(
+		strings.NewReader(
+			`{"type":"set","source":"s","entity":{"kind":"process","id":"1","Kind":"container","PID":7}}`), "x.jsonl")
 	line, err := r.Next()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, ok := line.Event.Entity.(*workloadmeta.Process)
-	if !ok || p.GetID() != (workloadmeta.EntityID{Kind: workloadmeta.KindProcess, ID: "1"}) || p.PID != 0 {
+	if !ok || p.GetID() != (workloadmeta.EntityID{Kind: workloadmeta.KindProcess, ID: "1"}) ||
+		p.PID != 0 {
 		t.Fatalf("got %#v", line.Event.Entity)
 	}
 	if unknown := r.Unknown(); unknown["entity.Kind"] != 1 || unknown["entity.PID"] != 1 {
@@ -118,7 +125,8 @@ func TestSkipBad(t *testing.T) {
 		n++
 	}
 	skipped, errs := r.Skipped()
-	if n != 30 || skipped != 30 || len(errs) != 10 || !strings.HasPrefix(errs[1].Error(), "x.jsonl:4: ") {
+	if n != 30 || skipped != 30 || len(errs) != 10 ||
+		!strings.HasPrefix(errs[1].Error(), "x.jsonl:4: ") {
 		t.Errorf("%d lines, %d skipped, errors %v", n, skipped, errs)
 	}
 }
@@ -131,7 +139,8 @@ func TestUnknownFieldsAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := r.Unknown(), map[string]int{"node": 2, "entity.colour": 2}; !reflect.DeepEqual(got, want) {
+	if got, want := r.Unknown(), map[string]int{"node": 2,
+		"entity.colour": 2}; !reflect.DeepEqual(got, want) {
 		t.Errorf("unknown fields %v, want %v", got, want)
 	}
 }
@@ -142,8 +151,10 @@ func TestLinesThatAreTooLong(t *testing.T) {
 	if len(fits) != recording.MaxLine {
 		t.Fatalf("the test's line has %d bytes", len(fits))
 	}
-	r := recording.NewReader(strings.NewReader(fits+"\n"+fits[:20]+"x"+fits[20:]+"\n"+web), "x.jsonl")
-	if l, err := r.Next(); err != nil || len(l.Event.Entity.(*workloadmeta.Container).Name) < recording.MaxLine-len(long) {
+	r := recording.NewReader(strings.NewReader(fits+"\n"+fits[:20]+"x"+fits[20:]+"\n"+web),
+		"x.jsonl")
+	if l, err := r.Next(); err != nil ||
+		len(l.Event.Entity.(*workloadmeta.Container).Name) < recording.MaxLine-len(long) {
 		t.Errorf("a line of %d bytes: %v", len(fits), err)
 	}
 	if _, err := r.Next(); err == nil || err.Error() != "x.jsonl:2: longer than 16777216 bytes" {
@@ -155,13 +166,15 @@ func TestLinesThatAreTooLong(t *testing.T) {
 }
 
 func TestReadFailure(t *testing.T) {
-	r := recording.NewReader(io.MultiReader(strings.NewReader(web+"\n"), iotest.ErrReader(errors.New("disk on fire"))), "x.jsonl")
+	r := recording.NewReader(io.MultiReader(strings.NewReader(web+"\n"),
+		iotest.ErrReader(errors.New("disk on fire"))), "x.jsonl")
 	r.SkipBad = true
 	if _, err := r.Next(); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := r.Next(); err == nil || err.Error() != "read x.jsonl after line 1: disk on fire" {
+		if _, err := r.Next(); err == nil ||
+			err.Error() != "read x.jsonl after line 1: disk on fire" {
 			t.Errorf("Next() = %v", err)
 		}
 	}
@@ -172,14 +185,16 @@ func TestWriteIsDeterministic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Event.Entity.(*workloadmeta.Container).Labels = map[string]string{"b": "<2>", "a": "1", "c": "&"}
+	l.Event.Entity.(*workloadmeta.Container).Labels = map[string]string{"b": "<2>", "a": "1",
+		"c": "&"}
 	l.Time = l.Time.In(time.FixedZone("somewhere", 3600))
 	var out bytes.Buffer
 	w := recording.NewWriter(&out)
 	if err := errors.Join(w.Write(l), w.Flush()); err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.Replace(web, `"web"}`, `"web","labels":{"a":"1","b":"<2>","c":"&"}`, 1); !strings.HasPrefix(out.String(), want) {
+	if want := strings.Replace(web, `"web"}`, `"web","labels":{"a":"1","b":"<2>","c":"&"}`,
+		1); !strings.HasPrefix(out.String(), want) {
 		t.Errorf("wrote %swant  %s", out.String(), want)
 	}
 	l.Event.Source = ""
@@ -212,12 +227,14 @@ func value(t *rapid.T, typ reflect.Type) reflect.Value {
 	switch {
 	case typ == reflect.TypeFor[time.Time]():
 		if rapid.Bool().Draw(t, "has time") {
-			v.Set(reflect.ValueOf(time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()))
+			v.Set(reflect.ValueOf(time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"),
+				rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()))
 		}
 		return v
 	case typ == reflect.TypeFor[json.RawMessage]():
 		if rapid.Bool().Draw(t, "has JSON") {
-			v.Set(reflect.ValueOf(json.RawMessage(fmt.Sprintf(`{"a":[%d]}`, rapid.Int().Draw(t, "n")))))
+			v.Set(reflect.ValueOf(
+				json.RawMessage(fmt.Sprintf(`{"a":[%d]}`, rapid.Int().Draw(t, "n")))))
 		}
 		return v
 	case typ == reflect.TypeFor[workloadmeta.Kind]():
@@ -232,7 +249,8 @@ func value(t *rapid.T, typ reflect.Type) reflect.Value {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(rapid.Int64Range(-1<<31, 1<<31-1).Draw(t, "int"))
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		v.SetUint(uint64(rapid.Uint8Range(0, 2).Draw(t, "uint"))) // in range for the small enumerations
+		// in range for the small enumerations
+		v.SetUint(uint64(rapid.Uint8Range(0, 2).Draw(t, "uint")))
 	case reflect.Float64:
 		v.SetFloat(rapid.Float64Range(-1e9, 1e9).Draw(t, "float"))
 	case reflect.Pointer:
@@ -266,7 +284,8 @@ func value(t *rapid.T, typ reflect.Type) reflect.Value {
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := recording.Line{Event: workloadmeta.CollectorEvent{
-			Type:   rapid.SampledFrom([]workloadmeta.EventType{workloadmeta.EventTypeSet, workloadmeta.EventTypeUnset}).Draw(t, "type"),
+			Type: rapid.SampledFrom([]workloadmeta.EventType{workloadmeta.EventTypeSet,
+				workloadmeta.EventTypeUnset}).Draw(t, "type"),
 			Source: workloadmeta.Source(rapid.StringN(1, 10, -1).Draw(t, "source")),
 			Entity: entities(t),
 		}}
@@ -294,7 +313,8 @@ func sameAfterWriting(t failer, want recording.Line) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	if !got.Time.Equal(want.Time) || got.Event.Type != want.Event.Type || got.Event.Source != want.Event.Source || !got.Event.Entity.Equal(want.Event.Entity) {
+	if !got.Time.Equal(want.Time) || got.Event.Type != want.Event.Type ||
+		got.Event.Source != want.Event.Source || !got.Event.Entity.Equal(want.Event.Entity) {
 		t.Fatalf("read %+v %+v\nwant %+v %+v", got, got.Event.Entity, want, want.Event.Entity)
 	}
 	if len(r.Unknown()) > 0 {
@@ -303,7 +323,8 @@ func sameAfterWriting(t failer, want recording.Line) {
 }
 
 func FuzzReader(f *testing.F) {
-	f.Add([]byte(web + "\n" + `{"op":"unset","source":"kubelet","entity":{"kind":"kubernetes_pod","id":"u","containers":[{"id":"a"}]}}`))
+	f.Add([]byte(web + "\n" +
+		`{"op":"unset","source":"kubelet","entity":{"kind":"kubernetes_pod","id":"u","containers":[{"id":"a"}]}}`))
 	f.Add([]byte("\xef\xbb\xbf\r\n{}\n[]\nnull"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := recording.NewReader(bytes.NewReader(data), "fuzz")
@@ -332,7 +353,8 @@ type hooked struct {
 	bundles iter.Seq[workloadmeta.Bundle]
 }
 
-func (h *hooked) Subscribe(string, *workloadmeta.Filter, ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
+func (h *hooked) Subscribe(string, *workloadmeta.Filter,
+	...workloadmeta.SubscribeOption) workloadmeta.Subscription {
 	return h
 }
 func (h *hooked) Bundles(context.Context) iter.Seq[workloadmeta.Bundle] { return h.bundles }
@@ -340,8 +362,10 @@ func (h *hooked) Close()                                                {}
 
 func TestRecorderFailsWhenWritingDoes(t *testing.T) {
 	full := &hooked{bundles: func(yield func(workloadmeta.Bundle) bool) {
-		c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}}
-		yield(workloadmeta.Bundle{Events: []workloadmeta.Event{{Type: workloadmeta.EventTypeUnset, Entity: c}}})
+		c := &workloadmeta.Container{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "a"}}
+		yield(workloadmeta.Bundle{
+			Events: []workloadmeta.Event{{Type: workloadmeta.EventTypeUnset, Entity: c}}})
 	}}
 	r := recording.NewRecorder(full, nil, recording.NewWriter(brokenDisk{}))
 	if err := r.Run(t.Context()); err == nil || err.Error() != "write a recording: disk full" {

@@ -16,16 +16,21 @@ func benchContainer(i, version int) *workloadmeta.Container {
 		EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id},
 		EntityMeta: workloadmeta.EntityMeta{Name: fmt.Sprintf("web-%d", i)},
 		Image: workloadmeta.ContainerImage{
-			ID: "sha256:" + strings.Repeat(fmt.Sprintf("%08x", i/10), 8), RawName: fmt.Sprintf("registry.example.com/shop/app-%d:1.2.3", i/10),
-			Name: fmt.Sprintf("registry.example.com/shop/app-%d", i/10), Registry: "registry.example.com", ShortName: fmt.Sprintf("app-%d", i/10), Tag: "1.2.3",
+			ID: "sha256:" + strings.Repeat(fmt.Sprintf("%08x", i/10),
+				8), RawName: fmt.Sprintf("registry.example.com/shop/app-%d:1.2.3", i/10),
+			Name: fmt.Sprintf("registry.example.com/shop/app-%d",
+				i/10), Registry: "registry.example.com", ShortName: fmt.Sprintf(
+				"app-%d", i/10), Tag: "1.2.3",
 		},
 		Runtime: workloadmeta.RuntimeContainerd, PID: 1000 + i, RestartCount: version,
-		State: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning, StartedAt: time.Unix(1_700_000_000, 0)},
+		State: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning,
+			StartedAt: time.Unix(1_700_000_000, 0)},
 	}
 }
 
 func set(e workloadmeta.Entity) []workloadmeta.CollectorEvent {
-	return []workloadmeta.CollectorEvent{{Type: workloadmeta.EventTypeSet, Source: workloadmeta.SourceRuntime, Entity: e}}
+	return []workloadmeta.CollectorEvent{
+		{Type: workloadmeta.EventTypeSet, Source: workloadmeta.SourceRuntime, Entity: e}}
 }
 
 func BenchmarkNotifyUnchanged(b *testing.B) {

@@ -23,9 +23,11 @@ type indexes struct {
 
 func newIndexes() indexes {
 	return indexes{
-		containerByName: newIndex[string](), containerByPID: newIndex[int](), containerByIP: newIndex[string](),
-		podByName: newIndex[string](), podByIP: newIndex[string](), podByContainer: newIndex[string](),
-		podByOtherUID: newIndex[string](), processByContainer: newIndex[string](),
+		containerByName: newIndex[string](), containerByPID: newIndex[int](),
+		containerByIP: newIndex[string](),
+		podByName:     newIndex[string](), podByIP: newIndex[string](),
+		podByContainer: newIndex[string](),
+		podByOtherUID:  newIndex[string](), processByContainer: newIndex[string](),
 	}
 }
 

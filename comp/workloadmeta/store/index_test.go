@@ -55,7 +55,8 @@ func withIP(ip string) func(*wm.Container) {
 func isStopped(c *wm.Container) { c.State.Status = wm.StatusStopped }
 
 func TestNamesThatSeveralHaveAreAmbiguous(t *testing.T) {
-	s := newStore(t, sets(runtime, container("a", named("web"))), sets(runtime, container("b", named("web"))))
+	s := newStore(t, sets(runtime, container("a", named("web"))),
+		sets(runtime, container("b", named("web"))))
 	c, err := s.GetContainerByName("web")
 	wants(t, "two", c, err, wm.ErrAmbiguous)
 	notify(t, s, unsets(runtime, container("a")))
@@ -101,10 +102,13 @@ func TestStoppedContainerHasNoPIDAndNoAddress(t *testing.T) {
 }
 
 func TestContainerForPID(t *testing.T) {
-	s := newStore(t, sets(runtime, container("c", withPID(7))), sets(wm.SourceProcess, process(8, 1, "c")),
-		sets(wm.SourceProcess, process(9, 1, "unheard-of")), sets(wm.SourceProcess, process(10, 1, "")))
+	s := newStore(t, sets(runtime, container("c", withPID(7))),
+		sets(wm.SourceProcess, process(8, 1, "c")),
+		sets(wm.SourceProcess, process(9, 1, "unheard-of")), sets(wm.SourceProcess,
+			process(10, 1, "")))
 	for pid, want := range map[int]any{
-		7: "c", 8: "c", 9: wm.ErrNotFound, 10: wm.ErrNotFound, 11: wm.ErrNotFound, 0: wm.ErrNotFound, -1: wm.ErrNotFound,
+		7: "c", 8: "c", 9: wm.ErrNotFound, 10: wm.ErrNotFound, 11: wm.ErrNotFound,
+		0: wm.ErrNotFound, -1: wm.ErrNotFound,
 		math.MaxInt32 + 9: wm.ErrNotFound,
 	} {
 		c, err := s.ContainerForPID(pid)
@@ -139,18 +143,22 @@ func TestAddressesOfTheHostAreNobodys(t *testing.T) {
 		}
 	}
 	s := newStore(t,
-		sets(kubelet, pod("hostnet", at("192.0.2.1", func(p *wm.KubernetesPod) { p.HostNetwork = true }))),
+		sets(kubelet,
+			pod("hostnet", at("192.0.2.1", func(p *wm.KubernetesPod) { p.HostNetwork = true }))),
 		sets(kubelet, pod("silent", at("192.0.2.1"))), // on the host's network, and nobody says so
 		sets(runtime, container("proxy", withIP("192.0.2.1"), of("hostnet"))),
-		sets(kubelet, pod("done", at("10.0.0.1", func(p *wm.KubernetesPod) { p.Phase = "Succeeded" }))),
-		sets(kubelet, pod("web", at("10.0.0.1", func(p *wm.KubernetesPod) { p.Phase = "Running" }))),
+		sets(kubelet,
+			pod("done", at("10.0.0.1", func(p *wm.KubernetesPod) { p.Phase = "Succeeded" }))),
+		sets(kubelet,
+			pod("web", at("10.0.0.1", func(p *wm.KubernetesPod) { p.Phase = "Running" }))),
 		sets(runtime, container("web-1", withIP("10.0.0.1"), of("web"))),
 		sets(runtime, container("plain", withIP("172.17.0.2"), func(c *wm.Container) {
 			c.NetworkIPv6s = map[string]string{"bridge": "fd00::2"}
 		})),
 	)
 	for ip, want := range map[string]any{
-		"192.0.2.1": wm.ErrNotFound, "10.0.0.1": "web", "172.17.0.2": "plain", "fd00::2": "plain", "": wm.ErrNotFound,
+		"192.0.2.1": wm.ErrNotFound, "10.0.0.1": "web", "172.17.0.2": "plain", "fd00::2": "plain",
+		"": wm.ErrNotFound,
 	} {
 		e, err := s.EntityForIP(ip)
 		wants(t, "address "+ip, e, err, want)
@@ -176,11 +184,13 @@ func TestPodsByNameAndByContainer(t *testing.T) {
 			}
 		}
 	}
-	s := newStore(t, sets(kubelet, pod("u1", named("shop", "db-0"), lists("i", "c"))), sets(kubelet, pod("u2", named("blog", "db-0"))))
+	s := newStore(t, sets(kubelet, pod("u1", named("shop", "db-0"), lists("i", "c"))),
+		sets(kubelet, pod("u2", named("blog", "db-0"))))
 	for _, c := range []struct {
 		ns, name string
 		want     any
-	}{{"shop", "db-0", "u1"}, {"blog", "db-0", "u2"}, {"shop", "db-1", wm.ErrNotFound}, {"", "db-0", wm.ErrNotFound}} {
+	}{{"shop", "db-0", "u1"}, {"blog", "db-0", "u2"}, {"shop", "db-1", wm.ErrNotFound}, {"", "db-0",
+		wm.ErrNotFound}} {
 		p, err := s.GetKubernetesPodByName(c.ns, c.name)
 		wants(t, c.ns+"/"+c.name, p, err, c.want)
 	}
@@ -194,10 +204,17 @@ func TestPodsByNameAndByContainer(t *testing.T) {
 
 	notify(t, s, sets(kubelet, pod("u1", lists("i", "c"))),
 		sets(runtime, container("c")),
-		sets(kubelet, container("owned", func(c *wm.Container) { c.Owner = &wm.EntityID{Kind: wm.KindKubernetesPod, ID: "u2"} })),
-		sets(kubelet, container("task", func(c *wm.Container) { c.Owner = &wm.EntityID{Kind: wm.KindECSTask, ID: "arn"} })),
+		sets(kubelet,
+			container("owned", func(c *wm.Container) {
+				c.Owner = &wm.EntityID{Kind: wm.KindKubernetesPod, ID: "u2"}
+			})),
+		sets(kubelet,
+			container("task", func(c *wm.Container) {
+				c.Owner = &wm.EntityID{Kind: wm.KindECSTask, ID: "arn"}
+			})),
 	)
-	for cid, want := range map[string]any{"c": "u1", "i": "u1", "owned": "u2", "task": wm.ErrNotFound, "x": wm.ErrNotFound, "": wm.ErrNotFound} {
+	for cid, want := range map[string]any{"c": "u1", "i": "u1", "owned": "u2",
+		"task": wm.ErrNotFound, "x": wm.ErrNotFound, "": wm.ErrNotFound} {
 		p, err := s.GetKubernetesPodForContainer(cid)
 		wants(t, "pod of container "+cid, p, err, want)
 	}
@@ -212,8 +229,10 @@ func TestStaticPodsAnswerToBothUIDs(t *testing.T) {
 			p.UID, p.Annotations = uid, map[string]string{"kubernetes.io/config.mirror": hash}
 		}
 	}
-	s := newStore(t, sets(kubelet, pod("hash", func(p *wm.KubernetesPod) { p.UID = "mirror-uid" })), sets(cluster, pod("uid2", mirror("uid2", "hash2"))))
-	for uid, want := range map[string]any{"hash": "hash", "mirror-uid": "hash", "uid2": "uid2", "hash2": "uid2", "other": wm.ErrNotFound} {
+	s := newStore(t, sets(kubelet, pod("hash", func(p *wm.KubernetesPod) { p.UID = "mirror-uid" })),
+		sets(cluster, pod("uid2", mirror("uid2", "hash2"))))
+	for uid, want := range map[string]any{"hash": "hash", "mirror-uid": "hash", "uid2": "uid2",
+		"hash2": "uid2", "other": wm.ErrNotFound} {
 		p, err := s.GetKubernetesPod(uid)
 		wants(t, uid, p, err, want)
 	}
@@ -226,7 +245,8 @@ func TestContainerByPrefix(t *testing.T) {
 	s := newStore(t, sets(runtime, container("abcdef01")), sets(runtime, container("abcd9999")),
 		sets(runtime, container("task-1")), sets(runtime, container("task-10")))
 	for prefix, want := range map[string]any{
-		"abcde": "abcdef01", "abcd": wm.ErrAmbiguous, "abc": wm.ErrNotFound, "": wm.ErrNotFound, "ffff": wm.ErrNotFound,
+		"abcde": "abcdef01", "abcd": wm.ErrAmbiguous, "abc": wm.ErrNotFound, "": wm.ErrNotFound,
+		"ffff":   wm.ErrNotFound,
 		"task-1": "task-1", "task-10": "task-10", "task": wm.ErrAmbiguous,
 	} {
 		c, err := s.GetContainerByPrefix(prefix)
@@ -238,7 +258,8 @@ func TestTypedLookups(t *testing.T) {
 	s := newStore(t,
 		sets(runtime, &wm.ContainerImageMetadata{EntityID: id(wm.KindContainerImage, "sha256:0a")}),
 		sets(kubelet, &wm.ECSTask{EntityID: id(wm.KindECSTask, "arn")}),
-		sets(kubelet, pod("p")), sets(runtime, container("a")), sets(runtime, container("b")), sets(wm.SourceProcess, process(1, 1, "")))
+		sets(kubelet, pod("p")), sets(runtime, container("a")), sets(runtime, container("b")),
+		sets(wm.SourceProcess, process(1, 1, "")))
 	image, err := s.GetContainerImage("sha256:0a")
 	wants(t, "image", image, err, "sha256:0a")
 	task, err := s.GetECSTask("arn")
@@ -251,15 +272,18 @@ func TestTypedLookups(t *testing.T) {
 	for range s.Containers() {
 		break // leaving early is fine
 	}
-	if got := append(collect(s.KubernetesPods()), collect(s.Processes())...); !slices.Equal(got, []string{"p", "1"}) {
+	if got := append(collect(s.KubernetesPods()), collect(s.Processes())...); !slices.Equal(got,
+		[]string{"p", "1"}) {
 		t.Errorf("pods and processes = %v", got)
 	}
 }
 
 func TestCountIsByKindAndSource(t *testing.T) {
-	s := newStore(t, sets(runtime, container("a")), sets(runtime, container("b")), sets(kubelet, container("b")), sets(kubelet, pod("p")))
+	s := newStore(t, sets(runtime, container("a")), sets(runtime, container("b")),
+		sets(kubelet, container("b")), sets(kubelet, pod("p")))
 	got := s.Count()
-	if len(got) != 2 || got[wm.KindContainer][runtime] != 2 || got[wm.KindContainer][kubelet] != 1 || got[wm.KindKubernetesPod][kubelet] != 1 {
+	if len(got) != 2 || got[wm.KindContainer][runtime] != 2 ||
+		got[wm.KindContainer][kubelet] != 1 || got[wm.KindKubernetesPod][kubelet] != 1 {
 		t.Errorf("Count = %v", got)
 	}
 }

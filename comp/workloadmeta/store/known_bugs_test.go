@@ -7,14 +7,18 @@ import (
 	wm "github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// Known bug #36 of docs/known-bugs.md: a process that was seen before its container was never linked to it. Here it is, whatever comes first.
+// Known bug #36 of docs/known-bugs.md: a process that was seen before its container was never
+// linked to it. Here it is, whatever comes first.
 func TestBug36AProcessMayComeBeforeItsContainer(t *testing.T) {
-	ofProcess, ofContainer := sets(wm.SourceProcess, process(8, 1, "c")), sets(runtime, container("c", withPID(7)))
+	ofProcess, ofContainer := sets(wm.SourceProcess, process(8, 1, "c")), sets(runtime,
+		container("c", withPID(7)))
 	for name, order := range map[string][]wm.CollectorEvent{
-		"the container first":                         {ofContainer, ofProcess},
-		"the process first":                           {ofProcess, ofContainer},
-		"the process first, not in its container yet": {sets(wm.SourceProcess, process(8, 1, "")), ofContainer, ofProcess},
-		"the container came and went meanwhile":       {ofContainer, ofProcess, unsets(runtime, container("c")), ofContainer},
+		"the container first": {ofContainer, ofProcess},
+		"the process first":   {ofProcess, ofContainer},
+		"the process first, not in its container yet": {sets(wm.SourceProcess, process(8, 1, "")),
+			ofContainer, ofProcess},
+		"the container came and went meanwhile": {ofContainer, ofProcess,
+			unsets(runtime, container("c")), ofContainer},
 	} {
 		s := newStore(t)
 		for _, ev := range order {

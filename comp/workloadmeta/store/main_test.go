@@ -42,7 +42,8 @@ func pod(uid string, edits ...func(*wm.KubernetesPod)) *wm.KubernetesPod {
 }
 
 func process(pid int32, ticks uint64, containerID string) *wm.Process {
-	return &wm.Process{EntityID: id(wm.KindProcess, fmt.Sprint(pid)), PID: pid, StartTicks: ticks, ContainerID: containerID}
+	return &wm.Process{EntityID: id(wm.KindProcess, fmt.Sprint(pid)), PID: pid, StartTicks: ticks,
+		ContainerID: containerID}
 }
 
 func named(name string) func(*wm.Container) { return func(c *wm.Container) { c.Name = name } }
@@ -70,7 +71,8 @@ type recorder struct {
 	bundles []wm.Bundle
 }
 
-func record(t *testing.T, s *store.Store, filter *wm.Filter, options ...wm.SubscribeOption) *recorder {
+func record(t *testing.T, s *store.Store, filter *wm.Filter,
+	options ...wm.SubscribeOption) *recorder {
 	r := &recorder{}
 	sub := s.Subscribe(t.Name(), filter, options...)
 	t.Cleanup(sub.Close)

@@ -49,7 +49,8 @@ func (m model) unset(source wm.Source, e wm.Entity) {
 
 func (m model) reset(source wm.Source, entities []wm.Entity) {
 	for id, views := range m {
-		if _, held := views[source]; held && !slices.ContainsFunc(entities, func(e wm.Entity) bool { return e.GetID() == id }) {
+		if _, held := views[source]; held &&
+			!slices.ContainsFunc(entities, func(e wm.Entity) bool { return e.GetID() == id }) {
 			e, _ := wm.NewEntity(id)
 			m.unset(source, e)
 		}
@@ -81,10 +82,14 @@ func (m model) merged(source wm.Source) map[wm.EntityID]wm.Entity {
 var modelSources = []wm.Source{runtime, kubelet, cluster, "custom"}
 
 func drawEntity(t *rapid.T) wm.Entity {
-	pick := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label) }
+	pick := func(label string,
+		from ...string) string {
+		return rapid.SampledFrom(from).Draw(t, label)
+	}
 	switch pick("kind", "container", "container", "pod", "process") {
 	case "container":
-		c := container(pick("id", "c0", "c1", "c2"), named(pick("name", "", "n0", "n1")), withPID(rapid.IntRange(0, 3).Draw(t, "pid")))
+		c := container(pick("id", "c0", "c1", "c2"), named(pick("name", "", "n0", "n1")),
+			withPID(rapid.IntRange(0, 3).Draw(t, "pid")))
 		if ip := pick("ip", "", "ip0", "ip1"); ip != "" {
 			c.NetworkIPs = map[string]string{"net": ip}
 		}
@@ -98,16 +103,20 @@ func drawEntity(t *rapid.T) wm.Entity {
 	case "pod":
 		return pod(pick("id", "p0", "p1", "p2"), func(p *wm.KubernetesPod) {
 			p.Name, p.Namespace = pick("name", "", "n0", "n1"), pick("namespace", "s0", "s1")
-			p.IP, p.HostIP, p.HostNetwork = pick("ip", "", "ip0", "ip1"), pick("host ip", "", "ip1"), rapid.Bool().Draw(t, "host network")
+			p.IP, p.HostIP, p.HostNetwork = pick("ip", "", "ip0", "ip1"), pick("host ip", "",
+				"ip1"), rapid.Bool().Draw(t, "host network")
 			p.Phase = pick("phase", "", "Running", "Succeeded")
 			p.UID = pick("uid", "", "q0", "q1", p.ID)
-			for _, cid := range rapid.SliceOfN(rapid.SampledFrom([]string{"", "c0", "c1", "c2", "c3"}), 0, 3).Draw(t, "containers") {
+			for _, cid := range rapid.SliceOfN(
+				rapid.SampledFrom([]string{"", "c0", "c1", "c2", "c3"}), 0, 3).Draw(
+				t, "containers") {
 				p.Containers = append(p.Containers, wm.OrchestratorContainer{ID: cid, Name: cid})
 			}
 		})
 	}
 	pid := rapid.IntRange(1, 3).Draw(t, "pid")
-	return process(int32(pid), uint64(rapid.IntRange(0, 2).Draw(t, "ticks")), pick("container", "", "c0", "c1"))
+	return process(int32(pid), uint64(rapid.IntRange(0, 2).Draw(t, "ticks")),
+		pick("container", "", "c0", "c1"))
 }
 
 // answers writes down what all look-ups answer, errors by their kind.
@@ -123,7 +132,8 @@ func answers(c interface {
 	var b strings.Builder
 	for i := range 4 {
 		n := strconv.Itoa(i)
-		fmt.Fprintln(&b, n, c.byName("n"+n), c.byPID(i), c.byIP("ip"+n), c.podByName("s0", "n"+n), c.podByName("s1", "n"+n),
+		fmt.Fprintln(&b, n, c.byName("n"+n), c.byPID(i), c.byIP("ip"+n), c.podByName("s0", "n"+n),
+			c.podByName("s1", "n"+n),
 			c.podByUID("p"+n), c.podByUID("q"+n), c.podOf("c"+n), c.processesOf("c"+n))
 	}
 	return b.String()
@@ -147,7 +157,9 @@ func (s indexed) byPID(pid int) []string          { return answer(s.ContainerFor
 func (s indexed) byIP(ip string) []string         { return answer(s.EntityForIP(ip)) }
 func (s indexed) podByName(ns, n string) []string { return answer(s.GetKubernetesPodByName(ns, n)) }
 func (s indexed) podByUID(uid string) []string    { return answer(s.GetKubernetesPod(uid)) }
-func (s indexed) podOf(cid string) []string       { return answer(s.GetKubernetesPodForContainer(cid)) }
+func (s indexed) podOf(cid string) []string {
+	return answer(s.GetKubernetesPodForContainer(cid))
+}
 func (s indexed) processesOf(cid string) []string { return collect(s.ProcessesOf(cid)) }
 
 // scanned answers the same questions by looking at everything.
@@ -227,7 +239,8 @@ func (s scanned) podOf(cid string) []string {
 		}
 	}
 	return only(scan(s, func(p *wm.KubernetesPod) bool {
-		return slices.ContainsFunc(p.Containers, func(c wm.OrchestratorContainer) bool { return c.ID == cid })
+		return slices.ContainsFunc(p.Containers,
+			func(c wm.OrchestratorContainer) bool { return c.ID == cid })
 	}))
 }
 
@@ -252,7 +265,8 @@ func follow(s *store.Store, source wm.Source, keep func(wm.Entity) bool) *follow
 	for _, kind := range []wm.Kind{wm.KindContainer, wm.KindKubernetesPod, wm.KindProcess} {
 		filter.Kind(kind, keep)
 	}
-	return &follower{source: source, keep: keep, sub: s.Subscribe("model", filter), view: map[wm.EntityID]wm.Entity{}}
+	return &follower{source: source, keep: keep, sub: s.Subscribe("model", filter),
+		view: map[wm.EntityID]wm.Entity{}}
 }
 
 func (f *follower) run(t *testing.T) {
@@ -270,7 +284,8 @@ func (f *follower) run(t *testing.T) {
 				delete(f.view, eid)
 			}
 			if b.Snapshot && (knew || ev.Type != wm.EventTypeSet) {
-				f.bad = append(f.bad, fmt.Sprintf("%s of %s in the snapshot, known: %v", ev.Type, eid, knew))
+				f.bad = append(f.bad,
+					fmt.Sprintf("%s of %s in the snapshot, known: %v", ev.Type, eid, knew))
 			}
 		}
 	}
@@ -282,7 +297,8 @@ func (f *follower) check(t interface{ Fatalf(string, ...any) }, m model) {
 	want := m.merged(f.source)
 	maps.DeleteFunc(want, func(_ wm.EntityID, e wm.Entity) bool { return !f.keep(e) })
 	if !maps.EqualFunc(f.view, want, wm.Entity.Equal) || len(f.bad) > 0 {
-		t.Fatalf("a subscriber to %q ends with %v\nwant %v\n%q", f.source, slices.Collect(maps.Keys(f.view)), slices.Collect(maps.Keys(want)), f.bad)
+		t.Fatalf("a subscriber to %q ends with %v\nwant %v\n%q", f.source,
+			slices.Collect(maps.Keys(f.view)), slices.Collect(maps.Keys(want)), f.bad)
 	}
 }
 
@@ -313,7 +329,9 @@ func TestModel(t *testing.T) {
 		var followers []*follower
 		var work sync.WaitGroup
 		subscribe := func() {
-			f := follow(s, rapid.SampledFrom(append(modelSources, wm.SourceAll)).Draw(rt, "view of"), everything)
+			f := follow(s,
+				rapid.SampledFrom(append(modelSources, wm.SourceAll)).Draw(rt,
+					"view of"), everything)
 			if rapid.Bool().Draw(rt, "some only") {
 				f.sub.Close()
 				f = follow(s, f.source, hasName)
@@ -363,7 +381,8 @@ func TestModel(t *testing.T) {
 				for _, d := range s.Dump() {
 					got[d.Entity.GetID()] = d.Entity
 					if len(d.Views) != len(m[d.Entity.GetID()]) {
-						rt.Fatalf("%s: %d views, want %d", d.Entity.GetID(), len(d.Views), len(m[d.Entity.GetID()]))
+						rt.Fatalf("%s: %d views, want %d", d.Entity.GetID(), len(d.Views),
+							len(m[d.Entity.GetID()]))
 					}
 				}
 				if !maps.EqualFunc(got, want, wm.Entity.Equal) {
@@ -420,10 +439,12 @@ func TestRacingSources(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, uint64(i)))
 			for range 2000 {
 				n := rng.IntN(40)
-				var e wm.Entity = container("c"+strconv.Itoa(n), named("n"+strconv.Itoa(rng.IntN(3))), withPID(rng.IntN(50)))
+				var e wm.Entity = container("c"+strconv.Itoa(n),
+					named("n"+strconv.Itoa(rng.IntN(3))), withPID(rng.IntN(50)))
 				if n%4 == 0 {
 					e = pod("p"+strconv.Itoa(n), func(p *wm.KubernetesPod) {
-						p.Containers = []wm.OrchestratorContainer{{ID: "c" + strconv.Itoa(rng.IntN(40))}}
+						p.Containers = []wm.OrchestratorContainer{
+							{ID: "c" + strconv.Itoa(rng.IntN(40))}}
 					})
 				}
 				if rng.IntN(3) == 0 {

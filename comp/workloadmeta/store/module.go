@@ -11,7 +11,8 @@ import (
 // Module provides a [*Store], also as [workloadmeta.Component] and [workloadmeta.Writer].
 // Supply [Options] to tune it. Its subscriptions end when the application stops.
 var Module = fx.Module("workloadmeta/store",
-	fx.Provide(fx.Annotate(provide, fx.As(fx.Self()), fx.As(new(workloadmeta.Component)), fx.As(new(workloadmeta.Writer)))),
+	fx.Provide(fx.Annotate(provide, fx.As(fx.Self()), fx.As(new(workloadmeta.Component)),
+		fx.As(new(workloadmeta.Writer)))),
 )
 
 type params struct {

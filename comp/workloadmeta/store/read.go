@@ -77,7 +77,8 @@ func (s *Store) GetKubernetesPod(uid string) (*workloadmeta.KubernetesPod, error
 	if err == nil {
 		return pod, nil
 	}
-	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, s.index.podByOtherUID.get(uid), "kubernetes_pod "+uid)
+	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod,
+		s.index.podByOtherUID.get(uid), "kubernetes_pod "+uid)
 }
 
 // GetECSTask implements [workloadmeta.Component].
@@ -111,7 +112,8 @@ func (s *Store) Processes() iter.Seq[*workloadmeta.Process] {
 }
 
 // one returns the only entity of the kind among the owners of an index entry.
-func one[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, found owners, what string) (T, error) {
+func one[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, found owners, what string) (T,
+	error) {
 	var none T
 	switch found.len() {
 	case 0:
@@ -119,18 +121,21 @@ func one[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, found owners, 
 	case 1:
 		return get[T](s, kind, found.first)
 	}
-	return none, fmt.Errorf("%s: %w: %s", what, workloadmeta.ErrAmbiguous, strings.Join(found.all(), ", "))
+	return none, fmt.Errorf("%s: %w: %s", what, workloadmeta.ErrAmbiguous,
+		strings.Join(found.all(), ", "))
 }
 
 // GetContainerByName implements [workloadmeta.Component].
 func (s *Store) GetContainerByName(name string) (*workloadmeta.Container, error) {
-	return one[*workloadmeta.Container](s, workloadmeta.KindContainer, s.index.containerByName.get(name), "container named "+name)
+	return one[*workloadmeta.Container](s, workloadmeta.KindContainer,
+		s.index.containerByName.get(name), "container named "+name)
 }
 
 // GetContainerByPrefix implements [workloadmeta.Component].
 func (s *Store) GetContainerByPrefix(prefix string) (*workloadmeta.Container, error) {
 	if len(prefix) < workloadmeta.MinIDPrefix {
-		return nil, fmt.Errorf("container %s…: %w: at least %d characters of the ID are needed", prefix, workloadmeta.ErrNotFound, workloadmeta.MinIDPrefix)
+		return nil, fmt.Errorf("container %s…: %w: at least %d characters of the ID are needed",
+			prefix, workloadmeta.ErrNotFound, workloadmeta.MinIDPrefix)
 	}
 	if c, err := s.GetContainer(prefix); err == nil {
 		return c, nil // whole, even if others begin so: on Fargate "<task>-1" and "<task>-10"
@@ -147,26 +152,32 @@ func (s *Store) GetContainerByPrefix(prefix string) (*workloadmeta.Container, er
 	case 1:
 		return found[0], nil
 	}
-	return nil, fmt.Errorf("container %s…: %w: %d containers begin so", prefix, workloadmeta.ErrAmbiguous, len(found))
+	return nil, fmt.Errorf("container %s…: %w: %d containers begin so", prefix,
+		workloadmeta.ErrAmbiguous, len(found))
 }
 
 // GetKubernetesPodByName implements [workloadmeta.Component].
-func (s *Store) GetKubernetesPodByName(namespace, name string) (*workloadmeta.KubernetesPod, error) {
+func (s *Store) GetKubernetesPodByName(namespace, name string) (*workloadmeta.KubernetesPod,
+	error) {
 	key := podName(namespace, name)
-	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, s.index.podByName.get(key), "pod "+key)
+	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod,
+		s.index.podByName.get(key), "pod "+key)
 }
 
 // GetKubernetesPodForContainer implements [workloadmeta.Component].
-func (s *Store) GetKubernetesPodForContainer(containerID string) (*workloadmeta.KubernetesPod, error) {
+func (s *Store) GetKubernetesPodForContainer(containerID string) (*workloadmeta.KubernetesPod,
+	error) {
 	if c, err := s.GetContainer(containerID); err == nil && c.Owner != nil {
 		if c.Owner.Kind != workloadmeta.KindKubernetesPod {
-			return nil, fmt.Errorf("pod of container %s: %w: its owner is %s", containerID, workloadmeta.ErrNotFound, c.Owner)
+			return nil, fmt.Errorf("pod of container %s: %w: its owner is %s", containerID,
+				workloadmeta.ErrNotFound, c.Owner)
 		}
 		if pod, err := s.GetKubernetesPod(c.Owner.ID); err == nil {
 			return pod, nil
 		}
 	}
-	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod, s.index.podByContainer.get(containerID), "pod of container "+containerID)
+	return one[*workloadmeta.KubernetesPod](s, workloadmeta.KindKubernetesPod,
+		s.index.podByContainer.get(containerID), "pod of container "+containerID)
 }
 
 // ContainerForPID implements [workloadmeta.Component]. If the runtime and the process
@@ -175,7 +186,8 @@ func (s *Store) GetKubernetesPodForContainer(containerID string) (*workloadmeta.
 func (s *Store) ContainerForPID(pid int) (*workloadmeta.Container, error) {
 	what := "container of PID " + strconv.Itoa(pid)
 	inside := "" // where the process table sees the process
-	if p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess, strconv.Itoa(pid)); err == nil {
+	if p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess,
+		strconv.Itoa(pid)); err == nil {
 		inside = p.ContainerID
 	}
 	found := s.index.containerByPID.get(pid)
@@ -185,7 +197,8 @@ func (s *Store) ContainerForPID(pid int) (*workloadmeta.Container, error) {
 	case found.len() == 0:
 		return s.GetContainer(inside)
 	case found.len() == 1 && inside != "" && inside != found.first:
-		return nil, fmt.Errorf("%s: %w: first process of %s, but seen in %s", what, workloadmeta.ErrAmbiguous, found.first, inside)
+		return nil, fmt.Errorf("%s: %w: first process of %s, but seen in %s", what,
+			workloadmeta.ErrAmbiguous, found.first, inside)
 	}
 	return one[*workloadmeta.Container](s, workloadmeta.KindContainer, found, what)
 }
@@ -226,7 +239,8 @@ func (s *Store) ProcessesOf(containerID string) iter.Seq[*workloadmeta.Process] 
 func (s *Store) Dump() []workloadmeta.DumpedEntity {
 	dump := make([]workloadmeta.DumpedEntity, 0, s.table.Len())
 	for _, r := range s.table.All() {
-		dump = append(dump, workloadmeta.DumpedEntity{Entity: r.entity, Views: r.views, Complete: r.complete})
+		dump = append(dump,
+			workloadmeta.DumpedEntity{Entity: r.entity, Views: r.views, Complete: r.complete})
 	}
 	slices.SortFunc(dump, func(a, b workloadmeta.DumpedEntity) int {
 		x, y := a.Entity.GetID(), b.Entity.GetID()

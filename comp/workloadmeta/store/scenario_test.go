@@ -21,7 +21,10 @@ func TestScenarios(t *testing.T) {
 		events []wm.CollectorEvent
 		want   []string
 	}
-	one := func(ev wm.CollectorEvent, want ...string) step { return step{[]wm.CollectorEvent{ev}, want} }
+	one := func(ev wm.CollectorEvent,
+		want ...string) step {
+		return step{[]wm.CollectorEvent{ev}, want}
+	}
 	for name, c := range map[string]struct {
 		filter *wm.Filter
 		steps  []step
@@ -72,20 +75,23 @@ func TestScenarios(t *testing.T) {
 			one(unsets(runtime, bare)),
 		}},
 		"what stops matching arrives as unset": {
-			wm.NewFilter().Kind(wm.KindContainer, func(e wm.Entity) bool { return e.(*wm.Container).Hostname == "h" }), []step{
+			wm.NewFilter().Kind(wm.KindContainer,
+				func(e wm.Entity) bool { return e.(*wm.Container).Hostname == "h" }), []step{
 				one(sets(runtime, container("c", a)), "set(c:/h)"),
 				one(sets(runtime, container("c", host("other"))), "unset(c:/h)"),
 				one(sets(runtime, container("c", host("third")))),
 				one(sets(runtime, container("c", a, b)), "set(c:n/h)"),
 				one(unsets(runtime, bare), "unset(c:n/h)"),
 			}},
-		"one source, which says something at its end": {wm.NewFilter().Source(runtime).Events(wm.EventTypeUnset), []step{
-			one(sets(runtime, container("c", a))),
-			one(sets(kubelet, container("c"))),
-			one(unsets(runtime, container("c", b)), "unset(c:n/h)"),
-		}},
+		"one source, which says something at its end": {
+			wm.NewFilter().Source(runtime).Events(wm.EventTypeUnset), []step{
+				one(sets(runtime, container("c", a))),
+				one(sets(kubelet, container("c"))),
+				one(unsets(runtime, container("c", b)), "unset(c:n/h)"),
+			}},
 		"a predicate on a source's view": {
-			wm.NewFilter().Source(kubelet).Kind(wm.KindContainer, func(e wm.Entity) bool { return e.(*wm.Container).Hostname == "" }), []step{
+			wm.NewFilter().Source(kubelet).Kind(wm.KindContainer,
+				func(e wm.Entity) bool { return e.(*wm.Container).Hostname == "" }), []step{
 				one(sets(runtime, container("c", a))),
 				one(sets(kubelet, container("c", b)), "set(c:n/)"),
 			}},
@@ -106,7 +112,9 @@ func TestScenarios(t *testing.T) {
 }
 
 func failOnMutation(t *testing.T) func(wm.EntityID, wm.Source) {
-	return func(id wm.EntityID, source wm.Source) { t.Errorf("%s of %s was written to", id, source) }
+	return func(id wm.EntityID, source wm.Source) {
+		t.Errorf("%s of %s was written to", id, source)
+	}
 }
 
 func TestSnapshotHoldsWhatMatches(t *testing.T) {
@@ -115,11 +123,14 @@ func TestSnapshotHoldsWhatMatches(t *testing.T) {
 		defer s.Close()
 		notify(t, s, sets(runtime, container("c", host("h"))), sets(kubelet, pod("p")))
 		all := record(t, s, nil).take()
-		if len(all) != 1 || !all[0].Snapshot || len(all[0].Events) != 2 || all[0].Revision != s.Revision() {
-			t.Errorf("snapshot = %+v, want one bundle of 2 events at revision %d", all, s.Revision())
+		if len(all) != 1 || !all[0].Snapshot || len(all[0].Events) != 2 ||
+			all[0].Revision != s.Revision() {
+			t.Errorf("snapshot = %+v, want one bundle of 2 events at revision %d", all,
+				s.Revision())
 		}
 		record(t, s, wm.NewFilter().Kind(wm.KindContainer)).want(t, "containers", "set(c:/h)")
-		record(t, s, wm.NewFilter().Source(kubelet).Kind(wm.KindContainer)).want(t, "the kubelet's containers", "")
+		record(t, s, wm.NewFilter().Source(kubelet).Kind(wm.KindContainer)).want(t,
+			"the kubelet's containers", "")
 		record(t, s, wm.NewFilter().Events(wm.EventTypeUnset)).want(t, "unsets", "")
 	})
 }
@@ -130,14 +141,18 @@ func TestUnsetCarriesWhatTheEndRevealed(t *testing.T) {
 		defer s.Close()
 		died, code := time.Unix(1_700_000_000, 0), int64(0)
 		r := record(t, s, wm.NewFilter().Events(wm.EventTypeUnset))
-		notify(t, s, sets(runtime, container("c", named("n"), func(c *wm.Container) { c.State.Running = true })))
+		notify(t, s,
+			sets(runtime,
+				container("c", named("n"), func(c *wm.Container) { c.State.Running = true })))
 		notify(t, s, unsets(runtime, container("c", func(c *wm.Container) {
 			c.State = wm.ContainerState{Status: wm.StatusStopped, FinishedAt: died, ExitCode: &code}
 		})))
 		bundles := r.take()
 		last := bundles[len(bundles)-1].Events[0].Entity.(*wm.Container)
-		if last.Name != "n" || last.State.Running || last.State.ExitCode == nil || *last.State.ExitCode != 0 || !last.State.FinishedAt.Equal(died) {
-			t.Errorf("last state = %+v; want the name, the exit code 0 and the time of death, not running", last)
+		if last.Name != "n" || last.State.Running || last.State.ExitCode == nil ||
+			*last.State.ExitCode != 0 || !last.State.FinishedAt.Equal(died) {
+			t.Errorf(
+				"last state = %+v; want the name, the exit code 0 and the time of death, not running", last)
 		}
 	})
 }
@@ -157,7 +172,8 @@ func TestEventsCarryViewsAndCompleteness(t *testing.T) {
 		notify(t, s, sets(kubelet, container("c", named("n"))))
 		ev = r.take()[0].Events[0]
 		if !ev.Complete || len(ev.Views) != 2 || ev.Views[0].Source != kubelet {
-			t.Errorf("after the kubelet: complete %v, views %v; want the strongest first", ev.Complete, ev.Views)
+			t.Errorf("after the kubelet: complete %v, views %v; want the strongest first",
+				ev.Complete, ev.Views)
 		}
 		notify(t, s, unsets(kubelet, container("c")))
 		if ev = r.take()[0].Events[0]; ev.Complete {
@@ -180,12 +196,14 @@ func TestExpectPublishesWhatItChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.New(store.Options{})
 		defer s.Close()
-		notify(t, s, sets(runtime, container("c")), sets(kubelet, container("d")), sets(kubelet, pod("p")))
+		notify(t, s, sets(runtime, container("c")), sets(kubelet, container("d")),
+			sets(kubelet, pod("p")))
 		r := record(t, s, nil)
 		r.take()
 		s.Expect(wm.KindContainer, []wm.Source{kubelet})
 		r.want(t, "the kubelet is expected", "set(c:/)")
-		if s.IsComplete(id(wm.KindContainer, "c")) || !s.IsComplete(id(wm.KindContainer, "d")) || s.IsComplete(id(wm.KindContainer, "x")) {
+		if s.IsComplete(id(wm.KindContainer, "c")) || !s.IsComplete(id(wm.KindContainer, "d")) ||
+			s.IsComplete(id(wm.KindContainer, "x")) {
 			t.Error("IsComplete is wrong")
 		}
 		s.Expect(wm.KindContainer, []wm.Source{kubelet})
@@ -205,13 +223,17 @@ func TestReusedPIDIsAnEndAndABeginning(t *testing.T) {
 		r.take()
 		notify(t, s, sets(scan, process(7, 200, "new")))
 		r.want(t, "the scan notices", "unset(7@100) set(7@200)")
-		notify(t, s, sets(discovery, &wm.Process{EntityID: id(wm.KindProcess, "7"), StartTicks: 100, Language: &wm.ProcessLanguage{Name: "go"}}))
+		notify(t, s,
+			sets(discovery,
+				&wm.Process{EntityID: id(wm.KindProcess, "7"), StartTicks: 100,
+					Language: &wm.ProcessLanguage{Name: "go"}}))
 		r.want(t, "another source has not noticed")
 		notify(t, s, unsets(scan, process(7, 100, "")))
 		r.want(t, "the end of the old process comes late")
 		notify(t, s, sets(discovery, process(7, 300, "")))
 		r.want(t, "another source notices first", "unset(7@200) set(7@300)")
-		if views, _ := s.Views(id(wm.KindProcess, "7")); len(views) != 1 || views[0].Source != discovery {
+		if views, _ := s.Views(id(wm.KindProcess, "7")); len(views) != 1 ||
+			views[0].Source != discovery {
 			t.Errorf("views = %v, want the one of who noticed", views)
 		}
 		if got := collect(s.ProcessesOf("new")); len(got) != 0 {
@@ -235,7 +257,8 @@ func TestNotifyAppliesTheRestAndNamesTheInvalid(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"no entity", "container/type", "container/source", "container without an ID", "process/kind"} {
+	for _, part := range []string{"no entity", "container/type", "container/source",
+		"container without an ID", "process/kind"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error does not say %q: %v", part, err)
 		}
@@ -255,17 +278,21 @@ func TestPushIsAllOrNothing(t *testing.T) {
 		"container/x": {Type: wm.EventTypeSet, Source: kubelet, Entity: container("x")},
 		"container/y": {Type: 0, Entity: container("y")},
 	} {
-		err := s.Push(runtime, wm.CollectorEvent{Type: wm.EventTypeSet, Entity: container("c")}, bad)
+		err := s.Push(runtime, wm.CollectorEvent{Type: wm.EventTypeSet, Entity: container("c")},
+			bad)
 		if err == nil || !strings.Contains(err.Error(), name) || s.Len() != 0 {
-			t.Errorf("Push = %v with %d entities stored; want an error that names %s, and none", err, s.Len(), name)
+			t.Errorf("Push = %v with %d entities stored; want an error that names %s, and none",
+				err, s.Len(), name)
 		}
 	}
-	if err := s.Push("", wm.CollectorEvent{Type: wm.EventTypeSet, Entity: container("c")}); err == nil {
+	if err := s.Push("",
+		wm.CollectorEvent{Type: wm.EventTypeSet, Entity: container("c")}); err == nil {
 		t.Error("Push without a source: no error")
 	}
 	events := []wm.CollectorEvent{{Type: wm.EventTypeSet, Entity: container("c")}}
 	if err := s.Push(runtime, events...); err != nil || s.Len() != 1 || events[0].Source != "" {
-		t.Errorf("Push = %v, %d stored, the caller's event is from %q", err, s.Len(), events[0].Source)
+		t.Errorf("Push = %v, %d stored, the caller's event is from %q", err, s.Len(),
+			events[0].Source)
 	}
 }
 
@@ -273,7 +300,8 @@ func TestResetMakesTheViewExactlyThis(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.New(store.Options{})
 		defer s.Close()
-		notify(t, s, sets(runtime, container("a")), sets(runtime, container("b")), sets(kubelet, container("b", named("n"))),
+		notify(t, s, sets(runtime, container("a")), sets(runtime, container("b")),
+			sets(kubelet, container("b", named("n"))),
 			sets(kubelet, container("k")), sets(runtime, pod("p")))
 		r := record(t, s, nil)
 		r.take()
@@ -285,11 +313,14 @@ func TestResetMakesTheViewExactlyThis(t *testing.T) {
 		for _, ev := range bundles[0].Events {
 			got[describe(ev)] = true
 		}
-		if len(bundles) != 1 || len(got) != 3 || !got["set(new:/)"] || !got["set(b:n/)"] || !got["unset(kubernetes_pod/p)"] {
+		if len(bundles) != 1 || len(got) != 3 || !got["set(new:/)"] || !got["set(b:n/)"] ||
+			!got["unset(kubernetes_pod/p)"] {
 			t.Errorf("Reset delivered %v in %d bundles", got, len(bundles))
 		}
-		if err := s.Reset(runtime, []wm.Entity{container("z"), container("")}); err == nil || s.Len() != 4 {
-			t.Errorf("Reset with an invalid entity = %v, %d entities; want an error and no change", err, s.Len())
+		if err := s.Reset(runtime, []wm.Entity{container("z"), container("")}); err == nil ||
+			s.Len() != 4 {
+			t.Errorf("Reset with an invalid entity = %v, %d entities; want an error and no change",
+				err, s.Len())
 		}
 		if err := s.Reset("", nil); err == nil {
 			t.Error("Reset of no source: no error")
@@ -386,7 +417,8 @@ func TestDumpIsSorted(t *testing.T) {
 	s := store.New(store.Options{})
 	defer s.Close()
 	s.Expect(wm.KindContainer, []wm.Source{kubelet})
-	notify(t, s, sets(kubelet, pod("a")), sets(runtime, container("c")), sets(runtime, container("b")), sets(kubelet, container("b", named("n"))))
+	notify(t, s, sets(kubelet, pod("a")), sets(runtime, container("c")),
+		sets(runtime, container("b")), sets(kubelet, container("b", named("n"))))
 	var got []string
 	for _, d := range s.Dump() {
 		line := d.Entity.GetID().String()

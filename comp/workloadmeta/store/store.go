@@ -98,7 +98,8 @@ func New(opts Options) *Store {
 		synced: make(chan struct{}),
 	}
 	if opts.OnMutation != nil {
-		s.fingerprints = &fingerprints{report: opts.OnMutation, sums: map[fingerprintKey]fingerprint{}}
+		s.fingerprints = &fingerprints{report: opts.OnMutation,
+			sums: map[fingerprintKey]fingerprint{}}
 	}
 	return s
 }
@@ -174,7 +175,8 @@ func (s *Store) Reset(source workloadmeta.Source, entities []workloadmeta.Entity
 	events := make([]workloadmeta.CollectorEvent, 0, len(entities))
 	var bad []error
 	for _, e := range entities {
-		ev := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: source, Entity: e}
+		ev := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: source,
+			Entity: e}
 		if err := ev.Validate(); err != nil {
 			bad = append(bad, err)
 			continue
@@ -195,7 +197,8 @@ func (s *Store) Reset(source workloadmeta.Source, entities []workloadmeta.Entity
 		for id, r := range s.table.All() {
 			if view := r.view(source); view != nil {
 				if _, ok := keep[id]; !ok {
-					s.unset(t, &workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: source, Entity: view})
+					s.unset(t, &workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset,
+						Source: source, Entity: view})
 				}
 			}
 		}
@@ -289,9 +292,10 @@ func (s *Store) find(views []workloadmeta.View, source workloadmeta.Source) (at 
 			return i, true
 		}
 	}
-	return slices.BinarySearchFunc(views, source, func(v workloadmeta.View, source workloadmeta.Source) int {
-		return workloadmeta.CompareSources(v.Source, source)
-	})
+	return slices.BinarySearchFunc(views, source,
+		func(v workloadmeta.View, source workloadmeta.Source) int {
+			return workloadmeta.CompareSources(v.Source, source)
+		})
 }
 
 // put makes r what the table holds. old is what it holds now, or nil.
@@ -320,7 +324,8 @@ func (s *Store) isComplete(kind workloadmeta.Kind, views []workloadmeta.View) bo
 		return true
 	}
 	for _, source := range *expected {
-		if !slices.ContainsFunc(views, func(v workloadmeta.View) bool { return v.Source == source }) {
+		if !slices.ContainsFunc(views,
+			func(v workloadmeta.View) bool { return v.Source == source }) {
 			return false
 		}
 	}
@@ -335,7 +340,8 @@ func (s *Store) Expect(kind workloadmeta.Kind, sources []workloadmeta.Source) {
 		panic("store: Expect of an invalid kind")
 	}
 	s.table.Update(func(t *tx) {
-		if have := s.expected[kind].Load(); have != nil && slices.Equal(*have, sources) || have == nil && len(sources) == 0 {
+		if have := s.expected[kind].Load(); have != nil && slices.Equal(*have, sources) ||
+			have == nil && len(sources) == 0 {
 			return
 		}
 		sources = slices.Clone(sources)

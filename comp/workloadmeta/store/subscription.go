@@ -15,7 +15,8 @@ type subscription struct {
 }
 
 // Subscribe implements [workloadmeta.Component].
-func (s *Store) Subscribe(name string, filter *workloadmeta.Filter, options ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
+func (s *Store) Subscribe(name string, filter *workloadmeta.Filter,
+	options ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
 	var o workloadmeta.SubscribeOptions
 	for _, option := range options {
 		option(&o)
@@ -68,7 +69,8 @@ func (s *subscription) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle
 				}
 				events = append(events, out)
 			}
-			if !yield(workloadmeta.Bundle{Revision: b.Revision, Snapshot: b.Snapshot, Events: events}) {
+			if !yield(workloadmeta.Bundle{Revision: b.Revision, Snapshot: b.Snapshot,
+				Events: events}) {
 				return
 			}
 			clear(events)

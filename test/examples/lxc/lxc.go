@@ -32,7 +32,8 @@ func (c *Collector) Kinds() []workloadmeta.Kind {
 // Detect says whether there is anything to collect.
 func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 	if _, err := os.Stat(c.dir); err != nil {
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: "no containers at " + c.dir + "; set lxc.dir"}
+		return workloadmeta.Detection{State: workloadmeta.Absent,
+			Reason: "no containers at " + c.dir + "; set lxc.dir"}
 	}
 	return workloadmeta.Detection{State: workloadmeta.Detected, Reason: "containers at " + c.dir}
 }

@@ -27,7 +27,8 @@ func TestTheCollectorOfTheGuide(t *testing.T) {
 		entities := store.New(store.Options{})
 		defer entities.Close()
 		s, err := collection.New(collection.Options{
-			Store: entities, Collectors: []workloadmeta.Collector{&Collector{dir}}, Log: slog.New(slog.DiscardHandler),
+			Store: entities, Collectors: []workloadmeta.Collector{&Collector{dir}},
+			Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,5 @@
-// Package results counts what became of tests over several runs of go test, for the project's build tool.
+// Package results counts what became of tests over several runs of go test, for the project's build
+// tool.
 package results
 
 import (
@@ -17,7 +18,8 @@ import (
 	"strings"
 )
 
-// What became of a test, from the weakest to the strongest: of several runs of one test the strongest counts.
+// What became of a test, from the weakest to the strongest: of several runs of one test the
+// strongest counts.
 const (
 	skipped = "skip"
 	passed  = "pass"
@@ -82,7 +84,8 @@ func (r *Results) Append(path string) error {
 	return errors.Join(err, file.Close())
 }
 
-// Print lists what failed and why tests were skipped, and ends with the count, "N passed, N failed, N skipped".
+// Print lists what failed and why tests were skipped, and ends with the count, "N passed, N failed,
+// N skipped".
 func (r *Results) Print(w io.Writer) {
 	count := map[string]int{}
 	reasons := map[string]int{}
@@ -100,11 +103,13 @@ func (r *Results) Print(w io.Writer) {
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 		fmt.Fprintf(w, "skipped %d: %s\n", reasons[reason], reason)
 	}
-	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", count[passed], count[failed], count[skipped])
+	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", count[passed], count[failed],
+		count[skipped])
 }
 
-// GoTest runs a go test -json, shows on the standard output one line for each package and the output of what failed, and records the
-// results. It takes the command's standard output for itself.
+// GoTest runs a go test -json, shows on the standard output one line for each package and the
+// output of what failed, and records the results. It takes the command's standard output for
+// itself.
 func (r *Results) GoTest(cmd *exec.Cmd) error {
 	cmd.Stdout = nil
 	out, err := cmd.StdoutPipe()
@@ -114,7 +119,8 @@ func (r *Results) GoTest(cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("go test: %w", err)
 	}
-	s := stream{results: r, output: map[string]*strings.Builder{}, packages: map[string]map[string]int{}}
+	s := stream{results: r, output: map[string]*strings.Builder{},
+		packages: map[string]map[string]int{}}
 	readErr := s.read(out)
 	err = errors.Join(readErr, cmd.Wait())
 	if err == nil {
@@ -208,9 +214,11 @@ func (s *stream) packageEnded(e event, output string) {
 	case e.Action == failed:
 		word = "FAILED"
 		fmt.Print(output)
-		// A crash or the end of the time leaves tests without an end, and the reason is in what they have printed.
+		// A crash or the end of the time leaves tests without an end, and the reason is in what
+		// they have printed.
 		for _, id := range slices.Sorted(maps.Keys(s.output)) {
-			if test, ok := strings.CutPrefix(id, e.Package+"."); ok && !strings.Contains(test, ".") {
+			if test, ok := strings.CutPrefix(id, e.Package+"."); ok &&
+				!strings.Contains(test, ".") {
 				fmt.Printf("%s did not end:\n%s", id, s.output[id])
 				delete(s.output, id)
 			}
@@ -223,7 +231,8 @@ func (s *stream) packageEnded(e event, output string) {
 	case n == nil:
 		return // no tests
 	}
-	fmt.Printf("%s %s %.1fs: %d passed, %d failed, %d skipped\n", word, e.Package, e.Elapsed, n[passed], n[failed], n[skipped])
+	fmt.Printf("%s %s %.1fs: %d passed, %d failed, %d skipped\n", word, e.Package, e.Elapsed,
+		n[passed], n[failed], n[skipped])
 }
 
 // skipReason finds what a test passed to Skip in its output: "    file.go:12: reason".

@@ -20,7 +20,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// endWait is how long to wait for the event that tells how a task has ended which is not there any more.
+// endWait is how long to wait for the event that tells how a task has ended which is not there any
+// more.
 const endWait = 300 * time.Millisecond
 
 // backend is a connection to containerd as package follow wants it.
@@ -53,7 +54,8 @@ func (b *backend) Ping(ctx context.Context) error {
 	return err
 }
 
-// scopeChanged reports whether Docker's namespace was not listed and is to be collected now, or the other way round.
+// scopeChanged reports whether Docker's namespace was not listed and is to be collected now, or the
+// other way round.
 func (b *backend) scopeChanged() bool {
 	if b.scope.dockerRuns == nil {
 		return false
@@ -96,8 +98,8 @@ func (b *backend) List(ctx context.Context) (follow.Listing, error) {
 	return l, nil
 }
 
-// listNamespace returns the containers of a namespace: one request for them, one for their tasks, and one more for each that seems to
-// have no task although nobody has told of its end.
+// listNamespace returns the containers of a namespace: one request for them, one for their tasks,
+// and one more for each that seems to have no task although nobody has told of its end.
 func (b *backend) listNamespace(ctx context.Context, ns string) ([]follow.Container, error) {
 	all, err := b.listContainers(ctx, ns)
 	if err != nil {
@@ -146,14 +148,16 @@ func (b *backend) listNamespace(ctx context.Context, ns string) ([]follow.Contai
 
 func (b *backend) log() *slog.Logger { return b.opts.Log.With("collector", b.opts.ID) }
 
-// noteParts logs what of a container could not be read. It is not worth more than that: the container is reported without it.
+// noteParts logs what of a container could not be read. It is not worth more than that: the
+// container is reported without it.
 func (b *backend) noteParts(problems ...error) {
 	if err := errors.Join(problems...); err != nil {
 		b.log().Debug("a part of a container cannot be read", "error", err)
 	}
 }
 
-// findTasks asks for the tasks that a list should have had. Where the list could not be had at all, that is all of them.
+// findTasks asks for the tasks that a list should have had. Where the list could not be had at all,
+// that is all of them.
 func (b *backend) findTasks(ctx context.Context, records []record) {
 	ended := make([]life, len(records)) // by record; zero where there is nothing to wait for
 	slots := make(chan struct{}, b.opts.Workers)
@@ -184,14 +188,16 @@ func (b *backend) findTasks(ctx context.Context, records []record) {
 	b.awaitEnds(ctx, ended...)
 }
 
-// findTask asks for a container's task. One whose helper process, the shim, does not answer is an error: containerd tells nothing of
-// such a task but that it is there. If there is none although one was started, and no event has told of its end yet, it is returned.
+// findTask asks for a container's task. One whose helper process, the shim, does not answer is an
+// error: containerd tells nothing of such a task but that it is there. If there is none although
+// one was started, and no event has told of its end yet, it is returned.
 func (b *backend) findTask(ctx context.Context, r *record) (ended life, err error) {
 	key := keyOf(r.namespace, r.ID)
 	p, err := b.getTask(ctx, r.namespace, r.ID)
 	switch {
 	case err == nil && p.GetStatus() == task.Status_UNKNOWN:
-		return life{}, fmt.Errorf("the task of container %s does not answer: %w", key, context.DeadlineExceeded)
+		return life{}, fmt.Errorf("the task of container %s does not answer: %w", key,
+			context.DeadlineExceeded)
 	case err == nil:
 		r.process = p
 		return life{}, nil
@@ -211,8 +217,8 @@ type life struct {
 	pid int
 }
 
-// awaitEnds gives the events that tell of these lives' ends a moment to come: an answer may overtake an event. What has
-// not been told by then has ended nobody knows how.
+// awaitEnds gives the events that tell of these lives' ends a moment to come: an answer may
+// overtake an event. What has not been told by then has ended nobody knows how.
 func (b *backend) awaitEnds(ctx context.Context, lives ...life) {
 	goesOn := func(l life) bool {
 		f := b.memory.of(l.key)
@@ -241,8 +247,9 @@ func (b *backend) awaitEnds(ctx context.Context, lives ...life) {
 	}
 }
 
-// complete finds what a record lacks: what events have told, the pod's sandbox and the image's ID. Its error is about a part. looked has
-// the names that were looked up already, which are not looked up again for each container.
+// complete finds what a record lacks: what events have told, the pod's sandbox and the image's ID.
+// Its error is about a part. looked has the names that were looked up already, which are not looked
+// up again for each container.
 func (b *backend) complete(ctx context.Context, r *record, looked map[string]found) error {
 	key := keyOf(r.namespace, r.ID)
 	r.facts = b.memory.update(key, func(f *facts) {
@@ -292,7 +299,8 @@ type found struct {
 	err error
 }
 
-// Inspect implements [follow.Backend]: two requests, and a few more if the pod's sandbox or the image are not known.
+// Inspect implements [follow.Backend]: two requests, and a few more if the pod's sandbox or the
+// image are not known.
 func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, error) {
 	ns, id, _ := strings.Cut(key, "/")
 	if !b.scope.wants(ns) {
@@ -320,7 +328,8 @@ func (b *backend) Inspect(ctx context.Context, key string) (follow.Container, er
 	return out, nil
 }
 
-// sandboxes remembers what the containers of pods take from their sandboxes. Its methods may be called by several goroutines.
+// sandboxes remembers what the containers of pods take from their sandboxes. Its methods may be
+// called by several goroutines.
 type sandboxes struct {
 	mu    sync.Mutex // guards known
 	known *simplelru.LRU[string, *sandbox]
@@ -365,12 +374,14 @@ func (s *sandboxes) forget(key string) {
 	s.known.Remove(key)
 }
 
-// sandboxOf returns the sandbox of a pod's container, nil if there is none. It is asked for if it is not known, or had no address yet.
+// sandboxOf returns the sandbox of a pod's container, nil if there is none. It is asked for if it
+// is not known, or had no address yet.
 func (b *backend) sandboxOf(ctx context.Context, ns, id string) (*sandbox, error) {
 	if id == "" {
 		return nil, nil
 	}
-	if found := b.sandboxes.get(keyOf(ns, id)); found != nil && (found.hostNetwork || len(found.ips) > 0) {
+	if found := b.sandboxes.get(keyOf(ns, id)); found != nil &&
+		(found.hostNetwork || len(found.ips) > 0) {
 		return found, nil
 	}
 	c, err := b.getContainer(ctx, ns, id)
@@ -383,8 +394,8 @@ func (b *backend) sandboxOf(ctx context.Context, ns, id string) (*sandbox, error
 	return b.sandboxes.learn(ns, &c), nil
 }
 
-// contents remembers what images are made of, by the digest of what their names point to. That never changes, unless
-// something was missing.
+// contents remembers what images are made of, by the digest of what their names point to. That
+// never changes, unless something was missing.
 type contents struct {
 	mu    sync.Mutex // guards known
 	known *simplelru.LRU[string, *content]
@@ -402,14 +413,17 @@ func newContents() *contents {
 
 // contentOf returns what an image is made of.
 func (b *backend) contentOf(ctx context.Context, ns string, i *images.Image) (*content, error) {
-	target := descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest.String(), Size: i.Target.Size}
+	target := descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest.String(),
+		Size: i.Target.Size}
 	b.contents.mu.Lock()
 	c, ok := b.contents.known.Get(target.Digest)
 	b.contents.mu.Unlock()
 	if ok && c.complete {
 		return c, nil
 	}
-	c, err := b.reader.read(ctx, target, func(ctx context.Context, d descriptor) ([]byte, error) { return b.blob(ctx, ns, d) })
+	c, err := b.reader.read(ctx, target, func(ctx context.Context, d descriptor) ([]byte, error) {
+		return b.blob(ctx, ns, d)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("image %s in namespace %s: %w", i.Name, ns, err)
 	}
@@ -419,7 +433,8 @@ func (b *backend) contentOf(ctx context.Context, ns string, i *images.Image) (*c
 	return c, nil
 }
 
-// listAllImages brings the index up to date. An image whose content cannot be read for the moment stays what it was.
+// listAllImages brings the index up to date. An image whose content cannot be read for the moment
+// stays what it was.
 func (b *backend) listAllImages(ctx context.Context, all []string) error {
 	asked := b.index.now()
 	var entries []entry
@@ -460,8 +475,9 @@ func namedAs(i *images.Image, c *content) named {
 // tries bounds how often a name is looked up again because something happened to it meanwhile.
 const tries = 3
 
-// lookUp has the index learn what a name stands for, and returns the image's ID. A name that is new is often one of several that are
-// made for one image: those that are there already are learnt with it.
+// lookUp has the index learn what a name stands for, and returns the image's ID. A name that is new
+// is often one of several that are made for one image: those that are there already are learnt with
+// it.
 func (b *backend) lookUp(ctx context.Context, ns, name string) (id string, err error) {
 	key := keyOf(ns, name)
 	for range tries {
@@ -493,11 +509,13 @@ func (b *backend) lookUp(ctx context.Context, ns, name string) (id string, err e
 			return c.id, nil
 		}
 	}
-	// It changes faster than it can be asked for. Another event is on its way, and with it another look.
+	// It changes faster than it can be asked for. Another event is on its way, and with it another
+	// look.
 	return "", fmt.Errorf("image %s in namespace %s keeps changing", name, ns)
 }
 
-// InspectImage implements [follow.Backend]. ref is an ID or, from an event, a name with its namespace before it.
+// InspectImage implements [follow.Backend]. ref is an ID or, from an event, a name with its
+// namespace before it.
 func (b *backend) InspectImage(ctx context.Context, ref string, _ bool) (follow.Image, error) {
 	id := ref
 	if ns, name, ok := strings.Cut(ref, "/"); ok {

@@ -34,22 +34,33 @@ func (f *fakeContainerd) image(ns, name, build string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	config, target := digestOf("c"+build), digestOf("m"+build)
-	f.blobs[config] = []byte(`{"os":"linux","architecture":"amd64","config":{"Labels":{"build":"` + build + `"},"Env":["DB_PASSWORD=hunter2"]}}`)
-	f.blobs[target] = []byte(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"digest":"` + config + `","size":10},"layers":[{"digest":"` + digestOf("l"+build) + `","size":100}]}`)
-	f.namespace(ns).images[name] = &imagesapi.Image{Name: name, Target: &types.Descriptor{MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: target, Size: int64(len(f.blobs[target]))}}
+	f.blobs[config] = []byte(`{"os":"linux","architecture":"amd64","config":{"Labels":{"build":"` +
+		build + `"},"Env":["DB_PASSWORD=hunter2"]}}`)
+	f.blobs[target] = []byte(
+		`{"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"digest":"` + config +
+			`","size":10},"layers":[{"digest":"` + digestOf("l"+build) + `","size":100}]}`)
+	f.namespace(ns).images[name] = &imagesapi.Image{Name: name,
+		Target: &types.Descriptor{MediaType: "application/vnd.oci.image.manifest.v1+json",
+			Digest: target, Size: int64(len(f.blobs[target]))}}
 	return config
 }
 
 // container puts a running container there.
-func (f *fakeContainerd) container(ns, id, image string, change func(*containersapi.Container, *task.Process)) {
+func (f *fakeContainerd) container(ns, id, image string,
+	change func(*containersapi.Container, *task.Process)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := &containersapi.Container{
-		ID: id, Image: image, Labels: map[string]string{"app": id}, Runtime: &containersapi.Container_Runtime{Name: "io.containerd.runc.v2"},
-		Snapshotter: "overlayfs", CreatedAt: timestamppb.New(epoch), UpdatedAt: timestamppb.New(epoch),
-		Spec: &anypb.Any{Value: []byte(`{"process":{"env":["DD_ENV=prod","DB_PASSWORD=hunter2"]},"linux":{"cgroupsPath":"/` + ns + "/" + id + `"}}`)},
+		ID: id, Image: image, Labels: map[string]string{"app": id},
+		Runtime:     &containersapi.Container_Runtime{Name: "io.containerd.runc.v2"},
+		Snapshotter: "overlayfs", CreatedAt: timestamppb.New(epoch),
+		UpdatedAt: timestamppb.New(epoch),
+		Spec: &anypb.Any{
+			Value: []byte(
+				`{"process":{"env":["DD_ENV=prod","DB_PASSWORD=hunter2"]},"linux":{"cgroupsPath":"/` + ns + "/" + id + `"}}`)},
 	}
-	p := &task.Process{ID: id, Pid: uint32(len(f.namespace(ns).containers) + 1000), Status: task.Status_RUNNING}
+	p := &task.Process{ID: id, Pid: uint32(len(f.namespace(ns).containers) + 1000),
+		Status: task.Status_RUNNING}
 	if change != nil {
 		change(c, p)
 	}
@@ -72,7 +83,9 @@ func event(ns, topic string, at time.Time, m proto.Message) *types.Envelope {
 }
 
 func exit(ns, id, process string, pid, code uint32, at time.Time) *types.Envelope {
-	return event(ns, "/tasks/exit", at, &eventtypes.TaskExit{ContainerID: id, ID: process, Pid: pid, ExitStatus: code, ExitedAt: timestamppb.New(at)})
+	return event(ns, "/tasks/exit", at,
+		&eventtypes.TaskExit{ContainerID: id, ID: process, Pid: pid, ExitStatus: code,
+			ExitedAt: timestamppb.New(at)})
 }
 
 // idle waits until nothing is being asked.
@@ -100,7 +113,8 @@ func TestAThousandContainersCostAFewRequests(t *testing.T) {
 		}
 	}
 	for i := range 1000 {
-		f.container([]string{"default", "other"}[i%2], fmt.Sprint("c", i), fmt.Sprint("reg.test/app:", i%5), nil)
+		f.container([]string{"default", "other"}[i%2], fmt.Sprint("c", i),
+			fmt.Sprint("reg.test/app:", i%5), nil)
 	}
 	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
@@ -111,19 +125,27 @@ func TestAThousandContainersCostAFewRequests(t *testing.T) {
 		t.Errorf("%d images: those of two namespaces are the same", got)
 	}
 	want := map[string]int{
-		"Version": 1, "Namespaces/List": 1, "Containers/ListStream": 2, "Tasks/List": 2, "Images/List": 2, "Content/Read": 10, "Events/Subscribe": 1,
+		"Version": 1, "Namespaces/List": 1, "Containers/ListStream": 2, "Tasks/List": 2,
+		"Images/List": 2, "Content/Read": 10, "Events/Subscribe": 1,
 	}
 	if got := f.asked(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("asked %v, want %v", got, want)
 	}
 
-	// One that starts costs two requests, one that is probed none, and one that ends with nothing to wait for none either.
-	f.container("default", "new", "reg.test/app:1", func(_ *containersapi.Container, p *task.Process) { p.Pid = 77 })
+	// One that starts costs two requests, one that is probed none, and one that ends with nothing
+	// to wait for none either.
+	f.container("default", "new", "reg.test/app:1",
+		func(_ *containersapi.Container, p *task.Process) { p.Pid = 77 })
 	f.send(
-		event("default", "/containers/create", epoch, &eventtypes.ContainerCreate{ID: "new", Image: "reg.test/app:1"}),
+		event("default", "/containers/create", epoch,
+			&eventtypes.ContainerCreate{ID: "new", Image: "reg.test/app:1"}),
 		event("default", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: "new", Pid: 77}),
 	)
-	await(t, w, "new", "start", func(c *workloadmeta.Container) bool { return c.Image.Tag == "1" && c.EnvVars["DD_ENV"] == "prod" })
+	await(t, w, "new", "start",
+		func(c *workloadmeta.Container) bool {
+			return c.Image.Tag == "1" &&
+				c.EnvVars["DD_ENV"] == "prod"
+		})
 	if got := f.asked(); fmt.Sprint(got) != "map[Containers/Get:1 Tasks/Get:1]" {
 		t.Errorf("a start cost %v", got)
 	}
@@ -149,26 +171,32 @@ func TestBug1ABrokenStreamIsBegunAgainAndRepaired(t *testing.T) {
 	r := start(t, c, w)
 	told := w.History("stays")
 	f.with(func() {
-		f.fault = func(context.Context, string, string, string) error { return status.Error(codes.Unavailable, "gone") }
+		f.fault = func(context.Context, string, string,
+			string) error {
+			return status.Error(codes.Unavailable, "gone")
+		}
 		for s := range f.subscribers {
 			close(s) // which breaks the stream
 		}
 		clear(f.subscribers)
 	})
-	if <-r.Done; r.Err == nil || !strings.Contains(r.Err.Error(), "containerd at /fake/containerd.sock") {
+	if <-r.Done; r.Err == nil ||
+		!strings.Contains(r.Err.Error(), "containerd at /fake/containerd.sock") {
 		t.Errorf("the run ended with %v", r.Err)
 	}
 	if got := w.Count(workloadmeta.KindContainer); got != 3 {
 		t.Errorf("a lost connection has left %d containers", got)
 	}
-	if err := c.Stream(t.Context(), w.Sink()); err == nil || w.Count(workloadmeta.KindContainer) != 3 {
+	if err := c.Stream(t.Context(), w.Sink()); err == nil ||
+		w.Count(workloadmeta.KindContainer) != 3 {
 		t.Errorf("a connection that cannot be made: %v", err)
 	}
 	f.with(func() {
 		f.fault = nil
 		delete(f.namespace("default").containers, "goes")
 		delete(f.namespace("default").tasks, "goes")
-		f.namespace("default").tasks["ends"] = &task.Process{ID: "ends", Status: task.Status_STOPPED, ExitStatus: 9, ExitedAt: timestamppb.New(epoch)}
+		f.namespace("default").tasks["ends"] = &task.Process{ID: "ends",
+			Status: task.Status_STOPPED, ExitStatus: 9, ExitedAt: timestamppb.New(epoch)}
 	})
 	f.container("default", "comes", "app:1", nil)
 	start(t, c, w)
@@ -192,10 +220,12 @@ func TestBug8AnExecsExitIsNotTheContainers(t *testing.T) {
 	f.asked()
 	f.send(
 		exit("default", "web", "probe", 7, 3, epoch.Add(time.Second)),
-		event("default", "/tasks/delete", epoch.Add(time.Second), &eventtypes.TaskDelete{ContainerID: "web", ID: "probe", Pid: 7, ExitStatus: 3}),
+		event("default", "/tasks/delete", epoch.Add(time.Second),
+			&eventtypes.TaskDelete{ContainerID: "web", ID: "probe", Pid: 7, ExitStatus: 3}),
 	)
 	idle(t, c, 2)
-	if got := f.asked(); len(got) != 0 || w.History("web") != told || w.Container("web").State.ExitCode != nil {
+	if got := f.asked(); len(got) != 0 || w.History("web") != told ||
+		w.Container("web").State.ExitCode != nil {
 		t.Errorf("asked %v, told %s, state %#v", got, w.History("web"), w.Container("web").State)
 	}
 	f.send(exit("default", "web", "web", 1000, 0, epoch.Add(time.Minute)))
@@ -245,7 +275,8 @@ func TestBug10DockersContainersAreLeftToDocker(t *testing.T) {
 	})
 }
 
-// Known bug #15: the end of a container that was killed for want of memory told nothing of the container.
+// Known bug #15: the end of a container that was killed for want of memory told nothing of the
+// container.
 func TestBug15TheEndTellsAllThatWasKnown(t *testing.T) {
 	f := newFake(t)
 	f.image("default", "app:1", "a")
@@ -264,13 +295,14 @@ func TestBug15TheEndTellsAllThatWasKnown(t *testing.T) {
 	)
 	awaitEnd(t, w, "web", 137)
 	got := w.Ended("web")
-	if !got.State.OOMKilled || got.Labels["app"] != "web" || got.EnvVars["DD_ENV"] != "prod" || got.Image.Tag != "1" || !got.State.FinishedAt.Equal(at) {
+	if !got.State.OOMKilled || got.Labels["app"] != "web" || got.EnvVars["DD_ENV"] != "prod" ||
+		got.Image.Tag != "1" || !got.State.FinishedAt.Equal(at) {
 		t.Errorf("last view = %#v", got)
 	}
 }
 
-// Known bug #17: three references of one image were three images, or one after the other. Known bug #18: digests of the
-// manifest, of the configuration and the kubelet's ID were mixed up.
+// Known bug #17: three references of one image were three images, or one after the other. Known bug
+// #18: digests of the manifest, of the configuration and the kubelet's ID were mixed up.
 func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 	f := newFake(t)
 	c, w := newCollector(t, f, nil), collectortest.NewWorld()
@@ -280,7 +312,8 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 	f.image("k8s.io", "reg.test/app@"+digestOf("ma"), "a")
 	f.image("k8s.io", id, "a")
 	f.image("k8s.io", "import-2026-11-22@"+digestOf("ma"), "a")
-	f.send(event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "reg.test/app:1"}))
+	f.send(event("k8s.io", "/images/create", epoch,
+		&eventtypes.ImageCreate{Name: "reg.test/app:1"}))
 	eventually(t, func() string {
 		if w.Image(id) == nil {
 			return "no image"
@@ -288,23 +321,28 @@ func TestBug17And18ThreeNamesAreOneImage(t *testing.T) {
 		return ""
 	})
 	f.send(
-		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "reg.test/app@" + digestOf("ma")}),
+		event("k8s.io", "/images/create", epoch,
+			&eventtypes.ImageCreate{Name: "reg.test/app@" + digestOf("ma")}),
 		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "reg.test/app:2"}),
 		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: id}),
-		event("k8s.io", "/images/create", epoch, &eventtypes.ImageCreate{Name: "import-2026-11-22@" + digestOf("ma")}),
+		event("k8s.io", "/images/create", epoch,
+			&eventtypes.ImageCreate{Name: "import-2026-11-22@" + digestOf("ma")}),
 	)
 	idle(t, c, 5)
 	i := w.Image(id)
-	if id != digestOf("ca") || fmt.Sprint(i.RepoTags) != "[reg.test/app:1 reg.test/app:2]" || fmt.Sprint(i.RepoDigests) != "[reg.test/app@"+digestOf("ma")+"]" ||
+	if id != digestOf("ca") || fmt.Sprint(i.RepoTags) != "[reg.test/app:1 reg.test/app:2]" ||
+		fmt.Sprint(i.RepoDigests) != "[reg.test/app@"+digestOf("ma")+"]" ||
 		i.Name != "reg.test/app:1" || i.SizeBytes != 110 || i.Labels["build"] != "a" {
 		t.Errorf("image = %#v", i)
 	}
-	if got := w.HistoryOf(i.EntityID); got != "set" || w.Count(workloadmeta.KindContainerImage) != 1 {
+	if got := w.HistoryOf(i.EntityID); got != "set" ||
+		w.Count(workloadmeta.KindContainerImage) != 1 {
 		t.Errorf("it was told: %s, as one of %d", got, w.Count(workloadmeta.KindContainerImage))
 	}
 
 	// Names go one by one; the last takes the image with it.
-	for n, name := range []string{"reg.test/app:1", "reg.test/app:2", id, "reg.test/app@" + digestOf("ma")} {
+	for n, name := range []string{"reg.test/app:1", "reg.test/app:2", id,
+		"reg.test/app@" + digestOf("ma")} {
 		f.with(func() { delete(f.namespace("k8s.io").images, name) })
 		f.send(event("k8s.io", "/images/delete", epoch, &eventtypes.ImageDelete{Name: name}))
 		idle(t, c, 6+n)
@@ -337,15 +375,20 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 	for i := range 20 {
 		f.container("default", fmt.Sprint("slow", i), "slow:1", nil)
 	}
-	f.container("default", "badspec", "good:1", func(c *containersapi.Container, _ *task.Process) { c.Spec.Value = []byte(`{"process":`) })
+	f.container("default", "badspec", "good:1", func(c *containersapi.Container, _ *task.Process) {
+		c.Spec.Value = []byte(`{"process":`)
+	})
 	f.container("default", "oddspec", "good:1", func(c *containersapi.Container, _ *task.Process) {
-		c.Spec.Value = []byte(`{"process":{"env":"no","capabilities":7},"linux":{"cgroupsPath":"/odd"}}`)
+		c.Spec.Value = []byte(
+			`{"process":{"env":"no","capabilities":7},"linux":{"cgroupsPath":"/odd"}}`)
 	})
 	f.container("default", "huge", "good:1", func(c *containersapi.Container, _ *task.Process) {
-		c.Spec.Value = []byte(`{"annotations":{"a":"` + strings.Repeat("x", maxSpec) + `"},"linux":{"cgroupsPath":"/huge"}}`)
+		c.Spec.Value = []byte(`{"annotations":{"a":"` + strings.Repeat("x", maxSpec) +
+			`"},"linux":{"cgroupsPath":"/huge"}}`)
 	})
 	f.container("default", "badcri", "good:1", func(c *containersapi.Container, _ *task.Process) {
-		c.Labels = map[string]string{labelCRIKind: "container", "io.kubernetes.pod.uid": "u1", "io.kubernetes.container.name": "main"}
+		c.Labels = map[string]string{labelCRIKind: "container", "io.kubernetes.pod.uid": "u1",
+			"io.kubernetes.container.name": "main"}
 		c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(`{"Metadata":[`)}}
 	})
 	f.with(func() {
@@ -373,7 +416,8 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 		t.Errorf("a specification of more than 2 MiB was read: %#v", c)
 	}
 	for i := range 20 {
-		if c := w.Container(fmt.Sprint("slow", i)); c == nil || c.Image.ID != "" || c.Image.Name != "slow" {
+		if c := w.Container(fmt.Sprint("slow", i)); c == nil || c.Image.ID != "" ||
+			c.Image.Name != "slow" {
 			t.Errorf("a container of an image that cannot be read = %#v", c)
 		}
 	}
@@ -396,7 +440,8 @@ func TestBug20WhatIsBadIsLeftOutAlone(t *testing.T) {
 		return ""
 	})
 	f.send(event("default", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "slow7"}))
-	await(t, w, "slow7", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == digestOf("cc") })
+	await(t, w, "slow7", "its image",
+		func(c *workloadmeta.Container) bool { return c.Image.ID == digestOf("cc") })
 }
 
 // Known bug #24: containerd tells of ends again after a restart, and of some not at all.
@@ -407,11 +452,14 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 		f.container("default", id, "app:1", nil)
 	}
 	pod := func(c *containersapi.Container, _ *task.Process) {
-		c.Labels = map[string]string{labelCRIKind: "container", "io.kubernetes.container.name": "main"}
+		c.Labels = map[string]string{labelCRIKind: "container",
+			"io.kubernetes.container.name": "main"}
 	}
 	f.container("k8s.io", "pod", "", pod)
 	f.container("k8s.io", "again", "", pod)
-	c := newCollector(t, f, func(o *Options) { o.ResyncEvery, o.SettleResync = 300*time.Millisecond, 300*time.Millisecond })
+	c := newCollector(t, f, func(o *Options) {
+		o.ResyncEvery, o.SettleResync = 300*time.Millisecond, 300*time.Millisecond
+	})
 	w := collectortest.NewWorld()
 	start(t, c, w)
 
@@ -421,7 +469,9 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 		f.with(func() { delete(f.namespace(ns).tasks, id) })
 		f.send(
 			exit(ns, id, id, pid, code, at),
-			event(ns, "/tasks/delete", at, &eventtypes.TaskDelete{ContainerID: id, Pid: pid, ExitStatus: code, ExitedAt: timestamppb.New(at)}),
+			event(ns, "/tasks/delete", at,
+				&eventtypes.TaskDelete{ContainerID: id, Pid: pid, ExitStatus: code,
+					ExitedAt: timestamppb.New(at)}),
 			exit(ns, id, id, pid, code, at),
 		)
 	}
@@ -429,11 +479,13 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 	awaitEnd(t, w, "twice", 5)
 	ends("k8s.io", "pod", pid, 4)
 	await(t, w, "pod", "it is kept", func(c *workloadmeta.Container) bool {
-		return c.State.Status == workloadmeta.StatusStopped && !c.State.Running && c.State.ExitCode != nil && *c.State.ExitCode == 4 && c.PID == 0
+		return c.State.Status == workloadmeta.StatusStopped && !c.State.Running &&
+			c.State.ExitCode != nil && *c.State.ExitCode == 4 && c.PID == 0
 	})
 
 	// It has begun another life when the end of the one before is told again.
-	f.send(event("k8s.io", "/tasks/start", at.Add(time.Second), &eventtypes.TaskStart{ContainerID: "again", Pid: 555}))
+	f.send(event("k8s.io", "/tasks/start", at.Add(time.Second),
+		&eventtypes.TaskStart{ContainerID: "again", Pid: 555}))
 	f.with(func() { f.namespace("k8s.io").tasks["again"].Pid = 555 })
 	await(t, w, "again", "second life", func(c *workloadmeta.Container) bool {
 		return c.PID == 555 && c.State.StartedAt.Equal(at.Add(time.Second))
@@ -443,7 +495,8 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 
 	// Of this one's end no event comes.
 	f.with(func() {
-		f.namespace("default").tasks["silent"] = &task.Process{ID: "silent", Pid: 1001, Status: task.Status_STOPPED, ExitStatus: 7, ExitedAt: timestamppb.New(at)}
+		f.namespace("default").tasks["silent"] = &task.Process{ID: "silent", Pid: 1001,
+			Status: task.Status_STOPPED, ExitStatus: 7, ExitedAt: timestamppb.New(at)}
 	})
 	awaitEnd(t, w, "silent", 7)
 	lists := c.Stats().Lists
@@ -459,7 +512,8 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 	if got := w.History("twice"); strings.Count(got, "unset") != 1 {
 		t.Errorf("twice was told: %s", got)
 	}
-	if c := w.Container("pod"); c.State.Status != workloadmeta.StatusStopped || *c.State.ExitCode != 4 || !c.State.FinishedAt.Equal(at) {
+	if c := w.Container("pod"); c.State.Status != workloadmeta.StatusStopped ||
+		*c.State.ExitCode != 4 || !c.State.FinishedAt.Equal(at) {
 		t.Errorf("the lists have changed what is known of a pod's container: %#v", c.State)
 	}
 	f.with(func() { delete(f.namespace("k8s.io").containers, "pod") })
@@ -467,29 +521,37 @@ func TestBug24EndsAreToldTwiceOrNever(t *testing.T) {
 	awaitEnd(t, w, "pod", 4)
 }
 
-// Known bug #38: a container's image changed when its tag moved. The CRI plugin notes the image; others are remembered.
+// Known bug #38: a container's image changed when its tag moved. The CRI plugin notes the image;
+// others are remembered.
 func TestBug38AContainersImageIsPinned(t *testing.T) {
 	f := newFake(t)
 	old := f.image("default", "app:1", "old")
 	f.container("default", "web", "app:1", nil)
 	f.container("k8s.io", "pod", "app:1", func(c *containersapi.Container, _ *task.Process) {
-		c.Labels = map[string]string{labelCRIKind: "container", "io.kubernetes.container.name": "main"}
-		c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(`{"Metadata":{"ImageRef":"` + old + `"}}`)}}
+		c.Labels = map[string]string{labelCRIKind: "container",
+			"io.kubernetes.container.name": "main"}
+		c.Extensions = map[string]*anypb.Any{
+			extensionContainer: {Value: []byte(`{"Metadata":{"ImageRef":"` + old + `"}}`)}}
 	})
 	f.image("k8s.io", "app:1", "new") // it has moved before anybody looked
 	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	r := start(t, c, w)
 	moved := f.image("default", "app:1", "new")
 	f.send(event("default", "/images/update", epoch, &eventtypes.ImageUpdate{Name: "app:1"}))
-	f.container("default", "young", "app:1", func(_ *containersapi.Container, p *task.Process) { p.Pid = 88 })
-	f.send(event("default", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: "young", Pid: 88}),
+	f.container("default", "young", "app:1", func(_ *containersapi.Container, p *task.Process) {
+		p.Pid = 88
+	})
+	f.send(event("default", "/tasks/start", epoch,
+		&eventtypes.TaskStart{ContainerID: "young", Pid: 88}),
 		event("default", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "web"}))
-	await(t, w, "young", "its image", func(c *workloadmeta.Container) bool { return c.Image.ID == moved })
+	await(t, w, "young", "its image",
+		func(c *workloadmeta.Container) bool { return c.Image.ID == moved })
 	idle(t, c, 3)
 	check := func() {
 		t.Helper()
 		for _, id := range []string{"web", "pod"} {
-			if c := w.Container(id); c.Image.ID != old || c.Image.Name != "app" || c.Image.Tag != "1" {
+			if c := w.Container(id); c.Image.ID != old || c.Image.Name != "app" ||
+				c.Image.Tag != "1" {
 				t.Errorf("%s = %#v", id, c.Image)
 			}
 		}
@@ -516,12 +578,14 @@ func TestAnotherContainerUnderTheSameID(t *testing.T) {
 			p.Pid = uint32(w.Container(id).PID) // by chance
 		})
 	}
-	images := map[string]string{"renewed": f.image("default", "app:2", "b"), "updated": f.image("default", "app:1", "c")}
+	images := map[string]string{"renewed": f.image("default", "app:2", "b"),
+		"updated": f.image("default", "app:1", "c")}
 	again("renewed", "app:2")
 	again("updated", "app:1") // which stands for another image now
 	start(t, c, w)
 	for id, image := range images {
-		if got := w.Container(id); got.Image.ID != image || !got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
+		if got := w.Container(id); got.Image.ID != image ||
+			!got.State.StartedAt.Equal(epoch.Add(time.Hour)) {
 			t.Errorf("%s = %#v, %#v", id, got.Image, got.State)
 		}
 	}
@@ -534,7 +598,8 @@ func TestBug41MemoryIsBounded(t *testing.T) {
 	for i := range maxFacts + 5000 {
 		id := fmt.Sprint(i)
 		for _, e := range []*types.Envelope{
-			event("default", "/containers/create", epoch, &eventtypes.ContainerCreate{ID: id, Image: "app:1"}),
+			event("default", "/containers/create", epoch,
+				&eventtypes.ContainerCreate{ID: id, Image: "app:1"}),
 			event("default", "/tasks/start", epoch, &eventtypes.TaskStart{ContainerID: id, Pid: 1}),
 			exit("default", id, id, 1, 0, epoch),
 			event("default", "/images/create", epoch, &eventtypes.ImageCreate{Name: "app:" + id}),
@@ -550,7 +615,8 @@ func TestBug41MemoryIsBounded(t *testing.T) {
 	if got := b.index.told.Len(); got > maxTold {
 		t.Errorf("%d names are remembered", got)
 	}
-	if _, err := b.event(event("default", "/containers/delete", epoch, &eventtypes.ContainerDelete{ID: fmt.Sprint(maxFacts + 4999)})); err != nil {
+	if _, err := b.event(event("default", "/containers/delete", epoch,
+		&eventtypes.ContainerDelete{ID: fmt.Sprint(maxFacts + 4999)})); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.memory.facts.Len(); got != maxFacts-1 {
@@ -566,16 +632,22 @@ func TestContainerThatIsGoneAlready(t *testing.T) {
 	start(t, c, w)
 	at := epoch.Add(time.Second)
 	f.send(
-		event("default", "/containers/create", epoch, &eventtypes.ContainerCreate{ID: "job", Image: "reg.test/app:1", Runtime: &eventtypes.ContainerCreate_Runtime{Name: "io.containerd.runsc.v1"}}),
+		event("default", "/containers/create", epoch,
+			&eventtypes.ContainerCreate{ID: "job", Image: "reg.test/app:1",
+				Runtime: &eventtypes.ContainerCreate_Runtime{Name: "io.containerd.runsc.v1"}}),
 		event("default", "/tasks/start", at, &eventtypes.TaskStart{ContainerID: "job", Pid: 99}),
-		exit("default", "job", "job", 99, 3, at.Add(-time.Millisecond)), // a start is told a moment after it has happened
-		event("default", "/tasks/delete", at, &eventtypes.TaskDelete{ContainerID: "job", Pid: 99, ExitStatus: 3}),
+		// a start is told a moment after it has happened
+		exit("default", "job", "job", 99, 3, at.Add(-time.Millisecond)),
+		event("default", "/tasks/delete", at,
+			&eventtypes.TaskDelete{ContainerID: "job", Pid: 99, ExitStatus: 3}),
 		event("default", "/containers/delete", at, &eventtypes.ContainerDelete{ID: "job"}),
 	)
 	awaitEnd(t, w, "job", 3)
 	got := w.Ended("job")
-	if w.History("job") != "set unset" || got.Name != "job" || got.Namespace != "default" || got.Image.ID != id || got.Image.Tag != "1" ||
-		got.RuntimeFlavor != workloadmeta.FlavorGVisor || !got.State.StartedAt.Equal(at) || !got.State.CreatedAt.Equal(epoch) || got.State.FinishedAt.Before(at) {
+	if w.History("job") != "set unset" || got.Name != "job" || got.Namespace != "default" ||
+		got.Image.ID != id || got.Image.Tag != "1" ||
+		got.RuntimeFlavor != workloadmeta.FlavorGVisor || !got.State.StartedAt.Equal(at) ||
+		!got.State.CreatedAt.Equal(epoch) || got.State.FinishedAt.Before(at) {
 		t.Errorf("told %s: %#v", w.History("job"), got)
 	}
 }
@@ -584,8 +656,12 @@ func TestContainerThatIsGoneAlready(t *testing.T) {
 func TestAHungShimCostsNobodyAnything(t *testing.T) {
 	f := newFake(t)
 	f.container("default", "well", "", nil)
-	f.container("default", "hung", "", func(_ *containersapi.Container, p *task.Process) { p.Pid, p.Status = 0, task.Status_UNKNOWN })
-	f.container("default", "worse", "", func(_ *containersapi.Container, p *task.Process) { p.ID = "" })
+	f.container("default", "hung", "", func(_ *containersapi.Container, p *task.Process) {
+		p.Pid, p.Status = 0, task.Status_UNKNOWN
+	})
+	f.container("default", "worse", "", func(_ *containersapi.Container, p *task.Process) {
+		p.ID = ""
+	})
 	f.with(func() {
 		f.fault = func(ctx context.Context, method, _, id string) error {
 			if method == "Tasks/Get" && id == "worse" {
@@ -596,7 +672,8 @@ func TestAHungShimCostsNobodyAnything(t *testing.T) {
 		}
 	})
 	c := newCollector(t, f, func(o *Options) {
-		o.CallTimeout, o.ResyncEvery, o.SettleResync = 100*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+		o.CallTimeout, o.ResyncEvery, o.SettleResync = 100*time.Millisecond, 200*time.Millisecond,
+			200*time.Millisecond
 	})
 	w := collectortest.NewWorld()
 	began := time.Now()
@@ -621,7 +698,8 @@ func TestAHungShimCostsNobodyAnything(t *testing.T) {
 	}
 	// All tasks of a namespace cannot be listed: they are asked for one by one.
 	f.with(func() {
-		f.namespace("default").tasks["hung"] = &task.Process{ID: "hung", Pid: 12, Status: task.Status_RUNNING}
+		f.namespace("default").tasks["hung"] = &task.Process{ID: "hung", Pid: 12,
+			Status: task.Status_RUNNING}
 		f.fault = func(_ context.Context, method, _, _ string) error {
 			if method == "Tasks/List" {
 				return status.Error(codes.Internal, "no list today")
@@ -656,7 +734,8 @@ func TestAnEndsEventMayComeAfterTheAnswer(t *testing.T) {
 	awaitEnd(t, w, "web", 6)
 }
 
-// Many containers may have ended while nobody watched. Waiting for word of them takes no longer than for one.
+// Many containers may have ended while nobody watched. Waiting for word of them takes no longer
+// than for one.
 func TestManyEndsThatNobodyTellsOf(t *testing.T) {
 	f := newFake(t)
 	for i := range 100 {
@@ -689,28 +768,33 @@ func TestManyEndsThatNobodyTellsOf(t *testing.T) {
 func TestRestartMonitor(t *testing.T) {
 	f := newFake(t)
 	f.container("default", "web", "", func(c *containersapi.Container, _ *task.Process) {
-		c.Labels[labelRestartStatus], c.Labels[labelRestartPolicy], c.Labels[labelRestartCount] = "running", "on-failure:3", "2"
+		c.Labels[labelRestartStatus], c.Labels[labelRestartPolicy],
+			c.Labels[labelRestartCount] = "running", "on-failure:3", "2"
 	})
 	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
 	ends := func(pid, code uint32) {
 		now := time.Now()
 		f.with(func() {
-			f.namespace("default").tasks["web"] = &task.Process{ID: "web", Pid: pid, Status: task.Status_STOPPED, ExitStatus: code, ExitedAt: timestamppb.New(now)}
+			f.namespace("default").tasks["web"] = &task.Process{ID: "web", Pid: pid,
+				Status: task.Status_STOPPED, ExitStatus: code, ExitedAt: timestamppb.New(now)}
 		})
 		f.send(exit("default", "web", "web", pid, code, now))
 	}
 	ends(1000, 1)
 	await(t, w, "web", "restarting", func(c *workloadmeta.Container) bool {
-		return c.State.Status == workloadmeta.StatusRestarting && c.RestartCount == 2 && *c.State.ExitCode == 1
+		return c.State.Status == workloadmeta.StatusRestarting && c.RestartCount == 2 &&
+			*c.State.ExitCode == 1
 	})
 	f.with(func() {
-		f.namespace("default").tasks["web"] = &task.Process{ID: "web", Pid: 1001, Status: task.Status_RUNNING}
+		f.namespace("default").tasks["web"] = &task.Process{ID: "web", Pid: 1001,
+			Status: task.Status_RUNNING}
 		c := proto.CloneOf(f.namespace("default").containers["web"])
 		c.Labels[labelRestartCount] = "3"
 		f.namespace("default").containers["web"] = c
 	})
-	f.send(event("default", "/tasks/start", time.Now(), &eventtypes.TaskStart{ContainerID: "web", Pid: 1001}),
+	f.send(event("default", "/tasks/start", time.Now(),
+		&eventtypes.TaskStart{ContainerID: "web", Pid: 1001}),
 		event("default", "/containers/update", time.Now(), &eventtypes.ContainerUpdate{ID: "web"}))
 	await(t, w, "web", "started again", func(c *workloadmeta.Container) bool {
 		return c.PID == 1001 && c.RestartCount == 3 && c.State.ExitCode == nil
@@ -726,25 +810,33 @@ func TestRestartMonitor(t *testing.T) {
 func TestPodsAddressComesLater(t *testing.T) {
 	f := newFake(t)
 	sandbox := func(ip string) {
-		f.container("k8s.io", "s1", "reg.test/pause:3", func(c *containersapi.Container, _ *task.Process) {
-			c.Labels = map[string]string{labelCRIKind: "sandbox", "io.kubernetes.pod.uid": "u1"}
-			c.Extensions = map[string]*anypb.Any{extensionSandbox: {Value: []byte(`{"Metadata":{"Config":{"hostname":"cart-0","annotations":{"a":"hunter2"}},"IP":"` + ip + `"}}`)}}
-		})
+		f.container("k8s.io", "s1", "reg.test/pause:3",
+			func(c *containersapi.Container, _ *task.Process) {
+				c.Labels = map[string]string{labelCRIKind: "sandbox", "io.kubernetes.pod.uid": "u1"}
+				c.Extensions = map[string]*anypb.Any{
+					extensionSandbox: {
+						Value: []byte(
+							`{"Metadata":{"Config":{"hostname":"cart-0","annotations":{"a":"hunter2"}},"IP":"` + ip + `"}}`)}}
+			})
 	}
 	sandbox("")
 	f.container("k8s.io", "c1", "", func(c *containersapi.Container, _ *task.Process) {
-		c.Labels = map[string]string{labelCRIKind: "container", "io.kubernetes.container.name": "main", "io.kubernetes.pod.uid": "u1"}
-		c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(`{"Metadata":{"SandboxID":"s1"}}`)}}
+		c.Labels = map[string]string{labelCRIKind: "container",
+			"io.kubernetes.container.name": "main", "io.kubernetes.pod.uid": "u1"}
+		c.Extensions = map[string]*anypb.Any{
+			extensionContainer: {Value: []byte(`{"Metadata":{"SandboxID":"s1"}}`)}}
 	})
 	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
-	if got := w.Container("c1"); got == nil || got.Hostname != "cart-0" || got.NetworkIPs != nil || w.Container("s1") != nil {
+	if got := w.Container("c1"); got == nil || got.Hostname != "cart-0" || got.NetworkIPs != nil ||
+		w.Container("s1") != nil {
 		t.Fatalf("c1 = %#v, s1 = %v", got, w.Container("s1"))
 	}
 	sandbox("10.1.2.3")
 	f.send(event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "s1"}),
 		event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "c1"}))
-	await(t, w, "c1", "address", func(c *workloadmeta.Container) bool { return c.NetworkIPs["pod"] == "10.1.2.3" })
+	await(t, w, "c1", "address",
+		func(c *workloadmeta.Container) bool { return c.NetworkIPs["pod"] == "10.1.2.3" })
 	if c.Stats().Lists != 1 {
 		t.Error("it took a list to find out")
 	}
@@ -753,10 +845,13 @@ func TestPodsAddressComesLater(t *testing.T) {
 // Kata's processes are in a virtual machine.
 func TestKata(t *testing.T) {
 	f := newFake(t)
-	f.container("default", "vm", "", func(c *containersapi.Container, _ *task.Process) { c.Runtime.Name = "io.containerd.kata.v2" })
+	f.container("default", "vm", "", func(c *containersapi.Container, _ *task.Process) {
+		c.Runtime.Name = "io.containerd.kata.v2"
+	})
 	c, w := newCollector(t, f, nil), collectortest.NewWorld()
 	start(t, c, w)
-	if got := w.Container("vm"); got == nil || got.RuntimeFlavor != workloadmeta.FlavorKata || got.PID != 0 || !got.State.Running {
+	if got := w.Container("vm"); got == nil || got.RuntimeFlavor != workloadmeta.FlavorKata ||
+		got.PID != 0 || !got.State.Running {
 		t.Errorf("vm = %#v", got)
 	}
 }
@@ -766,8 +861,11 @@ func TestSecretsStayOut(t *testing.T) {
 	f := newFake(t)
 	f.image("k8s.io", "app:1", "a")
 	f.container("k8s.io", "c1", "app:1", func(c *containersapi.Container, _ *task.Process) {
-		c.Labels = map[string]string{labelCRIKind: "container", "io.kubernetes.container.name": "main", "annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2"}
-		c.Spec.Value = []byte(`{"process":{"env":["DB=hunter2","DD_ENV=prod","hunter2","=hunter2"]},"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"hunter2","kept":"yes"}}`)
+		c.Labels = map[string]string{labelCRIKind: "container",
+			"io.kubernetes.container.name":                                "main",
+			"annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2"}
+		c.Spec.Value = []byte(
+			`{"process":{"env":["DB=hunter2","DD_ENV=prod","hunter2","=hunter2"]},"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"hunter2","kept":"yes"}}`)
 		c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(
 			`{"Metadata":{"Config":{"metadata":{"name":"main"},"envs":[{"key":"DB","value":"hunter2"}],"command":["hunter2"],"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"hunter2","noted":"yes"}}}}`)}}
 	})
@@ -776,7 +874,8 @@ func TestSecretsStayOut(t *testing.T) {
 	f.send(event("k8s.io", "/containers/update", epoch, &eventtypes.ContainerUpdate{ID: "c1"}))
 	idle(t, c, 1)
 	got := w.Container("c1")
-	if got.EnvVars["DD_ENV"] != "prod" || got.Annotations["kept"] != "yes" || got.Annotations["noted"] != "yes" {
+	if got.EnvVars["DD_ENV"] != "prod" || got.Annotations["kept"] != "yes" ||
+		got.Annotations["noted"] != "yes" {
 		t.Errorf("c1 = %#v", got)
 	}
 	for id, e := range w.Live() {

@@ -24,8 +24,8 @@ type Collector struct {
 
 var _ workloadmeta.Streamer = (*Collector)(nil)
 
-// New returns a collector. It does not connect. An address that makes no sense, in the options or in CONTAINERD_ADDRESS, is an
-// error that names it.
+// New returns a collector. It does not connect. An address that makes no sense, in the options or
+// in CONTAINERD_ADDRESS, is an error that names it.
 func New(o Options) (*Collector, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -43,12 +43,15 @@ func New(o Options) (*Collector, error) {
 	}
 	m := newMemory()
 	c.shared = &shared{
-		scope: newScope(&o), memory: m, index: newIndex(), sandboxes: newSandboxes(), contents: newContents(),
-		reader: reader{platform: platforms.Default(), allowed: o.Env.Allowed},
-		mapper: mapper{env: o.Env, machine: machine{root: o.ProcRoot, now: time.Now}, memory: m, now: time.Now},
+		scope: newScope(&o), memory: m, index: newIndex(), sandboxes: newSandboxes(),
+		contents: newContents(),
+		reader:   reader{platform: platforms.Default(), allowed: o.Env.Allowed},
+		mapper: mapper{env: o.Env, machine: machine{root: o.ProcRoot, now: time.Now}, memory: m,
+			now: time.Now},
 	}
 	c.follower = follow.New(follow.Options{
-		Tuning: o.Tuning, Name: o.ID, Source: c.Source(), NoImages: o.NoImages, KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
+		Tuning: o.Tuning, Name: o.ID, Source: c.Source(), NoImages: o.NoImages,
+		KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
 		SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
 	})
 	return c, nil
@@ -72,8 +75,8 @@ func (c *Collector) Kinds() []workloadmeta.Kind {
 	return kinds
 }
 
-// Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and everything it has started
-// has then ended. One Stream runs at a time.
+// Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and
+// everything it has started has then ended. One Stream runs at a time.
 func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	socket := c.socket
 	if socket == "" {
@@ -90,7 +93,8 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	if _, err := d.version(ctx); err != nil {
 		return err
 	}
-	if err := c.follower.Stream(ctx, &backend{daemon: d, shared: c.shared, opts: &c.opts}, sink); err != nil {
+	if err := c.follower.Stream(ctx, &backend{daemon: d, shared: c.shared, opts: &c.opts},
+		sink); err != nil {
 		return fmt.Errorf("containerd at %s: %w", socket, err)
 	}
 	return nil

@@ -32,12 +32,14 @@ import (
 // errNotContainerd says that something else serves the socket.
 var errNotContainerd = errors.New("something else than containerd answers")
 
-// daemon is a connection to one containerd. Its calls may be made from several goroutines; each ends when its context does.
+// daemon is a connection to one containerd. Its calls may be made from several goroutines; each
+// ends when its context does.
 type daemon struct {
-	conn    *grpc.ClientConn
-	cli     *client.Client
-	socket  string        // path
-	file    os.FileInfo   // of the socket when the connection was made; nil if it could not be looked at
+	conn   *grpc.ClientConn
+	cli    *client.Client
+	socket string // path
+	// of the socket when the connection was made; nil if it could not be looked at
+	file    os.FileInfo
 	timeout time.Duration // of every call but events
 }
 
@@ -60,13 +62,16 @@ func newDaemon(socket string, o *Options) (*daemon, error) {
 	}
 	conn, err := grpc.NewClient("passthrough:///"+socket, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // a Unix socket
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, socket) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return dial(ctx, socket)
+		}),
 		grpc.WithAuthority("localhost"),
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6,
+				Jitter: 0.2, MaxDelay: 3 * time.Second},
 			MinConnectTimeout: o.CallTimeout,
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(defaults.DefaultMaxRecvMsgSize)),
@@ -107,12 +112,14 @@ func (d *daemon) version(ctx context.Context) (string, error) {
 	case status.Code(err) == codes.Unimplemented:
 		return "", fmt.Errorf("%w at %s", errNotContainerd, d.socket)
 	case err != nil:
-		return "", fmt.Errorf("ask containerd at %s for its version: %w", d.socket, errgrpc.ToNative(err))
+		return "", fmt.Errorf("ask containerd at %s for its version: %w", d.socket,
+			errgrpc.ToNative(err))
 	}
 	return v.Version, nil
 }
 
-// replaced reports whether another socket is at the path by now: whoever listens at the old one is not the one to ask any more.
+// replaced reports whether another socket is at the path by now: whoever listens at the old one is
+// not the one to ask any more.
 func (d *daemon) replaced() bool {
 	if d.file == nil {
 		return false
@@ -122,8 +129,10 @@ func (d *daemon) replaced() bool {
 }
 
 // subscribe opens the event stream, which ends with ctx.
-func (d *daemon) subscribe(ctx context.Context, filters []string) (eventsapi.Events_SubscribeClient, error) {
-	stream, err := eventsapi.NewEventsClient(d.conn).Subscribe(ctx, &eventsapi.SubscribeRequest{Filters: filters})
+func (d *daemon) subscribe(ctx context.Context, filters []string) (eventsapi.Events_SubscribeClient,
+	error) {
+	stream, err := eventsapi.NewEventsClient(d.conn).Subscribe(ctx,
+		&eventsapi.SubscribeRequest{Filters: filters})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to events: %w", errgrpc.ToNative(err))
 	}
@@ -140,7 +149,8 @@ func (d *daemon) listNamespaces(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-func (d *daemon) listContainers(ctx context.Context, namespace string) ([]containers.Container, error) {
+func (d *daemon) listContainers(ctx context.Context, namespace string) ([]containers.Container,
+	error) {
 	ctx, cancel := d.call(ctx, namespace)
 	defer cancel()
 	list, err := d.cli.ContainerService().List(ctx)
@@ -150,7 +160,8 @@ func (d *daemon) listContainers(ctx context.Context, namespace string) ([]contai
 	return list, nil
 }
 
-func (d *daemon) getContainer(ctx context.Context, namespace, id string) (containers.Container, error) {
+func (d *daemon) getContainer(ctx context.Context, namespace, id string) (containers.Container,
+	error) {
 	ctx, cancel := d.call(ctx, namespace)
 	defer cancel()
 	c, err := d.cli.ContainerService().Get(ctx, id)
@@ -175,12 +186,14 @@ func (d *daemon) getTask(ctx context.Context, namespace, id string) (*task.Proce
 	defer cancel()
 	t, err := d.cli.TaskService().Get(ctx, &tasksapi.GetRequest{ContainerID: id})
 	if err != nil {
-		return nil, fmt.Errorf("get the task of container %s in namespace %s: %w", id, namespace, errgrpc.ToNative(err))
+		return nil, fmt.Errorf("get the task of container %s in namespace %s: %w", id, namespace,
+			errgrpc.ToNative(err))
 	}
 	return t.Process, nil
 }
 
-func (d *daemon) listImages(ctx context.Context, namespace string, filters ...string) ([]images.Image, error) {
+func (d *daemon) listImages(ctx context.Context, namespace string,
+	filters ...string) ([]images.Image, error) {
 	ctx, cancel := d.call(ctx, namespace)
 	defer cancel()
 	list, err := d.cli.ImageService().List(ctx, filters...)
@@ -207,9 +220,11 @@ func (d *daemon) blob(ctx context.Context, namespace string, b descriptor) ([]by
 	}
 	ctx, cancel := d.call(ctx, namespace)
 	defer cancel() // also ends the stream
-	stream, err := contentapi.NewContentClient(d.conn).Read(ctx, &contentapi.ReadContentRequest{Digest: b.Digest, Size: b.Size})
+	stream, err := contentapi.NewContentClient(d.conn).Read(ctx,
+		&contentapi.ReadContentRequest{Digest: b.Digest, Size: b.Size})
 	if err != nil {
-		return nil, fmt.Errorf("read blob %s in namespace %s: %w", b.Digest, namespace, errgrpc.ToNative(err))
+		return nil, fmt.Errorf("read blob %s in namespace %s: %w", b.Digest, namespace,
+			errgrpc.ToNative(err))
 	}
 	var out []byte
 	for {
@@ -220,7 +235,8 @@ func (d *daemon) blob(ctx context.Context, namespace string, b descriptor) ([]by
 		case status.Code(err) == codes.InvalidArgument: // no digest
 			return nil, fmt.Errorf("read blob %s: %w: %w", b.Digest, errdefs.ErrNotFound, err)
 		case err != nil:
-			return nil, fmt.Errorf("read blob %s in namespace %s: %w", b.Digest, namespace, errgrpc.ToNative(err))
+			return nil, fmt.Errorf("read blob %s in namespace %s: %w", b.Digest, namespace,
+				errgrpc.ToNative(err))
 		}
 		if out = append(out, part.Data...); len(out) > maxBlob {
 			return nil, fmt.Errorf("read blob %s: %w", b.Digest, errTooLarge)

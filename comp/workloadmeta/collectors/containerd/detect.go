@@ -13,16 +13,16 @@ import (
 // permission is what to do where access to the socket is denied.
 const permission = "run as root, or as a member of the group that owns the socket (gid in containerd's configuration)"
 
-// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts as
-// detected: the daemon that made it is expected back.
+// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts
+// as detected: the daemon that made it is expected back.
 func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 	_, detection := c.find(ctx)
 	return detection
 }
 
-// find chooses the socket: the configured one, or of the default ones the first at which containerd answers, or else the first at which
-// nobody does. The former goes first because a Kubernetes distribution with a containerd of its own may be on a machine
-// on which another was stopped.
+// find chooses the socket: the configured one, or of the default ones the first at which containerd
+// answers, or else the first at which nobody does. The former goes first because a Kubernetes
+// distribution with a containerd of its own may be on a machine on which another was stopped.
 func (c *Collector) find(ctx context.Context) (socket string, found workloadmeta.Detection) {
 	if c.socket != "" {
 		found, _ := c.probe(ctx, c.socket)
@@ -45,17 +45,22 @@ func (c *Collector) find(ctx context.Context) (socket string, found workloadmeta
 		return quiet, ofQuiet
 	}
 	if len(reasons) == 0 {
-		reasons = []string{fmt.Sprintf("no socket at %s; set containerd.address or CONTAINERD_ADDRESS", strings.Join(c.sockets, " or "))}
+		reasons = []string{
+			fmt.Sprintf("no socket at %s; set containerd.address or CONTAINERD_ADDRESS",
+				strings.Join(c.sockets, " or "))}
 	}
-	return "", workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(reasons, "; ")}
+	return "", workloadmeta.Detection{State: workloadmeta.Absent,
+		Reason: strings.Join(reasons, "; ")}
 }
 
 // probe says whether there is a containerd behind a socket, and whether it answers now.
-func (c *Collector) probe(ctx context.Context, socket string) (found workloadmeta.Detection, answers bool) {
+func (c *Collector) probe(ctx context.Context, socket string) (found workloadmeta.Detection,
+	answers bool) {
 	if c.opts.Dial == nil {
 		switch state, reason := runtimes.ProbeSocket(ctx, socket, permission); state {
 		case runtimes.SocketAbsent:
-			return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason + "; set containerd.address or CONTAINERD_ADDRESS"}, false
+			return workloadmeta.Detection{State: workloadmeta.Absent,
+				Reason: reason + "; set containerd.address or CONTAINERD_ADDRESS"}, false
 		case runtimes.SocketUnfit:
 			return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason}, false
 		case runtimes.SocketQuiet:
@@ -72,9 +77,11 @@ func (c *Collector) probe(ctx context.Context, socket string) (found workloadmet
 	version, err := d.version(ctx)
 	switch {
 	case err == nil:
-		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: fmt.Sprintf("containerd %s answers at %s", version, socket)}, true
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Reason: fmt.Sprintf("containerd %s answers at %s", version, socket)}, true
 	case errors.Is(err, errNotContainerd):
 		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: err.Error()}, false
 	}
-	return workloadmeta.Detection{State: workloadmeta.Detected, Reason: fmt.Sprintf("something listens, but: %v", err)}, false
+	return workloadmeta.Detection{State: workloadmeta.Detected,
+		Reason: fmt.Sprintf("something listens, but: %v", err)}, false
 }

@@ -89,7 +89,8 @@ func TestDetect(t *testing.T) {
 			began := time.Now()
 			got := c.Detect(context.Background())
 			if got.State != tc.state || !strings.Contains(got.Reason, tc.words) {
-				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.Reason, tc.state, tc.words)
+				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.Reason, tc.state,
+					tc.words)
 			}
 			if took := time.Since(began); took > 2*time.Second {
 				t.Errorf("%s: took %v", tc.name, took)
@@ -111,14 +112,17 @@ func TestDetectDefaultSockets(t *testing.T) {
 		}
 		return c.find(t.Context())
 	}
-	if socket, d := detect("a", "b"); socket != "" || d.State != workloadmeta.Absent || d.Reason != "no socket at "+path("a")+" or "+path("b")+"; set containerd.address or CONTAINERD_ADDRESS" {
+	if socket, d := detect("a", "b"); socket != "" || d.State != workloadmeta.Absent ||
+		d.Reason != "no socket at "+path("a")+" or "+path("b")+
+			"; set containerd.address or CONTAINERD_ADDRESS" {
 		t.Errorf("nothing there: %q, %+v", socket, d)
 	}
 	quiet(t, path("quiet"))
 	if err := os.Symlink(path("quiet"), path("link")); err != nil {
 		t.Fatal(err)
 	}
-	if socket, d := detect("missing", "quiet", "link"); socket != path("quiet") || d.State != workloadmeta.Detected {
+	if socket, d := detect("missing", "quiet", "link"); socket != path("quiet") ||
+		d.State != workloadmeta.Detected {
 		t.Errorf("somebody is expected back: %q, %+v", socket, d)
 	}
 	quiet(t, path("other"))
@@ -126,14 +130,17 @@ func TestDetectDefaultSockets(t *testing.T) {
 		t.Errorf("of two at which nobody listens it is %q, not the first", socket)
 	}
 	serve(t, path("k3s"), "1.7")
-	if socket, d := detect("quiet", "link", "k3s"); socket != path("k3s") || !strings.Contains(d.Reason, "containerd 1.7 answers") {
+	if socket, d := detect("quiet", "link", "k3s"); socket != path("k3s") ||
+		!strings.Contains(d.Reason, "containerd 1.7 answers") {
 		t.Errorf("one answers: %q, %+v", socket, d)
 	}
 	serve(t, path("crio"), "")
 	if socket, d := detect("crio", "missing"); socket != "" || d.State != workloadmeta.Absent {
 		t.Errorf("something else answers: %q, %+v", socket, d)
 	}
-	if err := newCollector(t, nil, func(o *Options) { o.Address = path("missing") }).Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil {
+	if err := newCollector(t, nil, func(o *Options) {
+		o.Address = path("missing")
+	}).Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil {
 		t.Error("a stream without a daemon")
 	}
 
@@ -142,7 +149,9 @@ func TestDetectDefaultSockets(t *testing.T) {
 	if d := c.Detect(t.Context()); !strings.Contains(d.Reason, "answers at "+path("k3s")) {
 		t.Errorf("CONTAINERD_ADDRESS: %+v", d)
 	}
-	for _, p := range []string{"/run/containerd/containerd.sock", "/host/run/k3s/containerd/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock", "/run/k0s/containerd.sock"} {
+	for _, p := range []string{"/run/containerd/containerd.sock",
+		"/host/run/k3s/containerd/containerd.sock", "/var/snap/microk8s/common/run/containerd.sock",
+		"/run/k0s/containerd.sock"} {
 		if !strings.Contains(fmt.Sprint(DefaultSockets()), p) {
 			t.Errorf("%s is not looked at", p)
 		}
@@ -157,7 +166,8 @@ func TestDetectWithoutPermission(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := newCollector(t, nil, func(o *Options) { o.Address = path })
-		if d := c.Detect(t.Context()); d.State != workloadmeta.Absent || !strings.Contains(d.Reason, "permission denied on "+path+"; run as root") {
+		if d := c.Detect(t.Context()); d.State != workloadmeta.Absent ||
+			!strings.Contains(d.Reason, "permission denied on "+path+"; run as root") {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -180,7 +190,8 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		}
 	}
 	t.Setenv("CONTAINERD_ADDRESS", "nonsense")
-	if _, err := New(Options{}); err == nil || !strings.Contains(err.Error(), "CONTAINERD_ADDRESS: ") {
+	if _, err := New(Options{}); err == nil ||
+		!strings.Contains(err.Error(), "CONTAINERD_ADDRESS: ") {
 		t.Errorf("address in the environment: %v", err)
 	}
 	if _, err := New(Options{Address: "/run/c.sock"}); err != nil {
@@ -191,9 +202,12 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 func TestModule(t *testing.T) {
 	t.Setenv("CONTAINERD_ADDRESS", "")
 	var got []workloadmeta.Collector
-	app := fx.New(fx.NopLogger, Module, fx.Supply(Options{Address: "/nowhere.sock", NoImages: true}, slog.New(slog.DiscardHandler)),
-		fx.Invoke(fx.Annotate(func(all []workloadmeta.Collector) { got = all }, fx.ParamTags(`group:"collectors"`))))
-	if err := app.Err(); err != nil || len(got) != 1 || got[0].ID() != "containerd" || len(got[0].Kinds()) != 1 || got[0].Source() != workloadmeta.SourceRuntime {
+	app := fx.New(fx.NopLogger, Module,
+		fx.Supply(Options{Address: "/nowhere.sock", NoImages: true}, slog.New(slog.DiscardHandler)),
+		fx.Invoke(fx.Annotate(func(all []workloadmeta.Collector) { got = all },
+			fx.ParamTags(`group:"collectors"`))))
+	if err := app.Err(); err != nil || len(got) != 1 || got[0].ID() != "containerd" ||
+		len(got[0].Kinds()) != 1 || got[0].Source() != workloadmeta.SourceRuntime {
 		t.Errorf("collectors %v, %v", got, err)
 	}
 }

@@ -25,12 +25,14 @@ func (b *backend) Events(ctx context.Context, _ time.Time) (follow.Events, error
 		cancel()
 		return nil, err
 	}
-	s := &subscription{b: b, ctx: ctx, cancel: cancel, received: make(chan received), look: time.NewTicker(scopeEvery)}
+	s := &subscription{b: b, ctx: ctx, cancel: cancel, received: make(chan received),
+		look: time.NewTicker(scopeEvery)}
 	s.ended.Go(func() { s.receive(stream) })
 	return s, nil
 }
 
-// scopeEvery is how often it is looked whether Docker's namespace is to be collected. Events of its own need not come when that changes.
+// scopeEvery is how often it is looked whether Docker's namespace is to be collected. Events of its
+// own need not come when that changes.
 const scopeEvery = 5 * time.Second
 
 // subscription is containerd's event stream.
@@ -48,7 +50,8 @@ type received struct {
 	err      error
 }
 
-// receive takes events off the wire until the stream or ctx ends. Nothing here can panic over what is in them: that is read in Next.
+// receive takes events off the wire until the stream or ctx ends. Nothing here can panic over what
+// is in them: that is read in Next.
 func (s *subscription) receive(stream eventsapi.Events_SubscribeClient) {
 	for {
 		var r received
@@ -82,7 +85,8 @@ func (s *subscription) Next() ([]follow.Event, error) {
 		return nil, s.ctx.Err()
 	}
 	if s.b.scopeChanged() {
-		events = append(events, follow.Event{Action: follow.ActionCompare, Name: "namespace " + dockerNamespace})
+		events = append(events,
+			follow.Event{Action: follow.ActionCompare, Name: "namespace " + dockerNamespace})
 	}
 	return events, nil
 }
@@ -145,7 +149,8 @@ func (b *backend) event(e *types.Envelope) (follow.Event, error) {
 		if err = unmarshal(e, &m); err != nil {
 			break
 		}
-		// What a probe or somebody else has run in the container ends with the container's ID and another of its own.
+		// What a probe or somebody else has run in the container ends with the container's ID and
+		// another of its own.
 		if m.ID == m.ContainerID {
 			b.ended(&ev, e, m.ContainerID, m.Pid, m.ExitStatus, m.ExitedAt)
 		}
@@ -188,7 +193,8 @@ func (b *backend) event(e *types.Envelope) (follow.Event, error) {
 		ev.Action = follow.ActionCompare
 	}
 	if err != nil {
-		return follow.Event{}, fmt.Errorf("decode event %s of namespace %s: %w", e.Topic, e.Namespace, err)
+		return follow.Event{}, fmt.Errorf("decode event %s of namespace %s: %w", e.Topic,
+			e.Namespace, err)
 	}
 	return ev, nil
 }
@@ -197,7 +203,8 @@ func (b *backend) event(e *types.Envelope) (follow.Event, error) {
 const criNamespace = "k8s.io"
 
 // ended fills in the event of the end of a container's process.
-func (b *backend) ended(ev *follow.Event, e *types.Envelope, id string, pid, status uint32, exitedAt *timestamppb.Timestamp) {
+func (b *backend) ended(ev *follow.Event, e *types.Envelope, id string, pid, status uint32,
+	exitedAt *timestamppb.Timestamp) {
 	key := keyOf(e.Namespace, id)
 	at := timeOf(exitedAt)
 	if at.IsZero() {

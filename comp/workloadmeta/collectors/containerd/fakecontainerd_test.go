@@ -26,8 +26,8 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// fakeContainerd answers like a containerd of which the test decides what it has and what goes wrong, over a connection in
-// memory.
+// fakeContainerd answers like a containerd of which the test decides what it has and what goes
+// wrong, over a connection in memory.
 type fakeContainerd struct {
 	listener *bufconn.Listener
 	server   *grpc.Server
@@ -39,7 +39,8 @@ type fakeContainerd struct {
 	calls       map[string]int // by method: "Containers/Get"
 	subscribers map[chan *types.Envelope]struct{}
 	filters     []string
-	fault       func(ctx context.Context, method, namespace, id string) error // nil, or what goes wrong
+	// nil, or what goes wrong
+	fault func(ctx context.Context, method, namespace, id string) error
 }
 
 type fakeNamespace struct {
@@ -51,7 +52,8 @@ type fakeNamespace struct {
 func newFake(t testing.TB) *fakeContainerd {
 	t.Helper()
 	f := &fakeContainerd{
-		listener: bufconn.Listen(1 << 20), version: "1.6.20-fake", namespaces: map[string]*fakeNamespace{}, blobs: map[string][]byte{},
+		listener: bufconn.Listen(1 << 20), version: "1.6.20-fake",
+		namespaces: map[string]*fakeNamespace{}, blobs: map[string][]byte{},
 		calls: map[string]int{}, subscribers: map[chan *types.Envelope]struct{}{},
 	}
 	f.server = grpc.NewServer()
@@ -78,11 +80,13 @@ func (f *fakeContainerd) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return f.listener.DialContext(ctx)
 }
 
-// namespace returns a namespace, which is made if there is none. The caller has the fake for itself.
+// namespace returns a namespace, which is made if there is none. The caller has the fake for
+// itself.
 func (f *fakeContainerd) namespace(name string) *fakeNamespace {
 	ns := f.namespaces[name]
 	if ns == nil {
-		ns = &fakeNamespace{containers: map[string]*containersapi.Container{}, tasks: map[string]*task.Process{}, images: map[string]*imagesapi.Image{}}
+		ns = &fakeNamespace{containers: map[string]*containersapi.Container{},
+			tasks: map[string]*task.Process{}, images: map[string]*imagesapi.Image{}}
 		f.namespaces[name] = ns
 	}
 	return ns
@@ -104,7 +108,8 @@ func (f *fakeContainerd) asked() map[string]int {
 	return out
 }
 
-// send sends events to all subscribers, of which it waits for one: nothing tells when a subscription counts.
+// send sends events to all subscribers, of which it waits for one: nothing tells when a
+// subscription counts.
 func (f *fakeContainerd) send(envelopes ...*types.Envelope) {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		f.mu.Lock()
@@ -146,7 +151,8 @@ type fakeVersion struct {
 	f *fakeContainerd
 }
 
-func (s fakeVersion) Version(ctx context.Context, _ *emptypb.Empty) (*versionapi.VersionResponse, error) {
+func (s fakeVersion) Version(ctx context.Context, _ *emptypb.Empty) (*versionapi.VersionResponse,
+	error) {
 	if _, err := s.f.begin(ctx, "Version", ""); err != nil {
 		return nil, err
 	}
@@ -158,7 +164,8 @@ type fakeNamespaces struct {
 	f *fakeContainerd
 }
 
-func (s fakeNamespaces) List(ctx context.Context, _ *namespacesapi.ListNamespacesRequest) (*namespacesapi.ListNamespacesResponse, error) {
+func (s fakeNamespaces) List(ctx context.Context,
+	_ *namespacesapi.ListNamespacesRequest) (*namespacesapi.ListNamespacesResponse, error) {
 	if _, err := s.f.begin(ctx, "Namespaces/List", ""); err != nil {
 		return nil, err
 	}
@@ -176,7 +183,8 @@ type fakeContainers struct {
 	f *fakeContainerd
 }
 
-func (s fakeContainers) Get(ctx context.Context, in *containersapi.GetContainerRequest) (*containersapi.GetContainerResponse, error) {
+func (s fakeContainers) Get(ctx context.Context,
+	in *containersapi.GetContainerRequest) (*containersapi.GetContainerResponse, error) {
 	ns, err := s.f.begin(ctx, "Containers/Get", in.ID)
 	if err != nil {
 		return nil, err
@@ -190,7 +198,8 @@ func (s fakeContainers) Get(ctx context.Context, in *containersapi.GetContainerR
 	return &containersapi.GetContainerResponse{Container: c}, nil
 }
 
-func (s fakeContainers) ListStream(_ *containersapi.ListContainersRequest, stream containersapi.Containers_ListStreamServer) error {
+func (s fakeContainers) ListStream(_ *containersapi.ListContainersRequest,
+	stream containersapi.Containers_ListStreamServer) error {
 	ns, err := s.f.begin(stream.Context(), "Containers/ListStream", "")
 	if err != nil {
 		return err
@@ -214,7 +223,8 @@ type fakeTasks struct {
 	f *fakeContainerd
 }
 
-func (s fakeTasks) Get(ctx context.Context, in *tasksapi.GetRequest) (*tasksapi.GetResponse, error) {
+func (s fakeTasks) Get(ctx context.Context, in *tasksapi.GetRequest) (*tasksapi.GetResponse,
+	error) {
 	ns, err := s.f.begin(ctx, "Tasks/Get", in.ContainerID)
 	if err != nil {
 		return nil, err
@@ -223,12 +233,14 @@ func (s fakeTasks) Get(ctx context.Context, in *tasksapi.GetRequest) (*tasksapi.
 	defer s.f.mu.Unlock()
 	p := ns.tasks[in.ContainerID]
 	if p == nil {
-		return nil, status.Errorf(codes.NotFound, "no running task found: task %s not found", in.ContainerID)
+		return nil, status.Errorf(codes.NotFound, "no running task found: task %s not found",
+			in.ContainerID)
 	}
 	return &tasksapi.GetResponse{Process: p}, nil
 }
 
-func (s fakeTasks) List(ctx context.Context, _ *tasksapi.ListTasksRequest) (*tasksapi.ListTasksResponse, error) {
+func (s fakeTasks) List(ctx context.Context,
+	_ *tasksapi.ListTasksRequest) (*tasksapi.ListTasksResponse, error) {
 	ns, err := s.f.begin(ctx, "Tasks/List", "")
 	if err != nil {
 		return nil, err
@@ -247,7 +259,8 @@ type fakeImages struct {
 	f *fakeContainerd
 }
 
-func (s fakeImages) Get(ctx context.Context, in *imagesapi.GetImageRequest) (*imagesapi.GetImageResponse, error) {
+func (s fakeImages) Get(ctx context.Context,
+	in *imagesapi.GetImageRequest) (*imagesapi.GetImageResponse, error) {
 	ns, err := s.f.begin(ctx, "Images/Get", in.Name)
 	if err != nil {
 		return nil, err
@@ -261,7 +274,8 @@ func (s fakeImages) Get(ctx context.Context, in *imagesapi.GetImageRequest) (*im
 	return &imagesapi.GetImageResponse{Image: i}, nil
 }
 
-func (s fakeImages) List(ctx context.Context, in *imagesapi.ListImagesRequest) (*imagesapi.ListImagesResponse, error) {
+func (s fakeImages) List(ctx context.Context,
+	in *imagesapi.ListImagesRequest) (*imagesapi.ListImagesResponse, error) {
 	ns, err := s.f.begin(ctx, "Images/List", "")
 	if err != nil {
 		return nil, err
@@ -282,7 +296,8 @@ type fakeContent struct {
 	f *fakeContainerd
 }
 
-func (s fakeContent) Read(in *contentapi.ReadContentRequest, stream contentapi.Content_ReadServer) error {
+func (s fakeContent) Read(in *contentapi.ReadContentRequest,
+	stream contentapi.Content_ReadServer) error {
 	if _, err := s.f.begin(stream.Context(), "Content/Read", in.Digest); err != nil {
 		return err
 	}
@@ -305,8 +320,10 @@ type fakeEvents struct {
 	f *fakeContainerd
 }
 
-func (s fakeEvents) Subscribe(in *eventsapi.SubscribeRequest, stream eventsapi.Events_SubscribeServer) error {
-	if _, err := s.f.begin(stream.Context(), "Events/Subscribe", strings.Join(in.Filters, " ")); err != nil {
+func (s fakeEvents) Subscribe(in *eventsapi.SubscribeRequest,
+	stream eventsapi.Events_SubscribeServer) error {
+	if _, err := s.f.begin(stream.Context(), "Events/Subscribe",
+		strings.Join(in.Filters, " ")); err != nil {
 		return err
 	}
 	events := make(chan *types.Envelope, 10000)

@@ -12,12 +12,13 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/image"
 )
 
-// index knows which image a name stands for, in each namespace. containerd has names only, each with a target, and one image has
-// typically three: repo:tag, repo@sha256:… and sha256:….
+// index knows which image a name stands for, in each namespace. containerd has names only, each
+// with a target, and one image has typically three: repo:tag, repo@sha256:… and sha256:….
 //
-// Names are keys like "k8s.io/registry.test/shop/web:1", the namespace before the first slash. Its methods may be called by
-// several goroutines. What several answers and events tell at the same time is put in order by a clock: an answer that was asked
-// for before the last event about a name does not count for that name.
+// Names are keys like "k8s.io/registry.test/shop/web:1", the namespace before the first slash. Its
+// methods may be called by several goroutines. What several answers and events tell at the same
+// time is put in order by a clock: an answer that was asked for before the last event about a name
+// does not count for that name.
 type index struct {
 	mu     sync.Mutex // guards the fields below
 	clock  uint64
@@ -67,8 +68,8 @@ func (x *index) now() uint64 {
 	return x.clock
 }
 
-// id returns the image that a name stands for, "" if that is not known, or not since the last event about it, or only by its manifest's
-// digest.
+// id returns the image that a name stands for, "" if that is not known, or not since the last event
+// about it, or only by its manifest's digest.
 func (x *index) id(name string) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -87,7 +88,8 @@ func (x *index) has(name, target string) bool {
 	return ok && n.target == target
 }
 
-// content returns what is known of a name's image if its target is still the same, or that nothing but the target is.
+// content returns what is known of a name's image if its target is still the same, or that nothing
+// but the target is.
 func (x *index) content(name, target string) *content {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -103,7 +105,8 @@ func (x *index) overtaken(name string, asked uint64) bool {
 	return ok && at > asked
 }
 
-// attach notes what a name stands for. It reports false if something happened to the name since asked.
+// attach notes what a name stands for. It reports false if something happened to the name since
+// asked.
 func (x *index) attach(name string, n named, c *content, asked uint64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -162,7 +165,8 @@ type entry struct {
 	content *content
 }
 
-// replace makes the list everything there is. Names that something happened to since the list was asked for stay as they are.
+// replace makes the list everything there is. Names that something happened to since the list was
+// asked for stay as they are.
 func (x *index) replace(entries []entry, asked uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -189,7 +193,8 @@ func (x *index) image(id string) (follow.Image, bool) {
 	x.seq++
 	i := x.images[id]
 	if i == nil {
-		e := &workloadmeta.ContainerImageMetadata{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: id}}
+		e := &workloadmeta.ContainerImageMetadata{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: id}}
 		return follow.Image{Entity: e, Seq: x.seq}, false
 	}
 	return follow.Image{Entity: x.entity(id, i), Complete: true, Seq: x.seq}, true
@@ -243,8 +248,8 @@ func (x *index) entity(id string, i *indexed) *workloadmeta.ContainerImageMetada
 	return e
 }
 
-// refNames says what a name in containerd's image store is in the image's entity: a tag and the digest that the tag's repository knows
-// it by, a digest, or nothing where it is an ID.
+// refNames says what a name in containerd's image store is in the image's entity: a tag and the
+// digest that the tag's repository knows it by, a digest, or nothing where it is an ID.
 func refNames(ref, target string) (tag, digest string) {
 	r, err := image.Split(ref)
 	switch {

@@ -17,14 +17,15 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
-// annotationSnapshotter says which snapshotter holds the container's files. It is ours: containerd has it in a field.
+// annotationSnapshotter says which snapshotter holds the container's files. It is ours: containerd
+// has it in a field.
 const annotationSnapshotter = "containerd.io/snapshotter"
 
 // podNetwork is the name under which a pod's addresses are reported: pods have one network.
 const podNetwork = "pod"
 
-// restartWithin is how long after its end a container counts as being restarted. The restart monitor looks every 10 seconds, and
-// nothing tells when it has given up.
+// restartWithin is how long after its end a container counts as being restarted. The restart
+// monitor looks every 10 seconds, and nothing tells when it has given up.
 const restartWithin = time.Minute
 
 // record is everything that containerd and its events tell of a container.
@@ -48,7 +49,8 @@ type mapper struct {
 	now     func() time.Time
 }
 
-// container returns the entity, which owns everything in it. A part that cannot be read is left out, and named in the error.
+// container returns the entity, which owns everything in it. A part that cannot be read is left
+// out, and named in the error.
 func (m *mapper) container(in *record) (follow.Container, error) {
 	key := keyOf(in.namespace, in.ID)
 	c := runtimes.NewContainer(in.ID, workloadmeta.RuntimeContainerd)
@@ -89,7 +91,8 @@ func (m *mapper) container(in *record) (follow.Container, error) {
 	return out, problem
 }
 
-// namespaceOf returns a container's namespace: containerd's, but of a pod's container that of the pod, as all who report it say.
+// namespaceOf returns a container's namespace: containerd's, but of a pod's container that of the
+// pod, as all who report it say.
 func namespaceOf(in *record) string {
 	if in.namespace == criNamespace {
 		return in.Labels[runtimes.LabelPodNamespace]
@@ -121,7 +124,8 @@ func (m *mapper) variables(s *spec) map[string]string {
 	return runtimes.NilIfEmpty(m.env.Filter(s.Process.Env))
 }
 
-// hostname: a pod's containers have that of its sandbox, which their own specification does not name.
+// hostname: a pod's containers have that of its sandbox, which their own specification does not
+// name.
 func hostname(in *record, s *spec) string {
 	pod := ""
 	if in.sandbox != nil {
@@ -143,10 +147,12 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 		for key, value := range runtimes.Metadata(config.Annotations) {
 			runtimes.Put(&annotations, key, value)
 		}
-		if ports := runtimes.KubernetesPorts(config.Annotations[runtimes.AnnotationPorts]); ports != nil {
+		if ports := runtimes.KubernetesPorts(
+			config.Annotations[runtimes.AnnotationPorts]); ports != nil {
 			c.Ports = ports
 		}
-		c.RestartCount = max(c.RestartCount, restartCount(config.Annotations[annotationRestartCount]))
+		c.RestartCount = max(c.RestartCount,
+			restartCount(config.Annotations[annotationRestartCount]))
 		if linux := config.Linux; linux != nil {
 			// The specification is changed when a pod is resized, the record is not.
 			if limits == nil && linux.Resources != nil {
@@ -156,7 +162,8 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 			if linux.Security != nil {
 				asked := linux.Security.Context() // which says more than what came of it
 				if asked.SeccompProfile == nil && s.Linux != nil && s.Linux.Seccomp == nil {
-					asked.SeccompProfile = &workloadmeta.SeccompProfile{Type: runtimes.SeccompUnconfined}
+					asked.SeccompProfile = &workloadmeta.SeccompProfile{
+						Type: runtimes.SeccompUnconfined}
 				}
 				security = asked
 			}
@@ -174,7 +181,8 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 	if limits != nil {
 		c.Resources = limits.Resources()
 	}
-	c.Name = cmp.Or(in.Labels[runtimes.LabelContainerName], name, in.Labels[labelNerdctlName], s.Annotations[annotationCRIName], in.ID)
+	c.Name = cmp.Or(in.Labels[runtimes.LabelContainerName], name, in.Labels[labelNerdctlName],
+		s.Annotations[annotationCRIName], in.ID)
 	c.State.CreatedAt = in.CreatedAt.UTC()
 }
 
@@ -202,7 +210,8 @@ func (m *mapper) addresses(in *record, c *workloadmeta.Container, s *spec) {
 	}
 	putAddress(c, name, in.Labels[labelNerdctlIP])
 	putAddress(c, name, in.Labels[labelNerdctlIPv6])
-	if c.PID == 0 || c.RuntimeFlavor == workloadmeta.FlavorKata || s.hostNetwork() || c.NetworkIPs != nil || c.NetworkIPv6s != nil {
+	if c.PID == 0 || c.RuntimeFlavor == workloadmeta.FlavorKata || s.hostNetwork() ||
+		c.NetworkIPs != nil || c.NetworkIPv6s != nil {
 		return
 	}
 	v4, v6 := m.machine.addresses(c.PID)
@@ -244,7 +253,8 @@ func statusOf(p *task.Process) workloadmeta.ContainerStatus {
 	return workloadmeta.StatusUnknown
 }
 
-// state fills in what the container does, from its task, and where that is gone or does not answer, from what events have told.
+// state fills in what the container does, from its task, and where that is gone or does not answer,
+// from what events have told.
 func (m *mapper) state(in *record, c *workloadmeta.Container, policy string) {
 	s := &c.State
 	s.Health = workloadmeta.HealthUnknown
@@ -255,7 +265,8 @@ func (m *mapper) state(in *record, c *workloadmeta.Container, policy string) {
 	}
 	switch {
 	case in.hung && f.end == nil:
-		// There is a task. Its helper process does not answer, which is no reason to take the container away.
+		// There is a task. Its helper process does not answer, which is no reason to take the
+		// container away.
 		s.Status = workloadmeta.StatusRunning
 		c.PID = f.pid
 	case in.process == nil && (f.end != nil || f.pid != 0):
@@ -279,7 +290,8 @@ func (m *mapper) state(in *record, c *workloadmeta.Container, policy string) {
 		if p := in.process; p != nil {
 			code := int64(p.ExitStatus)
 			s.ExitCode = &code
-			if at := p.ExitedAt.AsTime(); p.ExitedAt != nil && at.Year() > 1970 && (f.end == nil || f.pid != int(p.Pid)) {
+			if at := p.ExitedAt.AsTime(); p.ExitedAt != nil && at.Year() > 1970 &&
+				(f.end == nil || f.pid != int(p.Pid)) {
 				s.FinishedAt = at
 			}
 		}
@@ -293,14 +305,15 @@ func (m *mapper) state(in *record, c *workloadmeta.Container, policy string) {
 	s.Running = runtimes.IsUp(s.Status)
 }
 
-// startedAt returns when the task's process was started: as its event told, as the kernel says, or else when the container was made.
-// It is remembered, so that it does not move.
+// startedAt returns when the task's process was started: as its event told, as the kernel says, or
+// else when the container was made. It is remembered, so that it does not move.
 func (m *mapper) startedAt(in *record, pid int) time.Time {
 	if pid != 0 && in.facts.pid == pid && !in.facts.startedAt.IsZero() {
 		return in.facts.startedAt
 	}
 	at, ok := m.machine.started(pid)
-	if !ok || at.Before(in.CreatedAt.Add(-time.Minute)) { // another machine's /proc, where the number means another process
+	// another machine's /proc, where the number means another process
+	if !ok || at.Before(in.CreatedAt.Add(-time.Minute)) {
 		at = in.CreatedAt.UTC()
 	}
 	m.memory.update(keyOf(in.namespace, in.ID), func(f *facts) {
@@ -326,7 +339,8 @@ func thin(namespace, id string, f *facts) *workloadmeta.Container {
 		c.PID = f.pid
 	}
 	c.State = workloadmeta.ContainerState{
-		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown, CreatedAt: f.createdAt, StartedAt: f.startedAt,
+		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown,
+		CreatedAt: f.createdAt, StartedAt: f.startedAt,
 	}
 	return c
 }

@@ -22,8 +22,8 @@ const (
 	annotationCRIName      = "io.kubernetes.cri.container-name"
 )
 
-// criContainer is what is read of the CRI plugin's record of a container. The record also has all variables of the
-// environment in it: there must be no field here that takes them.
+// criContainer is what is read of the CRI plugin's record of a container. The record also has all
+// variables of the environment in it: there must be no field here that takes them.
 type criContainer struct {
 	Metadata struct {
 		SandboxID string
@@ -45,7 +45,8 @@ type criContainer struct {
 	}
 }
 
-// criSandbox is what is read of the CRI plugin's record of a pod's sandbox. It has all the pod's labels and annotations in it.
+// criSandbox is what is read of the CRI plugin's record of a pod's sandbox. It has all the pod's
+// labels and annotations in it.
 type criSandbox struct {
 	Metadata struct {
 		Config struct {
@@ -87,7 +88,8 @@ func decodeCRISandbox(text []byte) (*sandbox, error) {
 		return nil, fmt.Errorf("decode the CRI plugin's record of a sandbox: %w", err)
 	}
 	m := &in.Metadata
-	out := &sandbox{hostname: m.Config.Hostname, hostNetwork: m.Config.Linux.Security.Namespaces.Network == networkNode}
+	out := &sandbox{hostname: m.Config.Hostname,
+		hostNetwork: m.Config.Linux.Security.Namespaces.Network == networkNode}
 	for _, ip := range append([]string{m.IP}, m.AdditionalIPs...) {
 		if a, err := netip.ParseAddr(ip); err == nil {
 			out.ips = append(out.ips, a.String())

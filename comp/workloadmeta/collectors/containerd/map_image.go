@@ -52,7 +52,8 @@ type manifest struct {
 	Manifests []descriptor `json:"manifests"`
 }
 
-// imageConfig is what is read of an image's configuration. It has an environment in it, which is not.
+// imageConfig is what is read of an image's configuration. It has an environment in it, which is
+// not.
 type imageConfig struct {
 	platform
 	Config struct {
@@ -73,7 +74,8 @@ const maxBlob = 4 << 20
 // maxIndexes bounds how deep indexes may contain indexes.
 const maxIndexes = 3
 
-// blobs reads what a descriptor points to. A blob that is not there is an error for which errdefs.IsNotFound is true.
+// blobs reads what a descriptor points to. A blob that is not there is an error for which
+// errdefs.IsNotFound is true.
 type blobs func(ctx context.Context, d descriptor) ([]byte, error)
 
 // reader finds out what an image is made of.
@@ -82,8 +84,9 @@ type reader struct {
 	allowed  func(variable string) bool // which values may be in the history
 }
 
-// read returns what the target of an image's name leads to. What is missing, because it was collected as garbage or is fetched
-// only when it is needed, is left out; only an error of another kind is one.
+// read returns what the target of an image's name leads to. What is missing, because it was
+// collected as garbage or is fetched only when it is needed, is left out; only an error of another
+// kind is one.
 func (r *reader) read(ctx context.Context, target descriptor, blobs blobs) (*content, error) {
 	c := &content{id: target.Digest, mediaType: target.MediaType}
 	d, m, err := r.manifest(ctx, target, blobs, 0)
@@ -101,7 +104,9 @@ func (r *reader) read(ctx context.Context, target descriptor, blobs blobs) (*con
 	c.size = m.Config.Size
 	for _, l := range m.Layers {
 		c.size += l.Size
-		c.layers = append(c.layers, workloadmeta.ContainerImageLayer{MediaType: l.MediaType, Digest: l.Digest, SizeBytes: l.Size, URLs: l.URLs})
+		c.layers = append(c.layers,
+			workloadmeta.ContainerImageLayer{MediaType: l.MediaType, Digest: l.Digest,
+				SizeBytes: l.Size, URLs: l.URLs})
 	}
 	if d.Platform != nil {
 		c.setPlatform(d.Platform)
@@ -122,7 +127,8 @@ func (r *reader) read(ctx context.Context, target descriptor, blobs blobs) (*con
 	c.labels = config.Config.Labels
 	var history []runtimes.HistoryEntry
 	for _, h := range config.History {
-		step := runtimes.HistoryEntry{CreatedBy: h.CreatedBy, Author: h.Author, Comment: h.Comment, EmptyLayer: h.EmptyLayer}
+		step := runtimes.HistoryEntry{CreatedBy: h.CreatedBy, Author: h.Author, Comment: h.Comment,
+			EmptyLayer: h.EmptyLayer}
 		if h.Created != nil {
 			step.Created = *h.Created
 		}
@@ -145,18 +151,21 @@ var (
 	errTooLarge   = fmt.Errorf("larger than %d bytes: %w", maxBlob, errdefs.ErrNotFound)
 )
 
-// isImageConfig reports whether a configuration is that of an image. Those of other things that registries hold are often empty,
-// and would make all of them one.
+// isImageConfig reports whether a configuration is that of an image. Those of other things that
+// registries hold are often empty, and would make all of them one.
 func isImageConfig(mediaType string) bool {
 	switch mediaType {
-	case "", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
+	case "", "application/vnd.oci.image.config.v1+json",
+		"application/vnd.docker.container.image.v1+json":
 		return true
 	}
 	return false
 }
 
-// manifest finds the manifest for this machine's platform, or, if there is none for it, for any: somebody has fetched it for a reason.
-func (r *reader) manifest(ctx context.Context, d descriptor, blobs blobs, depth int) (descriptor, *manifest, error) {
+// manifest finds the manifest for this machine's platform, or, if there is none for it, for any:
+// somebody has fetched it for a reason.
+func (r *reader) manifest(ctx context.Context, d descriptor, blobs blobs, depth int) (descriptor,
+	*manifest, error) {
 	text, err := blobs(ctx, d)
 	if err != nil {
 		return d, nil, fmt.Errorf("read manifest %s: %w", d.Digest, err)
@@ -167,7 +176,8 @@ func (r *reader) manifest(ctx context.Context, d descriptor, blobs blobs, depth 
 	}
 	if len(m.Manifests) == 0 {
 		if m.Config == nil || m.Config.Digest == "" {
-			return d, nil, fmt.Errorf("manifest %s has no configuration: %w", d.Digest, errNoManifest)
+			return d, nil, fmt.Errorf("manifest %s has no configuration: %w", d.Digest,
+				errNoManifest)
 		}
 		return d, m, nil
 	}
@@ -185,14 +195,16 @@ func (r *reader) manifest(ctx context.Context, d descriptor, blobs blobs, depth 
 	return d, nil, missing
 }
 
-// order returns the manifests of an index, the most fitting first, without those that are no images.
+// order returns the manifests of an index, the most fitting first, without those that are no
+// images.
 func (r *reader) order(all []descriptor) []descriptor {
 	var fits, others []descriptor
 	for _, d := range all {
 		switch p := d.Platform; {
 		case p == nil:
 			others = append(others, d)
-		case p.OS == "unknown" || p.Architecture == "unknown": // what a builder attests about an image
+		// what a builder attests about an image
+		case p.OS == "unknown" || p.Architecture == "unknown":
 		case r.platform.Match(p.spec()):
 			fits = append(fits, d)
 		default:
@@ -201,7 +213,8 @@ func (r *reader) order(all []descriptor) []descriptor {
 	}
 	// There are few; the first of equals stays first.
 	for i := 1; i < len(fits); i++ {
-		for j := i; j > 0 && r.platform.Less(fits[j].Platform.spec(), fits[j-1].Platform.spec()); j-- {
+		for j := i; j > 0 &&
+			r.platform.Less(fits[j].Platform.spec(), fits[j-1].Platform.spec()); j-- {
 			fits[j], fits[j-1] = fits[j-1], fits[j]
 		}
 	}
@@ -211,9 +224,11 @@ func (r *reader) order(all []descriptor) []descriptor {
 	return append(fits, others...)
 }
 
-// maxOtherPlatforms bounds how many manifests for other platforms are tried, each of which is a request.
+// maxOtherPlatforms bounds how many manifests for other platforms are tried, each of which is a
+// request.
 const maxOtherPlatforms = 16
 
 func (p *platform) spec() platforms.Platform {
-	return platforms.Platform{OS: p.OS, OSVersion: p.OSVersion, Architecture: p.Architecture, Variant: p.Variant}
+	return platforms.Platform{OS: p.OS, OSVersion: p.OSVersion, Architecture: p.Architecture,
+		Variant: p.Variant}
 }

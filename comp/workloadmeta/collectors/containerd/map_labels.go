@@ -57,7 +57,9 @@ func nerdctlPorts(labels map[string]string) []workloadmeta.ContainerPort {
 	var out []workloadmeta.ContainerPort
 	for _, p := range in {
 		if len(out) < runtimes.MaxPorts {
-			out = append(out, workloadmeta.ContainerPort{Port: p.ContainerPort, Protocol: p.Protocol, HostPort: hostPort(p.HostPort)})
+			out = append(out,
+				workloadmeta.ContainerPort{Port: p.ContainerPort, Protocol: p.Protocol,
+					HostPort: hostPort(p.HostPort)})
 		}
 	}
 	return runtimes.SortPorts(out)
@@ -72,7 +74,8 @@ func restartCount(text string) int {
 	return int(n)
 }
 
-// restartPolicy says when the restart monitor starts the container again: "no", "always", "unless-stopped" or "on-failure".
+// restartPolicy says when the restart monitor starts the container again: "no", "always",
+// "unless-stopped" or "on-failure".
 func restartPolicy(labels map[string]string) string {
 	// Only what is to run is started; a client that stops a container says so.
 	if labels[labelRestartStatus] != "running" || labels[labelRestartStopped] == "true" {
@@ -93,7 +96,9 @@ func restartPolicy(labels map[string]string) string {
 	return "no"
 }
 
-// restarts reports whether a container that ended with this code is started again. An unknown code counts as a failure.
+// restarts reports whether a container that ended with this code is started again. An unknown code
+// counts as a failure.
 func restarts(policy string, code *int64) bool {
-	return policy == "always" || policy == "unless-stopped" || policy == "on-failure" && (code == nil || *code != 0)
+	return policy == "always" || policy == "unless-stopped" || policy == "on-failure" &&
+		(code == nil || *code != 0)
 }

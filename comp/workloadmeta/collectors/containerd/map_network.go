@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// maxProcFile bounds what is read of one file in /proc. A machine with very many routes has a long table.
+// maxProcFile bounds what is read of one file in /proc. A machine with very many routes has a long
+// table.
 const maxProcFile = 4 << 20
 
 // machine reads what the kernel tells of containers' processes.
@@ -27,7 +28,8 @@ func (m machine) path(pid int, name string) string {
 	return filepath.Join(m.root, strconv.Itoa(pid), name)
 }
 
-// addresses returns the addresses of a process's network, sorted; none if it is the machine's own network.
+// addresses returns the addresses of a process's network, sorted; none if it is the machine's own
+// network.
 func (m machine) addresses(pid int) (v4, v6 []netip.Addr) {
 	if pid <= 0 || m.onHostNetwork(pid) {
 		return nil, nil
@@ -51,7 +53,8 @@ func (m machine) started(pid int) (at time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	boot := m.now().Add(-time.Duration(seconds * float64(time.Second)))
-	return boot.Add(time.Duration(ticks) * time.Second / ticksPerSecond).UTC().Truncate(time.Second / ticksPerSecond), true
+	return boot.Add(time.Duration(ticks) * time.Second / ticksPerSecond).UTC().Truncate(
+		time.Second / ticksPerSecond), true
 }
 
 const (
@@ -59,9 +62,11 @@ const (
 	maxUptime      = 100 * 365 * 24 * 3600
 )
 
-// parseStart returns a process's start, in clock ticks since boot, from its stat file (proc_pid_stat(5)).
+// parseStart returns a process's start, in clock ticks since boot, from its stat file
+// (proc_pid_stat(5)).
 func parseStart(stat []byte) (uint64, bool) {
-	// The name, in parentheses, may have anything in it. What follows begins with the third field; the start is the 22nd.
+	// The name, in parentheses, may have anything in it. What follows begins with the third field;
+	// the start is the 22nd.
 	_, rest, ok := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(") "))
 	fields := bytes.Fields(rest)
 	if !ok || len(fields) < 20 {
@@ -95,8 +100,9 @@ func (m machine) read(pid int, name string) []byte {
 	return content
 }
 
-// parseFibTrie returns the machine's own addresses in a table of routes (/proc/net/fib_trie), sorted and without doubles
-// and loopback addresses: the table has each several times, in an order that changes.
+// parseFibTrie returns the machine's own addresses in a table of routes (/proc/net/fib_trie),
+// sorted and without doubles and loopback addresses: the table has each several times, in an order
+// that changes.
 func parseFibTrie(table []byte) []netip.Addr {
 	var out []netip.Addr
 	var address string
@@ -107,7 +113,8 @@ func parseFibTrie(table []byte) []netip.Addr {
 			continue
 		}
 		if line == "/32 host LOCAL" {
-			if a, err := netip.ParseAddr(address); err == nil && a.Is4() && !a.IsLoopback() && !a.IsUnspecified() {
+			if a, err := netip.ParseAddr(address); err == nil && a.Is4() && !a.IsLoopback() &&
+				!a.IsUnspecified() {
 				out = append(out, a)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// maxSpec is the longest OCI specification that is read, in bytes. Some have thousands of mounts or devices and would cost
-// more than they tell.
+// maxSpec is the longest OCI specification that is read, in bytes. Some have thousands of mounts or
+// devices and would cost more than they tell.
 const maxSpec = 2 << 20
 
 // spec is what is read of a container's OCI runtime specification.
@@ -71,7 +71,8 @@ func (s *spec) environment(name string) string {
 	return ""
 }
 
-// defaultShares is the weight that containerd and its clients write where none was asked for. The kubelet writes what a pod requests.
+// defaultShares is the weight that containerd and its clients write where none was asked for. The
+// kubelet writes what a pod requests.
 const defaultShares = 1024
 
 // limits returns the resources, nil if the specification has none.
@@ -102,14 +103,16 @@ func value[T any](p *T) T {
 	return *p
 }
 
-// defaultCapabilities are what containerd and its clients give to a container that asks for nothing.
+// defaultCapabilities are what containerd and its clients give to a container that asks for
+// nothing.
 var defaultCapabilities = [...]string{
-	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID",
+	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
+	"NET_RAW", "SETFCAP", "SETGID",
 	"SETPCAP", "SETUID", "SYS_CHROOT",
 }
 
-// security returns what the container may do, as far as a specification tells: whether it was asked to be privileged, and
-// which filter of system calls it has, it does not.
+// security returns what the container may do, as far as a specification tells: whether it was asked
+// to be privileged, and which filter of system calls it has, it does not.
 func (s *spec) security() *workloadmeta.ContainerSecurityContext {
 	if s.Process == nil || s.Linux == nil {
 		return nil
@@ -141,7 +144,8 @@ func (s *spec) security() *workloadmeta.ContainerSecurityContext {
 	return out
 }
 
-// hostNetwork reports whether the container is on the machine's network: it has no network namespace of its own.
+// hostNetwork reports whether the container is on the machine's network: it has no network
+// namespace of its own.
 func (s *spec) hostNetwork() bool {
 	if s.Linux == nil {
 		return false
@@ -154,7 +158,8 @@ func (s *spec) hostNetwork() bool {
 	return true
 }
 
-// cgroupPath returns the cgroup that the specification asks for, as it is below the hierarchy's root.
+// cgroupPath returns the cgroup that the specification asks for, as it is below the hierarchy's
+// root.
 func (s *spec) cgroupPath() string {
 	if s.Linux == nil {
 		return ""

@@ -20,7 +20,8 @@ func expect(t *testing.T, folder, name string, v any) {
 }
 
 // recorded returns a collector for the recorded containerd, as if it were still then.
-func recorded(t testing.TB, folder string, change func(*Options)) (*Collector, *recording, *fakeContainerd) {
+func recorded(t testing.TB, folder string, change func(*Options)) (*Collector, *recording,
+	*fakeContainerd) {
 	t.Helper()
 	r, f, proc := load(t, folder)
 	c := newCollector(t, f, func(o *Options) {
@@ -58,12 +59,14 @@ func testRecordedContainerd(t *testing.T, folder string) {
 				t.Errorf("%s = %#v", e.Name, e)
 			}
 		case *workloadmeta.ContainerImageMetadata:
-			expect(t, folder, "images/"+strings.NewReplacer("/", "_", ":", "_").Replace(e.Name)+".json", e)
+			expect(t, folder, "images/"+strings.NewReplacer("/", "_", ":", "_").Replace(e.Name)+
+				".json", e)
 		default:
 			t.Errorf("%v is reported", id)
 		}
 	}
-	for _, name := range []string{"web", "seccomp", "privileged", "hostnet", "front", "restarted", "paused", "5f3c9d2f", "cart", "job", "waiting", "agent"} {
+	for _, name := range []string{"web", "seccomp", "privileged", "hostnet", "front", "restarted",
+		"paused", "5f3c9d2f", "cart", "job", "waiting", "agent"} {
 		if !names[name] {
 			t.Errorf("%s is not reported", name)
 		}
@@ -104,8 +107,10 @@ func testRecordedContainerdIsTheSameAgain(t *testing.T, folder string) {
 			t.Errorf("%s differs: %s", key, cmp.Diff(first[key].Entity, again.Entity))
 		}
 		inspected, err := b.Inspect(t.Context(), key)
-		if err != nil || !inspected.Entity.Equal(again.Entity) || inspected.Keep != again.Keep || inspected.Sandbox != again.Sandbox || inspected.Policy != again.Policy {
-			t.Errorf("%s differs when inspected: %v %s", key, err, cmp.Diff(inspected.Entity, again.Entity))
+		if err != nil || !inspected.Entity.Equal(again.Entity) || inspected.Keep != again.Keep ||
+			inspected.Sandbox != again.Sandbox || inspected.Policy != again.Policy {
+			t.Errorf("%s differs when inspected: %v %s", key, err,
+				cmp.Diff(inspected.Entity, again.Entity))
 		}
 	}
 }
@@ -160,7 +165,8 @@ func testRecordedEvents(t *testing.T, folder string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, told{ev.Name, ev.Key, ev.Action, ev.At, ev.ExitCode, ev.Sandbox, ev.Container})
+		all = append(all,
+			told{ev.Name, ev.Key, ev.Action, ev.At, ev.ExitCode, ev.Sandbox, ev.Container})
 	}
 	expect(t, folder, "events.json", all)
 }

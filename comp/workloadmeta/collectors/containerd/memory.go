@@ -7,12 +7,14 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxFacts bounds the containers that are remembered. A machine runs some hundreds; the rest is for those whose end was missed.
+// maxFacts bounds the containers that are remembered. A machine runs some hundreds; the rest is for
+// those whose end was missed.
 const maxFacts = 16384
 
-// memory holds what events have told of containers and no answer of containerd does. It outlives connections, so
-// that a new one finds nothing changed where nothing has. Its methods may be called by several goroutines: the events' reader
-// is ahead of those who inspect, so what an event tells is here before anybody acts on it.
+// memory holds what events have told of containers and no answer of containerd does. It outlives
+// connections, so that a new one finds nothing changed where nothing has. Its methods may be called
+// by several goroutines: the events' reader is ahead of those who inspect, so what an event tells
+// is here before anybody acts on it.
 type memory struct {
 	mu    sync.Mutex // guards facts
 	facts *simplelru.LRU[string, facts]
@@ -24,9 +26,11 @@ type facts struct {
 	createdAt      time.Time
 	image, runtime string
 
-	// record is when containerd says the container was created. Another time means another container under the same ID.
+	// record is when containerd says the container was created. Another time means another
+	// container under the same ID.
 	record time.Time
-	// imageID is what the image's name stood for when the container was first seen; the name may mean another image by now.
+	// imageID is what the image's name stood for when the container was first seen; the name may
+	// mean another image by now.
 	imageID string
 	noImage bool // the image was gone already then
 	idle    bool // it was asked for its task and had none, and was not started since
@@ -89,9 +93,10 @@ func (m *memory) started(key string, pid int, at time.Time) facts {
 	})
 }
 
-// ended notes how the life of process pid has ended, and returns when; a start is told a moment after it has happened, and an end is
-// not before it. It is no news when it was told before (containerd tells of an end when the process exits and when its task
-// is deleted, and may repeat both after a restart) or when another life has begun since.
+// ended notes how the life of process pid has ended, and returns when; a start is told a moment
+// after it has happened, and an end is not before it. It is no news when it was told before
+// (containerd tells of an end when the process exits and when its task is deleted, and may repeat
+// both after a restart) or when another life has begun since.
 func (m *memory) ended(key string, pid int, e end) (at time.Time, news bool) {
 	m.update(key, func(f *facts) {
 		sameLife := f.pid == pid || f.pid == 0 || pid == 0

@@ -43,8 +43,8 @@ func (s scope) wants(namespace string) bool {
 	return true
 }
 
-// topics are those that are asked for. Not asked for: /tasks/exec-*, of which every probe makes two, and those of snapshots
-// and content, of which every pull makes dozens.
+// topics are those that are asked for. Not asked for: /tasks/exec-*, of which every probe makes
+// two, and those of snapshots and content, of which every pull makes dozens.
 var topics = [...]string{
 	"/containers/create", "/containers/update", "/containers/delete",
 	"/tasks/start", "/tasks/oom", "/tasks/paused", "/tasks/resumed", "/tasks/exit", "/tasks/delete",
@@ -52,8 +52,8 @@ var topics = [...]string{
 	"/namespaces/create", "/namespaces/delete",
 }
 
-// filters returns what to subscribe to. containerd sends what one of the filters lets pass, so that all exclusions have to be in
-// each of them: "a and not x" beside "a and not y" is everything.
+// filters returns what to subscribe to. containerd sends what one of the filters lets pass, so that
+// all exclusions have to be in each of them: "a and not x" beside "a and not y" is everything.
 func (s scope) filters() []string {
 	var out []string
 	for _, topic := range topics {

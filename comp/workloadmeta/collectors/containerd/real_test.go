@@ -39,11 +39,14 @@ func (c *counter) asked() map[string]int {
 
 func (c *counter) options() []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, in, out any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, in, out any,
+			conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			c.count(method)
 			return invoke(ctx, method, in, out, conn, opts...)
 		}),
-		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc,
+			conn *grpc.ClientConn, method string, stream grpc.Streamer, opts ...grpc.CallOption) (
+			grpc.ClientStream, error) {
 			c.count(method)
 			return stream(ctx, desc, conn, method, opts...)
 		}),
@@ -79,16 +82,20 @@ func TestRealPodsAndRequests(t *testing.T) {
 		t.Errorf("%d containers", got)
 	}
 	got := requests.asked()
-	// Two namespaces, and two images of a manifest and a configuration each: nothing for each container.
+	// Two namespaces, and two images of a manifest and a configuration each: nothing for each
+	// container.
 	want := map[string]int{
-		"Version/Version": 1, "Events/Subscribe": 1, "Namespaces/List": 1, "Containers/ListStream": 2, "Tasks/List": 2, "Images/List": 2, "Content/Read": 4,
+		"Version/Version": 1, "Events/Subscribe": 1, "Namespaces/List": 1,
+		"Containers/ListStream": 2, "Tasks/List": 2, "Images/List": 2, "Content/Read": 4,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("at the start it was asked %v, want %v", got, want)
 	}
 	main := w.Container(first)
-	if main.Name != "first" || main.Hostname != "cart-0" || main.NetworkIPs["pod"] == "" || main.NetworkIPv6s["pod"] == "" ||
-		main.Owner == nil || main.Owner.ID != pod.Config.Metadata.Uid || len(main.Ports) != 2 || main.Image.Tag != "1.2" || main.RestartCount != 2 || main.PID == 0 {
+	if main.Name != "first" || main.Hostname != "cart-0" || main.NetworkIPs["pod"] == "" ||
+		main.NetworkIPv6s["pod"] == "" ||
+		main.Owner == nil || main.Owner.ID != pod.Config.Metadata.Uid || len(main.Ports) != 2 ||
+		main.Image.Tag != "1.2" || main.RestartCount != 2 || main.PID == 0 {
 		t.Errorf("first = %#v", main)
 	}
 	if w.Container(pod.ID) != nil {
@@ -110,13 +117,16 @@ func TestRealPodsAndRequests(t *testing.T) {
 		t.Errorf("20 probes cost %v, and told %s after %s", got, w.History(first), told)
 	}
 
-	// One more container: what was asked, in whatever number of looks, does not depend on how many there are.
+	// One more container: what was asked, in whatever number of looks, does not depend on how many
+	// there are.
 	second := pod.Run("second", cart, ofPod, "sh", "-c", "sleep 0.3; exit 4")
 	await(t, w, second, "start", func(c *workloadmeta.Container) bool {
-		return c.State.Running && c.Hostname == "cart-0" && c.NetworkIPs["pod"] == main.NetworkIPs["pod"]
+		return c.State.Running && c.Hostname == "cart-0" &&
+			c.NetworkIPs["pod"] == main.NetworkIPs["pod"]
 	})
 	await(t, w, second, "its end; it is kept", func(c *workloadmeta.Container) bool {
-		return c.State.Status == workloadmeta.StatusStopped && c.State.ExitCode != nil && *c.State.ExitCode == 4 && !c.State.FinishedAt.IsZero() && c.PID == 0
+		return c.State.Status == workloadmeta.StatusStopped && c.State.ExitCode != nil &&
+			*c.State.ExitCode == 4 && !c.State.FinishedAt.IsZero() && c.PID == 0
 	})
 	got = requests.asked()
 	if got["Containers/Get"] > 4 || got["Tasks/Get"] > 4 || len(got) > 2 {

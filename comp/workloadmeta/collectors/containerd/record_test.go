@@ -27,8 +27,8 @@ import (
 // cart is the image of most recorded containers.
 const cart = "registry.example.test:5000/shop/cart:1.2"
 
-// TestRecord makes the recordings that the other tests read, of the installed containerd or of that in the folder which
-// ROLLCALL_REALNODE_PROGRAMS names.
+// TestRecord makes the recordings that the other tests read, of the installed containerd or of that
+// in the folder which ROLLCALL_REALNODE_PROGRAMS names.
 func TestRecord(t *testing.T) {
 	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
@@ -45,7 +45,8 @@ func TestRecord(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var filters []string
-	for _, topic := range append(topics[:], "/tasks/create", "/tasks/exec-added", "/tasks/exec-started") {
+	for _, topic := range append(topics[:], "/tasks/create", "/tasks/exec-added",
+		"/tasks/exec-started") {
 		filters = append(filters, "topic=="+strconv.Quote(topic))
 	}
 	stream, err := d.subscribe(ctx, filters)
@@ -63,13 +64,16 @@ func TestRecord(t *testing.T) {
 			}
 			m, err := e.Event.UnmarshalNew()
 			if err != nil { // containerd leaves out what is before the name
-				m, err = (&anypb.Any{TypeUrl: "types.containerd.io/" + e.Event.TypeUrl, Value: e.Event.Value}).UnmarshalNew()
+				m, err = (&anypb.Any{TypeUrl: "types.containerd.io/" + e.Event.TypeUrl,
+					Value: e.Event.Value}).UnmarshalNew()
 			}
 			if err != nil {
 				t.Error(err)
 				continue
 			}
-			events = append(events, recordedEvent{e.Timestamp.AsTime(), e.Namespace, e.Topic, string(m.ProtoReflect().Descriptor().FullName()), compactProto(t, m)})
+			events = append(events,
+				recordedEvent{e.Timestamp.AsTime(), e.Namespace, e.Topic,
+					string(m.ProtoReflect().Descriptor().FullName()), compactProto(t, m)})
 		}
 	}()
 	time.Sleep(200 * time.Millisecond) // nothing tells when a subscription counts
@@ -91,17 +95,23 @@ func TestRecord(t *testing.T) {
 		}
 		n.Run("default", append(append(args, cart, id), command...)...)
 	}
-	run("web", "--env", "DD_ENV=prod", "--env", "DB_PASSWORD=hunter2", "--env", "API_TOKEN=hunter3", "--label", "team=blue",
-		"--memory-limit", "67108864", "--cpu-shares", "512", "--cpu-quota", "50000", "--cpu-period", "100000",
-		"--label", "kubectl.kubernetes.io/last-applied-configuration=hunter4", "--annotation", "kubectl.kubernetes.io/last-applied-configuration=hunter5")
+	run("web", "--env", "DD_ENV=prod", "--env", "DB_PASSWORD=hunter2", "--env", "API_TOKEN=hunter3",
+		"--label", "team=blue",
+		"--memory-limit", "67108864", "--cpu-shares", "512", "--cpu-quota", "50000", "--cpu-period",
+		"100000",
+		"--label", "kubectl.kubernetes.io/last-applied-configuration=hunter4", "--annotation",
+		"kubectl.kubernetes.io/last-applied-configuration=hunter5")
 	run("seccomp", "--seccomp", "--cap-add", "CAP_NET_ADMIN", "--cap-drop", "CAP_CHOWN")
 	run("privileged", "--privileged")
 	run("hostnet", "--net-host")
 	run("failed", "--", "sh", "-c", "exit 3")
-	run("nerdctl", "--label", "nerdctl/name=front", "--label", "nerdctl/hostname=fronthost", "--label", `nerdctl/networks=["bridge"]`,
+	run("nerdctl", "--label", "nerdctl/name=front", "--label", "nerdctl/hostname=fronthost",
+		"--label", `nerdctl/networks=["bridge"]`,
 		"--label", "nerdctl/ip=10.4.0.9",
-		"--label", `nerdctl/ports=[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp","HostIP":"0.0.0.0"}]`)
-	run("restarted", "--label", "containerd.io/restart.status=running", "--label", "containerd.io/restart.policy=on-failure:3",
+		"--label",
+		`nerdctl/ports=[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp","HostIP":"0.0.0.0"}]`)
+	run("restarted", "--label", "containerd.io/restart.status=running", "--label",
+		"containerd.io/restart.policy=on-failure:3",
 		"--label", "containerd.io/restart.count=2")
 	run("paused")
 	n.Ctr("default", "task", "pause", "paused")
@@ -125,7 +135,8 @@ func TestRecord(t *testing.T) {
 	}, "sh", "-c", "exit 4")
 	cartPod.Create("waiting", cart, func(c *cri.ContainerConfig) {
 		ofPod(c)
-		c.Linux.SecurityContext.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}
+		c.Linux.SecurityContext.Seccomp = &cri.SecurityProfile{
+			ProfileType: cri.SecurityProfile_Unconfined}
 	})
 	kubelet.RunPod("agent-x2x4z", annotate).Run("agent", cart, func(c *cri.ContainerConfig) {
 		ofPod(c)
@@ -133,14 +144,18 @@ func TestRecord(t *testing.T) {
 		c.Linux.Resources = &cri.LinuxContainerResources{CpuShares: 2}
 	})
 	kubelet.AwaitExit(job)
-	for name, what := range map[string]string{"lost.example.test/config:1": "config", "lost.example.test/manifest:1": "manifest"} {
+	for name, what := range map[string]string{"lost.example.test/config:1": "config",
+		"lost.example.test/manifest:1": "manifest"} {
 		i, err := d.getImage(ctx, "default", name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		digest := i.Target.Digest.String()
 		if what == "config" {
-			content, err := c.shared.reader.read(ctx, descriptor{Digest: digest}, func(ctx context.Context, b descriptor) ([]byte, error) { return d.blob(ctx, "default", b) })
+			content, err := c.shared.reader.read(ctx, descriptor{Digest: digest},
+				func(ctx context.Context, b descriptor) ([]byte, error) {
+					return d.blob(ctx, "default", b)
+				})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +170,9 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recording{At: time.Now().UTC(), Version: version, Namespaces: map[string]*recordedNamespace{}, Blobs: map[string]json.RawMessage{}, Proc: map[string]map[string]string{}}
+	r := &recording{At: time.Now().UTC(), Version: version,
+		Namespaces: map[string]*recordedNamespace{}, Blobs: map[string]json.RawMessage{},
+		Proc: map[string]map[string]string{}}
 	r.addProc("", "uptime")
 	r.addProc("1", "ns/net")
 	names, err := d.listNamespaces(ctx)
@@ -165,14 +182,17 @@ func TestRecord(t *testing.T) {
 	for _, name := range names {
 		ns := new(recordedNamespace)
 		r.Namespaces[name] = ns
-		list, err := containersapi.NewContainersClient(d.conn).List(namespaces.WithNamespace(ctx, name), &containersapi.ListContainersRequest{})
+		list, err := containersapi.NewContainersClient(d.conn).List(namespaces.WithNamespace(ctx,
+			name), &containersapi.ListContainersRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, in := range list.Containers {
 			out := recordedContainer{
-				ID: in.ID, Labels: in.Labels, Image: in.Image, Runtime: in.Runtime.Name, Snapshotter: in.Snapshotter,
-				CreatedAt: in.CreatedAt.AsTime(), UpdatedAt: in.UpdatedAt.AsTime(), Spec: recordAny(in.Spec), Extensions: map[string]*recordedAny{},
+				ID: in.ID, Labels: in.Labels, Image: in.Image, Runtime: in.Runtime.Name,
+				Snapshotter: in.Snapshotter,
+				CreatedAt:   in.CreatedAt.AsTime(), UpdatedAt: in.UpdatedAt.AsTime(),
+				Spec: recordAny(in.Spec), Extensions: map[string]*recordedAny{},
 			}
 			for key, value := range in.Extensions {
 				extension := recordAny(value)
@@ -193,15 +213,17 @@ func TestRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, i := range images {
-			target := descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest.String(), Size: i.Target.Size}
+			target := descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest.String(),
+				Size: i.Target.Size}
 			ns.Images = append(ns.Images, recordedImage{i.Name, i.Labels, target})
-			if _, err := c.shared.reader.read(ctx, target, func(ctx context.Context, b descriptor) ([]byte, error) {
-				text, err := d.blob(ctx, name, b)
-				if err == nil {
-					r.Blobs[b.Digest] = text
-				}
-				return text, err
-			}); err != nil {
+			if _, err := c.shared.reader.read(ctx, target,
+				func(ctx context.Context, b descriptor) ([]byte, error) {
+					text, err := d.blob(ctx, name, b)
+					if err == nil {
+						r.Blobs[b.Digest] = text
+					}
+					return text, err
+				}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -216,7 +238,8 @@ func TestRecord(t *testing.T) {
 	n.Ctr("default", "container", "delete", "web")
 	n.Ctr("default", "image", "rm", "cart:latest")
 	kubelet.Remove(job)
-	run("greedy", "--memory-limit", "16777216", "--", "sh", "-c", "x=a; while true; do x=$x$x; done")
+	run("greedy", "--memory-limit", "16777216", "--", "sh", "-c",
+		"x=a; while true; do x=$x$x; done")
 	waitForTask(t, n, "greedy", "STOPPED")
 	n.Ctr("late", "namespace", "create", "late")
 	n.Ctr("late", "namespace", "remove", "late")
@@ -239,15 +262,18 @@ func annotate(c *cri.PodSandboxConfig) {
 
 // ofPod makes a container one of which there is much to tell, with a secret among it.
 func ofPod(c *cri.ContainerConfig) {
-	c.Envs = []*cri.KeyValue{{Key: "DD_SERVICE", Value: []byte("shop")}, {Key: "DB_PASSWORD", Value: []byte("hunter2")}}
+	c.Envs = []*cri.KeyValue{{Key: "DD_SERVICE", Value: []byte("shop")},
+		{Key: "DB_PASSWORD", Value: []byte("hunter2")}}
 	c.Annotations = map[string]string{
 		"io.kubernetes.container.hash":         "bc06",
 		"io.kubernetes.container.restartCount": "2",
 		"io.kubernetes.container.ports":        `[{"name":"http","containerPort":8080,"protocol":"TCP"},{"name":"dns","hostPort":5353,"containerPort":53,"protocol":"UDP"}]`,
 	}
-	c.Linux.Resources = &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 50000, CpuShares: 256, MemoryLimitInBytes: 128 << 20}
+	c.Linux.Resources = &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 50000,
+		CpuShares: 256, MemoryLimitInBytes: 128 << 20}
 	s := c.Linux.SecurityContext
-	s.Capabilities = &cri.Capability{AddCapabilities: []string{"NET_BIND_SERVICE"}, DropCapabilities: []string{"ALL"}}
+	s.Capabilities = &cri.Capability{AddCapabilities: []string{"NET_BIND_SERVICE"},
+		DropCapabilities: []string{"ALL"}}
 	s.ReadonlyRootfs, s.NoNewPrivs = true, true
 	s.Seccomp = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault}
 }
@@ -265,7 +291,8 @@ func waitForTask(t *testing.T, n *realnode.Containerd, id, status string) {
 	}
 }
 
-// compactProto is JSON that does not change from one run to the next, which that of protojson does on purpose.
+// compactProto is JSON that does not change from one run to the next, which that of protojson does
+// on purpose.
 func compactProto(t *testing.T, m proto.Message) json.RawMessage {
 	t.Helper()
 	text, err := protojson.Marshal(m)
@@ -279,7 +306,8 @@ func compactProto(t *testing.T, m proto.Message) json.RawMessage {
 	return out.Bytes()
 }
 
-// recordAny leaves out the long list of system calls in a filter, of which only that there is a filter matters here.
+// recordAny leaves out the long list of system calls in a filter, of which only that there is a
+// filter matters here.
 func recordAny(a *anypb.Any) recordedAny {
 	var v map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(a.Value))

@@ -23,7 +23,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// recordingOf returns the folder of what a real containerd of this version has answered, see TestRecord.
+// recordingOf returns the folder of what a real containerd of this version has answered, see
+// TestRecord.
 func recordingOf(version string) string {
 	major, minor, _ := strings.Cut(version, ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -43,9 +44,10 @@ type recording struct {
 	At         time.Time                     `json:"at"`
 	Version    string                        `json:"version"`
 	Namespaces map[string]*recordedNamespace `json:"namespaces"`
-	Blobs      map[string]json.RawMessage    `json:"blobs"`  // by digest
-	Proc       map[string]map[string]string  `json:"proc"`   // by PID: files and links; "" has those of the machine
-	Events     []recordedEvent               `json:"events"` // in a file of its own
+	Blobs      map[string]json.RawMessage    `json:"blobs"` // by digest
+	// by PID: files and links; "" has those of the machine
+	Proc   map[string]map[string]string `json:"proc"`
+	Events []recordedEvent              `json:"events"` // in a file of its own
 }
 
 type recordedNamespace struct {
@@ -92,8 +94,10 @@ func (a *recordedAny) proto() *anypb.Any {
 
 func (c *recordedContainer) proto() *containersapi.Container {
 	out := &containersapi.Container{
-		ID: c.ID, Labels: c.Labels, Image: c.Image, Runtime: &containersapi.Container_Runtime{Name: c.Runtime}, Snapshotter: c.Snapshotter,
-		CreatedAt: timestamppb.New(c.CreatedAt), UpdatedAt: timestamppb.New(c.UpdatedAt), Spec: c.Spec.proto(), Extensions: map[string]*anypb.Any{},
+		ID: c.ID, Labels: c.Labels, Image: c.Image, Runtime: &containersapi.Container_Runtime{
+			Name: c.Runtime}, Snapshotter: c.Snapshotter,
+		CreatedAt: timestamppb.New(c.CreatedAt), UpdatedAt: timestamppb.New(c.UpdatedAt),
+		Spec: c.Spec.proto(), Extensions: map[string]*anypb.Any{},
 	}
 	for key, value := range c.Extensions {
 		out.Extensions[key] = value.proto()
@@ -102,7 +106,9 @@ func (c *recordedContainer) proto() *containersapi.Container {
 }
 
 func (i *recordedImage) proto() *imagesapi.Image {
-	return &imagesapi.Image{Name: i.Name, Labels: i.Labels, Target: &types.Descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest, Size: i.Target.Size}}
+	return &imagesapi.Image{Name: i.Name, Labels: i.Labels,
+		Target: &types.Descriptor{MediaType: i.Target.MediaType, Digest: i.Target.Digest,
+			Size: i.Target.Size}}
 }
 
 func (e *recordedEvent) proto(t testing.TB) *types.Envelope {
@@ -120,7 +126,8 @@ func (e *recordedEvent) proto(t testing.TB) *types.Envelope {
 		t.Fatal(err)
 	}
 	return &types.Envelope{
-		Timestamp: timestamppb.New(e.Timestamp), Namespace: e.Namespace, Topic: e.Topic, Event: &anypb.Any{TypeUrl: e.Type, Value: value},
+		Timestamp: timestamppb.New(e.Timestamp), Namespace: e.Namespace, Topic: e.Topic,
+		Event: &anypb.Any{TypeUrl: e.Type, Value: value},
 	}
 }
 

@@ -42,7 +42,8 @@ func eventually(t testing.TB, check func() string) {
 }
 
 // await waits until a container is there and check is content with it.
-func await(t testing.TB, w *collectortest.World, id, what string, check func(c *workloadmeta.Container) bool) {
+func await(t testing.TB, w *collectortest.World, id, what string,
+	check func(c *workloadmeta.Container) bool) {
 	t.Helper()
 	eventually(t, func() string {
 		if c := w.Container(id); c == nil || !check(c) {
@@ -60,7 +61,8 @@ func awaitEnd(t testing.TB, w *collectortest.World, id string, code int64) {
 		if c == nil || w.Container(id) != nil {
 			return id + " was told: " + w.History(id)
 		}
-		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 && (got == nil || *got != code) {
+		if got := c.State.ExitCode; code < 0 && got != nil || code >= 0 &&
+			(got == nil || *got != code) {
 			return fmt.Sprintf("%s: %#v, want exit code %d", id, c.State, code)
 		}
 		return ""
@@ -70,7 +72,8 @@ func awaitEnd(t testing.TB, w *collectortest.World, id string, code int64) {
 // newCollector returns a collector for a fake containerd, which is nil if it will not be asked.
 func newCollector(t testing.TB, f *fakeContainerd, change func(*Options)) *Collector {
 	t.Helper()
-	o := Options{Address: "/fake/containerd.sock", Log: slog.New(slog.DiscardHandler), ProcRoot: t.TempDir()}
+	o := Options{Address: "/fake/containerd.sock", Log: slog.New(slog.DiscardHandler),
+		ProcRoot: t.TempDir()}
 	if f != nil {
 		o.Dial = f.dial
 	}

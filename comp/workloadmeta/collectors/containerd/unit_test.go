@@ -24,8 +24,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Known bug #9: two excluded namespaces excluded nothing, because what one filter left out another let pass. containerd's own filters
-// judge here.
+// Known bug #9: two excluded namespaces excluded nothing, because what one filter left out another
+// let pass. containerd's own filters judge here.
 func TestBug9ExclusionsExclude(t *testing.T) {
 	for _, tc := range []struct {
 		only, exclude []string
@@ -37,10 +37,12 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 		{nil, []string{"a", "b"}, func() bool { return false }, []string{"default", "moby"}, []string{"a", "b"}},
 		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}, []string{"default", "moby"}},
 		{[]string{"a", "b"}, []string{"b"}, nil, []string{"a", "b"}, []string{"default"}},
-		{[]string{"moby", "a"}, nil, func() bool { return true }, []string{"a", "moby"}, []string{"default"}}, // it was asked for by name
+		// it was asked for by name
+		{[]string{"moby", "a"}, nil, func() bool { return true }, []string{"a", "moby"}, []string{"default"}},
 		{[]string{"moby"}, nil, func() bool { return false }, []string{"moby"}, []string{"a"}},
 	} {
-		s := newScope(&Options{Namespaces: tc.only, ExcludeNamespaces: tc.exclude, DockerRuns: tc.docker})
+		s := newScope(&Options{Namespaces: tc.only, ExcludeNamespaces: tc.exclude,
+			DockerRuns: tc.docker})
 		filter, err := filters.ParseAll(s.filters()...)
 		if err != nil {
 			t.Fatalf("%v: %v", s.filters(), err)
@@ -48,8 +50,10 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 		for _, topic := range topics {
 			for _, ns := range slices.Concat(tc.in, tc.out) {
 				want := slices.Contains(tc.in, ns)
-				if got := filter.Match(&events.Envelope{Namespace: ns, Topic: topic}); got != want || s.wants(ns) != want {
-					t.Errorf("only %v, exclude %v: %s of %s: sent %v, wanted %v", tc.only, tc.exclude, topic, ns, got, s.wants(ns))
+				if got := filter.Match(&events.Envelope{Namespace: ns,
+					Topic: topic}); got != want || s.wants(ns) != want {
+					t.Errorf("only %v, exclude %v: %s of %s: sent %v, wanted %v", tc.only,
+						tc.exclude, topic, ns, got, s.wants(ns))
 				}
 			}
 		}
@@ -100,15 +104,18 @@ fd000251000700000000000000000002 02 40 00 80     eth0
 00000000000000000000000000000001 01 80 10 80       lo
 `
 
-// Known bug #39: of several addresses any was taken, and containers on the machine's network had one of the machine's.
+// Known bug #39: of several addresses any was taken, and containers on the machine's network had
+// one of the machine's.
 func TestBug39AddressesAreTheSameEachTime(t *testing.T) {
 	root := t.TempDir()
 	process := func(pid int, network string) {
 		t.Helper()
 		dir := filepath.Join(root, fmt.Sprint(pid))
 		for _, err := range []error{
-			os.MkdirAll(dir+"/ns", 0o755), os.MkdirAll(dir+"/net", 0o755), os.Symlink(network, dir+"/ns/net"),
-			os.WriteFile(dir+"/net/fib_trie", []byte(fibTrie), 0o644), os.WriteFile(dir+"/net/if_inet6", []byte(inet6), 0o644),
+			os.MkdirAll(dir+"/ns", 0o755), os.MkdirAll(dir+"/net", 0o755), os.Symlink(network,
+				dir+"/ns/net"),
+			os.WriteFile(dir+"/net/fib_trie", []byte(fibTrie),
+				0o644), os.WriteFile(dir+"/net/if_inet6", []byte(inet6), 0o644),
 		} {
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +144,8 @@ func TestMappingOfOddRecords(t *testing.T) {
 	root := t.TempDir()
 	for pid, network := range map[string]string{"1": "net:[1]", "20": "net:[2]"} {
 		for _, err := range []error{
-			os.MkdirAll(root+"/"+pid+"/ns", 0o755), os.MkdirAll(root+"/"+pid+"/net", 0o755), os.Symlink(network, root+"/"+pid+"/ns/net"),
+			os.MkdirAll(root+"/"+pid+"/ns", 0o755), os.MkdirAll(root+"/"+pid+"/net",
+				0o755), os.Symlink(network, root+"/"+pid+"/ns/net"),
 			os.WriteFile(root+"/"+pid+"/net/fib_trie", []byte(fibTrie), 0o644),
 		} {
 			if err != nil {
@@ -174,16 +182,20 @@ func TestMappingOfOddRecords(t *testing.T) {
 		t.Errorf("on the machine's network a pod's container has %v", got.NetworkIPs)
 	}
 	for networks, want := range map[string]string{
-		`["blue"]`: "map[blue:10.88.0.9]", `["blue","green"]`: "map[:10.88.0.9]", `["host"]`: "map[]", `["none"]`: "map[]", ``: "map[:10.88.0.9]",
+		`["blue"]`: "map[blue:10.88.0.9]", `["blue","green"]`: "map[:10.88.0.9]",
+		`["host"]`: "map[]", `["none"]`: "map[]", ``: "map[:10.88.0.9]",
 	} {
-		if got := entity(labelled(labelNerdctlNetworks, networks)); fmt.Sprint(got.NetworkIPs) != want {
+		if got := entity(labelled(labelNerdctlNetworks, networks)); fmt.Sprint(
+			got.NetworkIPs) != want {
 			t.Errorf("networks %s: %v, want %s", networks, got.NetworkIPs, want)
 		}
 	}
 
 	restarted := labelled(labelRestartStatus, "running")
-	restarted.process = &task.Process{ID: "c", Pid: 20, Status: task.Status_STOPPED, ExitedAt: timestamppb.New(epoch.Add(-restartWithin / 2))}
-	if got := entity(restarted).State; got.Status != workloadmeta.StatusRestarting || !got.Running || *got.ExitCode != 0 {
+	restarted.process = &task.Process{ID: "c", Pid: 20, Status: task.Status_STOPPED,
+		ExitedAt: timestamppb.New(epoch.Add(-restartWithin / 2))}
+	if got := entity(restarted).State; got.Status != workloadmeta.StatusRestarting ||
+		!got.Running || *got.ExitCode != 0 {
 		t.Errorf("one that has just ended: %+v", got)
 	}
 	restarted.process.ExitedAt = timestamppb.New(epoch.Add(-restartWithin))
@@ -199,7 +211,8 @@ func TestMappingOfOddRecords(t *testing.T) {
 		{facts{createdAt: epoch, pid: 7}, workloadmeta.StatusStopped},
 		{facts{end: &end{}}, workloadmeta.StatusStopped},
 	} {
-		if got := entity(record{facts: tc.facts}).State; got.Status != tc.want || got.Running || got.ExitCode != nil {
+		if got := entity(record{facts: tc.facts}).State; got.Status != tc.want || got.Running ||
+			got.ExitCode != nil {
 			t.Errorf("without a task, %+v: %+v", tc.facts, got)
 		}
 	}
@@ -208,7 +221,9 @@ func TestMappingOfOddRecords(t *testing.T) {
 func TestEndWithoutATime(t *testing.T) {
 	c := newCollector(t, nil, nil)
 	b := &backend{shared: c.shared, opts: &c.opts}
-	e := event("default", "/tasks/exit", epoch, &eventtypes.TaskExit{ContainerID: "c", ID: "c", Pid: 1, ExitedAt: &timestamppb.Timestamp{Seconds: -62135596800}})
+	e := event("default", "/tasks/exit", epoch,
+		&eventtypes.TaskExit{ContainerID: "c", ID: "c", Pid: 1,
+			ExitedAt: &timestamppb.Timestamp{Seconds: -62135596800}})
 	if ev, err := b.event(e); err != nil || !ev.At.Equal(epoch) || *ev.ExitCode != 0 {
 		t.Errorf("%+v, %v", ev, err)
 	}
@@ -216,7 +231,8 @@ func TestEndWithoutATime(t *testing.T) {
 	if ev, err := b.event(e); err == nil || ev.Action != 0 {
 		t.Errorf("an event that holds another: %+v", ev)
 	}
-	if ev, err := b.event(&types.Envelope{Namespace: "default", Topic: "/tasks/start"}); err != nil || ev.Action != 0 {
+	if ev, err := b.event(&types.Envelope{Namespace: "default",
+		Topic: "/tasks/start"}); err != nil || ev.Action != 0 {
 		t.Errorf("an empty event: %+v, %v", ev, err)
 	}
 }
@@ -227,16 +243,20 @@ func TestStartTimeOfAProcess(t *testing.T) {
 	m := machine{root: root, now: func() time.Time { return now }}
 	fields := "13922 (a) b (c) S 13901 13922 13922 0 -1 4194560 163 0 0 0 0 0 0 0 20 0 1 0 218455 1564672"
 	for _, err := range []error{
-		os.Mkdir(root+"/7", 0o755), os.WriteFile(root+"/7/stat", []byte(fields), 0o644), os.WriteFile(root+"/uptime", []byte("3600.00 7000.1\n"), 0o644),
+		os.Mkdir(root+"/7", 0o755), os.WriteFile(root+"/7/stat", []byte(fields),
+			0o644), os.WriteFile(root+"/uptime", []byte("3600.00 7000.1\n"), 0o644),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if at, ok := m.started(7); !ok || !at.Equal(time.Date(2026, 11, 22, 11, 36, 24, 550e6, time.UTC)) {
+	if at, ok := m.started(7); !ok ||
+		!at.Equal(time.Date(2026, 11, 22, 11, 36, 24, 550e6, time.UTC)) {
 		t.Errorf("started %v, %v", at, ok)
 	}
-	for _, content := range []string{"", "7", "7 (x", "7 (x) S 1", strings.Replace(fields, "218455", "-1", 1), strings.Replace(fields, "218455", "99999999999999999999", 1)} {
+	for _, content := range []string{"", "7", "7 (x", "7 (x) S 1",
+		strings.Replace(fields, "218455", "-1", 1), strings.Replace(fields, "218455",
+			"99999999999999999999", 1)} {
 		if err := os.WriteFile(root+"/7/stat", []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -255,13 +275,15 @@ func TestRestartPolicy(t *testing.T) {
 		{"running", "on-failure", "9", "", "on-failure"}, {"running", "on-failure:3", "2", "", "on-failure"}, {"running", "on-failure:3", "3", "", "no"},
 		{"running", "on-failure:x", "3", "", "on-failure"}, {"running", "no", "", "", "no"}, {"running", "sometimes", "", "", "no"},
 	} {
-		labels := map[string]string{labelRestartStatus: tc.status, labelRestartPolicy: tc.policy, labelRestartCount: tc.count, labelRestartStopped: tc.stopped}
+		labels := map[string]string{labelRestartStatus: tc.status, labelRestartPolicy: tc.policy,
+			labelRestartCount: tc.count, labelRestartStopped: tc.stopped}
 		if got := restartPolicy(labels); got != tc.want {
 			t.Errorf("%+v: %s", tc, got)
 		}
 	}
 	code := func(n int64) *int64 { return &n }
-	if !restarts("always", code(0)) || !restarts("unless-stopped", nil) || restarts("no", code(1)) || restarts("on-failure", code(0)) ||
+	if !restarts("always", code(0)) || !restarts("unless-stopped", nil) ||
+		restarts("no", code(1)) || restarts("on-failure", code(0)) ||
 		!restarts("on-failure", code(1)) || !restarts("on-failure", nil) {
 		t.Error("restarts")
 	}
@@ -270,7 +292,8 @@ func TestRestartPolicy(t *testing.T) {
 func TestRefNames(t *testing.T) {
 	target := "sha256:" + strings.Repeat("1", 64)
 	for ref, want := range map[string][2]string{
-		"docker.io/library/redis:7":         {"docker.io/library/redis:7", "docker.io/library/redis@" + target},
+		"docker.io/library/redis:7": {"docker.io/library/redis:7",
+			"docker.io/library/redis@" + target},
 		"reg:5000/app":                      {"reg:5000/app", "reg:5000/app@" + target},
 		"reg/app@sha256:" + target[7:]:      {"", "reg/app@" + target},
 		"reg/app:1@sha256:" + target[7:]:    {"", "reg/app@" + target},
@@ -289,7 +312,8 @@ func TestRefNames(t *testing.T) {
 // What happens to a name while containerd is being asked about it overtakes the answer.
 func TestIndexTakesTheNewest(t *testing.T) {
 	x := newIndex()
-	a, b := &content{id: "A", identified: true, complete: true}, &content{id: "B", identified: true, complete: true}
+	a, b := &content{id: "A", identified: true, complete: true}, &content{id: "B", identified: true,
+		complete: true}
 	asked := x.now()
 	if !x.attach("ns/app:1", named{id: "A", target: "ta"}, a, asked) || x.id("ns/app:1") != "A" {
 		t.Fatal("not attached")
@@ -317,8 +341,10 @@ func TestIndexTakesTheNewest(t *testing.T) {
 	x.event("other/app:3")
 	x.attach("other/app:3", named{id: "A", target: "ta"}, a, x.now())
 	x.event("ns/gone:1")
-	x.replace([]entry{{"ns/gone:1", named{id: "B", target: "tb"}, b}, {"ns/app:4", named{id: "B", target: "tb"}, b}}, asked)
-	got := fmt.Sprint(x.id("ns/app:1"), x.id("ns/app:2"), x.id("other/app:3"), x.id("ns/gone:1"), x.id("ns/app:4"))
+	x.replace([]entry{{"ns/gone:1", named{id: "B", target: "tb"}, b},
+		{"ns/app:4", named{id: "B", target: "tb"}, b}}, asked)
+	got := fmt.Sprint(x.id("ns/app:1"), x.id("ns/app:2"), x.id("other/app:3"), x.id("ns/gone:1"),
+		x.id("ns/app:4"))
 	if got != "AB" {
 		t.Errorf("names stand for %s", got)
 	}
@@ -341,7 +367,8 @@ func (b fakeBlobs) read(_ context.Context, d descriptor) ([]byte, error) {
 }
 
 func TestImagesContent(t *testing.T) {
-	r := reader{platform: platforms.Only(platforms.MustParse("linux/arm64")), allowed: func(name string) bool { return name == "DD_ENV" }}
+	r := reader{platform: platforms.Only(platforms.MustParse("linux/arm64")),
+		allowed: func(name string) bool { return name == "DD_ENV" }}
 	blobs := fakeBlobs{
 		"index": `{"mediaType":"index","manifests":[
 			{"digest":"att","platform":{"os":"unknown","architecture":"unknown"}},
@@ -380,26 +407,34 @@ func TestImagesContent(t *testing.T) {
 		"loop":     {"loop", "", false, 0, 0},
 		"badconf":  {"broken", "", true, 5, 0},
 	} {
-		c, err := r.read(t.Context(), descriptor{Digest: digest, MediaType: "of the target"}, blobs.read)
+		c, err := r.read(t.Context(), descriptor{Digest: digest, MediaType: "of the target"},
+			blobs.read)
 		if err != nil {
 			t.Errorf("%s: %v", digest, err)
 			continue
 		}
-		if c.id != want.id || c.architecture != want.architecture || c.complete != want.complete || c.size != want.size || len(c.layers) != want.layers {
+		if c.id != want.id || c.architecture != want.architecture || c.complete != want.complete ||
+			c.size != want.size || len(c.layers) != want.layers {
 			t.Errorf("%s = %+v, want %+v", digest, c, want)
 		}
 	}
 	c, _ := r.read(t.Context(), descriptor{Digest: "index"}, blobs.read)
 	text, err := json.Marshal(c.layers)
-	if err != nil || strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), "DD_ENV=prod") {
+	if err != nil || strings.Contains(string(text), "hunter2") ||
+		!strings.Contains(string(text), "DD_ENV=prod") {
 		t.Errorf("layers = %s, %v", text, err)
 	}
-	if c.layers[0].Digest != "l1" || c.layers[1].Digest != "" || c.layers[2].Digest != "l2" || c.layers[2].History.Comment != "built" ||
-		c.layers[2].URLs[0] != "https://x" || c.labels["team"] != "blue" || c.variant != "v8" || c.osVersion != "1" || c.mediaType != "manifest" {
+	if c.layers[0].Digest != "l1" || c.layers[1].Digest != "" || c.layers[2].Digest != "l2" ||
+		c.layers[2].History.Comment != "built" ||
+		c.layers[2].URLs[0] != "https://x" || c.labels["team"] != "blue" || c.variant != "v8" ||
+		c.osVersion != "1" || c.mediaType != "manifest" {
 		t.Errorf("content = %+v", c)
 	}
-	failing := func(context.Context, descriptor) ([]byte, error) { return nil, errdefs.ErrUnavailable }
-	if _, err := r.read(t.Context(), descriptor{Digest: "index"}, failing); !errdefs.IsUnavailable(err) {
+	failing := func(context.Context, descriptor) ([]byte, error) {
+		return nil, errdefs.ErrUnavailable
+	}
+	if _, err := r.read(t.Context(), descriptor{Digest: "index"},
+		failing); !errdefs.IsUnavailable(err) {
 		t.Errorf("an error of another kind: %v", err)
 	}
 }
@@ -427,7 +462,8 @@ func TestMemoryOfLives(t *testing.T) {
 		t.Errorf("remembered %+v", got)
 	}
 	m.update("ns/a", func(f *facts) { f.end = &end{} }) // nobody knows how
-	if _, news := m.ended("ns/a", 8, end{&code, at.Add(time.Hour)}); !news || *m.of("ns/a").end.code != 3 {
+	if _, news := m.ended("ns/a", 8, end{&code, at.Add(time.Hour)}); !news ||
+		*m.of("ns/a").end.code != 3 {
 		t.Error("how it has ended is no news after all")
 	}
 	m.forget("ns/a")
@@ -444,8 +480,10 @@ func TestSecurityOfASpec(t *testing.T) {
 	usual := strings.Join(defaults, ",")
 	for text, want := range map[string]string{
 		`{}`: "null",
-		`{"process":{"capabilities":{"bounding":[` + usual + `]}},"linux":{"seccomp":{}}}`:                 "null",
-		`{"process":{"capabilities":{"bounding":[` + usual + `,"CAP_SYS_ADMIN"]}},"linux":{"seccomp":{}}}`: `{"capabilities":{"add":["SYS_ADMIN"]}}`,
+		`{"process":{"capabilities":{"bounding":[` + usual +
+			`]}},"linux":{"seccomp":{}}}`: "null",
+		`{"process":{"capabilities":{"bounding":[` + usual +
+			`,"CAP_SYS_ADMIN"]}},"linux":{"seccomp":{}}}`: `{"capabilities":{"add":["SYS_ADMIN"]}}`,
 		`{"process":{},"linux":{}}`: `{"seccomp_profile":{"type":"Unconfined"}}`,
 	} {
 		s, err := decodeSpec([]byte(text))
@@ -475,12 +513,14 @@ func TestSecurityOfASpec(t *testing.T) {
 }
 
 func FuzzCRIExtension(f *testing.F) {
-	f.Add([]byte(`{"Version":"v1","Metadata":{"SandboxID":"287a","Config":{"metadata":{"name":"main"},"envs":[{"key":"A","value":"hunter2"}],"annotations":{"io.kubernetes.container.ports":"[{\"containerPort\":8080}]","io.kubernetes.container.restartCount":"1"},"linux":{"resources":{"cpu_quota":1},"security_context":{"seccomp":{}}}},"ImageRef":"sha256:91","IP":"10.0.0.1","AdditionalIPs":["fd00::1","x"]}}`))
+	f.Add([]byte(
+		`{"Version":"v1","Metadata":{"SandboxID":"287a","Config":{"metadata":{"name":"main"},"envs":[{"key":"A","value":"hunter2"}],"annotations":{"io.kubernetes.container.ports":"[{\"containerPort\":8080}]","io.kubernetes.container.restartCount":"1"},"linux":{"resources":{"cpu_quota":1},"security_context":{"seccomp":{}}}},"ImageRef":"sha256:91","IP":"10.0.0.1","AdditionalIPs":["fd00::1","x"]}}`))
 	f.Add([]byte(`{"Metadata":{"Config":7}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if c, err := decodeCRIContainer(text); err == nil {
 			config := &c.Metadata.Config
-			for _, p := range runtimes.KubernetesPorts(config.Annotations[runtimes.AnnotationPorts]) {
+			for _, p := range runtimes.KubernetesPorts(
+				config.Annotations[runtimes.AnnotationPorts]) {
 				if p.Port <= 0 || p.Port > 65535 {
 					t.Errorf("port %+v", p)
 				}
@@ -506,7 +546,8 @@ func FuzzCRIExtension(f *testing.F) {
 }
 
 func FuzzSpec(f *testing.F) {
-	f.Add([]byte(`{"hostname":"h","process":{"env":["A=b","HOSTNAME=x"],"capabilities":{"bounding":["CAP_CHOWN"]}},"annotations":{"a":"b"},"linux":{"cgroupsPath":"a-b.slice:c:d","namespaces":[{"type":"network"}],"resources":{"cpu":{"shares":512,"quota":-1,"period":100000,"cpus":"0-1"},"memory":{"limit":9223372036854771712}},"seccomp":{}}}`))
+	f.Add([]byte(
+		`{"hostname":"h","process":{"env":["A=b","HOSTNAME=x"],"capabilities":{"bounding":["CAP_CHOWN"]}},"annotations":{"a":"b"},"linux":{"cgroupsPath":"a-b.slice:c:d","namespaces":[{"type":"network"}],"resources":{"cpu":{"shares":512,"quota":-1,"period":100000,"cpus":"0-1"},"memory":{"limit":9223372036854771712}},"seccomp":{}}}`))
 	f.Add([]byte(`{"process":[],"linux":{"resources":{"cpu":{"period":18446744073709551615}}}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := decodeSpec(text)
@@ -524,7 +565,9 @@ func FuzzSpec(f *testing.F) {
 }
 
 func FuzzCgroupsPath(f *testing.F) {
-	for _, seed := range []string{"/k8s.io/74fc", "kubepods-burstable-pod22.slice:cri-containerd:74fc", ":x:y", "-.slice:a:b", "::", "a--b.slice:c:d.slice"} {
+	for _, seed := range []string{"/k8s.io/74fc",
+		"kubepods-burstable-pod22.slice:cri-containerd:74fc", ":x:y", "-.slice:a:b", "::",
+		"a--b.slice:c:d.slice"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
@@ -540,7 +583,8 @@ func FuzzCgroupsPath(f *testing.F) {
 
 func FuzzFibTrie(f *testing.F) {
 	f.Add([]byte(fibTrie), []byte(inet6))
-	f.Add([]byte("|-- 1.2.3.4\n/32 host LOCAL"), []byte(strings.Repeat("f", 32)+" 02 40 00 80 eth0"))
+	f.Add([]byte("|-- 1.2.3.4\n/32 host LOCAL"),
+		[]byte(strings.Repeat("f", 32)+" 02 40 00 80 eth0"))
 	f.Fuzz(func(t *testing.T, v4, v6 []byte) {
 		for _, a := range parseFibTrie(v4) {
 			if !a.Is4() || a.IsLoopback() {
@@ -557,11 +601,14 @@ func FuzzFibTrie(f *testing.F) {
 }
 
 func FuzzNerdctlLabels(f *testing.F) {
-	f.Add(`["bridge"]`, `[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp","HostIP":"0.0.0.0"}]`, "10.4.0.9", "on-failure:3")
+	f.Add(`["bridge"]`,
+		`[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp","HostIP":"0.0.0.0"}]`, "10.4.0.9",
+		"on-failure:3")
 	f.Add(`{}`, `[1]`, "fe80::1%eth0", ":")
 	f.Fuzz(func(t *testing.T, networks, ports, ip, policy string) {
 		labels := map[string]string{
-			labelNerdctlNetworks: networks, labelNerdctlPorts: ports, labelRestartPolicy: policy, labelRestartCount: ip, labelRestartStatus: "running",
+			labelNerdctlNetworks: networks, labelNerdctlPorts: ports, labelRestartPolicy: policy,
+			labelRestartCount: ip, labelRestartStatus: "running",
 		}
 		nerdctlNetworks(labels)
 		for _, p := range nerdctlPorts(labels) {

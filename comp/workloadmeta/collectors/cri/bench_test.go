@@ -18,7 +18,8 @@ func BenchmarkPull(b *testing.B) {
 	}
 }
 
-// BenchmarkConnection is what a connection for each pull costs: with a call that is not there otherwise.
+// BenchmarkConnection is what a connection for each pull costs: with a call that is not there
+// otherwise.
 func BenchmarkConnection(b *testing.B) {
 	f := newFake()
 	c := newCollector(b, f.socket(b), nil)

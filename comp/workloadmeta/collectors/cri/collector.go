@@ -51,14 +51,16 @@ type peer struct {
 	runtime workloadmeta.ContainerRuntime
 }
 
-// New returns a collector. It does not connect. An option that makes no sense is an error that names it.
+// New returns a collector. It does not connect. An option that makes no sense is an error that
+// names it.
 func New(o Options) (*Collector, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	c := &Collector{
-		opts: o, sockets: runtimes.Candidates(DefaultSockets()), docker: dockerSockets(), counters: newCounters(), now: time.Now,
+		opts: o, sockets: runtimes.Candidates(DefaultSockets()), docker: dockerSockets(),
+		counters: newCounters(), now: time.Now,
 		decodeContainer: decodeContainer, decodeImage: decodeImage,
 		containers: map[string]*container{}, sandboxes: map[string]*sandbox{}, images: newImages(),
 	}
@@ -83,8 +85,8 @@ func (c *Collector) Kinds() []workloadmeta.Kind {
 	return kinds
 }
 
-// Pull implements [workloadmeta.Puller]. Everything it has started has ended when it returns, which it does soon
-// after ctx ends, whatever the runtime does. One Pull runs at a time.
+// Pull implements [workloadmeta.Puller]. Everything it has started has ended when it returns, which
+// it does soon after ctx ends, whatever the runtime does. One Pull runs at a time.
 func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 	if !c.pulling.CompareAndSwap(false, true) {
 		return errors.New("cri collector: Pull is running already")
@@ -123,14 +125,16 @@ func (c *Collector) pull(ctx context.Context, r *remote, sink workloadmeta.Sink)
 	if err != nil {
 		return err
 	}
-	// Not before the lists: a failure that lasts then has the same text each time, and is logged once.
+	// Not before the lists: a failure that lasts then has the same text each time, and is logged
+	// once.
 	if err := c.meet(ctx, r); err != nil {
 		return err
 	}
 	c.pulls++
 	c.take(containers, sandboxes)
 
-	// Images are asked for when they have been listed, with what time is left, and each pull gets on with some of them.
+	// Images are asked for when they have been listed, with what time is left, and each pull gets
+	// on with some of them.
 	until := time.Now().Add(c.opts.StatusWait)
 	now := c.now()
 	c.work(ctx, c.statusJobs(r, now), until)
@@ -146,7 +150,8 @@ func (c *Collector) pull(ctx context.Context, r *remote, sink workloadmeta.Sink)
 func (c *Collector) meet(ctx context.Context, r *remote) error {
 	socket, err := os.Stat(r.path)
 	if err != nil {
-		return fmt.Errorf("look at the socket of the runtime: %w", err) // removed since the lists were read
+		// removed since the lists were read
+		return fmt.Errorf("look at the socket of the runtime: %w", err)
 	}
 	if p := c.peer; p != nil && p.path == r.path && sameSocket(p.socket, socket) {
 		return nil
@@ -157,11 +162,14 @@ func (c *Collector) meet(ctx context.Context, r *remote) error {
 	}
 	name := strings.ToLower(v.GetRuntimeName())
 	c.peer = &peer{path: r.path, socket: socket, runtime: workloadmeta.ContainerRuntime(name)}
-	c.counters.update(func(s *Stats) { s.Runtime = strings.TrimSpace(name + " " + v.GetRuntimeVersion()) })
+	c.counters.update(func(s *Stats) {
+		s.Runtime = strings.TrimSpace(name + " " + v.GetRuntimeVersion())
+	})
 	return nil
 }
 
-// sameSocket reports whether nobody has replaced the socket. Its inode number alone may be used again.
+// sameSocket reports whether nobody has replaced the socket. Its inode number alone may be used
+// again.
 func sameSocket(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime())
 }
@@ -214,8 +222,8 @@ func (c *Collector) take(containers []*runtimeapi.Container, sandboxes []*runtim
 	}
 }
 
-// statusJobs are the list of images and the questions about containers and sandboxes that are due, in the order of their use
-// to others if there is no time for all of them.
+// statusJobs are the list of images and the questions about containers and sandboxes that are due,
+// in the order of their use to others if there is no time for all of them.
 func (c *Collector) statusJobs(r *remote, now time.Time) []job {
 	var jobs []job
 	if c.images.due(c, now) {
@@ -231,19 +239,21 @@ func (c *Collector) statusJobs(r *remote, now time.Time) []job {
 		if !s.wants() || !s.tries.due(now) {
 			continue
 		}
-		jobs = append(jobs, job{&s.tries, func(ctx context.Context, timeout time.Duration) (func(), error) {
-			answer, err := r.sandboxStatus(ctx, timeout, id)
-			if err != nil {
-				return nil, err
-			}
-			status := readSandboxStatus(answer)
-			return func() { s.status = &status }, nil
-		}})
+		jobs = append(jobs,
+			job{&s.tries, func(ctx context.Context, timeout time.Duration) (func(), error) {
+				answer, err := r.sandboxStatus(ctx, timeout, id)
+				if err != nil {
+					return nil, err
+				}
+				status := readSandboxStatus(answer)
+				return func() { s.status = &status }, nil
+			}})
 	}
 	return jobs
 }
 
-func (c *Collector) containerJob(r *remote, k *container, verbose bool) func(context.Context, time.Duration) (func(), error) {
+func (c *Collector) containerJob(r *remote, k *container, verbose bool) func(context.Context,
+	time.Duration) (func(), error) {
 	return func(ctx context.Context, timeout time.Duration) (func(), error) {
 		answer, err := r.containerStatus(ctx, timeout, k.id, verbose)
 		if err != nil {
@@ -269,7 +279,8 @@ func (c *Collector) unreadable(what, id string, err error) {
 	c.opts.Log.Debug("cannot read all of the runtime's verbose answer", what, id, "error", err)
 }
 
-// report hands over everything that is known. The ends come first: who follows may have the same name.
+// report hands over everything that is known. The ends come first: who follows may have the same
+// name.
 func (c *Collector) report(sink workloadmeta.Sink) {
 	for _, k := range c.gone {
 		if k.reported && c.containers[k.id] == nil {
@@ -301,7 +312,8 @@ func (c *Collector) report(sink workloadmeta.Sink) {
 		sink.Set(entities...)
 	}
 	c.counters.update(func(s *Stats) {
-		s.Containers, s.Images, s.Unanswered, s.LastPull = len(entities)-images, images, unanswered, time.Now()
+		s.Containers, s.Images, s.Unanswered, s.LastPull = len(entities)-images, images, unanswered,
+			time.Now()
 	})
 }
 

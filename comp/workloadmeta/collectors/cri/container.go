@@ -39,7 +39,8 @@ type container struct {
 	detail   *detail // nil = not asked for yet
 	tries    tries
 	entity   *workloadmeta.Container // the last one that was made
-	// imageLabels are those of the image it was started from, which every other interface gives to the container.
+	// imageLabels are those of the image it was started from, which every other interface gives to
+	// the container.
 	imageLabels map[string]string
 	reported    bool
 }
@@ -75,15 +76,17 @@ type containerStatus struct {
 
 // take notes the container's entry in the list. Nothing of it but its signature ever changes.
 func (k *container) take(in *runtimeapi.Container) {
-	s := signature{in.GetState(), in.GetCreatedAt(), in.GetImageRef(), in.GetAnnotations()[annotationRestarts]}
+	s := signature{in.GetState(), in.GetCreatedAt(), in.GetImageRef(),
+		in.GetAnnotations()[annotationRestarts]}
 	if k.pull != 0 && s == k.listed.signature {
 		return
 	}
 	k.listed = listed{
-		signature:   s,
-		sandbox:     in.GetPodSandboxId(),
-		name:        in.GetMetadata().GetName(),
-		image:       imageNames{in.GetImage().GetImage(), in.GetImage().GetUserSpecifiedImage(), in.GetImageRef(), in.GetImageId()},
+		signature: s,
+		sandbox:   in.GetPodSandboxId(),
+		name:      in.GetMetadata().GetName(),
+		image: imageNames{in.GetImage().GetImage(), in.GetImage().GetUserSpecifiedImage(),
+			in.GetImageRef(), in.GetImageId()},
 		labels:      runtimes.NilIfEmpty(runtimes.Metadata(in.GetLabels())),
 		annotations: runtimes.NilIfEmpty(runtimes.Metadata(in.GetAnnotations())),
 		ports:       runtimes.KubernetesPorts(in.GetAnnotations()[annotationPorts]),
@@ -100,11 +103,12 @@ func (k *container) wants() bool {
 	return !k.sandbox && (k.status == nil || k.answered != k.listed.signature || k.wantsDetail())
 }
 
-// wantsDetail reports whether the status has to be verbose. Before it runs a container has no process, and what was asked for
-// would have to be asked for again.
+// wantsDetail reports whether the status has to be verbose. Before it runs a container has no
+// process, and what was asked for would have to be asked for again.
 func (k *container) wantsDetail() bool {
 	return k.detail == nil &&
-		(k.listed.state == runtimeapi.ContainerState_CONTAINER_RUNNING || k.listed.state == runtimeapi.ContainerState_CONTAINER_EXITED)
+		(k.listed.state == runtimeapi.ContainerState_CONTAINER_RUNNING ||
+			k.listed.state == runtimeapi.ContainerState_CONTAINER_EXITED)
 }
 
 // answer notes an answer, which is newer than the list.
@@ -116,8 +120,9 @@ func (k *container) answer(s containerStatus, told *detail) {
 	}
 }
 
-// unknownExitCode is what containerd's CRI plugin gives, with the reason "Unknown", for a container that ended while it was away and that
-// left no trace (internal/cri/server/restart.go of containerd). CRI-O gives -1.
+// unknownExitCode is what containerd's CRI plugin gives, with the reason "Unknown", for a container
+// that ended while it was away and that left no trace (internal/cri/server/restart.go of
+// containerd). CRI-O gives -1.
 const unknownExitCode = 255
 
 func readStatus(in *runtimeapi.ContainerStatus) containerStatus {
@@ -125,18 +130,21 @@ func readStatus(in *runtimeapi.ContainerStatus) containerStatus {
 		state:   in.GetState(),
 		created: nanoTime(in.GetCreatedAt()),
 		started: nanoTime(in.GetStartedAt()),
-		image:   imageNames{in.GetImage().GetImage(), in.GetImage().GetUserSpecifiedImage(), in.GetImageRef(), in.GetImageId()},
+		image: imageNames{in.GetImage().GetImage(), in.GetImage().GetUserSpecifiedImage(),
+			in.GetImageRef(), in.GetImageId()},
 	}
 	if s.state == runtimeapi.ContainerState_CONTAINER_EXITED {
 		s.finished = nanoTime(in.GetFinishedAt())
 		s.oom = in.GetReason() == "OOMKilled"
-		if code := int64(in.GetExitCode()); code >= 0 && !(code == unknownExitCode && in.GetReason() == "Unknown") {
+		if code := int64(in.GetExitCode()); code >= 0 &&
+			!(code == unknownExitCode && in.GetReason() == "Unknown") {
 			s.exitCode = &code
 		}
 	}
 	if l := in.GetResources().GetLinux(); l != nil {
 		s.limits = &runtimes.Limits{
-			Quota: l.GetCpuQuota(), Period: l.GetCpuPeriod(), Shares: weight(l.GetCpuShares()), Cpuset: l.GetCpusetCpus(),
+			Quota: l.GetCpuQuota(), Period: l.GetCpuPeriod(), Shares: weight(l.GetCpuShares()),
+			Cpuset: l.GetCpusetCpus(),
 			Memory: l.GetMemoryLimitInBytes(),
 		}
 	}
@@ -145,7 +153,8 @@ func readStatus(in *runtimeapi.ContainerStatus) containerStatus {
 
 func weight(shares int64) uint64 { return uint64(max(shares, 0)) }
 
-// nanoTime reads nanoseconds since 1970. Zero is no time, and less is what Go makes of its own zero time.
+// nanoTime reads nanoseconds since 1970. Zero is no time, and less is what Go makes of its own zero
+// time.
 func nanoTime(n int64) time.Time {
 	if n <= 0 {
 		return time.Time{}
@@ -153,16 +162,20 @@ func nanoTime(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// build makes an entity of what is known, without its image. sandbox is nil if it is not listed any more.
-func (k *container) build(runtime workloadmeta.ContainerRuntime, s *sandbox, procRoot string) *workloadmeta.Container {
+// build makes an entity of what is known, without its image. sandbox is nil if it is not listed any
+// more.
+func (k *container) build(runtime workloadmeta.ContainerRuntime, s *sandbox,
+	procRoot string) *workloadmeta.Container {
 	e := runtimes.NewContainer(k.id, runtime)
 	e.Name = k.listed.name
-	e.Labels, e.Annotations, e.Ports, e.RestartCount = k.listed.labels, k.listed.annotations, k.listed.ports, k.listed.restarts
+	e.Labels, e.Annotations, e.Ports, e.RestartCount = k.listed.labels, k.listed.annotations,
+		k.listed.ports, k.listed.restarts
 	e.Namespace = k.listed.labels[runtimes.LabelPodNamespace]
 	e.Owner = runtimes.Owner(k.listed.labels)
 	k.buildState(e)
 	if d := k.detail; d != nil {
-		e.EnvVars, e.Hostname, e.SecurityContext, e.RuntimeFlavor = d.env, d.hostname, d.security, runtimes.Flavor(d.runtimeType)
+		e.EnvVars, e.Hostname, e.SecurityContext, e.RuntimeFlavor = d.env, d.hostname, d.security,
+			runtimes.Flavor(d.runtimeType)
 		if e.State.Running {
 			e.PID, e.CgroupPath = d.pid, k.cgroup(procRoot)
 		}
@@ -182,14 +195,15 @@ func (k *container) build(runtime workloadmeta.ContainerRuntime, s *sandbox, pro
 		return e
 	}
 	e.Hostname = cmp.Or(e.Hostname, s.status.hostname)
-	if s.ready && e.State.Status != workloadmeta.StatusStopped { // else its addresses may be somebody else's, or belong to the others of the pod
+	// else its addresses may be somebody else's, or belong to the others of the pod
+	if s.ready && e.State.Status != workloadmeta.StatusStopped {
 		e.NetworkIPs, e.NetworkIPv6s = s.status.ips, s.status.ipv6s
 	}
 	return e
 }
 
-// end returns the last view of a container that the runtime has forgotten. If it was last seen running, then how it ended
-// will never be known, but it does not run.
+// end returns the last view of a container that the runtime has forgotten. If it was last seen
+// running, then how it ended will never be known, but it does not run.
 func (k *container) end() *workloadmeta.Container {
 	if !k.entity.State.Running {
 		return k.entity
@@ -209,7 +223,8 @@ func (k *container) buildState(e *workloadmeta.Container) {
 		}
 		st.StartedAt = k.status.started
 		if k.answered == k.listed.signature {
-			st.FinishedAt, st.ExitCode, st.OOMKilled = k.status.finished, k.status.exitCode, k.status.oom
+			st.FinishedAt, st.ExitCode, st.OOMKilled = k.status.finished, k.status.exitCode,
+				k.status.oom
 		}
 	}
 	switch k.listed.state {
@@ -233,7 +248,8 @@ func (k *container) cgroup(procRoot string) string {
 	return k.detail.cgroup
 }
 
-// resources prefers what the status says to what the container was made with. A reservation of memory is in the latter only.
+// resources prefers what the status says to what the container was made with. A reservation of
+// memory is in the latter only.
 func (k *container) resources() workloadmeta.ContainerResources {
 	var l runtimes.Limits
 	if k.detail != nil {
@@ -247,8 +263,9 @@ func (k *container) resources() workloadmeta.ContainerResources {
 	return l.Resources()
 }
 
-// image returns the container's image. Runtimes name it in three ways: by the ID of the image (the digest of its
-// configuration), by the digest of a repository, which is another number, and by a reference.
+// image returns the container's image. Runtimes name it in three ways: by the ID of the image (the
+// digest of its configuration), by the digest of a repository, which is another number, and by a
+// reference.
 func (k *container) image(known *images) workloadmeta.ContainerImage {
 	told := []imageNames{k.listed.image}
 	if k.status != nil {
@@ -286,8 +303,8 @@ func (k *container) image(known *images) workloadmeta.ContainerImage {
 	return out
 }
 
-// withImageLabels gives the container the labels of its image, as Docker, Podman and containerd do: the CRI leaves them out. The
-// container's own win.
+// withImageLabels gives the container the labels of its image, as Docker, Podman and containerd do:
+// the CRI leaves them out. The container's own win.
 func (k *container) withImageLabels(known *images, e *workloadmeta.Container) {
 	if i := known.known[e.Image.ID]; i != nil && i.detail != nil {
 		k.imageLabels = i.detail.labels
@@ -324,10 +341,12 @@ const networkName = "pod"
 
 func (s *sandbox) take(in *runtimeapi.PodSandbox) {
 	s.ready = in.GetState() == runtimeapi.PodSandboxState_SANDBOX_READY
-	s.namespace, s.uid, s.handler = in.GetMetadata().GetNamespace(), in.GetMetadata().GetUid(), in.GetRuntimeHandler()
+	s.namespace, s.uid, s.handler = in.GetMetadata().GetNamespace(), in.GetMetadata().GetUid(),
+		in.GetRuntimeHandler()
 }
 
-// wants reports whether the sandbox has to be asked for. One that is not ready has no addresses any more.
+// wants reports whether the sandbox has to be asked for. One that is not ready has no addresses any
+// more.
 func (s *sandbox) wants() bool { return s.used && s.ready && s.status == nil }
 
 func readSandboxStatus(in *runtimeapi.PodSandboxStatusResponse) sandboxStatus {

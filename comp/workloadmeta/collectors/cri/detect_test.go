@@ -40,7 +40,8 @@ func TestDetect(t *testing.T) {
 	} {
 		got := newCollector(t, tc.socket, nil).Detect(context.Background())
 		if got.State != tc.state || !strings.Contains(got.Reason, tc.words) {
-			t.Errorf("%s: %s, %q; want %s, %q", tc.socket, got.State, got.Reason, tc.state, tc.words)
+			t.Errorf("%s: %s, %q; want %s, %q", tc.socket, got.State, got.Reason, tc.state,
+				tc.words)
 		}
 	}
 }
@@ -50,7 +51,8 @@ func TestDetectDefaultSockets(t *testing.T) {
 	path := func(name string) string { return filepath.Join(dir, name) }
 	c := newCollector(t, "", nil)
 	all := strings.Join(DefaultSockets(), " ")
-	for _, want := range []string{"/run/crio/crio.sock", "/var/run/crio/crio.sock", "/host/run/crio/crio.sock", "/run/cri-dockerd.sock"} {
+	for _, want := range []string{"/run/crio/crio.sock", "/var/run/crio/crio.sock",
+		"/host/run/crio/crio.sock", "/run/cri-dockerd.sock"} {
 		if !strings.Contains(all+" ", want+" ") {
 			t.Errorf("%s is not looked at", want)
 		}
@@ -58,13 +60,16 @@ func TestDetectDefaultSockets(t *testing.T) {
 	if strings.Contains(all, "containerd.sock") {
 		t.Error("containerd's socket is looked at without being asked for")
 	}
-	if all := newCollector(t, "", func(o *Options) { o.UseContainerd = true }).sockets; !strings.Contains(strings.Join(all, " "), "/run/containerd/containerd.sock") {
+	if all := newCollector(t, "", func(o *Options) {
+		o.UseContainerd = true
+	}).sockets; !strings.Contains(strings.Join(all, " "), "/run/containerd/containerd.sock") {
 		t.Error("UseContainerd does not look at containerd's socket")
 	}
 
 	c.sockets, c.docker = []string{path("none"), path("nor-here")}, nil
 	got := c.Detect(t.Context())
-	if got.State != workloadmeta.Absent || !strings.HasPrefix(got.Reason, "no socket at "+path("none")+" or ") ||
+	if got.State != workloadmeta.Absent ||
+		!strings.HasPrefix(got.Reason, "no socket at "+path("none")+" or ") ||
 		!strings.Contains(got.Reason, "set cri_socket_path, or collectors.cri to on") {
 		t.Errorf("nothing there: %v", got)
 	}
@@ -72,7 +77,8 @@ func TestDetectDefaultSockets(t *testing.T) {
 		t.Errorf("Pull without a socket: %v", err)
 	}
 
-	// A socket at which nobody listens gives way to one at which somebody does. A link to it is the same socket.
+	// A socket at which nobody listens gives way to one at which somebody does. A link to it is the
+	// same socket.
 	f := newFake()
 	f.add(0, running)
 	open := f.socket(t)
@@ -87,7 +93,8 @@ func TestDetectDefaultSockets(t *testing.T) {
 	quiet.(*net.UnixListener).SetUnlinkOnClose(false)
 	quiet.Close() // the file stays, nobody listens
 	c.sockets = []string{path("quiet"), link, open}
-	if got := c.Detect(t.Context()); got.State != workloadmeta.Detected || got.Reason != "socket at "+link {
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Detected ||
+		got.Reason != "socket at "+link {
 		t.Errorf("%v", got)
 	}
 	if a := c.pull(); len(a.containers) != 1 {
@@ -98,12 +105,14 @@ func TestDetectDefaultSockets(t *testing.T) {
 	}
 	c = newCollector(t, "", nil)
 	c.sockets = []string{path("quiet"), path("none")}
-	if got := c.Detect(t.Context()); got.State != workloadmeta.Detected || !strings.Contains(got.Reason, "nobody answers") {
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Detected ||
+		!strings.Contains(got.Reason, "nobody answers") {
 		t.Errorf("only a quiet one: %v", got)
 	}
 }
 
-// The containers of cri-dockerd are Docker's, which another collector reports under the same source.
+// The containers of cri-dockerd are Docker's, which another collector reports under the same
+// source.
 func TestCRIDockerdIsLeftToDocker(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "cri-dockerd.sock")
@@ -114,7 +123,8 @@ func TestCRIDockerdIsLeftToDocker(t *testing.T) {
 	docker := newFake().socket(t)
 	c := newCollector(t, "", nil)
 	c.sockets, c.docker = []string{socket}, []string{docker}
-	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "collected by the docker collector; set cri_socket_path") {
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
+		!strings.Contains(got.Reason, "collected by the docker collector; set cri_socket_path") {
 		t.Errorf("with Docker: %v", got)
 	}
 	c.docker = []string{filepath.Join(dir, "no-docker.sock")}
@@ -137,11 +147,13 @@ func testPermissionDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCollector(t, path, nil)
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "permission denied on "+path+"; run as root") {
+	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
+		!strings.Contains(got.Reason, "permission denied on "+path+"; run as root") {
 		t.Errorf("%v", got)
 	}
 	// Where detection is overruled the error says it, too.
-	if _, err := c.tryPull(); err == nil || !strings.Contains(err.Error(), "permission denied; run as root") {
+	if _, err := c.tryPull(); err == nil ||
+		!strings.Contains(err.Error(), "permission denied; run as root") {
 		t.Errorf("pull: %v", err)
 	}
 }
@@ -167,9 +179,11 @@ func TestModule(t *testing.T) {
 		fx.In
 		Collectors []workloadmeta.Collector `group:"collectors"`
 	}
-	for _, supply := range []fx.Option{fx.Options(), fx.Supply(Options{Socket: "/somewhere/cri.sock", NoImages: true})} {
+	for _, supply := range []fx.Option{fx.Options(),
+		fx.Supply(Options{Socket: "/somewhere/cri.sock", NoImages: true})} {
 		app := fx.New(fx.NopLogger, Module, supply, fx.Invoke(func(in in) {
-			if len(in.Collectors) != 1 || in.Collectors[0].ID() != "cri" || in.Collectors[0].Source() != workloadmeta.SourceRuntime {
+			if len(in.Collectors) != 1 || in.Collectors[0].ID() != "cri" ||
+				in.Collectors[0].Source() != workloadmeta.SourceRuntime {
 				t.Errorf("collectors = %v", in.Collectors)
 			}
 			if _, ok := in.Collectors[0].(workloadmeta.Puller); !ok {

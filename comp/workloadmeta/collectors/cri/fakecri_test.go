@@ -39,13 +39,15 @@ type fakeCRI struct {
 	statuses        map[string]string // "v" or "s" for each status, by object
 	underWay, most  int               // status calls at the same time
 
-	// before is called before a call is answered, without the lock; an error is the answer. nil = no faults.
+	// before is called before a call is answered, without the lock; an error is the answer. nil =
+	// no faults.
 	before func(ctx context.Context, method, id string) error
 }
 
 func newFake() *fakeCRI {
 	return &fakeCRI{
-		version:         &runtimeapi.VersionResponse{Version: "0.1.0", RuntimeName: "cri-o", RuntimeVersion: "1.30.4", RuntimeApiVersion: "v1"},
+		version: &runtimeapi.VersionResponse{Version: "0.1.0", RuntimeName: "cri-o",
+			RuntimeVersion: "1.30.4", RuntimeApiVersion: "v1"},
 		status:          map[string]*runtimeapi.ContainerStatusResponse{},
 		sandboxStatuses: map[string]*runtimeapi.PodSandboxStatusResponse{},
 		imageStatuses:   map[string]*runtimeapi.ImageStatusResponse{},
@@ -144,7 +146,8 @@ func (f *fakeCRI) with(change func()) {
 	change()
 }
 
-func (f *fakeCRI) intercept(ctx context.Context, q any, info *grpc.UnaryServerInfo, answer grpc.UnaryHandler) (any, error) {
+func (f *fakeCRI) intercept(ctx context.Context, q any, info *grpc.UnaryServerInfo,
+	answer grpc.UnaryHandler) (any, error) {
 	method, id, verbose := path.Base(info.FullMethod), "", false
 	switch q := q.(type) {
 	case *runtimeapi.ContainerStatusRequest:
@@ -196,7 +199,8 @@ func (f *fakeCRI) count(method string) int {
 	return n
 }
 
-// asked returns which statuses of an object were asked for: "s" for a short one, "v" for a verbose one.
+// asked returns which statuses of an object were asked for: "s" for a short one, "v" for a verbose
+// one.
 func (f *fakeCRI) asked(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -210,31 +214,36 @@ func (f *fakeCRI) crowd() int {
 	return f.most
 }
 
-func (f *fakeCRI) Version(context.Context, *runtimeapi.VersionRequest) (*runtimeapi.VersionResponse, error) {
+func (f *fakeCRI) Version(context.Context, *runtimeapi.VersionRequest) (*runtimeapi.VersionResponse,
+	error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.version, nil
 }
 
-func (f *fakeCRI) ListContainers(context.Context, *runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
+func (f *fakeCRI) ListContainers(context.Context,
+	*runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &runtimeapi.ListContainersResponse{Containers: slices.Clone(f.containers)}, nil
 }
 
-func (f *fakeCRI) ListPodSandbox(context.Context, *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
+func (f *fakeCRI) ListPodSandbox(context.Context,
+	*runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &runtimeapi.ListPodSandboxResponse{Items: slices.Clone(f.sandboxes)}, nil
 }
 
-func (f *fakeCRI) ListImages(context.Context, *runtimeapi.ListImagesRequest) (*runtimeapi.ListImagesResponse, error) {
+func (f *fakeCRI) ListImages(context.Context,
+	*runtimeapi.ListImagesRequest) (*runtimeapi.ListImagesResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &runtimeapi.ListImagesResponse{Images: slices.Clone(f.images)}, nil
 }
 
-func (f *fakeCRI) ContainerStatus(_ context.Context, q *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
+func (f *fakeCRI) ContainerStatus(_ context.Context,
+	q *runtimeapi.ContainerStatusRequest) (*runtimeapi.ContainerStatusResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	answer := f.status[q.ContainerId]
@@ -247,7 +256,8 @@ func (f *fakeCRI) ContainerStatus(_ context.Context, q *runtimeapi.ContainerStat
 	return answer, nil
 }
 
-func (f *fakeCRI) PodSandboxStatus(_ context.Context, q *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
+func (f *fakeCRI) PodSandboxStatus(_ context.Context,
+	q *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	answer := f.sandboxStatuses[q.PodSandboxId]
@@ -257,7 +267,8 @@ func (f *fakeCRI) PodSandboxStatus(_ context.Context, q *runtimeapi.PodSandboxSt
 	return answer, nil
 }
 
-func (f *fakeCRI) ImageStatus(_ context.Context, q *runtimeapi.ImageStatusRequest) (*runtimeapi.ImageStatusResponse, error) {
+func (f *fakeCRI) ImageStatus(_ context.Context,
+	q *runtimeapi.ImageStatusRequest) (*runtimeapi.ImageStatusResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if answer := f.imageStatuses[q.Image.Image]; answer != nil {
@@ -277,35 +288,44 @@ func (f *fakeCRI) add(n int, state runtimeapi.ContainerState) string {
 	sandbox := fmt.Sprintf("%064x", 1<<32+n)
 	name := fmt.Sprint("c", n)
 	labels := map[string]string{
-		"io.kubernetes.pod.name": "pod-" + name, "io.kubernetes.pod.namespace": "default", "io.kubernetes.pod.uid": "uid-" + name,
+		"io.kubernetes.pod.name": "pod-" +
+			name, "io.kubernetes.pod.namespace": "default", "io.kubernetes.pod.uid": "uid-" + name,
 		"io.kubernetes.container.name": name,
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	created := int64(1795309695562220057 + n)
 	f.containers = append(f.containers, &runtimeapi.Container{
-		Id: id, PodSandboxId: sandbox, Metadata: &runtimeapi.ContainerMetadata{Name: name}, Image: &runtimeapi.ImageSpec{Image: sharedImage},
+		Id: id, PodSandboxId: sandbox, Metadata: &runtimeapi.ContainerMetadata{Name: name},
+		Image:    &runtimeapi.ImageSpec{Image: sharedImage},
 		ImageRef: sharedImage, State: state, CreatedAt: created, Labels: labels,
 		Annotations: map[string]string{"io.kubernetes.container.restartCount": "0"},
 	})
 	f.sandboxes = append(f.sandboxes, &runtimeapi.PodSandbox{
-		Id: sandbox, Metadata: &runtimeapi.PodSandboxMetadata{Name: "pod-" + name, Namespace: "default", Uid: "uid-" + name}, CreatedAt: created,
+		Id: sandbox, Metadata: &runtimeapi.PodSandboxMetadata{Name: "pod-" + name,
+			Namespace: "default", Uid: "uid-" + name}, CreatedAt: created,
 	})
 	f.sandboxStatuses[sandbox] = &runtimeapi.PodSandboxStatusResponse{
-		Status: &runtimeapi.PodSandboxStatus{Id: sandbox, Network: &runtimeapi.PodSandboxNetworkStatus{Ip: fmt.Sprintf("10.0.%d.%d", n/250, n%250+1)}},
-		Info:   map[string]string{"info": fmt.Sprintf(`{"config":{"hostname":"pod-%s"}}`, name)},
+		Status: &runtimeapi.PodSandboxStatus{Id: sandbox,
+			Network: &runtimeapi.PodSandboxNetworkStatus{
+				Ip: fmt.Sprintf("10.0.%d.%d", n/250, n%250+1)}},
+		Info: map[string]string{"info": fmt.Sprintf(`{"config":{"hostname":"pod-%s"}}`, name)},
 	}
 	f.status[id] = &runtimeapi.ContainerStatusResponse{
 		Status: &runtimeapi.ContainerStatus{
-			Id: id, State: state, CreatedAt: created, StartedAt: created + 1, Image: &runtimeapi.ImageSpec{Image: "example.test/app:v1"}, ImageRef: sharedImage,
+			Id: id, State: state, CreatedAt: created, StartedAt: created +
+				1, Image: &runtimeapi.ImageSpec{Image: "example.test/app:v1"},
+			ImageRef: sharedImage,
 		},
 		Info: map[string]string{"info": fmt.Sprintf(
 			`{"pid":%d,"runtimeSpec":{"process":{"env":["DD_ENV=prod","SECRET=hunter2"]},"linux":{"cgroupsPath":"/kubepods/%s"}}}`, 1000+n, id)},
 	}
 	if len(f.images) == 0 {
-		f.images = []*runtimeapi.Image{{Id: sharedImage, RepoTags: []string{"example.test/app:v1"}, Size: 7}}
+		f.images = []*runtimeapi.Image{{Id: sharedImage, RepoTags: []string{"example.test/app:v1"},
+			Size: 7}}
 		f.imageStatuses[sharedImage] = &runtimeapi.ImageStatusResponse{
-			Image: f.images[0], Info: map[string]string{"info": `{"imageSpec":{"os":"linux","architecture":"amd64"}}`},
+			Image: f.images[0],
+			Info:  map[string]string{"info": `{"imageSpec":{"os":"linux","architecture":"amd64"}}`},
 		}
 	}
 	return id
@@ -314,7 +334,8 @@ func (f *fakeCRI) add(n int, state runtimeapi.ContainerState) string {
 const sharedImage = "sha256:914f000000000000000000000000000000000000000000000000000000000000"
 
 // change replaces a container's entry in the list, and its status unless it is nil.
-func (f *fakeCRI) change(id string, entry func(*runtimeapi.Container), in func(*runtimeapi.ContainerStatus)) {
+func (f *fakeCRI) change(id string, entry func(*runtimeapi.Container),
+	in func(*runtimeapi.ContainerStatus)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, k := range f.containers {
@@ -335,7 +356,8 @@ func (f *fakeCRI) change(id string, entry func(*runtimeapi.Container), in func(*
 func (f *fakeCRI) remove(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.containers = slices.DeleteFunc(f.containers, func(k *runtimeapi.Container) bool { return k.Id == id })
+	f.containers = slices.DeleteFunc(f.containers,
+		func(k *runtimeapi.Container) bool { return k.Id == id })
 	delete(f.status, id)
 }
 
@@ -379,7 +401,8 @@ func (a *answer) Unset(entities ...workloadmeta.Entity) {
 
 func (a *answer) Set(entities ...workloadmeta.Entity) {
 	for _, e := range entities {
-		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: workloadmeta.SourceRuntime, Entity: e}).Validate(); err != nil {
+		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet,
+			Source: workloadmeta.SourceRuntime, Entity: e}).Validate(); err != nil {
 			panic(err)
 		}
 		switch e := e.(type) {
@@ -398,7 +421,8 @@ func (a *answer) Synced()                             {}
 
 // tryPull is the pull of 5 s later.
 func (c *collector) tryPull() (*answer, error) {
-	a := &answer{map[string]*workloadmeta.Container{}, map[string]*workloadmeta.ContainerImageMetadata{}, map[string]*workloadmeta.Container{}}
+	a := &answer{map[string]*workloadmeta.Container{},
+		map[string]*workloadmeta.ContainerImageMetadata{}, map[string]*workloadmeta.Container{}}
 	c.clock = c.clock.Add(5 * time.Second)
 	err := c.Pull(context.Background(), a)
 	return a, err

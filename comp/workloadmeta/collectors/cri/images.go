@@ -15,7 +15,8 @@ import (
 type images struct {
 	known    map[string]*knownImage // by ID
 	byDigest map[string]string      // repository digest, whole → ID
-	// missing are images of containers that the last list does not have. They are no reason to ask for another.
+	// missing are images of containers that the last list does not have. They are no reason to ask
+	// for another.
 	missing map[string]bool
 	next    time.Time // of the next list; zero = there has been none
 	tries   tries
@@ -30,11 +31,13 @@ type knownImage struct {
 }
 
 func newImages() images {
-	return images{known: map[string]*knownImage{}, byDigest: map[string]string{}, missing: map[string]bool{}}
+	return images{known: map[string]*knownImage{}, byDigest: map[string]string{},
+		missing: map[string]bool{}}
 }
 
-// idOf returns the ID of a container's image: the first that is one, or else that of the image with its repository digest. A tag is
-// no way to find it, because it may have moved to another image since.
+// idOf returns the ID of a container's image: the first that is one, or else that of the image with
+// its repository digest. A tag is no way to find it, because it may have moved to another image
+// since.
 func (i *images) idOf(told []imageNames) string {
 	for _, n := range told {
 		for _, s := range []string{n.id, n.name, n.ref} {
@@ -61,7 +64,8 @@ func (i *images) names(id string) *runtimes.ImageNames {
 	return nil
 }
 
-// reference is what a container's entry in the list says of its image, to tell whether the image is known.
+// reference is what a container's entry in the list says of its image, to tell whether the image is
+// known.
 func (i *images) reference(k *container) string {
 	if id := i.idOf([]imageNames{k.listed.image}); id != "" {
 		return id
@@ -115,7 +119,8 @@ func (i *images) take(c *Collector, list []*runtimeapi.Image) {
 			listed[id] = e
 		}
 		// With several runtime handlers one image may be there more than once.
-		e.tags, e.digests = append(e.tags, in.GetRepoTags()...), append(e.digests, in.GetRepoDigests()...)
+		e.tags, e.digests = append(e.tags, in.GetRepoTags()...), append(e.digests,
+			in.GetRepoDigests()...)
 		e.size = max(e.size, int64(min(in.GetSize(), 1<<62)))
 	}
 	clear(i.byDigest)
@@ -150,7 +155,8 @@ func (k *knownImage) build() {
 	e := k.names.NewImage()
 	e.SizeBytes = k.size
 	if d := k.detail; d != nil {
-		e.OS, e.OSVersion, e.Architecture, e.Variant, e.Layers = d.os, d.osVersion, d.architecture, d.variant, d.layers
+		e.OS, e.OSVersion, e.Architecture, e.Variant, e.Layers = d.os, d.osVersion, d.architecture,
+			d.variant, d.layers
 		e.Labels = d.labels
 	}
 	if k.entity == nil || !k.entity.Equal(e) {
@@ -158,8 +164,8 @@ func (k *knownImage) build() {
 	}
 }
 
-// imageJobs are the images that have not been asked for. Those that containers use come first: their labels are the
-// containers', too.
+// imageJobs are the images that have not been asked for. Those that containers use come first:
+// their labels are the containers', too.
 func (c *Collector) imageJobs(r *remote, now time.Time) []job {
 	used := map[string]bool{}
 	for _, k := range c.containers {

@@ -19,7 +19,8 @@ func TestImagesChange(t *testing.T) {
 	other := "sha256:" + digits("b")
 	c := newCollector(t, f.socket(t), nil)
 	a := c.pull()
-	if i := a.images[sharedImage]; i == nil || i.OS != "linux" || i.SizeBytes != 7 || i.Name != "example.test/app:v1" {
+	if i := a.images[sharedImage]; i == nil || i.OS != "linux" || i.SizeBytes != 7 ||
+		i.Name != "example.test/app:v1" {
 		t.Fatalf("%+v", i)
 	}
 	minute := func() *answer {
@@ -34,25 +35,32 @@ func TestImagesChange(t *testing.T) {
 			{Id: sharedImage, RepoTags: []string{"example.test/app:v1", "example.test/app:v2"}},
 			{Id: other, RepoTags: []string{"example.test/new:1"}},
 		}
-		f.imageStatuses[other] = &runtimeapi.ImageStatusResponse{Image: f.images[1], Info: map[string]string{"info": `{"imageSpec":{"os":"linux"}}`}}
+		f.imageStatuses[other] = &runtimeapi.ImageStatusResponse{Image: f.images[1],
+			Info: map[string]string{"info": `{"imageSpec":{"os":"linux"}}`}}
 	})
-	if a = minute(); len(a.images) != 2 || !slices.Equal(a.images[sharedImage].RepoTags, []string{"example.test/app:v1", "example.test/app:v2"}) ||
+	if a = minute(); len(a.images) != 2 ||
+		!slices.Equal(a.images[sharedImage].RepoTags,
+			[]string{"example.test/app:v1", "example.test/app:v2"}) ||
 		a.images[sharedImage].OS != "linux" || a.images[other].OS != "linux" {
 		t.Errorf("%v", a.images)
 	}
 	// The tag moves to the other image, then the first one goes.
 	f.with(func() {
-		f.images = []*runtimeapi.Image{{Id: sharedImage}, {Id: other, RepoTags: []string{"example.test/new:1", "example.test/app:v1"}}}
+		f.images = []*runtimeapi.Image{{Id: sharedImage},
+			{Id: other, RepoTags: []string{"example.test/new:1", "example.test/app:v1"}}}
 	})
-	if a = minute(); len(a.images[sharedImage].RepoTags) != 0 || len(a.images[other].RepoTags) != 2 {
+	if a = minute(); len(a.images[sharedImage].RepoTags) != 0 ||
+		len(a.images[other].RepoTags) != 2 {
 		t.Errorf("%v", a.images)
 	}
 	// Issue 38: the container is still of the image that it was started from.
-	if k := a.containers[id]; k.Image.ID != sharedImage || k.Image.RawName != "example.test/app:v1" || k.Image.Tag != "v1" {
+	if k := a.containers[id]; k.Image.ID != sharedImage ||
+		k.Image.RawName != "example.test/app:v1" || k.Image.Tag != "v1" {
 		t.Errorf("after its tag has moved: %+v", k.Image)
 	}
 	f.with(func() { f.images = f.images[1:] })
-	if a = minute(); len(a.images) != 1 || a.containers[id].Image.ID != sharedImage || a.containers[id].Image.Name != "example.test/app" {
+	if a = minute(); len(a.images) != 1 || a.containers[id].Image.ID != sharedImage ||
+		a.containers[id].Image.Name != "example.test/app" {
 		t.Errorf("%v", a.images)
 	}
 	if f.asked(sharedImage) != "v" || f.asked(other) != "v" {
@@ -64,7 +72,9 @@ func TestImagesChange(t *testing.T) {
 func TestContainerKeepsTheNameOfItsImage(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
-	f.change(id, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) { s.Image.Image = sharedImage })
+	f.change(id, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) {
+		s.Image.Image = sharedImage
+	})
 	c := newCollector(t, f.socket(t), nil)
 	before := c.pull().containers[id]
 	if before.Image.Name != "example.test/app" || before.Image.RawName != sharedImage {
@@ -96,7 +106,8 @@ func TestUnknownImageIsLookedFor(t *testing.T) {
 	f.change(id, func(k *runtimeapi.Container) { k.Image.Image, k.ImageRef = fresh, fresh },
 		func(s *runtimeapi.ContainerStatus) { s.Image.Image, s.ImageRef = fresh, fresh })
 	f.with(func() {
-		f.images = append(f.images, &runtimeapi.Image{Id: fresh, RepoTags: []string{"example.test/fresh:1"}})
+		f.images = append(f.images,
+			&runtimeapi.Image{Id: fresh, RepoTags: []string{"example.test/fresh:1"}})
 	})
 	if n := lists(1); n != 1 {
 		t.Errorf("%d lists for an unknown image", n)
@@ -105,14 +116,17 @@ func TestUnknownImageIsLookedFor(t *testing.T) {
 		t.Errorf("%+v", k.Image)
 	}
 	lost := f.add(2, running)
-	f.change(lost, func(k *runtimeapi.Container) { k.Image.Image, k.ImageRef = "", "reg.test/lost@sha256:"+digits("d") },
+	f.change(lost, func(k *runtimeapi.Container) {
+		k.Image.Image, k.ImageRef = "", "reg.test/lost@sha256:"+digits("d")
+	},
 		func(s *runtimeapi.ContainerStatus) {
 			s.Image.Image, s.ImageRef = "reg.test/lost:1", "reg.test/lost@sha256:"+digits("d")
 		})
 	if n := lists(10); n != 1 {
 		t.Errorf("%d lists for an image that the runtime does not have", n)
 	}
-	if k := c.pull().containers[lost]; k.Image.ID != "" || k.Image.Name != "reg.test/lost" || k.Image.RepoDigest != "sha256:"+digits("d") {
+	if k := c.pull().containers[lost]; k.Image.ID != "" || k.Image.Name != "reg.test/lost" ||
+		k.Image.RepoDigest != "sha256:"+digits("d") {
 		t.Errorf("%+v", k.Image)
 	}
 }
@@ -120,7 +134,9 @@ func TestUnknownImageIsLookedFor(t *testing.T) {
 func TestNoImages(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
-	f.change(id, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) { s.Image.Image = sharedImage })
+	f.change(id, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) {
+		s.Image.Image = sharedImage
+	})
 	c := newCollector(t, f.socket(t), func(o *Options) { o.NoImages = true })
 	if len(c.Kinds()) != 1 {
 		t.Errorf("kinds = %v", c.Kinds())
@@ -131,7 +147,8 @@ func TestNoImages(t *testing.T) {
 			t.Fatalf("%v %+v", a.images, a.containers[id].Image)
 		}
 	}
-	if lists, asked := f.count("ListImages"), f.count("ImageStatus"); lists != 1 || asked != 1 { // the container has the labels of its image
+	// the container has the labels of its image
+	if lists, asked := f.count("ListImages"), f.count("ImageStatus"); lists != 1 || asked != 1 {
 		t.Errorf("%d lists, %d statuses", lists, asked)
 	}
 }
@@ -167,21 +184,26 @@ func TestBug20OneBadImage(t *testing.T) {
 	for _, c := range []string{"b", "c", "d"} {
 		i := &runtimeapi.Image{Id: "sha256:" + digits(c), RepoTags: []string{"x/" + c + ":1"}}
 		f.images = append(f.images, i)
-		f.imageStatuses[i.Id] = &runtimeapi.ImageStatusResponse{Image: i, Info: map[string]string{"info": `{"imageSpec":{"os":"linux"}}`}}
+		f.imageStatuses[i.Id] = &runtimeapi.ImageStatusResponse{Image: i,
+			Info: map[string]string{"info": `{"imageSpec":{"os":"linux"}}`}}
 	}
 	f.imageStatuses["sha256:"+digits("b")].Info["info"] = `{"imageSpec":[`
 	delete(f.imageStatuses, "sha256:"+digits("c")) // removed since it was listed
 	c := newCollector(t, f.socket(t), nil)
 	a := c.pull()
-	if len(a.images) != 4 || a.images["sha256:"+digits("d")].OS != "linux" || a.images["sha256:"+digits("b")].OS != "" {
+	if len(a.images) != 4 || a.images["sha256:"+digits("d")].OS != "linux" ||
+		a.images["sha256:"+digits("b")].OS != "" {
 		t.Errorf("%v", a.images)
 	}
 }
 
-// Issues 18 and 26: the ID of an image, the digest of a repository and the name are three things, told in several ways.
+// Issues 18 and 26: the ID of an image, the digest of a repository and the name are three things,
+// told in several ways.
 func TestBug18And26ImageReferences(t *testing.T) {
 	id, digest := digits("a"), "sha256:"+digits("d")
-	list := &runtimeapi.Image{Id: "sha256:" + id, RepoTags: []string{"reg.test/shop/web:2", "reg.test/shop/web:other"}, RepoDigests: []string{"reg.test/shop/web@" + digest}}
+	list := &runtimeapi.Image{Id: "sha256:" + id,
+		RepoTags:    []string{"reg.test/shop/web:2", "reg.test/shop/web:other"},
+		RepoDigests: []string{"reg.test/shop/web@" + digest}}
 	local := &runtimeapi.Image{Id: "sha256:" + digits("b"), RepoTags: []string{"local:1"}}
 	for _, tc := range []struct {
 		name                         string
@@ -190,16 +212,21 @@ func TestBug18And26ImageReferences(t *testing.T) {
 		wantID, wantRaw, wantName    string
 		wantTag, wantDigest          string
 	}{
-		{"containerd 1.6, imported here", "sha256:" + digits("b"), "sha256:" + digits("b"), "", "local:1", "sha256:" + digits("b"), "",
+		{"containerd 1.6, imported here", "sha256:" + digits("b"), "sha256:" + digits("b"), "",
+			"local:1", "sha256:" + digits("b"), "",
 			"sha256:" + digits("b"), "local:1", "local", "1", ""},
-		{"containerd 1.6, pulled", "sha256:" + id, "reg.test/shop/web@" + digest, "", "reg.test/shop/web:2", "reg.test/shop/web@" + digest, "",
+		{"containerd 1.6, pulled", "sha256:" + id, "reg.test/shop/web@" + digest, "",
+			"reg.test/shop/web:2", "reg.test/shop/web@" + digest, "",
 			"sha256:" + id, "reg.test/shop/web:2", "reg.test/shop/web", "2", digest},
-		{"containerd 1.7", "sha256:" + id, "reg.test/shop/web@" + digest, "sha256:" + id, "reg.test/shop/web:2", "reg.test/shop/web@" + digest, "reg.test/shop/web:other",
+		{"containerd 1.7", "sha256:" + id, "reg.test/shop/web@" + digest, "sha256:" + id,
+			"reg.test/shop/web:2", "reg.test/shop/web@" + digest, "reg.test/shop/web:other",
 			"sha256:" + id, "reg.test/shop/web:other", "reg.test/shop/web", "other", digest},
 		{"CRI-O, ID without algorithm", id, id, id, "reg.test/shop/web:2", id, "", "sha256:" + id, "reg.test/shop/web:2", "reg.test/shop/web", "2", digest},
-		{"CRI-O, only names", "reg.test/shop/web:2", "reg.test/shop/web@" + digest, "", "reg.test/shop/web:2", "reg.test/shop/web@" + digest, "",
+		{"CRI-O, only names", "reg.test/shop/web:2", "reg.test/shop/web@" + digest, "",
+			"reg.test/shop/web:2", "reg.test/shop/web@" + digest, "",
 			"sha256:" + id, "reg.test/shop/web:2", "reg.test/shop/web", "2", digest},
-		{"pinned by digest", "sha256:" + id, "reg.test/shop/web@" + digest, "", "reg.test/shop/web@" + digest, "reg.test/shop/web@" + digest, "",
+		{"pinned by digest", "sha256:" + id, "reg.test/shop/web@" + digest, "",
+			"reg.test/shop/web@" + digest, "reg.test/shop/web@" + digest, "",
 			"sha256:" + id, "reg.test/shop/web@" + digest, "reg.test/shop/web", "", digest},
 		{"no name at all", "sha256:" + id, "sha256:" + id, "", "", "", "", "sha256:" + id, "sha256:" + id, "reg.test/shop/web", "2", digest},
 		{"nothing", "", "", "", "", "", "", "", "", "", "", ""},
@@ -212,11 +239,13 @@ func TestBug18And26ImageReferences(t *testing.T) {
 				k.Image.Image, k.ImageRef, k.ImageId = tc.listName, tc.listRef, tc.listID
 			},
 				func(s *runtimeapi.ContainerStatus) {
-					s.Image = &runtimeapi.ImageSpec{Image: tc.statusName, UserSpecifiedImage: tc.asked}
+					s.Image = &runtimeapi.ImageSpec{Image: tc.statusName,
+						UserSpecifiedImage: tc.asked}
 					s.ImageRef = tc.statusRef
 				})
 			got := newCollector(t, f.socket(t), nil).pull().containers[k].Image
-			if got.ID != tc.wantID || got.RawName != tc.wantRaw || got.Name != tc.wantName || got.Tag != tc.wantTag || got.RepoDigest != tc.wantDigest {
+			if got.ID != tc.wantID || got.RawName != tc.wantRaw || got.Name != tc.wantName ||
+				got.Tag != tc.wantTag || got.RepoDigest != tc.wantDigest {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -249,7 +278,8 @@ func TestUsedImagesComeFirst(t *testing.T) {
 func TestContainerKeepsItsRepositoryDigest(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
-	f.images = []*runtimeapi.Image{{Id: sharedImage, RepoTags: []string{"example.test/app:v1"}, RepoDigests: []string{"example.test/app@sha256:" + digits("d")}}}
+	f.images = []*runtimeapi.Image{{Id: sharedImage, RepoTags: []string{"example.test/app:v1"},
+		RepoDigests: []string{"example.test/app@sha256:" + digits("d")}}}
 	c := newCollector(t, f.socket(t), nil)
 	before := c.pull().containers[id]
 	if before.Image.RepoDigest != "sha256:"+digits("d") {

@@ -32,7 +32,8 @@ func TestCgroupFromProc(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(root, "42"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "42", "cgroup"), []byte("0::/kubepods/"+id+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "42", "cgroup"), []byte("0::/kubepods/"+id+"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	k := newCollector(t, f.socket(t), func(o *Options) { o.ProcRoot = root }).pull().containers[id]
@@ -45,13 +46,15 @@ func TestPorts(t *testing.T) {
 	for in, want := range map[string][]workloadmeta.ContainerPort{
 		"":  nil,
 		"x": nil,
-		`[{"name":"http","containerPort":8080,"protocol":"TCP"}]`:   {{Name: "http", Port: 8080, Protocol: "tcp"}},
+		`[{"name":"http","containerPort":8080,"protocol":"TCP"}]`: {
+			{Name: "http", Port: 8080, Protocol: "tcp"}},
 		`[{"hostPort":70000,"containerPort":53,"protocol":"UDP"}]`:  {{Port: 53, Protocol: "udp"}},
 		`[{"containerPort":0},{"containerPort":70000},{"a":1}]`:     {},
 		`[{"containerPort":"80"},{"containerPort":81}]`:             {{Port: 81}},
 		`[{"containerPort":80,"hostPort":-1},{"containerPort":80}]`: {{Port: 80}},
 	} {
-		if got := runtimes.KubernetesPorts(in); len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) {
+		if got := runtimes.KubernetesPorts(in); len(got) != len(want) || len(got) > 0 &&
+			!reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %v, want %v", in, got, want)
 		}
 	}
@@ -65,24 +68,35 @@ func TestSecurity(t *testing.T) {
 	}{
 		{"nothing known", `{"pid":1}`, nil},
 		{"containerd, default", `{"config":{"linux":{"security_context":{"seccomp":{}}}}}`,
-			&workloadmeta.ContainerSecurityContext{SeccompProfile: &profile{Type: "RuntimeDefault"}}},
-		{"containerd, unconfined", `{"config":{"linux":{"security_context":{"seccomp":{"profile_type":1}}}}}`,
+			&workloadmeta.ContainerSecurityContext{
+				SeccompProfile: &profile{Type: "RuntimeDefault"}}},
+		{"containerd, unconfined",
+			`{"config":{"linux":{"security_context":{"seccomp":{"profile_type":1}}}}}`,
 			&workloadmeta.ContainerSecurityContext{SeccompProfile: &profile{Type: "Unconfined"}}},
-		{"containerd, a file", `{"config":{"linux":{"security_context":{"seccomp":{"profile_type":2,"localhost_ref":"p.json"}}}}}`,
-			&workloadmeta.ContainerSecurityContext{SeccompProfile: &profile{Type: "Localhost", LocalhostProfile: "p.json"}}},
-		{"names of profiles", `{"config":{"linux":{"security_context":{"seccomp":{"profile_type":"Localhost","localhost_ref":"p"}}}}}`,
-			&workloadmeta.ContainerSecurityContext{SeccompProfile: &profile{Type: "Localhost", LocalhostProfile: "p"}}},
+		{"containerd, a file",
+			`{"config":{"linux":{"security_context":{"seccomp":{"profile_type":2,"localhost_ref":"p.json"}}}}}`,
+			&workloadmeta.ContainerSecurityContext{
+				SeccompProfile: &profile{Type: "Localhost", LocalhostProfile: "p.json"}}},
+		{"names of profiles",
+			`{"config":{"linux":{"security_context":{"seccomp":{"profile_type":"Localhost","localhost_ref":"p"}}}}}`,
+			&workloadmeta.ContainerSecurityContext{
+				SeccompProfile: &profile{Type: "Localhost", LocalhostProfile: "p"}}},
 		{"a profile of tomorrow", `{"config":{"linux":{"security_context":{"seccomp":{"profile_type":9}}}}}`, &workloadmeta.ContainerSecurityContext{}},
-		{"none asked for, none set", `{"config":{"linux":{"security_context":{}}},"runtimeSpec":{"linux":{}}}`,
+		{"none asked for, none set",
+			`{"config":{"linux":{"security_context":{}}},"runtimeSpec":{"linux":{}}}`,
 			&workloadmeta.ContainerSecurityContext{SeccompProfile: &profile{Type: "Unconfined"}}},
 		{"none asked for, one set", `{"config":{"linux":{"security_context":{}}},"runtimeSpec":{"linux":{"seccomp":{}}}}`, &workloadmeta.ContainerSecurityContext{}},
 		{"privileged", `{"config":{"linux":{"security_context":{"privileged":true,"seccomp":{}}}}}`,
-			&workloadmeta.ContainerSecurityContext{Privileged: true, SeccompProfile: &profile{Type: "Unconfined"}}},
+			&workloadmeta.ContainerSecurityContext{Privileged: true,
+				SeccompProfile: &profile{Type: "Unconfined"}}},
 		{"CRI-O privileged", `{"privileged":true,"runtimeSpec":{"linux":{}}}`,
-			&workloadmeta.ContainerSecurityContext{Privileged: true, SeccompProfile: &profile{Type: "Unconfined"}}},
-		{"capabilities", `{"config":{"linux":{"security_context":{"seccomp":{},"capabilities":{"add_capabilities":["SYS_TIME","CAP_net_admin"],"drop_capabilities":["ALL"]}}}}}`,
+			&workloadmeta.ContainerSecurityContext{Privileged: true,
+				SeccompProfile: &profile{Type: "Unconfined"}}},
+		{"capabilities",
+			`{"config":{"linux":{"security_context":{"seccomp":{},"capabilities":{"add_capabilities":["SYS_TIME","CAP_net_admin"],"drop_capabilities":["ALL"]}}}}}`,
 			&workloadmeta.ContainerSecurityContext{
-				Capabilities:   &workloadmeta.Capabilities{Add: []string{"NET_ADMIN", "SYS_TIME"}, Drop: []string{"ALL"}},
+				Capabilities: &workloadmeta.Capabilities{Add: []string{"NET_ADMIN", "SYS_TIME"},
+					Drop: []string{"ALL"}},
 				SeccompProfile: &profile{Type: "RuntimeDefault"},
 			}},
 	} {
@@ -108,14 +122,22 @@ func TestResources(t *testing.T) {
 		want       workloadmeta.ContainerResources
 	}{
 		{"nothing", `{}`, nil, workloadmeta.ContainerResources{}},
-		{"status", `{}`, linux(&runtimeapi.LinuxContainerResources{CpuPeriod: 50_000, CpuQuota: 75_000, CpuShares: 256, MemoryLimitInBytes: 1 << 20}),
-			workloadmeta.ContainerResources{CPULimit: number(150), CPURequest: number(25), MemoryLimit: bytes(1 << 20)}},
+		{"status", `{}`,
+			linux(&runtimeapi.LinuxContainerResources{CpuPeriod: 50_000, CpuQuota: 75_000,
+				CpuShares: 256, MemoryLimitInBytes: 1 << 20}),
+			workloadmeta.ContainerResources{CPULimit: number(150), CPURequest: number(25),
+				MemoryLimit: bytes(1 << 20)}},
 		{"no limits", `{}`, linux(&runtimeapi.LinuxContainerResources{CpuPeriod: 100_000, CpuQuota: -1, CpuShares: 2, MemoryLimitInBytes: 0x7ffffffffffff000}), workloadmeta.ContainerResources{}},
-		{"configuration", `{"config":{"linux":{"resources":{"cpu_period":100000,"cpu_quota":50000,"cpu_shares":1024,"memory_limit_in_bytes":5}}}}`, nil,
-			workloadmeta.ContainerResources{CPULimit: number(50), CPURequest: number(100), MemoryLimit: bytes(5)}},
-		{"specification", `{"runtimeSpec":{"linux":{"resources":{"cpu":{"shares":512,"cpus":"0-2"},"memory":{"limit":7,"reservation":3}}}}}`, nil,
-			workloadmeta.ContainerResources{CPULimit: number(300), CPURequest: number(50), MemoryLimit: bytes(7), MemoryRequest: bytes(3)}},
-		{"status before specification", `{"runtimeSpec":{"linux":{"resources":{"memory":{"limit":7,"reservation":3}}}}}`,
+		{"configuration",
+			`{"config":{"linux":{"resources":{"cpu_period":100000,"cpu_quota":50000,"cpu_shares":1024,"memory_limit_in_bytes":5}}}}`, nil,
+			workloadmeta.ContainerResources{CPULimit: number(50), CPURequest: number(100),
+				MemoryLimit: bytes(5)}},
+		{"specification",
+			`{"runtimeSpec":{"linux":{"resources":{"cpu":{"shares":512,"cpus":"0-2"},"memory":{"limit":7,"reservation":3}}}}}`, nil,
+			workloadmeta.ContainerResources{CPULimit: number(300), CPURequest: number(50),
+				MemoryLimit: bytes(7), MemoryRequest: bytes(3)}},
+		{"status before specification",
+			`{"runtimeSpec":{"linux":{"resources":{"memory":{"limit":7,"reservation":3}}}}}`,
 			linux(&runtimeapi.LinuxContainerResources{MemoryLimitInBytes: 9}),
 			workloadmeta.ContainerResources{MemoryLimit: bytes(9), MemoryRequest: bytes(3)}},
 	} {
@@ -150,7 +172,8 @@ func TestTimesAndExitCodes(t *testing.T) {
 		if !s.finished.IsZero() || !s.started.IsZero() || !s.created.IsZero() {
 			t.Errorf("%v: times %v", tc.in, s)
 		}
-		if tc.code < 0 && s.exitCode != nil || tc.code >= 0 && (s.exitCode == nil || *s.exitCode != tc.code) {
+		if tc.code < 0 && s.exitCode != nil || tc.code >= 0 &&
+			(s.exitCode == nil || *s.exitCode != tc.code) {
 			t.Errorf("%v: exit code %v", tc.in, s.exitCode)
 		}
 	}
@@ -158,14 +181,18 @@ func TestTimesAndExitCodes(t *testing.T) {
 
 // Issue 39: with the machine's network the machine's address is not the container's.
 func TestBug39AddressesOfTheMachine(t *testing.T) {
-	answer := func(mode runtimeapi.NamespaceMode, ips ...string) *runtimeapi.PodSandboxStatusResponse {
+	answer := func(mode runtimeapi.NamespaceMode,
+		ips ...string) *runtimeapi.PodSandboxStatusResponse {
 		n := &runtimeapi.PodSandboxNetworkStatus{Ip: ips[0]}
 		for _, ip := range ips[1:] {
 			n.AdditionalIps = append(n.AdditionalIps, &runtimeapi.PodIP{Ip: ip})
 		}
-		return &runtimeapi.PodSandboxStatusResponse{Status: &runtimeapi.PodSandboxStatus{Network: n, Linux: &runtimeapi.LinuxPodSandboxStatus{
-			Namespaces: &runtimeapi.Namespace{Options: &runtimeapi.NamespaceOption{Network: mode}},
-		}}}
+		return &runtimeapi.PodSandboxStatusResponse{
+			Status: &runtimeapi.PodSandboxStatus{Network: n,
+				Linux: &runtimeapi.LinuxPodSandboxStatus{
+					Namespaces: &runtimeapi.Namespace{
+						Options: &runtimeapi.NamespaceOption{Network: mode}},
+				}}}
 	}
 	for _, tc := range []struct {
 		in     *runtimeapi.PodSandboxStatusResponse
@@ -191,7 +218,8 @@ func TestBug39AddressesOfTheMachine(t *testing.T) {
 		t.Errorf("%+v", k)
 	}
 	f.with(func() {
-		f.sandboxes[0] = &runtimeapi.PodSandbox{Id: f.sandboxes[0].Id, State: runtimeapi.PodSandboxState_SANDBOX_NOTREADY}
+		f.sandboxes[0] = &runtimeapi.PodSandbox{Id: f.sandboxes[0].Id,
+			State: runtimeapi.PodSandboxState_SANDBOX_NOTREADY}
 	})
 	if k := c.pull().containers[id]; k.NetworkIPs != nil {
 		t.Errorf("%+v", k)
@@ -209,7 +237,8 @@ func TestFlavor(t *testing.T) {
 		{"gvisor", "io.containerd.runsc.v1", workloadmeta.FlavorGVisor},
 	} {
 		k := container{detail: &detail{runtimeType: tc.runtimeType}}
-		if got := k.build("x", &sandbox{handler: tc.handler}, "/proc").RuntimeFlavor; got != tc.want {
+		if got := k.build("x", &sandbox{handler: tc.handler},
+			"/proc").RuntimeFlavor; got != tc.want {
 			t.Errorf("%v: %q", tc, got)
 		}
 	}
@@ -219,19 +248,24 @@ func TestFlavor(t *testing.T) {
 func TestOwnerFromTheSandbox(t *testing.T) {
 	k := container{}
 	e := k.build("x", &sandbox{uid: "u-1", namespace: "ns"}, "/proc")
-	if e.Owner == nil || e.Owner.ID != "u-1" || e.Owner.Kind != workloadmeta.KindKubernetesPod || e.Namespace != "ns" {
+	if e.Owner == nil || e.Owner.ID != "u-1" || e.Owner.Kind != workloadmeta.KindKubernetesPod ||
+		e.Namespace != "ns" {
 		t.Errorf("%+v", e)
 	}
 }
 
 func TestBigAndBrokenInfo(t *testing.T) {
-	for _, text := range []string{`{"pid":`, `nonsense`, `"x" "y"`, strings.Repeat(" ", maxInfo+1)} {
+	for _, text := range []string{`{"pid":`, `nonsense`, `"x" "y"`,
+		strings.Repeat(" ", maxInfo+1)} {
 		d, err := decodeContainer(map[string]string{"info": text}, defaults(t))
 		if err == nil || d.pid != 0 || len(err.Error()) > 100 {
 			t.Errorf("%.20q: %+v, %v", text, d, err)
 		}
 	}
-	d, err := decodeContainer(map[string]string{"info": `{"pid":"x","runtimeSpec":{"hostname":"h","process":{"env":"none"}}}`}, defaults(t))
+	d, err := decodeContainer(
+		map[string]string{
+			"info": `{"pid":"x","runtimeSpec":{"hostname":"h","process":{"env":"none"}}}`},
+		defaults(t))
 	if err != nil || d.hostname != "h" || d.pid != 0 {
 		t.Errorf("fields of another type: %+v, %v", d, err)
 	}
@@ -243,14 +277,16 @@ func FuzzContainerInfo(f *testing.F) {
 			f.Add(s.Info["info"])
 		}
 	}
-	f.Add(`{"pid":-1,"privileged":null,"config":null,"runtimeSpec":{"linux":{"cgroupsPath":"a-b.slice:c:d"}}}`)
+	f.Add(
+		`{"pid":-1,"privileged":null,"config":null,"runtimeSpec":{"linux":{"cgroupsPath":"a-b.slice:c:d"}}}`)
 	o := defaults(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := decodeContainer(map[string]string{"info": text}, o)
 		if err != nil && !reflect.DeepEqual(d, detail{}) {
 			t.Errorf("an error and %+v", d)
 		}
-		if d.pid < 0 || d.cgroup != "" && !strings.HasPrefix(d.cgroup, "/") || strings.Contains(d.cgroup, "/../") {
+		if d.pid < 0 || d.cgroup != "" && !strings.HasPrefix(d.cgroup, "/") ||
+			strings.Contains(d.cgroup, "/../") {
 			t.Errorf("%+v", d)
 		}
 		for name := range d.env {
@@ -259,7 +295,8 @@ func FuzzContainerInfo(f *testing.F) {
 			}
 		}
 		r := (&container{detail: &d}).resources()
-		if r.CPULimit != nil && *r.CPULimit <= 0 || r.CPURequest != nil && *r.CPURequest <= 0 || r.MemoryLimit != nil && *r.MemoryLimit == 0 {
+		if r.CPULimit != nil && *r.CPULimit <= 0 || r.CPURequest != nil && *r.CPURequest <= 0 ||
+			r.MemoryLimit != nil && *r.MemoryLimit == 0 {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -271,7 +308,8 @@ func FuzzImageInfo(f *testing.F) {
 			f.Add(s.Info["info"])
 		}
 	}
-	f.Add(`{"labels":null,"imageSpec":{"history":[{"created":5,"empty_layer":"x"}],"rootfs":{"diff_ids":[null]}}}`)
+	f.Add(
+		`{"labels":null,"imageSpec":{"history":[{"created":5,"empty_layer":"x"}],"rootfs":{"diff_ids":[null]}}}`)
 	o := defaults(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		d, err := decodeImage(map[string]string{"info": text}, o)
@@ -290,7 +328,8 @@ func FuzzImageInfo(f *testing.F) {
 }
 
 func FuzzPorts(f *testing.F) {
-	f.Add(`[{"name":"http","containerPort":8080,"protocol":"TCP"},{"name":"dns","hostPort":5353,"containerPort":53,"protocol":"UDP"}]`)
+	f.Add(
+		`[{"name":"http","containerPort":8080,"protocol":"TCP"},{"name":"dns","hostPort":5353,"containerPort":53,"protocol":"UDP"}]`)
 	f.Add(`[{"containerPort":1e99},null,[]]`)
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, p := range runtimes.KubernetesPorts(text) {
@@ -309,8 +348,9 @@ func FuzzSandboxInfo(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, ip string) {
 		got := readSandboxStatus(&runtimeapi.PodSandboxStatusResponse{
-			Info:   map[string]string{"info": text},
-			Status: &runtimeapi.PodSandboxStatus{Network: &runtimeapi.PodSandboxNetworkStatus{Ip: ip}},
+			Info: map[string]string{"info": text},
+			Status: &runtimeapi.PodSandboxStatus{
+				Network: &runtimeapi.PodSandboxNetworkStatus{Ip: ip}},
 		})
 		if got.ips["pod"] != "" && got.ipv6s["pod"] != "" || strings.Contains(got.ips["pod"], ":") {
 			t.Errorf("%+v of %q", got, ip)

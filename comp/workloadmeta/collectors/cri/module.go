@@ -7,8 +7,8 @@ import (
 	"go.uber.org/fx"
 )
 
-// Module adds the CRI collector to the group "collectors". Supply [Options] to tune it. It logs to the
-// application's *slog.Logger if there is one.
+// Module adds the CRI collector to the group "collectors". Supply [Options] to tune it. It logs to
+// the application's *slog.Logger if there is one.
 var Module = fx.Module("workloadmeta/collectors/cri", fx.Provide(
 	fx.Annotate(provide, fx.As(new(workloadmeta.Collector)), fx.ResultTags(`group:"collectors"`)),
 ))

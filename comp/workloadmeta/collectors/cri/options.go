@@ -12,25 +12,28 @@ import (
 
 // Options change how the collector works. The zero value is useful.
 type Options struct {
-	// Socket is the runtime's socket: /run/crio/crio.sock or unix:///run/crio/crio.sock. Empty means the first of
-	// [DefaultSockets] that is there.
+	// Socket is the runtime's socket: /run/crio/crio.sock or unix:///run/crio/crio.sock. Empty
+	// means the first of [DefaultSockets] that is there.
 	Socket string
-	// UseContainerd also looks for containerd's sockets. By default they are left to the containerd collector, which is
-	// told of changes instead of asking for them.
+	// UseContainerd also looks for containerd's sockets. By default they are left to the containerd
+	// collector, which is told of changes instead of asking for them.
 	UseContainerd bool
-	// Env chooses the environment variables that are kept. nil means the built-in list of package env.
+	// Env chooses the environment variables that are kept. nil means the built-in list of package
+	// env.
 	Env *env.Filter
-	// NoImages leaves images out. They are still listed when a container of an unknown image shows up.
+	// NoImages leaves images out. They are still listed when a container of an unknown image shows
+	// up.
 	NoImages bool
 	// KeepPause reports containers that are made of a pause image. Sandboxes are never reported.
 	KeepPause bool
-	// ProcRoot is where the machine's /proc is, to find cgroups that the runtime does not tell. Default /proc.
+	// ProcRoot is where the machine's /proc is, to find cgroups that the runtime does not tell.
+	// Default /proc.
 	ProcRoot string
 
 	Workers     int           // statuses that are asked for at the same time; default 4
 	CallTimeout time.Duration // of a list; default 5s
-	// StatusWait is how long statuses may hold a pull back. Default 2s. A status that has failed before may take twice as long
-	// each time, up to CallTimeout.
+	// StatusWait is how long statuses may hold a pull back. Default 2s. A status that has failed
+	// before may take twice as long each time, up to CallTimeout.
 	StatusWait  time.Duration
 	ImagePeriod time.Duration // between lists of images; default 1min
 
@@ -66,7 +69,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Socket != "" {
 		path := strings.TrimPrefix(o.Socket, "unix://")
 		if !filepath.IsAbs(path) {
-			return o, fmt.Errorf("cri collector: option Socket is %q; want the path of a Unix socket, /run/crio/crio.sock or unix:///run/crio/crio.sock", o.Socket)
+			return o, fmt.Errorf(
+				"cri collector: option Socket is %q; want the path of a Unix socket, /run/crio/crio.sock or unix:///run/crio/crio.sock", o.Socket)
 		}
 		o.Socket = path
 	}

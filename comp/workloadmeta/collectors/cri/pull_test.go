@@ -25,7 +25,8 @@ const (
 	unknown = runtimeapi.ContainerState_CONTAINER_UNKNOWN
 )
 
-// Issue 25 of the specification: CRI-O logs every call, and calls for each container have filled disks.
+// Issue 25 of the specification: CRI-O logs every call, and calls for each container have filled
+// disks.
 func TestBug25SteadyStateCostsTwoCalls(t *testing.T) {
 	f := newFake()
 	for i := range 100 {
@@ -35,7 +36,8 @@ func TestBug25SteadyStateCostsTwoCalls(t *testing.T) {
 	if a := c.pull(); len(a.containers) != 100 || len(a.images) != 1 {
 		t.Fatalf("%d containers, %d images", len(a.containers), len(a.images))
 	}
-	// Version, two lists, the images' list, one image, and for each container its status and that of its sandbox.
+	// Version, two lists, the images' list, one image, and for each container its status and that
+	// of its sandbox.
 	if n := f.count(""); n != 5+200 {
 		t.Errorf("the first pull made %d calls", n)
 	}
@@ -86,13 +88,18 @@ func TestLifeOfAContainer(t *testing.T) {
 	}
 	f.change(id, state(created), func(s *runtimeapi.ContainerStatus) { s.StartedAt = 0 })
 	k := c.pull().containers[id]
-	if k == nil || k.State.Status != workloadmeta.StatusCreated || k.State.Running || k.PID != 0 || k.State.ExitCode != nil || !k.State.StartedAt.IsZero() {
+	if k == nil || k.State.Status != workloadmeta.StatusCreated || k.State.Running || k.PID != 0 ||
+		k.State.ExitCode != nil || !k.State.StartedAt.IsZero() {
 		t.Errorf("created: %+v", k)
 	}
-	f.change(id, state(running), func(s *runtimeapi.ContainerStatus) { s.State, s.StartedAt = running, 1795309695562220058 })
+	f.change(id, state(running), func(s *runtimeapi.ContainerStatus) {
+		s.State, s.StartedAt = running, 1795309695562220058
+	})
 	k = c.pull().containers[id]
-	if k.State.Status != workloadmeta.StatusRunning || !k.State.Running || k.PID != 1000 || k.State.ExitCode != nil || k.CgroupPath != "/kubepods/"+id ||
-		k.EnvVars["DD_ENV"] != "prod" || len(k.EnvVars) != 1 || k.NetworkIPs["pod"] != "10.0.0.1" || k.Hostname != "pod-c0" || k.Namespace != "default" ||
+	if k.State.Status != workloadmeta.StatusRunning || !k.State.Running || k.PID != 1000 ||
+		k.State.ExitCode != nil || k.CgroupPath != "/kubepods/"+id ||
+		k.EnvVars["DD_ENV"] != "prod" || len(k.EnvVars) != 1 || k.NetworkIPs["pod"] != "10.0.0.1" ||
+		k.Hostname != "pod-c0" || k.Namespace != "default" ||
 		k.State.StartedAt.IsZero() || !k.State.FinishedAt.IsZero() {
 		t.Errorf("running: %+v", k)
 	}
@@ -101,8 +108,10 @@ func TestLifeOfAContainer(t *testing.T) {
 		s.State, s.FinishedAt, s.ExitCode, s.Reason = exited, 1795309699000000000, 137, "OOMKilled"
 	})
 	k = c.pull().containers[id]
-	if k.State.Status != workloadmeta.StatusStopped || k.State.Running || k.PID != 0 || k.State.ExitCode == nil || *k.State.ExitCode != 137 ||
-		!k.State.OOMKilled || k.State.FinishedAt.IsZero() || k.EnvVars["DD_ENV"] != "prod" || len(k.NetworkIPs) != 0 {
+	if k.State.Status != workloadmeta.StatusStopped || k.State.Running || k.PID != 0 ||
+		k.State.ExitCode == nil || *k.State.ExitCode != 137 ||
+		!k.State.OOMKilled || k.State.FinishedAt.IsZero() || k.EnvVars["DD_ENV"] != "prod" ||
+		len(k.NetworkIPs) != 0 {
 		t.Errorf("exited: %+v", k)
 	}
 	for range 3 {
@@ -122,11 +131,14 @@ func TestLifeOfAContainer(t *testing.T) {
 	}
 }
 
-// A container that ends and is removed between two pulls does not run in its last view, and has no made-up exit code.
+// A container that ends and is removed between two pulls does not run in its last view, and has no
+// made-up exit code.
 func TestEndThatNobodySaw(t *testing.T) {
 	f := newFake()
 	id, pause := f.add(0, running), f.add(1, running)
-	f.change(pause, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) { s.Image.Image = "registry.k8s.io/pause:3.9" })
+	f.change(pause, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) {
+		s.Image.Image = "registry.k8s.io/pause:3.9"
+	})
 	c := newCollector(t, f.socket(t), nil)
 	before := c.pull().containers[id]
 	f.remove(id)
@@ -145,7 +157,9 @@ func TestEndThatNobodySaw(t *testing.T) {
 	f.with(func() { f.before = nil })
 	a := c.pull()
 	k := a.gone[id]
-	if k == nil || len(a.gone) != 1 || k.State.Running || k.State.Status != workloadmeta.StatusStopped || k.PID != 0 || k.State.ExitCode != nil || k.Name != "c0" || k.EnvVars["DD_ENV"] != "prod" {
+	if k == nil || len(a.gone) != 1 || k.State.Running ||
+		k.State.Status != workloadmeta.StatusStopped || k.PID != 0 || k.State.ExitCode != nil ||
+		k.Name != "c0" || k.EnvVars["DD_ENV"] != "prod" {
 		t.Errorf("%+v", a.gone)
 	}
 	if !before.State.Running || before.PID == 0 {
@@ -186,10 +200,13 @@ func TestOnlyChangesCostAStatus(t *testing.T) {
 func TestStatusIsNewerThanTheList(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
-	f.change(id, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) { s.State, s.ExitCode = exited, 3 })
+	f.change(id, func(*runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) {
+		s.State, s.ExitCode = exited, 3
+	})
 	c := newCollector(t, f.socket(t), nil)
 	k := c.pull().containers[id]
-	if k.State.Running || k.State.ExitCode == nil || *k.State.ExitCode != 3 || k.EnvVars["DD_ENV"] != "prod" {
+	if k.State.Running || k.State.ExitCode == nil || *k.State.ExitCode != 3 ||
+		k.EnvVars["DD_ENV"] != "prod" {
 		t.Errorf("%+v", k)
 	}
 	f.change(id, func(k *runtimeapi.Container) { k.State = exited }, nil)
@@ -213,7 +230,9 @@ func TestFailedListsChangeNothing(t *testing.T) {
 			}
 		})
 		a, err := c.tryPull()
-		if err == nil || !strings.Contains(err.Error(), "server is not initialized yet") || !strings.HasPrefix(err.Error(), "list the ") || strings.Contains(err.Error(), "rpc error") {
+		if err == nil || !strings.Contains(err.Error(), "server is not initialized yet") ||
+			!strings.HasPrefix(err.Error(), "list the ") ||
+			strings.Contains(err.Error(), "rpc error") {
 			t.Errorf("%s fails: %v", method, err)
 		}
 		if len(a.containers) != 0 {
@@ -247,9 +266,12 @@ func TestStatusThatFails(t *testing.T) {
 		return nil
 	}
 	var log bytes.Buffer
-	c := newCollector(t, f.socket(t), func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	c := newCollector(t, f.socket(t), func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
 	a := c.pull()
-	if k := a.containers[bad]; k == nil || k.Name != "c0" || !k.State.Running || k.Owner == nil || k.Image.ID != sharedImage || k.Namespace != "default" || k.State.CreatedAt.IsZero() {
+	if k := a.containers[bad]; k == nil || k.Name != "c0" || !k.State.Running || k.Owner == nil ||
+		k.Image.ID != sharedImage || k.Namespace != "default" || k.State.CreatedAt.IsZero() {
 		t.Errorf("what only the list tells: %+v", k)
 	}
 	if k := a.containers[good]; k == nil || k.PID == 0 || k.NetworkIPs["pod"] == "" {
@@ -258,7 +280,8 @@ func TestStatusThatFails(t *testing.T) {
 	if i := a.images[sharedImage]; i == nil || len(i.RepoTags) != 1 || i.OS != "" {
 		t.Errorf("image that only the list tells of: %+v", i)
 	}
-	if n := strings.Count(log.String(), "level=WARN"); n != 1+1 { // containers and sandboxes, then images
+	// containers and sandboxes, then images
+	if n := strings.Count(log.String(), "level=WARN"); n != 1+1 {
 		t.Errorf("%d warnings:\n%s", n, log.String())
 	}
 	if s := c.Stats(); s.Unanswered != 2 { // the container and the image
@@ -286,12 +309,14 @@ func TestStatusThatFails(t *testing.T) {
 		t.Errorf("asked %d times after it was repaired", n)
 	}
 	a = c.pull()
-	if k := a.containers[bad]; k.PID != 1000 || k.NetworkIPs["pod"] == "" || a.images[sharedImage].OS != "linux" {
+	if k := a.containers[bad]; k.PID != 1000 || k.NetworkIPs["pod"] == "" ||
+		a.images[sharedImage].OS != "linux" {
 		t.Errorf("after it was repaired: %+v", k)
 	}
 }
 
-// Issue 14: a container that is removed between the list and its status is normal, and nothing to write about.
+// Issue 14: a container that is removed between the list and its status is normal, and nothing to
+// write about.
 func TestBug14RemovedSinceItWasListed(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
@@ -309,7 +334,8 @@ func TestBug14RemovedSinceItWasListed(t *testing.T) {
 	}
 }
 
-// The end of a container whose last status fails is told all the same, without an exit code rather than with a wrong one.
+// The end of a container whose last status fails is told all the same, without an exit code rather
+// than with a wrong one.
 func TestEndWithoutAStatus(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
@@ -325,7 +351,8 @@ func TestEndWithoutAStatus(t *testing.T) {
 		}
 	})
 	k := c.pull().containers[id]
-	if k.State.Running || k.State.Status != workloadmeta.StatusStopped || k.PID != 0 || k.State.ExitCode != nil || k.EnvVars["DD_ENV"] != "prod" || k.State.StartedAt.IsZero() {
+	if k.State.Running || k.State.Status != workloadmeta.StatusStopped || k.PID != 0 ||
+		k.State.ExitCode != nil || k.EnvVars["DD_ENV"] != "prod" || k.State.StartedAt.IsZero() {
 		t.Errorf("%+v", k)
 	}
 }
@@ -352,7 +379,8 @@ func TestStatusThatHangs(t *testing.T) {
 		t.Errorf("the pull took %v", took)
 	}
 	for id, k := range a.containers {
-		if id == hung && (k.PID != 0 || !k.State.Running || k.Name != "c7") || id != hung && k.PID == 0 {
+		if id == hung && (k.PID != 0 || !k.State.Running || k.Name != "c7") || id != hung &&
+			k.PID == 0 {
 			t.Errorf("%s: %+v", id, k)
 		}
 	}
@@ -371,7 +399,8 @@ func TestStatusThatHangs(t *testing.T) {
 	}
 }
 
-// A runtime that is slow with everything is reported from its lists and asked for a bit more by each pull.
+// A runtime that is slow with everything is reported from its lists and asked for a bit more by
+// each pull.
 func TestSlowStatusesComeBitByBit(t *testing.T) {
 	f := newFake()
 	for i := range 20 {
@@ -383,7 +412,9 @@ func TestSlowStatusesComeBitByBit(t *testing.T) {
 		}
 		return nil
 	}
-	c := newCollector(t, f.socket(t), func(o *Options) { o.StatusWait, o.Workers = 100*time.Millisecond, 2 })
+	c := newCollector(t, f.socket(t), func(o *Options) {
+		o.StatusWait, o.Workers = 100*time.Millisecond, 2
+	})
 	full := func(a *answer) (n int) {
 		for _, k := range a.containers {
 			if k.PID != 0 && len(k.NetworkIPs) > 0 {
@@ -412,7 +443,9 @@ func TestUnimplemented(t *testing.T) {
 	}
 	c := newCollector(t, f.socket(t), nil)
 	_, err := c.tryPull()
-	if !errors.Is(err, errNoCRI) || !strings.Contains(err.Error(), "containerd needs to be 1.6 or later") || !strings.Contains(err.Error(), "CRI-O 1.23") ||
+	if !errors.Is(err, errNoCRI) ||
+		!strings.Contains(err.Error(), "containerd needs to be 1.6 or later") ||
+		!strings.Contains(err.Error(), "CRI-O 1.23") ||
 		!strings.Contains(err.Error(), "unknown service runtime.v1.RuntimeService") {
 		t.Errorf("error = %v", err)
 	}
@@ -470,7 +503,8 @@ func TestSocketReplaced(t *testing.T) {
 
 // Acceptance 20: an unresponsive runtime does not hold up the end.
 func TestPullEndsWithItsContext(t *testing.T) {
-	for _, method := range []string{"Version", "ListContainers", "ListPodSandbox", "ContainerStatus", "PodSandboxStatus", "ListImages", "ImageStatus"} {
+	for _, method := range []string{"Version", "ListContainers", "ListPodSandbox",
+		"ContainerStatus", "PodSandboxStatus", "ListImages", "ImageStatus"} {
 		t.Run(method, func(t *testing.T) {
 			f := newFake()
 			f.add(0, running)
@@ -482,7 +516,9 @@ func TestPullEndsWithItsContext(t *testing.T) {
 				}
 				return nil
 			}
-			c := newCollector(t, f.socket(t), func(o *Options) { o.CallTimeout, o.StatusWait = time.Hour, time.Hour })
+			c := newCollector(t, f.socket(t), func(o *Options) {
+				o.CallTimeout, o.StatusWait = time.Hour, time.Hour
+			})
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			done := make(chan error, 1)
@@ -511,7 +547,8 @@ func TestCallsTimeOut(t *testing.T) {
 	}
 	c := newCollector(t, f.socket(t), func(o *Options) { o.CallTimeout = 50 * time.Millisecond })
 	_, err := c.tryPull()
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 50ms") {
+	if !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "no answer within 50ms") {
 		t.Errorf("error = %v", err)
 	}
 	f.with(func() { f.before = nil })
@@ -523,13 +560,16 @@ func TestCallsTimeOut(t *testing.T) {
 func TestHalfLists(t *testing.T) {
 	f := newFake()
 	whole := f.add(0, running)
-	f.containers = append(f.containers, &runtimeapi.Container{}, &runtimeapi.Container{Id: "bare"}, f.containers[0],
-		&runtimeapi.Container{Id: "odd", State: 99, CreatedAt: -1, ImageRef: "@", PodSandboxId: "nowhere",
-			Annotations: map[string]string{annotationRestarts: "-5", annotationPorts: "{"}})
+	f.containers = append(f.containers, &runtimeapi.Container{}, &runtimeapi.Container{Id: "bare"},
+		f.containers[0],
+		&runtimeapi.Container{Id: "odd", State: 99, CreatedAt: -1, ImageRef: "@",
+			PodSandboxId: "nowhere",
+			Annotations:  map[string]string{annotationRestarts: "-5", annotationPorts: "{"}})
 	f.sandboxes = append(f.sandboxes, &runtimeapi.PodSandbox{}, &runtimeapi.PodSandbox{Id: "empty"})
 	f.images = append(f.images, &runtimeapi.Image{}, &runtimeapi.Image{Id: "x"})
 	f.status["bare"] = &runtimeapi.ContainerStatusResponse{} // no status in it
-	f.status["odd"] = &runtimeapi.ContainerStatusResponse{Status: &runtimeapi.ContainerStatus{State: 99, StartedAt: -6795364578871345152}}
+	f.status["odd"] = &runtimeapi.ContainerStatusResponse{
+		Status: &runtimeapi.ContainerStatus{State: 99, StartedAt: -6795364578871345152}}
 	c := newCollector(t, f.socket(t), nil)
 	a := c.pull()
 	if len(a.containers) != 3 || a.containers[whole].PID == 0 {
@@ -538,7 +578,9 @@ func TestHalfLists(t *testing.T) {
 	if k := a.containers["bare"]; k == nil || k.State.Status != workloadmeta.StatusCreated {
 		t.Errorf("bare: %+v", k)
 	}
-	if k := a.containers["odd"]; k == nil || k.State.Status != workloadmeta.StatusUnknown || !k.State.CreatedAt.IsZero() || !k.State.StartedAt.IsZero() || k.RestartCount != 0 || k.Ports != nil {
+	if k := a.containers["odd"]; k == nil || k.State.Status != workloadmeta.StatusUnknown ||
+		!k.State.CreatedAt.IsZero() || !k.State.StartedAt.IsZero() || k.RestartCount != 0 ||
+		k.Ports != nil {
 		t.Errorf("odd: %+v", k)
 	}
 	if s := c.Stats(); s.DecodeErrors != 3 {
@@ -549,7 +591,9 @@ func TestHalfLists(t *testing.T) {
 func TestSandboxesAreNotReported(t *testing.T) {
 	f := newFake()
 	pause, odd := f.add(0, running), f.add(1, running)
-	f.change(pause, func(k *runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) { s.Image.Image = "registry.k8s.io/pause:3.9" })
+	f.change(pause, func(k *runtimeapi.Container) {}, func(s *runtimeapi.ContainerStatus) {
+		s.Image.Image = "registry.k8s.io/pause:3.9"
+	})
 	f.change(odd, func(k *runtimeapi.Container) {
 		k.Labels = map[string]string{"io.kubernetes.docker.type": "podsandbox"}
 	}, nil)
@@ -566,12 +610,15 @@ func TestSandboxesAreNotReported(t *testing.T) {
 	}
 }
 
-// Acceptance 19: a panic in a decoder is counted and logged once, and costs its own object its details.
+// Acceptance 19: a panic in a decoder is counted and logged once, and costs its own object its
+// details.
 func TestPanicInADecoder(t *testing.T) {
 	f := newFake()
 	bad, good := f.add(0, running), f.add(1, running)
 	var log bytes.Buffer
-	c := newCollector(t, f.socket(t), func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	c := newCollector(t, f.socket(t), func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
 	c.decodeContainer = func(info map[string]string, o *Options) (detail, error) {
 		if strings.Contains(info["info"], bad) {
 			panic("unheard of")
@@ -581,7 +628,8 @@ func TestPanicInADecoder(t *testing.T) {
 	c.decodeImage = func(map[string]string, *Options) (imageDetail, error) { panic("unheard of") }
 	for range 10 {
 		a := c.pull()
-		if len(a.containers) != 2 || a.containers[good].PID == 0 || a.containers[bad].PID != 0 || !a.containers[bad].State.Running || len(a.images) != 1 {
+		if len(a.containers) != 2 || a.containers[good].PID == 0 || a.containers[bad].PID != 0 ||
+			!a.containers[bad].State.Running || len(a.images) != 1 {
 			t.Fatalf("%v", a.containers)
 		}
 	}
@@ -598,7 +646,8 @@ func TestSecretsStayOut(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
 	f.change(id, func(k *runtimeapi.Container) {
-		k.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "hunter2", "a": "b"}
+		k.Annotations = map[string]string{
+			"kubectl.kubernetes.io/last-applied-configuration": "hunter2", "a": "b"}
 		k.Labels["annotation.kubectl.kubernetes.io/last-applied-configuration"] = "hunter2"
 	}, nil)
 	text := `{"pid":7,"config":{"envs":[{"key":"TOKEN","value":"hunter2"},{"key":"DD_SERVICE","value":"web"}],"command":["hunter2"],
@@ -616,7 +665,8 @@ func TestSecretsStayOut(t *testing.T) {
 	f.add(1, running)
 	f.status[f.containers[1].Id].Info["info"] = `{"pid":1,"env":"hunter2"`
 	b := c.pull()
-	whole, err := json.Marshal(map[string]any{"a": a.containers, "b": b.containers, "i": a.images, "s": c.Stats()})
+	whole, err := json.Marshal(map[string]any{"a": a.containers, "b": b.containers, "i": a.images,
+		"s": c.Stats()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -625,7 +675,8 @@ func TestSecretsStayOut(t *testing.T) {
 			t.Errorf("%s: %s", what, text)
 		}
 	}
-	if k := a.containers[id]; k.EnvVars["DD_ENV"] != "prod" || k.EnvVars["DD_SERVICE"] != "web" || k.Annotations["a"] != "b" {
+	if k := a.containers[id]; k.EnvVars["DD_ENV"] != "prod" || k.EnvVars["DD_SERVICE"] != "web" ||
+		k.Annotations["a"] != "b" {
 		t.Errorf("%+v", k)
 	}
 	if s := c.Stats(); s.DecodeErrors != 1 || b.containers[f.containers[1].Id].PID != 0 {
@@ -647,7 +698,8 @@ func TestOnePullAtATime(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- c.Pull(t.Context(), &answer{}) }()
 	<-reached
-	if err := c.Pull(t.Context(), &answer{}); err == nil || !strings.Contains(err.Error(), "running already") {
+	if err := c.Pull(t.Context(), &answer{}); err == nil ||
+		!strings.Contains(err.Error(), "running already") {
 		t.Errorf("second pull: %v", err)
 	}
 	close(release)
@@ -660,7 +712,8 @@ func TestOnePullAtATime(t *testing.T) {
 func TestSandboxesThatAreNotAskedFor(t *testing.T) {
 	f := newFake()
 	ended := f.add(0, exited)
-	f.sandboxes[0] = &runtimeapi.PodSandbox{Id: f.sandboxes[0].Id, State: runtimeapi.PodSandboxState_SANDBOX_NOTREADY}
+	f.sandboxes[0] = &runtimeapi.PodSandbox{Id: f.sandboxes[0].Id,
+		State: runtimeapi.PodSandboxState_SANDBOX_NOTREADY}
 	f.sandboxes = append(f.sandboxes, &runtimeapi.PodSandbox{Id: "still-empty"})
 	c := newCollector(t, f.socket(t), nil)
 	if a := c.pull(); a.containers[ended] == nil {
@@ -671,7 +724,8 @@ func TestSandboxesThatAreNotAskedFor(t *testing.T) {
 	}
 }
 
-// What has failed before is asked for after everything else, or it would take the others' time again.
+// What has failed before is asked for after everything else, or it would take the others' time
+// again.
 func TestWhatFailedComesLast(t *testing.T) {
 	f := newFake()
 	hung := f.add(0, running)

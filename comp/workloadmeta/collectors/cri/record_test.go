@@ -17,15 +17,16 @@ import (
 //
 //	ROLLCALL_REALNODE=1 go test ./comp/workloadmeta/collectors/cri -run TestRecord -record
 //
-// then TestRecorded with -update, and look at the differences. The folder's name has the version of the installed containerd, or of that
-// in the folder which ROLLCALL_REALNODE_PROGRAMS names.
+// then TestRecorded with -update, and look at the differences. The folder's name has the version of
+// the installed containerd, or of that in the folder which ROLLCALL_REALNODE_PROGRAMS names.
 func TestRecord(t *testing.T) {
 	collectortest.OnlyToRecord(t)
 	realnode.Require(t)
 	c := realnode.StartContainerd(t)
 	kubelet := c.CRI(t)
 	kubelet.UseNetwork()
-	r := collectortest.NewRecorder(t, "testdata/containerd-"+strings.Join(strings.Split(c.Version, ".")[:2], ".")+"-cri",
+	r := collectortest.NewRecorder(t,
+		"testdata/containerd-"+strings.Join(strings.Split(c.Version, ".")[:2], ".")+"-cri",
 		c.Root, "/var/lib/containerd", `\"`+collectortest.Hostname(t)+`\"`, `\"node-1\"`)
 	save := func(name string, m proto.Message) {
 		t.Helper()
@@ -39,8 +40,10 @@ func TestRecord(t *testing.T) {
 	c.For(t).ImportImage("k8s.io", "example.test/plain:1", "sleep", "1000000")
 	image := map[string]any{
 		"config": map[string]any{
-			"Cmd": []string{"sleep", "1000000"}, "Env": []string{"PATH=/bin", "DD_VERSION=2", "IMAGE_TOKEN=hunter4"},
-			"Labels": map[string]string{"team": "blue", "org.opencontainers.image.revision": "0a1b2c"},
+			"Cmd": []string{"sleep", "1000000"}, "Env": []string{"PATH=/bin", "DD_VERSION=2",
+				"IMAGE_TOKEN=hunter4"},
+			"Labels": map[string]string{"team": "blue",
+				"org.opencontainers.image.revision": "0a1b2c"},
 		},
 		"created": "2026-11-02T08:00:00Z", "author": "somebody",
 		"history": []map[string]any{
@@ -59,7 +62,8 @@ func TestRecord(t *testing.T) {
 			target = fields[2]
 		}
 	}
-	c.For(t).Ctr("k8s.io", "images", "tag", "reg.example.test:5000/shop/web:2", "reg.example.test:5000/shop/web@"+target)
+	c.For(t).Ctr("k8s.io", "images", "tag", "reg.example.test:5000/shop/web:2",
+		"reg.example.test:5000/shop/web@"+target)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	web := "" // the ID, by which the kubelet names images
@@ -85,7 +89,8 @@ func TestRecord(t *testing.T) {
 	}
 
 	names := map[string]string{} // of containers, by ID
-	run := func(pod *realnode.Pod, name, image string, start bool, change func(*runtimeapi.ContainerConfig), command ...string) string {
+	run := func(pod *realnode.Pod, name, image string, start bool,
+		change func(*runtimeapi.ContainerConfig), command ...string) string {
 		t.Helper()
 		id := pod.Create(name, image, change, command...)
 		if start {
@@ -96,7 +101,8 @@ func TestRecord(t *testing.T) {
 	}
 	shop := kubelet.RunPod("shop-7d4b9c6f5-x2x4z", func(p *runtimeapi.PodSandboxConfig) {
 		p.Metadata.Namespace, p.Metadata.Uid = "shop", "3f9c0a52-7d1e-4b0a-9f43-0d4b7a0c1e11"
-		p.Labels[podNamespace], p.Labels[podUID], p.Labels["app"] = p.Metadata.Namespace, p.Metadata.Uid, "shop"
+		p.Labels[podNamespace], p.Labels[podUID], p.Labels["app"] = p.Metadata.Namespace,
+			p.Metadata.Uid, "shop"
 		p.Annotations = map[string]string{
 			"kubectl.kubernetes.io/last-applied-configuration": `{"env":[{"name":"PASSWORD","value":"hunter3"}]}`, "team": "blue",
 		}
@@ -104,13 +110,16 @@ func TestRecord(t *testing.T) {
 		p.Linux.SecurityContext.Privileged = true // because one of its containers is
 	})
 	run(shop, "web", web, true, func(k *runtimeapi.ContainerConfig) {
-		k.Envs = []*runtimeapi.KeyValue{{Key: "DD_SERVICE", Value: []byte("web")}, {Key: "DB_PASSWORD", Value: []byte("hunter2")}}
+		k.Envs = []*runtimeapi.KeyValue{{Key: "DD_SERVICE", Value: []byte("web")},
+			{Key: "DB_PASSWORD", Value: []byte("hunter2")}}
 		k.Annotations["io.kubernetes.container.ports"] = `[{"name":"http","containerPort":8080,"protocol":"TCP"},{"name":"dns","hostPort":5353,"containerPort":53,"protocol":"UDP"}]`
 		k.Annotations["kubectl.kubernetes.io/last-applied-configuration"] = "hunter3"
 		k.Annotations["example.test/ports"] = `[{"containerPort":1}]`
-		k.Linux.Resources = &runtimeapi.LinuxContainerResources{CpuPeriod: 100_000, CpuQuota: 50_000, CpuShares: 256, MemoryLimitInBytes: 64 << 20}
+		k.Linux.Resources = &runtimeapi.LinuxContainerResources{CpuPeriod: 100_000,
+			CpuQuota: 50_000, CpuShares: 256, MemoryLimitInBytes: 64 << 20}
 		s := k.Linux.SecurityContext
-		s.Capabilities = &runtimeapi.Capability{AddCapabilities: []string{"NET_ADMIN"}, DropCapabilities: []string{"ALL"}}
+		s.Capabilities = &runtimeapi.Capability{AddCapabilities: []string{"NET_ADMIN"},
+			DropCapabilities: []string{"ALL"}}
 		s.Seccomp, s.ReadonlyRootfs, s.NoNewPrivs = &runtimeapi.SecurityProfile{}, true, true
 	})
 	run(shop, "sidecar", "example.test/plain:1", true, func(k *runtimeapi.ContainerConfig) {
@@ -134,7 +143,8 @@ func TestRecord(t *testing.T) {
 		p.Labels[podNamespace], p.Labels[podUID] = p.Metadata.Namespace, p.Metadata.Uid
 	})
 	run(static, "agent", web, true, func(k *runtimeapi.ContainerConfig) {
-		k.Linux.SecurityContext.Seccomp = &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}
+		k.Linux.SecurityContext.Seccomp = &runtimeapi.SecurityProfile{
+			ProfileType: runtimeapi.SecurityProfile_Unconfined}
 	})
 	gone := kubelet.RunPod("gone", nil)
 	run(gone, "batch", "example.test/plain:1", true, nil, "sleep", "1000")
@@ -156,7 +166,8 @@ func TestRecord(t *testing.T) {
 	}
 	save("containers.json", containers)
 	for _, k := range containers.Containers {
-		status, err := kubelet.Runtime.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: k.Id, Verbose: true})
+		status, err := kubelet.Runtime.ContainerStatus(ctx,
+			&runtimeapi.ContainerStatusRequest{ContainerId: k.Id, Verbose: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +179,8 @@ func TestRecord(t *testing.T) {
 	}
 	save("sandboxes.json", sandboxes)
 	for _, s := range sandboxes.Items {
-		status, err := kubelet.Runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: s.Id, Verbose: true})
+		status, err := kubelet.Runtime.PodSandboxStatus(ctx,
+			&runtimeapi.PodSandboxStatusRequest{PodSandboxId: s.Id, Verbose: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +192,9 @@ func TestRecord(t *testing.T) {
 	}
 	save("images.json", images)
 	for _, i := range images.Images {
-		status, err := kubelet.Images.ImageStatus(ctx, &runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: i.Id}, Verbose: true})
+		status, err := kubelet.Images.ImageStatus(ctx,
+			&runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: i.Id},
+				Verbose: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,8 @@ import (
 // recordings are folders of testdata.
 var recordings = [...]string{"containerd-1.6-cri", "containerd-2.4-cri", "cri-o-made-by-hand"}
 
-// TestRecorded compares whole entities: those of a real containerd, see TestRecord, and of answers made by hand.
+// TestRecorded compares whole entities: those of a real containerd, see TestRecord, and of answers
+// made by hand.
 func TestRecorded(t *testing.T) {
 	for _, folder := range recordings {
 		t.Run(folder, func(t *testing.T) {
@@ -40,7 +41,8 @@ func TestRecorded(t *testing.T) {
 			}
 			for id, k := range got.containers {
 				if again.containers[id] != k {
-					t.Errorf("what has not changed is another entity: %s", cmp.Diff(k, again.containers[id]))
+					t.Errorf("what has not changed is another entity: %s",
+						cmp.Diff(k, again.containers[id]))
 				}
 			}
 		})

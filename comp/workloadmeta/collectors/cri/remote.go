@@ -20,13 +20,14 @@ import (
 // maxAnswer bounds one answer. A list of a thousand containers has about a megabyte.
 const maxAnswer = 32 << 20
 
-// errNoCRI says that somebody answers who does not know the interface. It is not for good: the runtime may be
-// upgraded or configured.
-var errNoCRI = errors.New("the runtime does not serve version v1 of the container runtime interface; " +
-	"containerd needs to be 1.6 or later with its CRI plugin not among disabled_plugins, CRI-O 1.23 or later")
+// errNoCRI says that somebody answers who does not know the interface. It is not for good: the
+// runtime may be upgraded or configured.
+var errNoCRI = errors.New(
+	"the runtime does not serve version v1 of the container runtime interface; " +
+		"containerd needs to be 1.6 or later with its CRI plugin not among disabled_plugins, CRI-O 1.23 or later")
 
-// remote is a connection to a runtime, for one pull. Its calls may be made from several goroutines; each ends when
-// its context does.
+// remote is a connection to a runtime, for one pull. Its calls may be made from several goroutines;
+// each ends when its context does.
 type remote struct {
 	path     string
 	conn     *grpc.ClientConn
@@ -54,12 +55,14 @@ func (c *Collector) newRemote(path string) (*remote, error) {
 			return conn, err
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
-		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithDisableHealthCheck(),
+		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
+		grpc.WithDisableHealthCheck(),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the runtime at %s: %w", path, err)
 	}
-	r.conn, r.runtime, r.images = conn, runtimeapi.NewRuntimeServiceClient(conn), runtimeapi.NewImageServiceClient(conn)
+	r.conn, r.runtime, r.images = conn, runtimeapi.NewRuntimeServiceClient(conn),
+		runtimeapi.NewImageServiceClient(conn)
 	return r, nil
 }
 
@@ -67,7 +70,8 @@ func (r *remote) close() {
 	r.conn.Close() //nolint:errcheck // it fails only if it is closed already
 }
 
-// callError is a runtime's refusal. Its text is the runtime's, without what the library puts around it.
+// callError is a runtime's refusal. Its text is the runtime's, without what the library puts around
+// it.
 type callError struct {
 	code codes.Code
 	text string
@@ -113,11 +117,12 @@ func (r *remote) explain(ctx, limited context.Context, timeout time.Duration, er
 	return &callError{said.Code(), shortened(said.Message())}
 }
 
-// gaveUp reports whether an answer means that the runtime's side, which is told of the time limit, has noticed its end a moment
-// before ours.
+// gaveUp reports whether an answer means that the runtime's side, which is told of the time limit,
+// has noticed its end a moment before ours.
 func gaveUp(limited context.Context, timeout time.Duration, code codes.Code) bool {
 	end, _ := limited.Deadline()
-	return (code == codes.Canceled || code == codes.DeadlineExceeded) && time.Until(end) < timeout/10+10*time.Millisecond
+	return (code == codes.Canceled || code == codes.DeadlineExceeded) &&
+		time.Until(end) < timeout/10+10*time.Millisecond
 }
 
 // shortened keeps an error that quotes something big from filling logs.
@@ -130,7 +135,8 @@ func shortened(s string) string {
 }
 
 func (r *remote) version(ctx context.Context) (*runtimeapi.VersionResponse, error) {
-	answer, err := call(ctx, r, "Version", r.timeout, r.runtime.Version, &runtimeapi.VersionRequest{})
+	answer, err := call(ctx, r, "Version", r.timeout, r.runtime.Version,
+		&runtimeapi.VersionRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("ask the runtime at %s for its version: %w", r.path, err)
 	}
@@ -138,7 +144,8 @@ func (r *remote) version(ctx context.Context) (*runtimeapi.VersionResponse, erro
 }
 
 func (r *remote) listContainers(ctx context.Context) ([]*runtimeapi.Container, error) {
-	answer, err := call(ctx, r, "ListContainers", r.timeout, r.runtime.ListContainers, &runtimeapi.ListContainersRequest{})
+	answer, err := call(ctx, r, "ListContainers", r.timeout, r.runtime.ListContainers,
+		&runtimeapi.ListContainersRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("list the containers of the runtime at %s: %w", r.path, err)
 	}
@@ -146,22 +153,26 @@ func (r *remote) listContainers(ctx context.Context) ([]*runtimeapi.Container, e
 }
 
 func (r *remote) listSandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error) {
-	answer, err := call(ctx, r, "ListPodSandbox", r.timeout, r.runtime.ListPodSandbox, &runtimeapi.ListPodSandboxRequest{})
+	answer, err := call(ctx, r, "ListPodSandbox", r.timeout, r.runtime.ListPodSandbox,
+		&runtimeapi.ListPodSandboxRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("list the pod sandboxes of the runtime at %s: %w", r.path, err)
 	}
 	return answer.GetItems(), nil
 }
 
-func (r *remote) listImages(ctx context.Context, timeout time.Duration) ([]*runtimeapi.Image, error) {
-	answer, err := call(ctx, r, "ListImages", timeout, r.images.ListImages, &runtimeapi.ListImagesRequest{})
+func (r *remote) listImages(ctx context.Context, timeout time.Duration) ([]*runtimeapi.Image,
+	error) {
+	answer, err := call(ctx, r, "ListImages", timeout, r.images.ListImages,
+		&runtimeapi.ListImagesRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("list the images of the runtime at %s: %w", r.path, err)
 	}
 	return answer.GetImages(), nil
 }
 
-func (r *remote) containerStatus(ctx context.Context, timeout time.Duration, id string, verbose bool) (*runtimeapi.ContainerStatusResponse, error) {
+func (r *remote) containerStatus(ctx context.Context, timeout time.Duration, id string,
+	verbose bool) (*runtimeapi.ContainerStatusResponse, error) {
 	answer, err := call(ctx, r, "ContainerStatus", timeout, r.runtime.ContainerStatus,
 		&runtimeapi.ContainerStatusRequest{ContainerId: id, Verbose: verbose})
 	if err == nil && answer.GetStatus() == nil {
@@ -173,7 +184,8 @@ func (r *remote) containerStatus(ctx context.Context, timeout time.Duration, id 
 	return answer, nil
 }
 
-func (r *remote) sandboxStatus(ctx context.Context, timeout time.Duration, id string) (*runtimeapi.PodSandboxStatusResponse, error) {
+func (r *remote) sandboxStatus(ctx context.Context, timeout time.Duration,
+	id string) (*runtimeapi.PodSandboxStatusResponse, error) {
 	answer, err := call(ctx, r, "PodSandboxStatus", timeout, r.runtime.PodSandboxStatus,
 		&runtimeapi.PodSandboxStatusRequest{PodSandboxId: id, Verbose: true})
 	if err == nil && answer.GetStatus() == nil {
@@ -185,11 +197,13 @@ func (r *remote) sandboxStatus(ctx context.Context, timeout time.Duration, id st
 	return answer, nil
 }
 
-func (r *remote) imageStatus(ctx context.Context, timeout time.Duration, id string) (*runtimeapi.ImageStatusResponse, error) {
+func (r *remote) imageStatus(ctx context.Context, timeout time.Duration,
+	id string) (*runtimeapi.ImageStatusResponse, error) {
 	answer, err := call(ctx, r, "ImageStatus", timeout, r.images.ImageStatus,
 		&runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: id}, Verbose: true})
 	if err == nil && answer.GetImage() == nil {
-		err = &callError{codes.NotFound, "the runtime does not have it any more"} // which it says by silence
+		// which it says by silence
+		err = &callError{codes.NotFound, "the runtime does not have it any more"}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("status of image %s: %w", id, err)

@@ -40,7 +40,8 @@ func supervise(t *testing.T, c *Collector, l *log) (*store.Store, []collection.O
 	t.Helper()
 	entities := store.New(store.Options{})
 	runs, err := collection.New(collection.Options{
-		Store: entities, Collectors: []workloadmeta.Collector{c}, Log: slog.New(slog.NewTextHandler(l, nil)),
+		Store: entities, Collectors: []workloadmeta.Collector{c},
+		Log:        slog.New(slog.NewTextHandler(l, nil)),
 		PullPeriod: 20 * time.Millisecond, RedetectEvery: 20 * time.Millisecond,
 	})
 	if err != nil {
@@ -78,7 +79,8 @@ func TestBug37NothingHereIsNoFailure(t *testing.T) {
 	c := newCollector(t, path, nil)
 	var l log
 	entities, outcomes := supervise(t, c.Collector, &l)
-	if len(outcomes) != 1 || outcomes[0].Result != collection.NotDetected || !strings.Contains(outcomes[0].Reason, "set cri_socket_path") {
+	if len(outcomes) != 1 || outcomes[0].Result != collection.NotDetected ||
+		!strings.Contains(outcomes[0].Reason, "set cri_socket_path") {
 		t.Errorf("%+v", outcomes)
 	}
 	if l.count("level=WARN")+l.count("level=ERROR") != 0 {
@@ -101,7 +103,10 @@ func TestFailedPullsUnsetNothing(t *testing.T) {
 	var l log
 	entities, _ := supervise(t, c.Collector, &l)
 	f.with(func() {
-		f.before = func(context.Context, string, string) error { return status.Error(codes.Unavailable, "starting up") }
+		f.before = func(context.Context, string,
+			string) error {
+			return status.Error(codes.Unavailable, "starting up")
+		}
 	})
 	f.remove(goes)
 	failed := func() int { return c.Stats().FailedCalls["ListContainers"] }

@@ -13,8 +13,8 @@ import (
 // maxInfo bounds the text of a verbose answer.
 const maxInfo = 8 << 20
 
-// readInfo reads the verbose part of an answer into a struct with the needed fields, which is all that is kept of it. Fields of
-// an unexpected type stay empty. No verbose part is no error.
+// readInfo reads the verbose part of an answer into a struct with the needed fields, which is all
+// that is kept of it. Fields of an unexpected type stay empty. No verbose part is no error.
 func readInfo(info map[string]string, to any) error {
 	text := info["info"]
 	switch {
@@ -43,8 +43,8 @@ type detail struct {
 	security    *workloadmeta.ContainerSecurityContext
 }
 
-// containerInfo has what containerd and CRI-O tell: containerd the configuration that it was given and the specification of the
-// container, CRI-O the latter and whether it is privileged.
+// containerInfo has what containerd and CRI-O tell: containerd the configuration that it was given
+// and the specification of the container, CRI-O the latter and whether it is privileged.
 type containerInfo struct {
 	PID         int     `json:"pid"`
 	RuntimeType string  `json:"runtimeType"`
@@ -90,7 +90,8 @@ type spec struct {
 	} `json:"linux"`
 }
 
-// decodeContainer reads the verbose part of a container's status. The error is about what could not be read; the rest counts.
+// decodeContainer reads the verbose part of a container's status. The error is about what could not
+// be read; the rest counts.
 func decodeContainer(info map[string]string, o *Options) (detail, error) {
 	var in containerInfo
 	if err := readInfo(info, &in); err != nil {
@@ -118,7 +119,8 @@ func decodeContainer(info map[string]string, o *Options) (detail, error) {
 			d.cgroup = runtimes.RequestedCgroup(l.CgroupsPath)
 			if d.limits == (runtimes.Limits{}) {
 				cpu, memory := &l.Resources.CPU, &l.Resources.Memory
-				d.limits = runtimes.Limits{Quota: cpu.Quota, Period: cpu.Period, Shares: weight(cpu.Shares), Cpuset: cpu.Cpus, Memory: memory.Limit}
+				d.limits = runtimes.Limits{Quota: cpu.Quota, Period: cpu.Period,
+					Shares: weight(cpu.Shares), Cpuset: cpu.Cpus, Memory: memory.Limit}
 			}
 			d.limits.MemoryReservation = l.Resources.Memory.Reservation
 		}
@@ -157,7 +159,8 @@ type imageDetail struct {
 	layers                               []workloadmeta.ContainerImageLayer
 }
 
-// imageInfo has what containerd and CRI-O tell of an image: the image's configuration, as the OCI specification has it.
+// imageInfo has what containerd and CRI-O tell of an image: the image's configuration, as the OCI
+// specification has it.
 type imageInfo struct {
 	Labels map[string]string `json:"labels"` // CRI-O's
 	Spec   struct {
@@ -181,14 +184,16 @@ type imageInfo struct {
 	} `json:"imageSpec"`
 }
 
-// decodeImage reads the verbose part of an image's status. The error is about what could not be read; the rest counts.
+// decodeImage reads the verbose part of an image's status. The error is about what could not be
+// read; the rest counts.
 func decodeImage(info map[string]string, o *Options) (imageDetail, error) {
 	var in imageInfo
 	if err := readInfo(info, &in); err != nil {
 		return imageDetail{}, err
 	}
 	s := &in.Spec
-	d := imageDetail{os: s.OS, osVersion: s.OSVersion, architecture: s.Architecture, variant: s.Variant}
+	d := imageDetail{os: s.OS, osVersion: s.OSVersion, architecture: s.Architecture,
+		variant: s.Variant}
 	d.labels = runtimes.Metadata(s.Config.Labels)
 	if d.labels == nil {
 		d.labels = runtimes.Metadata(in.Labels)
@@ -201,7 +206,8 @@ func decodeImage(info map[string]string, o *Options) (imageDetail, error) {
 	for _, h := range s.History {
 		created, _ := time.Parse(time.RFC3339Nano, h.Created) // zero if it cannot be read
 		history = append(history, runtimes.HistoryEntry{
-			Created: created, CreatedBy: h.CreatedBy, Author: h.Author, Comment: h.Comment, EmptyLayer: h.EmptyLayer,
+			Created: created, CreatedBy: h.CreatedBy, Author: h.Author, Comment: h.Comment,
+			EmptyLayer: h.EmptyLayer,
 		})
 	}
 	d.layers = runtimes.PairLayers(history, layers, o.Env.Allowed)

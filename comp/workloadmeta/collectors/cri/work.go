@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	retryMin = 10 * time.Second // after the second failure; after the first it is the next pull's turn
+	// after the second failure; after the first it is the next pull's turn
+	retryMin = 10 * time.Second
 	retryMax = 5 * time.Minute
 )
 
@@ -38,7 +39,8 @@ func (t *tries) timeout(o *Options) time.Duration {
 // job asks for one thing.
 type job struct {
 	tries *tries
-	// ask runs in a goroutine of its own and may not touch what is known; apply is called with its answer where that may be.
+	// ask runs in a goroutine of its own and may not touch what is known; apply is called with its
+	// answer where that may be.
 	ask func(ctx context.Context, timeout time.Duration) (apply func(), err error)
 }
 
@@ -49,8 +51,8 @@ type result struct {
 	stack []byte // of a panic
 }
 
-// work does the jobs, a few at a time, those that have failed before last. None begins after the time for them is over; the
-// next pull does what is left. All have ended when it returns.
+// work does the jobs, a few at a time, those that have failed before last. None begins after the
+// time for them is over; the next pull does what is left. All have ended when it returns.
 func (c *Collector) work(ctx context.Context, jobs []job, until time.Time) {
 	slices.SortStableFunc(jobs, func(a, b job) int { return a.tries.failures - b.tries.failures })
 	results := make([]result, len(jobs))
@@ -97,16 +99,19 @@ func (c *Collector) work(ctx context.Context, jobs []job, until time.Time) {
 		if first.stack != nil {
 			args = append(args, "stack", string(first.stack))
 		}
-		c.opts.Log.Warn("the runtime does not tell everything; what is missing is asked for again", args...)
+		c.opts.Log.Warn("the runtime does not tell everything; what is missing is asked for again",
+			args...)
 	}
 }
 
-// attempt does one job. A panic, which only an answer of an unheard-of shape could cause, is an error of this job.
+// attempt does one job. A panic, which only an answer of an unheard-of shape could cause, is an
+// error of this job.
 func (c *Collector) attempt(ctx context.Context, j *job) (r result) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.counters.update(func(s *Stats) { s.DecodePanics++ })
-			r = result{err: fmt.Errorf("panic while reading an answer: %v", v), stack: debug.Stack()}
+			r = result{err: fmt.Errorf("panic while reading an answer: %v", v),
+				stack: debug.Stack()}
 		}
 	}()
 	r.apply, r.err = j.ask(ctx, j.tries.timeout(&c.opts))

@@ -38,7 +38,8 @@ func (b *backend) Events(ctx context.Context, since time.Time) (follow.Events, e
 	if err != nil {
 		return nil, err
 	}
-	return &events{Closer: stream, lines: runtimes.NewLines(stream), keepStopped: b.opts.KeepStopped, decode: b.decode}, nil
+	return &events{Closer: stream, lines: runtimes.NewLines(stream),
+		keepStopped: b.opts.KeepStopped, decode: b.decode}, nil
 }
 
 // events is the daemon's event stream.
@@ -122,7 +123,8 @@ func (e *events) containerEvent(ev *follow.Event, m *message, action, detail str
 	case "unpause":
 		ev.Action = follow.ActionResumed
 	case "rename":
-		ev.Action, ev.Detail = follow.ActionRenamed, strings.TrimPrefix(m.Actor.Attributes["name"], "/")
+		ev.Action, ev.Detail = follow.ActionRenamed, strings.TrimPrefix(m.Actor.Attributes["name"],
+			"/")
 	case "health_status":
 		if detail == "" {
 			detail = m.Actor.Attributes["health_status"]
@@ -150,7 +152,8 @@ func imageEvent(m *message, action string) (follow.Action, string) {
 	return follow.ActionNone, ""
 }
 
-// List implements [follow.Backend]: it asks for both lists at once. That of images may fail without harm to the containers.
+// List implements [follow.Backend]: it asks for both lists at once. That of images may fail without
+// harm to the containers.
 func (b *backend) List(ctx context.Context) (follow.Listing, error) {
 	var l follow.Listing
 	var images []dockerimage.Summary

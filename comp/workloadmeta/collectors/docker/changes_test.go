@@ -20,9 +20,11 @@ import (
 func TestEventsChangeContainers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
-		c1 := f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: map[string]string{"team": "blue"}})
+		c1 := f.run(&fakeContainer{ID: "c1", ImageID: imageA,
+			Labels: map[string]string{"team": "blue"}})
 		w := collectortest.NewWorld()
-		c := newCollector(t, f, func(o *docker.Options) { o.SettleResync = time.Hour }) // events alone
+		// events alone
+		c := newCollector(t, f, func(o *docker.Options) { o.SettleResync = time.Hour })
 		s := start(t, c, w)
 		synctest.Wait()
 
@@ -33,24 +35,31 @@ func TestEventsChangeContainers(t *testing.T) {
 			more   []string
 			check  func(c *workloadmeta.Container) bool
 		}{
-			{"pause", func() { c1.Status, c1.Health = "paused", "unhealthy" }, "pause", nil, func(c *workloadmeta.Container) bool {
-				return c.State.Status == workloadmeta.StatusPaused && c.State.Running && c.State.Health == workloadmeta.HealthUnknown
-			}},
-			{"unpause", func() { c1.Status, c1.Health = "running", "" }, "unpause", nil, func(c *workloadmeta.Container) bool {
-				return c.State.Status == workloadmeta.StatusRunning
-			}},
-			{"rename", func() { c1.Name = "front" }, "rename", []string{"oldName", "/name-c1"}, func(c *workloadmeta.Container) bool {
-				return c.Name == "front"
-			}},
-			{"healthy", func() { c1.Health = "healthy" }, "health_status: healthy", nil, func(c *workloadmeta.Container) bool {
-				return c.State.Health == workloadmeta.HealthHealthy
-			}},
-			{"unhealthy", func() { c1.Health = "unhealthy" }, "health_status: unhealthy", nil, func(c *workloadmeta.Container) bool {
-				return c.State.Health == workloadmeta.HealthUnhealthy
-			}},
-			{"update", func() { c1.Env = []string{"DD_ENV=prod"} }, "update", nil, func(c *workloadmeta.Container) bool {
-				return c.EnvVars["DD_ENV"] == "prod"
-			}},
+			{"pause", func() { c1.Status, c1.Health = "paused", "unhealthy" }, "pause", nil,
+				func(c *workloadmeta.Container) bool {
+					return c.State.Status == workloadmeta.StatusPaused && c.State.Running &&
+						c.State.Health == workloadmeta.HealthUnknown
+				}},
+			{"unpause", func() { c1.Status, c1.Health = "running", "" }, "unpause", nil,
+				func(c *workloadmeta.Container) bool {
+					return c.State.Status == workloadmeta.StatusRunning
+				}},
+			{"rename", func() { c1.Name = "front" }, "rename", []string{"oldName", "/name-c1"},
+				func(c *workloadmeta.Container) bool {
+					return c.Name == "front"
+				}},
+			{"healthy", func() { c1.Health = "healthy" }, "health_status: healthy", nil,
+				func(c *workloadmeta.Container) bool {
+					return c.State.Health == workloadmeta.HealthHealthy
+				}},
+			{"unhealthy", func() { c1.Health = "unhealthy" }, "health_status: unhealthy", nil,
+				func(c *workloadmeta.Container) bool {
+					return c.State.Health == workloadmeta.HealthUnhealthy
+				}},
+			{"update", func() { c1.Env = []string{"DD_ENV=prod"} }, "update", nil,
+				func(c *workloadmeta.Container) bool {
+					return c.EnvVars["DD_ENV"] == "prod"
+				}},
 			{"restart", func() { c1.PID = 77 }, "restart", nil, func(c *workloadmeta.Container) bool { return c.PID == 77 }},
 		} {
 			time.Sleep(time.Second)
@@ -60,19 +69,23 @@ func TestEventsChangeContainers(t *testing.T) {
 				f.event("container", step.event, "c1", f.attributes(c1, step.more...))
 			})
 			synctest.Wait()
-			if got := w.Container("c1"); got == nil || !step.check(got) || got.Labels["team"] != "blue" {
+			if got := w.Container("c1"); got == nil || !step.check(got) ||
+				got.Labels["team"] != "blue" {
 				t.Errorf("after %s: %+v", step.name, got)
 			}
 			if n := len(w.Changes()) - told; n != 1 {
-				t.Errorf("%s was told %d times: %s", step.name, n, cmp.Diff(w.Changes()[told].Entity, w.Changes()[len(w.Changes())-1].Entity))
+				t.Errorf("%s was told %d times: %s", step.name, n,
+					cmp.Diff(w.Changes()[told].Entity, w.Changes()[len(w.Changes())-1].Entity))
 			}
 		}
 
 		time.Sleep(time.Second)
 		f.with(func(f *fakeDocker) {
 			c1.IPs = map[string]string{"back": "10.1.0.9"}
-			f.event("network", "connect", "n1", map[string]string{"container": "c1", "name": "back", "type": "bridge"})
-			f.event("network", "connect", "n1", map[string]string{"container": "somebody else", "name": "back"})
+			f.event("network", "connect", "n1",
+				map[string]string{"container": "c1", "name": "back", "type": "bridge"})
+			f.event("network", "connect", "n1",
+				map[string]string{"container": "somebody else", "name": "back"})
 		})
 		synctest.Wait()
 		if got := w.Container("c1").NetworkIPs["back"]; got != "10.1.0.9" {
@@ -92,25 +105,29 @@ func TestEventsChangeContainers(t *testing.T) {
 		})
 		time.Sleep(time.Second)
 		if len(w.Changes()) != told || f.Count("inspect") != inspects {
-			t.Errorf("%d things told, %d inspections for nothing", len(w.Changes())-told, f.Count("inspect")-inspects)
+			t.Errorf("%d things told, %d inspections for nothing", len(w.Changes())-told,
+				f.Count("inspect")-inspects)
 		}
 
 		f.with(func(f *fakeDocker) { f.event("container", "oom", "c1", f.attributes(c1)) })
 		f.die(c1, 137)
 		synctest.Wait()
-		if got := w.Ended("c1"); collectortest.ExitOf(got) != "137" || !got.State.OOMKilled || got.PID != 0 || got.NetworkIPs["back"] == "" {
+		if got := w.Ended("c1"); collectortest.ExitOf(got) != "137" || !got.State.OOMKilled ||
+			got.PID != 0 || got.NetworkIPs["back"] == "" {
 			t.Errorf("last state = %+v", got)
 		}
 		// It may be started again.
 		f.with(func(f *fakeDocker) { f.start(c1) })
 		synctest.Wait()
-		if got := w.Container("c1"); got == nil || got.State.OOMKilled || got.State.ExitCode != nil {
+		if got := w.Container("c1"); got == nil || got.State.OOMKilled ||
+			got.State.ExitCode != nil {
 			t.Errorf("started again: %+v", got)
 		}
 		for _, event := range []string{"reload", "prune"} {
 			lists := f.Count("list")
 			f.with(func(f *fakeDocker) {
-				f.event(map[string]string{"reload": "daemon", "prune": "container"}[event], event, "", nil)
+				f.event(map[string]string{"reload": "daemon", "prune": "container"}[event], event,
+					"", nil)
 			})
 			time.Sleep(1500 * time.Millisecond)
 			synctest.Wait()
@@ -122,7 +139,8 @@ func TestEventsChangeContainers(t *testing.T) {
 	})
 }
 
-// TestPolicyDecidesWhatAnEndMeans covers the end of containers with a restart policy, which may or may not be final.
+// TestPolicyDecidesWhatAnEndMeans covers the end of containers with a restart policy, which may or
+// may not be final.
 func TestPolicyDecidesWhatAnEndMeans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
@@ -136,10 +154,12 @@ func TestPolicyDecidesWhatAnEndMeans(t *testing.T) {
 		time.Sleep(time.Second)
 
 		f.die(crashed, 1)
-		f.with(func(f *fakeDocker) { stopped.Policy = "no" }) // a person stops it: this fake has no better way
+		// a person stops it: this fake has no better way
+		f.with(func(f *fakeDocker) { stopped.Policy = "no" })
 		f.die(stopped, 143)
 		synctest.Wait()
-		if got := w.Container("crashed"); got == nil || got.State.Status != workloadmeta.StatusRestarting || got.PID != 0 {
+		if got := w.Container("crashed"); got == nil ||
+			got.State.Status != workloadmeta.StatusRestarting || got.PID != 0 {
 			t.Errorf("crashed = %+v", got)
 		}
 		if got := w.Container("stopped"); got != nil || w.ExitOf("stopped") != "143" {
@@ -150,7 +170,8 @@ func TestPolicyDecidesWhatAnEndMeans(t *testing.T) {
 		f.die(done, 0)
 		time.Sleep(1200 * time.Millisecond)
 		synctest.Wait()
-		if got := w.Container("hung"); got == nil || got.State.Status != workloadmeta.StatusRestarting {
+		if got := w.Container("hung"); got == nil ||
+			got.State.Status != workloadmeta.StatusRestarting {
 			t.Errorf("without an inspection, a failure under on-failure = %+v", got)
 		}
 		if got := w.Container("done"); got != nil || w.ExitOf("done") != "0" {
@@ -180,7 +201,10 @@ func TestPauseContainersAreLeftOut(t *testing.T) {
 			synctest.Wait()
 			f.run(sandboxes[1])
 			later := f.run(&fakeContainer{ID: "later", Image: "kubernetes/pause"})
-			app := f.run(&fakeContainer{ID: "app", Labels: map[string]string{"io.kubernetes.pod.name": "web-0", "io.kubernetes.container.name": "web"}})
+			app := f.run(
+				&fakeContainer{ID: "app",
+					Labels: map[string]string{"io.kubernetes.pod.name": "web-0",
+						"io.kubernetes.container.name": "web"}})
 			time.Sleep(20 * time.Second)
 			synctest.Wait()
 			want := 1
@@ -190,7 +214,9 @@ func TestPauseContainersAreLeftOut(t *testing.T) {
 			if n := w.Count(workloadmeta.KindContainer); n != want || w.Container("app") == nil {
 				t.Errorf("keep %v: %d containers, want %d", keep, n, want)
 			}
-			f.with(func(f *fakeDocker) { f.event("container", "update", "by-id", f.attributes(sandboxes[3])) })
+			f.with(func(f *fakeDocker) {
+				f.event("container", "update", "by-id", f.attributes(sandboxes[3]))
+			})
 			for _, c := range append(sandboxes, later, app) {
 				f.die(c, 0)
 				f.destroy(c)
@@ -208,16 +234,19 @@ func TestKeepStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		f.with(func(f *fakeDocker) {
-			f.containers["old"] = &fakeContainer{ID: "old", Name: "old", Status: "exited", ExitCode: 2, Image: "app:1"}
+			f.containers["old"] = &fakeContainer{ID: "old", Name: "old", Status: "exited",
+				ExitCode: 2, Image: "app:1"}
 		})
 		w := collectortest.NewWorld()
 		s := start(t, newCollector(t, f, func(o *docker.Options) { o.KeepStopped = true }), w)
 		synctest.Wait()
-		if got := w.Container("old"); got == nil || got.State.Running || collectortest.ExitOf(got) != "2" {
+		if got := w.Container("old"); got == nil || got.State.Running ||
+			collectortest.ExitOf(got) != "2" {
 			t.Errorf("old = %+v", got)
 		}
 		f.with(func(f *fakeDocker) {
-			f.containers["c1"] = &fakeContainer{ID: "c1", Name: "c1", Status: "created", Image: "app:1", Policy: "no"}
+			f.containers["c1"] = &fakeContainer{ID: "c1", Name: "c1", Status: "created",
+				Image: "app:1", Policy: "no"}
 			f.event("container", "create", "c1", f.attributes(f.containers["c1"]))
 		})
 		c1 := f.containers["c1"]
@@ -234,7 +263,8 @@ func TestKeepStopped(t *testing.T) {
 		time.Sleep(time.Second)
 		f.die(c1, 9)
 		synctest.Wait()
-		if got := w.Container("c1"); got == nil || got.State.Running || collectortest.ExitOf(got) != "9" || got.State.Status != workloadmeta.StatusStopped {
+		if got := w.Container("c1"); got == nil || got.State.Running ||
+			collectortest.ExitOf(got) != "9" || got.State.Status != workloadmeta.StatusStopped {
 			t.Errorf("stopped: %+v", got)
 		}
 		f.destroy(c1)
@@ -271,10 +301,16 @@ func TestImageEvents(t *testing.T) {
 			}
 		}
 		for _, action := range []string{"load", "import", "tag"} {
-			id := "sha256:" + strings.Repeat(map[string]string{"load": "1", "import": "2", "tag": "3"}[action], 64)
-			step(action, id, action+":1 ["+action+":1]", func() { f.image(action, id, []string{action + ":1"}, nil) })
+			id := "sha256:" +
+				strings.Repeat(map[string]string{"load": "1", "import": "2", "tag": "3"}[action],
+					64)
+			step(action, id, action+":1 ["+action+":1]", func() {
+				f.image(action, id, []string{action + ":1"}, nil)
+			})
 		}
-		step("tag", imageA, "app:1 [app:1 app:2]", func() { f.image("tag", imageA, []string{"app:2", "app:1"}, nil) })
+		step("tag", imageA, "app:1 [app:1 app:2]", func() {
+			f.image("tag", imageA, []string{"app:2", "app:1"}, nil)
+		})
 		step("pull of a tag that moves", imageB, "app:2 [app:2]", func() {
 			f.with(func(f *fakeDocker) {
 				f.images[imageA].Tags = []string{"app:1"}
@@ -293,12 +329,15 @@ func TestImageEvents(t *testing.T) {
 			})
 		})
 		step("delete", imageB, "none", func() {
-			f.with(func(f *fakeDocker) { f.event("image", "delete", imageB, map[string]string{"name": imageB}) })
+			f.with(func(f *fakeDocker) {
+				f.event("image", "delete", imageB, map[string]string{"name": imageB})
+			})
 		})
 		step("commit", imageB, "x:1 [x:1]", func() {
 			f.with(func(f *fakeDocker) {
 				f.images[imageB] = &fakeImage{ID: imageB, Tags: []string{"x:1"}}
-				f.event("container", "commit", "c1", map[string]string{"imageID": imageB, "imageRef": "x:1"})
+				f.event("container", "commit", "c1",
+					map[string]string{"imageID": imageB, "imageRef": "x:1"})
 			})
 		})
 		step("prune", imageB, "none", func() {
@@ -328,9 +367,11 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 			for _, id := range []string{"c1", "c2"} {
 				f.run(&fakeContainer{ID: id, Image: "app:1", ImageID: imageA})
 			}
-			f.run(&fakeContainer{ID: "by-id", Image: imageA[len("sha256:") : len("sha256:")+12], ImageID: imageA})
+			f.run(&fakeContainer{ID: "by-id", Image: imageA[len("sha256:") : len("sha256:")+12],
+				ImageID: imageA})
 			time.Sleep(time.Second)
-			if got := w.Container("c1").Image; got.RepoDigest != "" || got.ID != imageA || got.Name != "app" {
+			if got := w.Container("c1").Image; got.RepoDigest != "" || got.ID != imageA ||
+				got.Name != "app" {
 				t.Errorf("before: %+v", got)
 			}
 			if n := f.Count("inspect image"); n != 1 {
@@ -340,7 +381,8 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 			for _, id := range []string{"c1", "c2", "by-id"} {
-				if got := w.Container(id).Image; got.RepoDigest != digest || got.Name != "app" || got.Tag != "1" {
+				if got := w.Container(id).Image; got.RepoDigest != digest || got.Name != "app" ||
+					got.Tag != "1" {
 					t.Errorf("%s: %+v", id, got)
 				}
 			}
@@ -385,14 +427,17 @@ func TestImagesMayFail(t *testing.T) {
 		s.Stop()
 		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/images/json") {
-				return func(w http.ResponseWriter) { fail(w, http.StatusInternalServerError, "layer does not exist") }
+				return func(w http.ResponseWriter) {
+					fail(w, http.StatusInternalServerError, "layer does not exist")
+				}
 			}
 			return nil
 		})
 		s = start(t, c, w)
 		synctest.Wait()
 		if w.Synced() != 2 || w.Container("c1") == nil || w.Image(imageA) == nil {
-			t.Errorf("synced %d, container %v, image %v", w.Synced(), w.Container("c1"), w.Image(imageA))
+			t.Errorf("synced %d, container %v, image %v", w.Synced(), w.Container("c1"),
+				w.Image(imageA))
 		}
 		f.Fail(nil)
 		f.with(func(f *fakeDocker) { f.Deaf = true })
@@ -411,7 +456,9 @@ func TestErrorsAreTriedAgain(t *testing.T) {
 		f := inMemory(t)
 		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
-				return func(w http.ResponseWriter) { fail(w, http.StatusInternalServerError, "no such device") }
+				return func(w http.ResponseWriter) {
+					fail(w, http.StatusInternalServerError, "no such device")
+				}
 			}
 			return nil
 		})
@@ -450,8 +497,10 @@ func TestALateEndIsOfTheLifeBefore(t *testing.T) {
 		time.Sleep(time.Second)
 		f.with(func(f *fakeDocker) {
 			line, err := json.Marshal(map[string]any{
-				"Type": "container", "Action": "die", "scope": "local", "time": ended.Unix(), "timeNano": ended.UnixNano(),
-				"Actor": map[string]any{"ID": c.ID, "Attributes": f.attributes(c, "exitCode", "1")},
+				"Type": "container", "Action": "die", "scope": "local", "time": ended.Unix(),
+				"timeNano": ended.UnixNano(),
+				"Actor": map[string]any{"ID": c.ID,
+					"Attributes": f.attributes(c, "exitCode", "1")},
 			})
 			if err != nil {
 				t.Error(err)
@@ -460,7 +509,8 @@ func TestALateEndIsOfTheLifeBefore(t *testing.T) {
 		})
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if got := w.Container("again"); got == nil || !got.State.Running || !got.State.StartedAt.After(ended) {
+		if got := w.Container("again"); got == nil || !got.State.Running ||
+			!got.State.StartedAt.After(ended) {
 			t.Errorf("the container that runs again = %+v", got)
 		}
 		if dead := w.Ended("again"); dead != nil {

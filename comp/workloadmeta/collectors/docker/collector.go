@@ -24,8 +24,8 @@ type Collector struct {
 
 var _ workloadmeta.Streamer = (*Collector)(nil)
 
-// New returns a collector. It does not connect. An address that makes no sense, in the options or in DOCKER_HOST, is an
-// error that names it.
+// New returns a collector. It does not connect. An address that makes no sense, in the options or
+// in DOCKER_HOST, is an error that names it.
 func New(o Options) (*Collector, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -43,7 +43,8 @@ func New(o Options) (*Collector, error) {
 	return &Collector{
 		opts: o, host: host, sockets: runtimes.Candidates(DefaultSockets()), decode: decodeEvent,
 		follower: follow.New(follow.Options{
-			Tuning: o.Tuning, Name: "docker", NoImages: o.NoImages, KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
+			Tuning: o.Tuning, Name: "docker", NoImages: o.NoImages, KeepPause: o.KeepPause,
+			KeepStopped:  o.KeepStopped,
 			SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
 		}),
 	}, nil
@@ -67,8 +68,8 @@ func (c *Collector) Kinds() []workloadmeta.Kind {
 	return kinds
 }
 
-// Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and everything it has started
-// has then ended. One Stream runs at a time.
+// Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and
+// everything it has started has then ended. One Stream runs at a time.
 func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	host, found := c.host, workloadmeta.Detection{}
 	if host == "" {
@@ -84,7 +85,8 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
-	if err := c.follower.Stream(ctx, &backend{daemon: d, opts: &c.opts, decode: c.decode}, sink); err != nil {
+	if err := c.follower.Stream(ctx, &backend{daemon: d, opts: &c.opts, decode: c.decode},
+		sink); err != nil {
 		return fmt.Errorf("docker at %s: %w", d.host, err)
 	}
 	return nil

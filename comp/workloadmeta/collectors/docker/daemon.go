@@ -26,7 +26,8 @@ import (
 )
 
 // errPodman says that Podman serves the socket.
-var errPodman = errors.New("podman answers in Docker's place; it is collected by the podman collector")
+var errPodman = errors.New(
+	"podman answers in Docker's place; it is collected by the podman collector")
 
 // daemon is a connection to one Docker daemon. Its calls may be made from several goroutines; each
 // ends when its context does.
@@ -66,7 +67,8 @@ func newDaemon(host string, o *Options) (*daemon, error) {
 		d.base.Scheme = "https"
 	}
 	opts := []client.Opt{
-		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
+		client.WithHTTPClient(&http.Client{Transport: transport,
+			CheckRedirect: client.CheckRedirect}),
 		client.WithHost(host), client.WithVersionFromEnv(),
 	}
 	if o.Dial != nil {
@@ -96,11 +98,14 @@ func tlsFromEnv(scheme string) (*tls.Config, error) {
 	return config, nil
 }
 
-// checkHost returns the parts of the address, or an error that names it if this collector cannot use it.
+// checkHost returns the parts of the address, or an error that names it if this collector cannot
+// use it.
 func checkHost(host string) (*url.URL, error) {
 	u, err := client.ParseHostURL(host)
 	if err != nil {
-		return nil, fmt.Errorf("docker host %q: want unix:///path, tcp://host:port or npipe:////./pipe/name", runtimes.Redact(host))
+		return nil, fmt.Errorf(
+			"docker host %q: want unix:///path, tcp://host:port or npipe:////./pipe/name",
+			runtimes.Redact(host))
 	}
 	switch u.Scheme {
 	case "unix", "tcp", "http", "https":
@@ -109,17 +114,19 @@ func checkHost(host string) (*url.URL, error) {
 		if runtime.GOOS == "windows" {
 			return u, nil
 		}
-		return nil, fmt.Errorf("docker host %q: named pipes are there on Windows only", runtimes.Redact(host))
+		return nil, fmt.Errorf("docker host %q: named pipes are there on Windows only",
+			runtimes.Redact(host))
 	}
-	return nil, fmt.Errorf("docker host %q: scheme %s is not supported (unix, tcp and npipe are)", runtimes.Redact(host), u.Scheme)
+	return nil, fmt.Errorf("docker host %q: scheme %s is not supported (unix, tcp and npipe are)",
+		runtimes.Redact(host), u.Scheme)
 }
 
 func (d *daemon) close() {
 	d.cli.Close() //nolint:errcheck // it only lets go of idle connections and never fails
 }
 
-// connect proves that a Docker daemon answers and settles on an API version. It returns errPodman for Podman. No
-// other call may run meanwhile.
+// connect proves that a Docker daemon answers and settles on an API version. It returns errPodman
+// for Podman. No other call may run meanwhile.
 func (d *daemon) connect(ctx context.Context) error {
 	head, err := d.ping(ctx)
 	if err != nil {
@@ -230,7 +237,8 @@ func (d *daemon) listContainers(ctx context.Context, all bool) ([]container.Summ
 	return list, nil
 }
 
-func (d *daemon) inspectContainer(ctx context.Context, id string) (container.InspectResponse, error) {
+func (d *daemon) inspectContainer(ctx context.Context, id string) (container.InspectResponse,
+	error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	in, err := d.cli.ContainerInspect(ctx, id)

@@ -12,14 +12,15 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts as
-// detected: the daemon that made it is expected back.
+// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts
+// as detected: the daemon that made it is expected back.
 func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 	_, detection := c.find(ctx)
 	return detection
 }
 
-// find chooses the address to talk to: the configured one, or the first default socket with something behind it.
+// find chooses the address to talk to: the configured one, or the first default socket with
+// something behind it.
 func (c *Collector) find(ctx context.Context) (host string, found workloadmeta.Detection) {
 	if c.host != "" {
 		return c.host, c.probe(ctx, c.host)
@@ -33,15 +34,18 @@ func (c *Collector) find(ctx context.Context) (host string, found workloadmeta.D
 		reasons = append(reasons, d.Reason)
 	}
 	if len(reasons) == 0 {
-		reasons = []string{fmt.Sprintf("no socket at %s; set docker.host or DOCKER_HOST", strings.Join(c.sockets, " or "))}
+		reasons = []string{fmt.Sprintf("no socket at %s; set docker.host or DOCKER_HOST",
+			strings.Join(c.sockets, " or "))}
 	}
-	return "", workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(reasons, "; ")}
+	return "", workloadmeta.Detection{State: workloadmeta.Absent,
+		Reason: strings.Join(reasons, "; ")}
 }
 
 // probe says whether there is a Docker daemon behind an address.
 func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detection {
 	absent := func(format string, args ...any) workloadmeta.Detection {
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: fmt.Sprintf(format, args...)}
+		return workloadmeta.Detection{State: workloadmeta.Absent,
+			Reason: fmt.Sprintf(format, args...)}
 	}
 	address, err := client.ParseHostURL(host)
 	if err != nil {
@@ -51,7 +55,8 @@ func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detecti
 	switch {
 	case c.opts.Dial != nil || address.Scheme == "npipe":
 	case isUnix:
-		switch state, words := runtimes.ProbeSocket(ctx, path, "add the user to group docker or run as root"); state {
+		switch state, words := runtimes.ProbeSocket(ctx, path,
+			"add the user to group docker or run as root"); state {
 		case runtimes.SocketAbsent:
 			return absent("%s; set docker.host or DOCKER_HOST", words)
 		case runtimes.SocketUnfit:
@@ -60,7 +65,8 @@ func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detecti
 			return workloadmeta.Detection{State: workloadmeta.Detected, Reason: words}
 		}
 	default:
-		conn, err := (&net.Dialer{Timeout: runtimes.ProbeTimeout}).DialContext(ctx, "tcp", address.Host)
+		conn, err := (&net.Dialer{Timeout: runtimes.ProbeTimeout}).DialContext(ctx, "tcp",
+			address.Host)
 		if err != nil {
 			return absent("cannot reach %s: %v", host, err)
 		}
@@ -75,10 +81,12 @@ func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detecti
 	defer d.close()
 	switch err := d.connect(ctx); {
 	case err == nil:
-		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: fmt.Sprintf("docker answers at %s, API %s", host, d.cli.ClientVersion())}
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Reason: fmt.Sprintf("docker answers at %s, API %s", host, d.cli.ClientVersion())}
 	case errors.Is(err, errPodman):
 		return absent("podman answers at %s; it is collected by the podman collector", host)
 	default:
-		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: fmt.Sprintf("something listens, but: %v", err)}
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Reason: fmt.Sprintf("something listens, but: %v", err)}
 	}
 }

@@ -83,7 +83,8 @@ func TestDetectDefaultSockets(t *testing.T) {
 	c := newCollector(t, nil, func(o *docker.Options) { o.Host = "" })
 
 	docker.SetSockets(c, missing, filepath.Join(dir, "too"))
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || !strings.HasPrefix(got.Reason, "no socket at "+missing+" or ") {
+	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
+		!strings.HasPrefix(got.Reason, "no socket at "+missing+" or ") {
 		t.Errorf("nothing there: %v", got)
 	}
 	w := collectortest.NewWorld()
@@ -95,11 +96,13 @@ func TestDetectDefaultSockets(t *testing.T) {
 
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Libpod/4" })
 	docker.SetSockets(c, missing, link, path)
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || strings.Count(got.Reason, "podman") != 2 || f.Count("ping") != 1 {
+	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
+		strings.Count(got.Reason, "podman") != 2 || f.Count("ping") != 1 {
 		t.Errorf("one socket under two names was asked %d times: %v", f.Count("ping"), got)
 	}
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Docker" })
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Detected || !strings.Contains(got.Reason, link) {
+	if got := c.Detect(context.Background()); got.State != workloadmeta.Detected ||
+		!strings.Contains(got.Reason, link) {
 		t.Errorf("second path: %v", got)
 	}
 }
@@ -112,7 +115,8 @@ func testPermissionDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCollector(t, nil, func(o *docker.Options) { o.Host = "unix://" + path })
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "add the user to group docker or run as root") {
+	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
+		!strings.Contains(got.Reason, "add the user to group docker or run as root") {
 		t.Errorf("%v", got)
 	}
 }
@@ -128,18 +132,24 @@ func TestNewRefusesBadOptions(t *testing.T) {
 		"fd://docker.sock":     "fd",
 		"/var/run/docker.sock": "want unix:///path",
 	} {
-		if _, err := docker.New(docker.Options{Host: host}); err == nil || !strings.Contains(err.Error(), words) {
+		if _, err := docker.New(docker.Options{Host: host}); err == nil ||
+			!strings.Contains(err.Error(), words) {
 			t.Errorf("Host %q: %v, want %q", host, err, words)
 		}
 	}
 	t.Setenv("DOCKER_HOST", "nonsense")
-	if _, err := docker.New(docker.Options{}); err == nil || !strings.Contains(err.Error(), `DOCKER_HOST: docker host "nonsense"`) {
+	if _, err := docker.New(docker.Options{}); err == nil ||
+		!strings.Contains(err.Error(), `DOCKER_HOST: docker host "nonsense"`) {
 		t.Errorf("DOCKER_HOST: %v", err)
 	}
-	if _, err := docker.New(docker.Options{Host: "unix:///x", Tuning: docker.Tuning{Coalesce: -1}}); err == nil || !strings.Contains(err.Error(), "Coalesce") {
+	if _, err := docker.New(docker.Options{Host: "unix:///x",
+		Tuning: docker.Tuning{Coalesce: -1}}); err == nil ||
+		!strings.Contains(err.Error(), "Coalesce") {
 		t.Errorf("Coalesce: %v", err)
 	}
-	if _, err := docker.New(docker.Options{Host: "unix:///x", Tuning: docker.Tuning{Workers: -1}}); err == nil || !strings.Contains(err.Error(), "Workers") {
+	if _, err := docker.New(docker.Options{Host: "unix:///x",
+		Tuning: docker.Tuning{Workers: -1}}); err == nil ||
+		!strings.Contains(err.Error(), "Workers") {
 		t.Errorf("Workers: %v", err)
 	}
 }
@@ -149,9 +159,11 @@ func TestModule(t *testing.T) {
 		fx.In
 		Collectors []workloadmeta.Collector `group:"collectors"`
 	}
-	for _, supply := range []fx.Option{fx.Options(), fx.Supply(docker.Options{Host: "unix:///somewhere/docker.sock", NoImages: true})} {
+	for _, supply := range []fx.Option{fx.Options(),
+		fx.Supply(docker.Options{Host: "unix:///somewhere/docker.sock", NoImages: true})} {
 		app := fx.New(fx.NopLogger, docker.Module, supply, fx.Invoke(func(in in) {
-			if len(in.Collectors) != 1 || in.Collectors[0].ID() != "docker" || in.Collectors[0].Source() != workloadmeta.SourceRuntime {
+			if len(in.Collectors) != 1 || in.Collectors[0].ID() != "docker" ||
+				in.Collectors[0].Source() != workloadmeta.SourceRuntime {
 				t.Errorf("collectors = %v", in.Collectors)
 			}
 			if _, ok := in.Collectors[0].(workloadmeta.Streamer); !ok {

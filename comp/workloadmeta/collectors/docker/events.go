@@ -10,17 +10,19 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// requestedActions are the events asked for. The daemon filters by action whatever the type, and takes an action for
-// a prefix of what it sends ("health_status: healthy"). Not asked for: exec_*, of which every health check makes three.
+// requestedActions are the events asked for. The daemon filters by action whatever the type, and
+// takes an action for a prefix of what it sends ("health_status: healthy"). Not asked for: exec_*,
+// of which every health check makes three.
 var requestedActions = []string{
-	"create", "start", "restart", "pause", "unpause", "update", "rename", "health_status", "oom", "die", "destroy", "commit", "prune",
+	"create", "start", "restart", "pause", "unpause", "update", "rename", "health_status", "oom",
+	"die", "destroy", "commit", "prune",
 	"connect", "disconnect",
 	"pull", "tag", "untag", "delete", "load", "import",
 	"reload",
 }
 
-// message is an event as it is on the wire. Only the fields that every API version sends are read: from 1.52 on, status, id
-// and from are no longer there.
+// message is an event as it is on the wire. Only the fields that every API version sends are read:
+// from 1.52 on, status, id and from are no longer there.
 type message struct {
 	Type   string
 	Action string

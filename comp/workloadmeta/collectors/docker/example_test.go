@@ -26,6 +26,6 @@ func ExampleCollector_Detect() {
 func ExampleNew() {
 	_, err := docker.New(docker.Options{Host: "docker.sock"})
 	fmt.Println(err)
-	// Output:
-	// docker collector: option Host: docker host "docker.sock": want unix:///path, tcp://host:port or npipe:////./pipe/name
+	// Output: docker collector: option Host: docker host "docker.sock": want unix:///path,
+	// tcp://host:port or npipe:////./pipe/name
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
-// fakeDocker answers like a Docker daemon of which the test decides what happens and what goes wrong. It listens on a Unix
-// socket, or in memory for tests with a clock of their own.
+// fakeDocker answers like a Docker daemon of which the test decides what happens and what goes
+// wrong. It listens on a Unix socket, or in memory for tests with a clock of their own.
 type fakeDocker struct {
 	collectortest.Daemon
 	pipe *collectortest.Pipe // in memory
@@ -101,11 +101,14 @@ func (f *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		version, rest, _ := strings.Cut(path[2:], "/")
 		path = "/" + rest
 		if f.tooNew(version) {
-			fail(w, http.StatusBadRequest, fmt.Sprintf("client version %s is too new. Maximum supported API version is %s", version, f.apiVersion))
+			fail(w, http.StatusBadRequest,
+				fmt.Sprintf("client version %s is too new. Maximum supported API version is %s",
+					version, f.apiVersion))
 			return
 		}
 	}
-	inspects := strings.HasSuffix(path, "/json") && path != "/containers/json" && path != "/images/json"
+	inspects := strings.HasSuffix(path, "/json") && path != "/containers/json" &&
+		path != "/images/json"
 	if inspects {
 		f.with(func(f *fakeDocker) { f.active++; f.maxActive = max(f.maxActive, f.active) })
 		defer f.with(func(f *fakeDocker) { f.active-- })
@@ -136,7 +139,8 @@ func (f *fakeDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.inspectImage(w, strings.Join(parts[1:len(parts)-1], "/"))
 	case parts[0] == "images" && parts[len(parts)-1] == "history":
 		f.Tally("history")
-		collectortest.Reply(w, []map[string]any{{"Id": "<missing>", "Size": 5, "CreatedBy": "COPY"}})
+		collectortest.Reply(w,
+			[]map[string]any{{"Id": "<missing>", "Size": 5, "CreatedBy": "COPY"}})
 	default:
 		fail(w, http.StatusNotFound, "page not found")
 	}
@@ -172,8 +176,10 @@ func (f *fakeDocker) listContainers(all bool) []map[string]any {
 			text += " (" + c.Health + ")"
 		}
 		out = append(out, map[string]any{
-			"Id": c.ID, "Names": []string{"/" + c.Name}, "Image": c.Image, "ImageID": c.ImageID, "Labels": c.Labels, "State": c.Status,
-			"Status": text, "Created": 1795309912, "NetworkSettings": map[string]any{"Networks": networks(c)},
+			"Id": c.ID, "Names": []string{"/" + c.Name}, "Image": c.Image, "ImageID": c.ImageID,
+			"Labels": c.Labels, "State": c.Status,
+			"Status": text, "Created": 1795309912, "NetworkSettings": map[string]any{
+				"Networks": networks(c)},
 		})
 	}
 	return out
@@ -193,16 +199,20 @@ func (f *fakeDocker) inspectContainer(w http.ResponseWriter, id string) {
 	var answer map[string]any
 	if c != nil {
 		state := map[string]any{
-			"Status": c.Status, "Running": isUp(c.Status), "Pid": c.PID, "ExitCode": c.ExitCode, "Restarting": c.Status == "restarting",
-			"StartedAt": c.Started.Format(time.RFC3339Nano), "FinishedAt": c.Finished.Format(time.RFC3339Nano),
+			"Status": c.Status, "Running": isUp(c.Status), "Pid": c.PID, "ExitCode": c.ExitCode,
+			"Restarting": c.Status == "restarting",
+			"StartedAt":  c.Started.Format(time.RFC3339Nano),
+			"FinishedAt": c.Finished.Format(time.RFC3339Nano),
 		}
 		if c.Health != "" {
 			state["Health"] = map[string]any{"Status": c.Health}
 		}
 		answer = map[string]any{
-			"Id": c.ID, "Name": "/" + c.Name, "Image": c.ImageID, "RestartCount": c.RestartCount, "State": state,
-			"Created":         "2026-11-22T01:11:52Z",
-			"Config":          map[string]any{"Image": c.Image, "Labels": c.Labels, "Env": c.Env, "Hostname": "h-" + c.ID},
+			"Id": c.ID, "Name": "/" + c.Name, "Image": c.ImageID, "RestartCount": c.RestartCount,
+			"State":   state,
+			"Created": "2026-11-22T01:11:52Z",
+			"Config": map[string]any{"Image": c.Image, "Labels": c.Labels, "Env": c.Env,
+				"Hostname": "h-" + c.ID},
 			"HostConfig":      map[string]any{"RestartPolicy": map[string]any{"Name": c.Policy}},
 			"NetworkSettings": map[string]any{"Networks": networks(c)},
 		}
@@ -221,7 +231,8 @@ func (f *fakeDocker) listImages() []map[string]any {
 	out := []map[string]any{}
 	for _, id := range slices.Sorted(maps.Keys(f.images)) {
 		i := f.images[id]
-		out = append(out, map[string]any{"Id": i.ID, "RepoTags": i.Tags, "RepoDigests": i.Digests, "Size": 7})
+		out = append(out,
+			map[string]any{"Id": i.ID, "RepoTags": i.Tags, "RepoDigests": i.Digests, "Size": 7})
 	}
 	return out
 }
@@ -237,8 +248,10 @@ func (f *fakeDocker) inspectImage(w http.ResponseWriter, ref string) {
 	var answer map[string]any
 	if i != nil {
 		answer = map[string]any{
-			"Id": i.ID, "RepoTags": i.Tags, "RepoDigests": i.Digests, "Os": "linux", "Architecture": "amd64", "Size": 7,
-			"RootFS": map[string]any{"Type": "layers", "Layers": []string{"sha256:layer-of-" + i.ID}},
+			"Id": i.ID, "RepoTags": i.Tags, "RepoDigests": i.Digests, "Os": "linux",
+			"Architecture": "amd64", "Size": 7,
+			"RootFS": map[string]any{"Type": "layers",
+				"Layers": []string{"sha256:layer-of-" + i.ID}},
 		}
 	}
 	f.Unlock()
@@ -266,8 +279,9 @@ func (f *fakeDocker) serveEvents(w http.ResponseWriter, r *http.Request) {
 func (f *fakeDocker) event(kind, action, id string, attributes map[string]string) {
 	now := time.Now()
 	line, err := json.Marshal(map[string]any{
-		"Type": kind, "Action": action, "Actor": map[string]any{"ID": id, "Attributes": attributes}, "scope": "local",
-		"time": now.Unix(), "timeNano": now.UnixNano(),
+		"Type": kind, "Action": action, "Actor": map[string]any{"ID": id, "Attributes": attributes},
+		"scope": "local",
+		"time":  now.Unix(), "timeNano": now.UnixNano(),
 	})
 	if err != nil {
 		panic(err)

@@ -25,7 +25,8 @@ import (
 // The numbers are those of docs/known-bugs.md, which also names the tests that have other names.
 
 // answering returns what makes requests whose path ends with one of the keys have that answer.
-func answering(answers map[string]func(http.ResponseWriter)) func(r *http.Request) func(http.ResponseWriter) {
+func answering(answers map[string]func(http.ResponseWriter)) func(r *http.Request) func(
+	http.ResponseWriter) {
 	return func(r *http.Request) func(http.ResponseWriter) {
 		for suffix, answer := range answers {
 			if strings.HasSuffix(r.URL.Path, suffix) {
@@ -55,7 +56,8 @@ func TestBug2EventsGoOnAfterAnError(t *testing.T) {
 		entities := store.New(store.Options{})
 		defer entities.Close()
 		runs, err := collection.New(collection.Options{
-			Store: entities, Collectors: []workloadmeta.Collector{newCollector(t, f, nil)}, Log: slog.New(slog.DiscardHandler),
+			Store: entities, Collectors: []workloadmeta.Collector{newCollector(t, f, nil)},
+			Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +75,8 @@ func TestBug2EventsGoOnAfterAnError(t *testing.T) {
 			t.Fatal("not listed at the start")
 		}
 		for round := range 3 {
-			// The stream breaks, in the first round alone, later because the daemon is down, and events of the past are gone with it.
+			// The stream breaks, in the first round alone, later because the daemon is down, and
+			// events of the past are gone with it.
 			if round > 0 {
 				f.Fail(func(*http.Request) func(http.ResponseWriter) { return broken })
 			}
@@ -102,12 +105,14 @@ func TestBug2EventsGoOnAfterAnError(t *testing.T) {
 	})
 }
 
-// Known bug #3: inspections that timed out at the start crashed the store with an entity that was nil, or ended the collector for good.
+// Known bug #3: inspections that timed out at the start crashed the store with an entity that was
+// nil, or ended the collector for good.
 func TestBug3StartOnASlowDaemon(t *testing.T) {
 	const n = 100
 	begin := func(f *fakeDocker) {
 		for i := range n {
-			f.run(&fakeContainer{ID: fmt.Sprintf("c%03d", i), Labels: map[string]string{"team": "blue"}})
+			f.run(&fakeContainer{ID: fmt.Sprintf("c%03d", i),
+				Labels: map[string]string{"team": "blue"}})
 		}
 	}
 	t.Run("no inspection is answered", func(t *testing.T) {
@@ -120,9 +125,11 @@ func TestBug3StartOnASlowDaemon(t *testing.T) {
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
 			if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != n {
-				t.Fatalf("synced %d times with %d containers, want once with all", w.Synced(), w.Count(workloadmeta.KindContainer))
+				t.Fatalf("synced %d times with %d containers, want once with all", w.Synced(),
+					w.Count(workloadmeta.KindContainer))
 			}
-			if c := w.Container("c042"); c.Name != "name-c042" || c.Labels["team"] != "blue" || c.Image.Name != "app" || !c.State.Running {
+			if c := w.Container("c042"); c.Name != "name-c042" || c.Labels["team"] != "blue" ||
+				c.Image.Name != "app" || !c.State.Running {
 				t.Errorf("what the list tells was not used: %+v", c)
 			}
 			release()
@@ -139,13 +146,15 @@ func TestBug3StartOnASlowDaemon(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			begin(f)
-			f.Fail(answering(map[string]func(http.ResponseWriter){"/c001/json": text("null"), "/c002/json": text("{}"), "/c003/json": text("")}))
+			f.Fail(answering(map[string]func(http.ResponseWriter){
+				"/c001/json": text("null"), "/c002/json": text("{}"), "/c003/json": text("")}))
 			w := collectortest.NewWorld() // which panics if an entity is nil
 			s := start(t, newCollector(t, f, nil), w)
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
 			if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != n {
-				t.Errorf("synced %d times with %d containers", w.Synced(), w.Count(workloadmeta.KindContainer))
+				t.Errorf("synced %d times with %d containers", w.Synced(),
+					w.Count(workloadmeta.KindContainer))
 			}
 			s.Stop()
 		})
@@ -166,14 +175,16 @@ func TestBug3StartOnASlowDaemon(t *testing.T) {
 			s = start(t, c, w) // as package collection does, for ever: see its tests
 			time.Sleep(time.Second)
 			if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != n {
-				t.Errorf("synced %d times with %d containers", w.Synced(), w.Count(workloadmeta.KindContainer))
+				t.Errorf("synced %d times with %d containers", w.Synced(),
+					w.Count(workloadmeta.KindContainer))
 			}
 			s.Stop()
 		})
 	})
 }
 
-// Known bug #5: /info hangs with a network file system that is gone, and was asked at each connection.
+// Known bug #5: /info hangs with a network file system that is gone, and was asked at each
+// connection.
 func TestBug5InfoIsNotAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
@@ -182,7 +193,8 @@ func TestBug5InfoIsNotAskedFor(t *testing.T) {
 		defer release()
 		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
-		if got := c.Detect(t.Context()); got.State != workloadmeta.Detected || !strings.Contains(got.Reason, "docker answers") {
+		if got := c.Detect(t.Context()); got.State != workloadmeta.Detected ||
+			!strings.Contains(got.Reason, "docker answers") {
 			t.Errorf("detection = %v", got)
 		}
 		s := start(t, c, w)
@@ -214,7 +226,8 @@ func TestBug6TheDaemonIsLeftInPeace(t *testing.T) {
 			defer mu.Unlock()
 			path := strings.TrimPrefix(r.URL.Path, "/v1.41")
 			asked[path]++
-			if r.Method != http.MethodGet || r.URL.Query().Has("size") || strings.HasSuffix(path, "/stats") || strings.HasSuffix(path, "/top") {
+			if r.Method != http.MethodGet || r.URL.Query().Has("size") ||
+				strings.HasSuffix(path, "/stats") || strings.HasSuffix(path, "/top") {
 				dear = append(dear, r.Method+" "+r.URL.String())
 			}
 			return nil
@@ -234,19 +247,23 @@ func TestBug6TheDaemonIsLeftInPeace(t *testing.T) {
 			return out
 		}
 		first := takes()
-		if first["/containers/json"] != 1 || first["/containers/c042/json"] != 1 || first["/images/"+imageA+"/json"] != 1 || len(first) > n+6 {
+		if first["/containers/json"] != 1 || first["/containers/c042/json"] != 1 ||
+			first["/images/"+imageA+"/json"] != 1 || len(first) > n+6 {
 			t.Errorf("asked at the start: %v", first)
 		}
 
 		// Nothing happens for an hour.
 		time.Sleep(time.Hour)
 		quiet := takes()
-		if quiet["/_ping"] > 250 || quiet["/containers/json"] > 14 || quiet["/images/json"] > 14 || len(quiet) > 3 {
+		if quiet["/_ping"] > 250 || quiet["/containers/json"] > 14 || quiet["/images/json"] > 14 ||
+			len(quiet) > 3 {
 			t.Errorf("asked in an hour in which nothing happened: %v", quiet)
 		}
 		// Much happens to one container.
 		for range 1000 {
-			f.with(func(f *fakeDocker) { f.event("container", "update", "c007", f.attributes(f.containers["c007"])) })
+			f.with(func(f *fakeDocker) {
+				f.event("container", "update", "c007", f.attributes(f.containers["c007"]))
+			})
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
@@ -262,8 +279,8 @@ func TestBug6TheDaemonIsLeftInPeace(t *testing.T) {
 	})
 }
 
-// Known bug #12: a daemon that is restarted makes a new socket, and whoever holds the old one is alone. A bind mount that comes before the daemon
-// makes a folder in the socket's place.
+// Known bug #12: a daemon that is restarted makes a new socket, and whoever holds the old one is
+// alone. A bind mount that comes before the daemon makes a folder in the socket's place.
 func TestBug12ANewSocketIsFound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "docker.sock")
 	serve := func(container string) (f *fakeDocker, stop func()) {
@@ -299,7 +316,8 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 	if err := os.Mkdir(path, 0o700); err != nil { // fails if the socket is still there
 		t.Fatal(err)
 	}
-	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "is a folder, not a socket; a bind mount may have made it") {
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
+		!strings.Contains(got.Reason, "is a folder, not a socket; a bind mount may have made it") {
 		t.Errorf("detection with a folder = %v", got)
 	}
 	s = start(t, c, w)
@@ -310,7 +328,8 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "no socket at ") {
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
+		!strings.Contains(got.Reason, "no socket at ") {
 		t.Errorf("detection without a socket = %v", got)
 	}
 	restarted, _ := serve("c2")
@@ -335,8 +354,11 @@ func TestBug14GoneIsNoNews(t *testing.T) {
 		synctest.Wait()
 		begin := log.N()
 		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
-			if strings.Contains(r.URL.Path, "/containers/killed") || strings.Contains(r.URL.Path, "/images/sha256:") {
-				return func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such container or image") }
+			if strings.Contains(r.URL.Path, "/containers/killed") ||
+				strings.Contains(r.URL.Path, "/images/sha256:") {
+				return func(w http.ResponseWriter) {
+					fail(w, http.StatusNotFound, "No such container or image")
+				}
 			}
 			return nil
 		})
@@ -359,8 +381,8 @@ func TestBug14GoneIsNoNews(t *testing.T) {
 	})
 }
 
-// Known bug #16: who heard of a container first had only some of its tags. Which sources are still missing is the store's to say; here a
-// container is told of with all that Docker knows.
+// Known bug #16: who heard of a container first had only some of its tags. Which sources are still
+// missing is the store's to say; here a container is told of with all that Docker knows.
 func TestBug16TheFirstViewIsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
@@ -370,21 +392,27 @@ func TestBug16TheFirstViewIsWhole(t *testing.T) {
 		synctest.Wait()
 		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if strings.Contains(r.URL.Path, "/containers/c1/") {
-				return func(http.ResponseWriter) { time.Sleep(200 * time.Millisecond) } // the event is there long before
+				// the event is there long before
+				return func(http.ResponseWriter) { time.Sleep(200 * time.Millisecond) }
 			}
 			return nil
 		})
 		f.run(&fakeContainer{
-			ID: "c1", ImageID: imageA, Env: []string{"DD_SERVICE=cart"}, IPs: map[string]string{"front": "10.0.0.2"}, Labels: map[string]string{"team": "blue"},
+			ID: "c1", ImageID: imageA, Env: []string{"DD_SERVICE=cart"},
+			IPs: map[string]string{"front": "10.0.0.2"}, Labels: map[string]string{"team": "blue"},
 		})
 		time.Sleep(time.Second)
 		s.Stop()
-		at := slices.IndexFunc(w.Changes(), func(c collectortest.Change) bool { return c.Entity.GetID() == collectortest.ContainerID("c1") })
+		at := slices.IndexFunc(w.Changes(),
+			func(c collectortest.Change) bool {
+				return c.Entity.GetID() == collectortest.ContainerID("c1")
+			})
 		if at < 0 {
 			t.Fatal("not reported")
 		}
 		c := w.Changes()[at].Entity.(*workloadmeta.Container)
-		if c.EnvVars["DD_SERVICE"] != "cart" || c.Image.RepoDigest != digest || c.NetworkIPs["front"] != "10.0.0.2" || c.Labels["team"] != "blue" || c.PID == 0 {
+		if c.EnvVars["DD_SERVICE"] != "cart" || c.Image.RepoDigest != digest ||
+			c.NetworkIPs["front"] != "10.0.0.2" || c.Labels["team"] != "blue" || c.PID == 0 {
 			t.Errorf("the first view = %+v", c)
 		}
 	})
@@ -398,9 +426,11 @@ func TestBug20OneBadImage(t *testing.T) {
 		for _, c := range []string{"1", "2", "3", "4"} {
 			f.image("load", id(c), []string{"app:" + c}, nil)
 		}
-		f.with(func(f *fakeDocker) { f.images[""] = &fakeImage{} }) // an entry of the list without an ID
+		// an entry of the list without an ID
+		f.with(func(f *fakeDocker) { f.images[""] = &fakeImage{} })
 		f.Fail(answering(map[string]func(http.ResponseWriter){
-			id("1") + "/json": broken, id("2") + "/json": text(`{"Id": [`), id("3") + "/json": text(`{"RepoTags": ["app:3"]}`), id("4") + "/history": broken,
+			id("1") + "/json": broken, id("2") + "/json": text(`{"Id": [`), id("3") +
+				"/json": text(`{"RepoTags": ["app:3"]}`), id("4") + "/history": broken,
 		}))
 		f.image("load", imageA, []string{"good:1"}, nil)
 		f.run(&fakeContainer{ID: "c1", Image: "app:1", ImageID: id("1")})
@@ -420,15 +450,16 @@ func TestBug20OneBadImage(t *testing.T) {
 				t.Errorf("image %s = %+v, want at least what the list tells", c, i)
 			}
 		}
-		if a, b := w.Container("c1"), w.Container("c2"); a == nil || a.Image.ID != id("1") || a.PID == 0 || b == nil {
+		if a, b := w.Container("c1"), w.Container("c2"); a == nil || a.Image.ID != id("1") ||
+			a.PID == 0 || b == nil {
 			t.Errorf("containers = %+v, %+v", a, b)
 		}
 		s.Stop()
 	})
 }
 
-// Known bug #40: events of networks, of pausing and of images that are loaded were not asked for. Only those that pass the filter that the daemon
-// gets are sent here.
+// Known bug #40: events of networks, of pausing and of images that are loaded were not asked for.
+// Only those that pass the filter that the daemon gets are sent here.
 func TestBug40WhatIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
@@ -438,7 +469,8 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 			if strings.HasSuffix(r.URL.Path, "/events") {
 				mu.Lock()
 				defer mu.Unlock()
-				if err := json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filters); err != nil {
+				if err := json.Unmarshal([]byte(r.URL.Query().Get("filters")),
+					&filters); err != nil {
 					t.Errorf("filters: %v", err)
 				}
 			}
@@ -485,7 +517,8 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 			}
 			f.with(func(f *fakeDocker) {
 				step.change(f)
-				f.event(step.kind, step.action, step.id, map[string]string{"container": "c1", "name": "x"})
+				f.event(step.kind, step.action, step.id,
+					map[string]string{"container": "c1", "name": "x"})
 			})
 			time.Sleep(time.Second) // long before the next list
 			synctest.Wait()
@@ -493,7 +526,8 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 				t.Errorf("%s %s changes nothing: %+v", step.kind, step.action, w.Container("c1"))
 			}
 		}
-		for _, action := range []string{"exec_create: sh", "exec_start: sh", "exec_die", "attach", "top", "archive-path"} {
+		for _, action := range []string{"exec_create: sh", "exec_start: sh", "exec_die", "attach",
+			"top", "archive-path"} {
 			if passes("container", action) {
 				t.Errorf("container %s is asked for", action)
 			}
@@ -502,7 +536,8 @@ func TestBug40WhatIsAskedFor(t *testing.T) {
 	})
 }
 
-// Known bug #42: with one inspection after the other between the events, a slow daemon stalled everything.
+// Known bug #42: with one inspection after the other between the events, a slow daemon stalled
+// everything.
 func TestBug42ASlowDaemonStallsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
@@ -523,12 +558,15 @@ func TestBug42ASlowDaemonStallsNothing(t *testing.T) {
 		const n = 100
 		var all []*fakeContainer
 		for i := range n {
-			all = append(all, f.run(&fakeContainer{ID: fmt.Sprintf("c%03d", i), Labels: map[string]string{"team": "blue"}}))
+			all = append(all,
+				f.run(&fakeContainer{ID: fmt.Sprintf("c%03d", i),
+					Labels: map[string]string{"team": "blue"}}))
 		}
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
 		if w.Count(workloadmeta.KindContainer) != n {
-			t.Errorf("%d containers are known half a second after their start", w.Count(workloadmeta.KindContainer))
+			t.Errorf("%d containers are known half a second after their start",
+				w.Count(workloadmeta.KindContainer))
 		}
 		for i, x := range all[:n/2] {
 			f.die(x, i)

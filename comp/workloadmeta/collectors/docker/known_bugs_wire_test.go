@@ -26,16 +26,19 @@ func parse[T any](t *testing.T, text string) *T {
 	return v
 }
 
-// Known bug #21: with the containerd image store, which is the default from Docker 29 on, an image's ID is the digest of its index or manifest.
-// Whoever took it for that of the configuration found no image for its containers.
+// Known bug #21: with the containerd image store, which is the default from Docker 29 on, an
+// image's ID is the digest of its index or manifest. Whoever took it for that of the configuration
+// found no image for its containers.
 func TestBug21ImagesOfTheContainerdStore(t *testing.T) {
 	index, manifest := "sha256:"+strings.Repeat("1d", 32), "sha256:"+strings.Repeat("3a", 32)
 	layer := "sha256:" + strings.Repeat("1a", 32)
 	const media = "application/vnd.oci.image.index.v1+json"
 	descriptor := `{"mediaType":"` + media + `","digest":"` + index + `","size":1609}`
-	names := `"Id":"` + index + `","RepoTags":["reg.test/app:1"],"RepoDigests":["reg.test/app@` + index + `"],"Descriptor":` + descriptor
+	names := `"Id":"` + index + `","RepoTags":["reg.test/app:1"],"RepoDigests":["reg.test/app@` +
+		index + `"],"Descriptor":` + descriptor
 
-	listed, err := mapImageList(parse[dockerimage.Summary](t, `{`+names+`,"Size":7,"Containers":-1,"SharedSize":-1}`))
+	listed, err := mapImageList(parse[dockerimage.Summary](t,
+		`{`+names+`,"Size":7,"Containers":-1,"SharedSize":-1}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,23 +58,27 @@ func TestBug21ImagesOfTheContainerdStore(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if image.ID != index || listed.ID != index || image.MediaType != media || listed.MediaType != media || image.Name != "reg.test/app:1" {
+	if image.ID != index || listed.ID != index || image.MediaType != media ||
+		listed.MediaType != media || image.Name != "reg.test/app:1" {
 		t.Errorf("image = %+v, in the list %+v", image, listed)
 	}
 	if len(image.Layers) != 1 || image.Layers[0].Digest != layer {
 		t.Errorf("layers = %+v", image.Layers)
 	}
 	if !sameAsListed(inspected.Entity, inList) {
-		t.Errorf("list and inspection differ, and each comparison would find that:\n%s", cmp.Diff(inspected.Entity, inList))
+		t.Errorf("list and inspection differ, and each comparison would find that:\n%s",
+			cmp.Diff(inspected.Entity, inList))
 	}
 	known := runtimes.NamesOf(image)
 	got := runtimes.ResolveImage(inspected.Entity.Image.ID, inspected.Entity.Image.RawName, &known)
-	if got.ID != image.ID || got.RepoDigest != index || got.Name != "reg.test/app" || got.Tag != "1" {
+	if got.ID != image.ID || got.RepoDigest != index || got.Name != "reg.test/app" ||
+		got.Tag != "1" {
 		t.Errorf("the container's image = %+v, want that of the image entity %s", got, image.ID)
 	}
 	// A container that was started by digest, or whose tag is gone.
 	for _, raw := range []string{index, "reg.test/app@" + index} {
-		if got := runtimes.ResolveImage(index, raw, &known); got.ID != index || got.Name != "reg.test/app" || got.RepoDigest != index {
+		if got := runtimes.ResolveImage(index, raw, &known); got.ID != index ||
+			got.Name != "reg.test/app" || got.RepoDigest != index {
 			t.Errorf("started as %s: image = %+v", raw, got)
 		}
 	}
@@ -104,7 +111,8 @@ func TestBug22EventsWithoutTheOldFields(t *testing.T) {
 			w.WriteByte('\n')
 		}
 		write(&without, "\x1e") // application/json-seq
-		m["status"], m["id"], m["from"] = json.RawMessage(`"die"`), json.RawMessage(`"another"`), json.RawMessage(`"other:1"`)
+		m["status"], m["id"], m["from"] = json.RawMessage(`"die"`), json.RawMessage(`"another"`),
+			json.RawMessage(`"other:1"`)
 		write(&lying, "")
 	}
 	if fields == 0 {
@@ -129,7 +137,8 @@ func TestBug22EventsWithoutTheOldFields(t *testing.T) {
 	if len(want) < 20 {
 		t.Fatalf("%d events", len(want))
 	}
-	for name, b := range map[string]*bytes.Buffer{"without the old fields": &without, "with others in the old fields": &lying} {
+	for name, b := range map[string]*bytes.Buffer{"without the old fields": &without,
+		"with others in the old fields": &lying} {
 		got := read(b)
 		if len(got) != len(want) {
 			t.Errorf("%s: %d events, want %d", name, len(got), len(want))
@@ -143,7 +152,10 @@ func TestBug22EventsWithoutTheOldFields(t *testing.T) {
 		}
 	}
 	// What only the old fields tell is no event, and the lists make up for it.
-	e := &events{lines: runtimes.NewLines(strings.NewReader(`{"status":"start","id":"c1","from":"app:1","time":1}` + "\n")), decode: decodeEvent}
+	e := &events{
+		lines: runtimes.NewLines(
+			strings.NewReader(`{"status":"start","id":"c1","from":"app:1","time":1}` + "\n")),
+		decode: decodeEvent}
 	if some, err := e.Next(); !follow.IsLost(err) {
 		t.Errorf("an event of old: %v, %v", some, err)
 	}

@@ -47,7 +47,8 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (follow.Cont
 	return follow.Container{Key: in.ID, Entity: c, Complete: true, Policy: policy}, nil
 }
 
-// mapList turns an entry of the list of containers into an entity that lacks what only an inspection tells.
+// mapList turns an entry of the list of containers into an entity that lacks what only an
+// inspection tells.
 func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 	if in.ID == "" {
 		return nil, errors.New("list entry without an ID")
@@ -76,7 +77,9 @@ func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 		mapNetworks(c, in.NetworkSettings.Networks)
 	}
 	for _, p := range in.Ports {
-		c.Ports = append(c.Ports, workloadmeta.ContainerPort{Port: int(p.PrivatePort), Protocol: p.Type, HostPort: p.PublicPort})
+		c.Ports = append(c.Ports,
+			workloadmeta.ContainerPort{Port: int(p.PrivatePort), Protocol: p.Type,
+				HostPort: p.PublicPort})
 	}
 	c.Ports = runtimes.SortPorts(c.Ports)
 	c.Owner = runtimes.Owner(c.Labels)
@@ -85,11 +88,12 @@ func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 
 // reservedAttributes are the attributes of a container event that are no labels.
 var reservedAttributes = [...]string{
-	"image", "name", "exitCode", "containerExitCode", "execDuration", "signal", "execID", "oldName", "comment", "imageID", "imageRef",
+	"image", "name", "exitCode", "containerExitCode", "execDuration", "signal", "execID", "oldName",
+	"comment", "imageID", "imageRef",
 }
 
-// mapEvent makes an entity of what an event carries, for a container that nothing else is known of: it runs
-// since the event.
+// mapEvent makes an entity of what an event carries, for a container that nothing else is known of:
+// it runs since the event.
 func mapEvent(m *message) *workloadmeta.Container {
 	c := runtimes.NewContainer(m.Actor.ID, workloadmeta.RuntimeDocker)
 	c.Name = strings.TrimPrefix(m.Actor.Attributes["name"], "/")
@@ -103,7 +107,8 @@ func mapEvent(m *message) *workloadmeta.Container {
 	}
 	c.Labels = runtimes.NilIfEmpty(labels)
 	c.State = workloadmeta.ContainerState{
-		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown, StartedAt: m.at(),
+		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown,
+		StartedAt: m.at(),
 	}
 	c.Owner = runtimes.Owner(c.Labels)
 	return c
@@ -148,7 +153,8 @@ func mapState(c *workloadmeta.Container, in *container.State) {
 	if s.Running {
 		c.PID = in.Pid
 	}
-	// A paused container's checks fail and a stopped one keeps its last result: neither says anything.
+	// A paused container's checks fail and a stopped one keeps its last result: neither says
+	// anything.
 	if s.Status == workloadmeta.StatusRunning && in.Health != nil {
 		s.Health = runtimes.Health(string(in.Health.Status))
 	}
@@ -167,15 +173,17 @@ func sameAsListed(known, listed *workloadmeta.Container) bool {
 	return known.Name == listed.Name && known.State.Status == listed.State.Status &&
 		known.State.Health == listed.State.Health && known.Image.ID == listed.Image.ID &&
 		maps.Equal(known.Labels, listed.Labels) &&
-		maps.Equal(known.NetworkIPs, listed.NetworkIPs) && maps.Equal(known.NetworkIPv6s, listed.NetworkIPv6s)
+		maps.Equal(known.NetworkIPs, listed.NetworkIPs) &&
+		maps.Equal(known.NetworkIPv6s, listed.NetworkIPv6s)
 }
 
-// overlay returns what is known of a container, brought up to date with a list entry. Which process runs may have changed
-// since, so it is left out.
+// overlay returns what is known of a container, brought up to date with a list entry. Which process
+// runs may have changed since, so it is left out.
 func overlay(known, listed *workloadmeta.Container) *workloadmeta.Container {
 	c := *known
 	c.Name, c.Labels = listed.Name, listed.Labels
-	c.State.Status, c.State.Running, c.State.Health = listed.State.Status, listed.State.Running, listed.State.Health
+	c.State.Status, c.State.Running, c.State.Health = listed.State.Status, listed.State.Running,
+		listed.State.Health
 	c.NetworkIPs, c.NetworkIPv6s = listed.NetworkIPs, listed.NetworkIPv6s
 	c.PID = 0
 	return &c

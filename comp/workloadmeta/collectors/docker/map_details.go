@@ -36,7 +36,8 @@ func mapPorts(in *container.InspectResponse) []workloadmeta.ContainerPort {
 // mapResources returns requests and limits.
 func mapResources(r *container.Resources) workloadmeta.ContainerResources {
 	out := runtimes.Limits{
-		NanoCPUs: r.NanoCPUs, Quota: r.CPUQuota, Period: r.CPUPeriod, Shares: uint64(max(0, r.CPUShares)), Cpuset: r.CpusetCpus,
+		NanoCPUs: r.NanoCPUs, Quota: r.CPUQuota, Period: r.CPUPeriod,
+		Shares: uint64(max(0, r.CPUShares)), Cpuset: r.CpusetCpus,
 		Memory: r.Memory, MemoryReservation: r.MemoryReservation,
 	}.Resources()
 	for _, device := range r.DeviceRequests {
@@ -45,9 +46,11 @@ func mapResources(r *container.Resources) workloadmeta.ContainerResources {
 	return out
 }
 
-// mapGPU reads what docker run --gpus asks for. A count of -1 means all there are, which is no number.
+// mapGPU reads what docker run --gpus asks for. A count of -1 means all there are, which is no
+// number.
 func mapGPU(out *workloadmeta.ContainerResources, device *container.DeviceRequest) {
-	if !slices.ContainsFunc(device.Capabilities, func(all []string) bool { return slices.Contains(all, "gpu") }) {
+	if !slices.ContainsFunc(device.Capabilities,
+		func(all []string) bool { return slices.Contains(all, "gpu") }) {
 		return
 	}
 	vendor := device.Driver
@@ -82,7 +85,8 @@ func mapSecurity(h *container.HostConfig) *workloadmeta.ContainerSecurityContext
 		case strings.HasPrefix(value, "{"): // the client sends the profile itself, not its path
 			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost}
 		default:
-			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost, LocalhostProfile: value}
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost,
+				LocalhostProfile: value}
 		}
 	}
 	return runtimes.Security(h.Privileged, h.CapAdd, h.CapDrop, &profile)

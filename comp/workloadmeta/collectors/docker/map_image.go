@@ -27,9 +27,11 @@ func mapImageList(in *dockerimage.Summary) (*workloadmeta.ContainerImageMetadata
 	return i, nil
 }
 
-// mapImage makes an image of its inspection and its history. With the containerd image store the ID is the digest of a
-// manifest or an index, not of the configuration; containers name their image by the same ID.
-func mapImage(in *dockerimage.InspectResponse, history []dockerimage.HistoryResponseItem, allowed *env.Filter) (*workloadmeta.ContainerImageMetadata, error) {
+// mapImage makes an image of its inspection and its history. With the containerd image store the ID
+// is the digest of a manifest or an index, not of the configuration; containers name their image by
+// the same ID.
+func mapImage(in *dockerimage.InspectResponse, history []dockerimage.HistoryResponseItem,
+	allowed *env.Filter) (*workloadmeta.ContainerImageMetadata, error) {
 	if in.ID == "" {
 		return nil, errors.New("image inspect answer without an ID")
 	}
@@ -47,11 +49,13 @@ func mapImage(in *dockerimage.InspectResponse, history []dockerimage.HistoryResp
 	return i, nil
 }
 
-// mapLayers pairs an image's history, newest first and without digests, with the digests of its layers, oldest first. An
-// entry that changed no file has no layer, but a layer may also be empty: where the numbers do not agree the digests
-// are left out rather than guessed. Without a history there are only digests. What builders write into the history has the
-// values of variables and build arguments in it, of which those that are not allowed are masked.
-func mapLayers(history []dockerimage.HistoryResponseItem, digests []string, allowed *env.Filter) []workloadmeta.ContainerImageLayer {
+// mapLayers pairs an image's history, newest first and without digests, with the digests of its
+// layers, oldest first. An entry that changed no file has no layer, but a layer may also be empty:
+// where the numbers do not agree the digests are left out rather than guessed. Without a history
+// there are only digests. What builders write into the history has the values of variables and
+// build arguments in it, of which those that are not allowed are masked.
+func mapLayers(history []dockerimage.HistoryResponseItem, digests []string,
+	allowed *env.Filter) []workloadmeta.ContainerImageLayer {
 	if len(history) == 0 {
 		var layers []workloadmeta.ContainerImageLayer
 		for _, digest := range digests {
@@ -73,7 +77,9 @@ func mapLayers(history []dockerimage.HistoryResponseItem, digests []string, allo
 		empty := h.Size == 0 && !allFilled
 		layer := workloadmeta.ContainerImageLayer{
 			SizeBytes: h.Size,
-			History:   &workloadmeta.LayerHistory{CreatedBy: scrub.History(h.CreatedBy, allowed.Allowed), Comment: h.Comment, EmptyLayer: empty},
+			History: &workloadmeta.LayerHistory{
+				CreatedBy: scrub.History(h.CreatedBy, allowed.Allowed), Comment: h.Comment,
+				EmptyLayer: empty},
 		}
 		if h.Created > 0 {
 			layer.History.Created = time.Unix(h.Created, 0).UTC()

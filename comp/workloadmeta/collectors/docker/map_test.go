@@ -20,7 +20,8 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
-// recordings are answers of a real daemon, and newer those of one that keeps its images in containerd, see TestRecord.
+// recordings are answers of a real daemon, and newer those of one that keeps its images in
+// containerd, see TestRecord.
 const (
 	recordings = "testdata/docker-20.10"
 	newer      = "testdata/moby-2.0"
@@ -134,7 +135,9 @@ func testImages(t *testing.T, folder string) {
 	expect(t, folder, "images.json", listed)
 	for _, name := range []string{"web", "built"} {
 		in := read[dockerimage.InspectResponse](t, folder, "image-inspect/"+name+".json")
-		i, err := mapImage(&in, read[[]dockerimage.HistoryResponseItem](t, folder, "image-history/"+name+".json"), builtIn(t))
+		i, err := mapImage(&in,
+			read[[]dockerimage.HistoryResponseItem](t, folder, "image-history/"+name+".json"),
+			builtIn(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +179,8 @@ func testStartEvents(t *testing.T, folder string) {
 	if ends["short"] != 0 || ends["stopped"] != 3 || ends["web2"] != 137 {
 		t.Errorf("exit codes = %v", ends)
 	}
-	for _, action := range []string{"container rename", "container update", "container commit", "container pause", "image untag", "network connect"} {
+	for _, action := range []string{"container rename", "container update", "container commit",
+		"container pause", "image untag", "network connect"} {
 		if !actions[action] {
 			t.Errorf("no event %q among the recordings", action)
 		}
@@ -194,43 +198,56 @@ func TestStates(t *testing.T) {
 	}{
 		{
 			name: "running for the second time",
-			in:   container.State{Status: "running", Running: true, Pid: 7, FinishedAt: ended, Health: &container.Health{Status: "healthy"}},
-			want: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthHealthy}, pid: 7,
+			in: container.State{Status: "running", Running: true, Pid: 7, FinishedAt: ended,
+				Health: &container.Health{Status: "healthy"}},
+			want: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning,
+				Health: workloadmeta.HealthHealthy}, pid: 7,
 		},
 		{
 			name: "paused is not unhealthy",
-			in:   container.State{Status: "paused", Running: true, Paused: true, Pid: 7, Health: &container.Health{Status: "unhealthy"}},
-			want: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusPaused, Health: workloadmeta.HealthUnknown}, pid: 7,
+			in: container.State{Status: "paused", Running: true, Paused: true, Pid: 7,
+				Health: &container.Health{Status: "unhealthy"}},
+			want: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusPaused,
+				Health: workloadmeta.HealthUnknown}, pid: 7,
 		},
 		{
 			name: "restarting",
-			in:   container.State{Status: "restarting", Running: true, Restarting: true, ExitCode: 3, FinishedAt: ended},
+			in: container.State{Status: "restarting", Running: true, Restarting: true,
+				ExitCode: 3, FinishedAt: ended},
 			want: workloadmeta.ContainerState{
-				Running: true, Status: workloadmeta.StatusRestarting, Health: workloadmeta.HealthUnknown,
+				Running: true, Status: workloadmeta.StatusRestarting,
+				Health:   workloadmeta.HealthUnknown,
 				ExitCode: &three, FinishedAt: runtimes.ParseTime(ended),
 			},
 		},
 		{
 			name: "exited keeps its last health, which says nothing",
-			in:   container.State{Status: "exited", ExitCode: 3, FinishedAt: ended, OOMKilled: true, Health: &container.Health{Status: "healthy"}},
+			in: container.State{Status: "exited", ExitCode: 3, FinishedAt: ended, OOMKilled: true,
+				Health: &container.Health{Status: "healthy"}},
 			want: workloadmeta.ContainerState{
-				Status: workloadmeta.StatusStopped, Health: workloadmeta.HealthUnknown, OOMKilled: true, ExitCode: &three, FinishedAt: runtimes.ParseTime(ended),
+				Status: workloadmeta.StatusStopped, Health: workloadmeta.HealthUnknown,
+				OOMKilled: true, ExitCode: &three, FinishedAt: runtimes.ParseTime(ended),
 			},
 		},
 		{
 			name: "removing without an exit code",
-			in:   container.State{Status: "removing", ExitCode: -1, FinishedAt: "0001-01-01T00:00:00Z"},
-			want: workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, Health: workloadmeta.HealthUnknown},
+			in: container.State{Status: "removing", ExitCode: -1,
+				FinishedAt: "0001-01-01T00:00:00Z"},
+			want: workloadmeta.ContainerState{Status: workloadmeta.StatusStopped,
+				Health: workloadmeta.HealthUnknown},
 		},
 		{
 			name: "created",
 			in:   container.State{Status: "created"},
-			want: workloadmeta.ContainerState{Status: workloadmeta.StatusCreated, Health: workloadmeta.HealthUnknown},
+			want: workloadmeta.ContainerState{Status: workloadmeta.StatusCreated,
+				Health: workloadmeta.HealthUnknown},
 		},
 		{
 			name: "a status of tomorrow",
-			in:   container.State{Status: "dreaming", Health: &container.Health{Status: "starting"}},
-			want: workloadmeta.ContainerState{Status: workloadmeta.StatusUnknown, Health: workloadmeta.HealthUnknown},
+			in: container.State{Status: "dreaming",
+				Health: &container.Health{Status: "starting"}},
+			want: workloadmeta.ContainerState{Status: workloadmeta.StatusUnknown,
+				Health: workloadmeta.HealthUnknown},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -275,7 +292,8 @@ func TestLayers(t *testing.T) {
 		{"no history", nil, []string{"d1"}, []string{"d1/"}},
 		{"nothing", nil, nil, nil},
 	} {
-		if got := summary(mapLayers(tc.history, tc.digests, builtIn(t))); !slices.Equal(got, tc.want) {
+		if got := summary(mapLayers(tc.history, tc.digests, builtIn(t))); !slices.Equal(got,
+			tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 		}
 	}
@@ -300,10 +318,12 @@ func TestDetails(t *testing.T) {
 			t.Errorf("%v: seccomp = %v, want %v", tc.h.SecurityOpt, got, tc.want)
 		}
 	}
-	if got := (&message{Time: 1795309912, TimeNano: 1795309912999880941}).at(); got != time.Unix(1795309912, 999880941).UTC() {
+	if got := (&message{Time: 1795309912, TimeNano: 1795309912999880941}).at(); got != time.Unix(
+		1795309912, 999880941).UTC() {
 		t.Errorf("at() = %v: timeNano is the whole time, not a fraction", got)
 	}
-	if code := runtimes.ExitCode(map[string]string{"containerExitCode": "7"}); code == nil || *code != 7 {
+	if code := runtimes.ExitCode(map[string]string{"containerExitCode": "7"}); code == nil ||
+		*code != 7 {
 		t.Error("Podman's exit code is not read")
 	}
 	if code := runtimes.ExitCode(map[string]string{"exitCode": "-1"}); code != nil {
@@ -311,7 +331,8 @@ func TestDetails(t *testing.T) {
 	}
 }
 
-// TestBadAnswers covers answers with parts missing, which no daemon should send and which must not end the process.
+// TestBadAnswers covers answers with parts missing, which no daemon should send and which must not
+// end the process.
 func TestBadAnswers(t *testing.T) {
 	for _, text := range []string{`{}`, `{"Id":""}`, `null`} {
 		var in container.InspectResponse
@@ -322,12 +343,14 @@ func TestBadAnswers(t *testing.T) {
 			t.Errorf("%s: no error", text)
 		}
 	}
-	for _, text := range []string{`{"Id":"a"}`, `{"Id":"a","NetworkSettings":{"Networks":{"x":null}},"HostConfig":{}}`} {
+	for _, text := range []string{`{"Id":"a"}`,
+		`{"Id":"a","NetworkSettings":{"Networks":{"x":null}},"HostConfig":{}}`} {
 		var in container.InspectResponse
 		if err := json.Unmarshal([]byte(text), &in); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := mapInspect(&in, builtIn(t)); err != nil || got.Entity.ID != "a" || got.Entity.State.Status != workloadmeta.StatusUnknown {
+		if got, err := mapInspect(&in, builtIn(t)); err != nil || got.Entity.ID != "a" ||
+			got.Entity.State.Status != workloadmeta.StatusUnknown {
 			t.Errorf("%s: %+v, %v", text, got.Entity, err)
 		}
 	}
@@ -335,7 +358,9 @@ func TestBadAnswers(t *testing.T) {
 
 func TestLinesSurviveBadEvents(t *testing.T) {
 	long := strings.Repeat("x", runtimes.MaxEvent+1)
-	in := runtimes.NewLines(strings.NewReader("\x1e{\"a\":1}\n\n" + long + "\n" + strings.Repeat("y", 100_000) + "\nlast"))
+	in := runtimes.NewLines(
+		strings.NewReader("\x1e{\"a\":1}\n\n" + long + "\n" + strings.Repeat("y", 100_000) +
+			"\nlast"))
 	var got []int
 	var long2 int
 	for {
@@ -354,7 +379,8 @@ func TestLinesSurviveBadEvents(t *testing.T) {
 	}
 }
 
-// FuzzInspect checks that any answer is either refused or makes an entity without variables that are not allowed.
+// FuzzInspect checks that any answer is either refused or makes an entity without variables that
+// are not allowed.
 func FuzzInspect(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join(recordings, "inspect", "*.json"))
 	if err != nil {
@@ -395,7 +421,8 @@ func FuzzInspect(f *testing.F) {
 			t.Error("mapping the same answer twice gives two entities")
 		}
 		c.Image = runtimes.ResolveImage(c.Image.ID, c.Image.RawName, nil)
-		if e := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "runtime", Entity: c}); e.Validate() != nil {
+		if e := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: "runtime",
+			Entity: c}); e.Validate() != nil {
 			t.Error(e.Validate())
 		}
 	})

@@ -10,7 +10,8 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
-// Tuning changes how events are followed and how often the daemon is asked. The zero value is useful.
+// Tuning changes how events are followed and how often the daemon is asked. The zero value is
+// useful.
 type Tuning = follow.Tuning
 
 // Stats counts what the collector has done since it was made, over all connections.
@@ -21,10 +22,12 @@ type Options struct {
 	Tuning
 
 	// Host is the daemon's address: unix:///run/docker.sock, tcp://host:2376, npipe://… Empty means
-	// DOCKER_HOST from the environment, and without that the first of [DefaultSockets] that is there.
-	// DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION work as they do for Docker's own client.
+	// DOCKER_HOST from the environment, and without that the first of [DefaultSockets] that is
+	// there. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION work as they do for
+	// Docker's own client.
 	Host string
-	// Env chooses the environment variables that are kept. nil means the built-in list of package env.
+	// Env chooses the environment variables that are kept. nil means the built-in list of package
+	// env.
 	Env *env.Filter
 	// NoImages leaves images out. They are still asked for what containers need to know of them.
 	NoImages bool

@@ -12,11 +12,13 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
-// Only the time limit of a ping shows that a daemon which takes connections answers nothing any more.
+// Only the time limit of a ping shows that a daemon which takes connections answers nothing any
+// more.
 func TestPingHasATimeLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pipe := collectortest.NewPipe()
-		stop := collectortest.Serve(t, pipe, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		stop := collectortest.Serve(t, pipe,
+			http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 		defer stop()
 		o, err := Options{Tuning: Tuning{CallTimeout: 5 * time.Second}}.withDefaults()
 		if err != nil {
@@ -31,7 +33,8 @@ func TestPingHasATimeLimit(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		began := time.Now()
-		if _, err := d.ping(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 5*time.Second {
+		if _, err := d.ping(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(began) != 5*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})

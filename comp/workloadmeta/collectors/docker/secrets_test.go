@@ -12,11 +12,14 @@ import (
 
 // kubectl's copy of a pod's manifest has the values of its environment.
 func TestLastAppliedConfigurationIsLeftOut(t *testing.T) {
-	labels := map[string]string{"annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2", "app": "cart"}
-	annotations := map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "hunter2", "a": "b"}
+	labels := map[string]string{
+		"annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2", "app": "cart"}
+	annotations := map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "hunter2",
+		"a": "b"}
 	in := container.InspectResponse{
-		ContainerJSONBase: &container.ContainerJSONBase{ID: "c1", HostConfig: &container.HostConfig{Annotations: annotations}},
-		Config:            &container.Config{Labels: labels},
+		ContainerJSONBase: &container.ContainerJSONBase{ID: "c1",
+			HostConfig: &container.HostConfig{Annotations: annotations}},
+		Config: &container.Config{Labels: labels},
 	}
 	inspected, err := mapInspect(&in, builtIn(t))
 	if err != nil {
@@ -30,7 +33,8 @@ func TestLastAppliedConfigurationIsLeftOut(t *testing.T) {
 	}
 	started := message{}
 	started.Actor.ID, started.Actor.Attributes = "c1", labels
-	for what, c := range map[string]*workloadmeta.Container{"inspected": inspected.Entity, "listed": listed, "started": mapEvent(&started)} {
+	for what, c := range map[string]*workloadmeta.Container{"inspected": inspected.Entity,
+		"listed": listed, "started": mapEvent(&started)} {
 		text, err := json.Marshal(c)
 		if err != nil || bytes.Contains(text, []byte("hunter")) || c.Labels["app"] != "cart" {
 			t.Errorf("%s: %s, %v", what, text, err)
@@ -49,7 +53,8 @@ func TestHistoryHasNoSecrets(t *testing.T) {
 		{CreatedBy: "/bin/sh -c #(nop)  ENV DB=hunter2"},
 	}, nil, builtIn(t))
 	text, err := json.Marshal(layers)
-	if err != nil || bytes.Contains(text, []byte("hunter")) || !bytes.Contains(text, []byte("DD_ENV=prod")) {
+	if err != nil || bytes.Contains(text, []byte("hunter")) ||
+		!bytes.Contains(text, []byte("DD_ENV=prod")) {
 		t.Errorf("layers = %s, %v", text, err)
 	}
 }

@@ -23,7 +23,8 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		f.image("load", imageA, []string{"app:1"}, []string{"app@" + digest})
-		f.run(&fakeContainer{ID: "c1", ImageID: imageA, IPs: map[string]string{"front": "10.0.0.2"}, Env: []string{"DD_ENV=prod", "SECRET=x"}})
+		f.run(&fakeContainer{ID: "c1", ImageID: imageA, IPs: map[string]string{"front": "10.0.0.2"},
+			Env: []string{"DD_ENV=prod", "SECRET=x"}})
 		f.run(&fakeContainer{ID: "c2", ImageID: imageA})
 		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
@@ -33,11 +34,14 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 			t.Fatal("not synced")
 		}
 		got := w.Container("c1")
-		if got == nil || got.PID != 1000 || got.Hostname != "h-c1" || got.EnvVars["DD_ENV"] != "prod" || len(got.EnvVars) != 1 ||
-			got.Image.RepoDigest != digest || got.Image.Name != "app" || got.NetworkIPs["front"] != "10.0.0.2" {
+		if got == nil || got.PID != 1000 || got.Hostname != "h-c1" ||
+			got.EnvVars["DD_ENV"] != "prod" || len(got.EnvVars) != 1 ||
+			got.Image.RepoDigest != digest || got.Image.Name != "app" ||
+			got.NetworkIPs["front"] != "10.0.0.2" {
 			t.Errorf("container = %+v", got)
 		}
-		if i := w.Image(imageA); i == nil || i.OS != "linux" || len(i.Layers) != 1 || i.Layers[0].Digest != "sha256:layer-of-"+imageA {
+		if i := w.Image(imageA); i == nil || i.OS != "linux" || len(i.Layers) != 1 ||
+			i.Layers[0].Digest != "sha256:layer-of-"+imageA {
 			t.Errorf("image = %+v", i)
 		}
 		if first := w.Changes()[0].Entity.GetID().Kind; first != workloadmeta.KindContainerImage {
@@ -118,7 +122,9 @@ func TestShortLivedContainers(t *testing.T) {
 		{"gone before it can be inspected", func(f *fakeDocker, c *fakeContainer) {
 			f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 				if strings.Contains(r.URL.Path, "/containers/short/") {
-					return func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such container: short") }
+					return func(w http.ResponseWriter) {
+						fail(w, http.StatusNotFound, "No such container: short")
+					}
 				}
 				return nil
 			})
@@ -171,7 +177,8 @@ func TestShortLivedContainers(t *testing.T) {
 					t.Errorf("told %s, want one set and one unset", h)
 				}
 				got := w.Ended("short")
-				if collectortest.ExitOf(got) != "3" || got.State.FinishedAt.IsZero() || got.State.Running || got.Labels["team"] != "blue" ||
+				if collectortest.ExitOf(got) != "3" || got.State.FinishedAt.IsZero() ||
+					got.State.Running || got.Labels["team"] != "blue" ||
 					got.Name != "name-short" || got.Image.Name != "app" {
 					t.Errorf("last state = %+v", got)
 				}
@@ -184,7 +191,8 @@ func TestShortLivedContainers(t *testing.T) {
 	}
 }
 
-// TestLateInspectNeverRevives holds back the answer to an inspection of a running container until it has ended.
+// TestLateInspectNeverRevives holds back the answer to an inspection of a running container until
+// it has ended.
 func TestLateInspectNeverRevives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
@@ -265,10 +273,13 @@ func TestReconnectRepairsTheGap(t *testing.T) {
 		s = start(t, c, w)
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if w.Synced() != 2 || w.Count(workloadmeta.KindContainer) != 303 || w.Container("new") == nil {
-			t.Errorf("%d containers, new = %v", w.Count(workloadmeta.KindContainer), w.Container("new"))
+		if w.Synced() != 2 || w.Count(workloadmeta.KindContainer) != 303 ||
+			w.Container("new") == nil {
+			t.Errorf("%d containers, new = %v", w.Count(workloadmeta.KindContainer),
+				w.Container("new"))
 		}
-		if got := w.Container("stays"); got != stays && !got.Equal(stays) || strings.Count(w.History("stays"), "set") > 3 {
+		if got := w.Container("stays"); got != stays && !got.Equal(stays) ||
+			strings.Count(w.History("stays"), "set") > 3 {
 			t.Errorf("what has not changed was told again: %s", w.History("stays"))
 		}
 		if got := w.Container("restarted"); got == nil || got.PID != 1001 {
@@ -346,8 +357,10 @@ func TestLostEventsAreFoundByComparing(t *testing.T) {
 		f.image("tag", imageA, []string{"app:1", "app:2"}, nil)
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		if w.Container("new") == nil || w.Container("dies") != nil || w.ExitOf("dies") != "5" || len(w.Image(imageA).RepoTags) != 2 {
-			t.Errorf("after settling: new %v, dies %s, image %v", w.Container("new"), w.History("dies"), w.Image(imageA).RepoTags)
+		if w.Container("new") == nil || w.Container("dies") != nil || w.ExitOf("dies") != "5" ||
+			len(w.Image(imageA).RepoTags) != 2 {
+			t.Errorf("after settling: new %v, dies %s, image %v", w.Container("new"),
+				w.History("dies"), w.Image(imageA).RepoTags)
 		}
 		// Later only every five minutes, and cheaply when nothing is different.
 		inspects := f.Count("inspect")
@@ -378,7 +391,8 @@ func TestBurst(t *testing.T) {
 		c := newCollector(t, f, nil)
 		s := start(t, c, w)
 		synctest.Wait()
-		// 2000 events a second for 5 seconds: 4000 containers start, and all but every tenth end at once.
+		// 2000 events a second for 5 seconds: 4000 containers start, and all but every tenth end at
+		// once.
 		n := 0
 		for range 500 {
 			for range 8 {
@@ -448,7 +462,9 @@ func TestInspectRateIsLimitedAndNothingWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := inMemory(t)
 		w := collectortest.NewWorld()
-		s := start(t, newCollector(t, f, func(o *docker.Options) { o.InspectRate, o.InspectBurst = 10, 20 }), w)
+		s := start(t,
+			newCollector(t, f, func(o *docker.Options) { o.InspectRate, o.InspectBurst = 10, 20 }),
+			w)
 		synctest.Wait()
 		for i := range 100 {
 			f.run(&fakeContainer{ID: fmt.Sprintf("c%04d", i)})
@@ -484,7 +500,8 @@ func TestAtMostFourInspectionsAtATime(t *testing.T) {
 		time.Sleep(1900 * time.Millisecond)
 		synctest.Wait()
 		if w.Synced() != 1 || w.Count(workloadmeta.KindContainer) != 500 {
-			t.Errorf("synced %d times with %d containers", w.Synced(), w.Count(workloadmeta.KindContainer))
+			t.Errorf("synced %d times with %d containers", w.Synced(),
+				w.Count(workloadmeta.KindContainer))
 		}
 		lists, inspects := f.Count("list"), f.Count("inspect")
 		f.with(func(f *fakeDocker) {
@@ -516,7 +533,8 @@ func TestCrashLoop(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		got := w.Container("c1")
-		if got == nil || got.State.Status != workloadmeta.StatusRestarting || got.RestartCount != 201 || collectortest.ExitOf(got) != "4" {
+		if got == nil || got.State.Status != workloadmeta.StatusRestarting ||
+			got.RestartCount != 201 || collectortest.ExitOf(got) != "4" {
 			t.Errorf("container = %+v", got)
 		}
 		if h := w.History("c1"); strings.Contains(h, "unset") {
@@ -555,13 +573,16 @@ func TestDecodePanicIsOneEventsProblem(t *testing.T) {
 		f.with(func(f *fakeDocker) {
 			f.Send(time.Unix(0, 1), []byte("{\"Type\": 7}\n"))
 			f.Send(time.Unix(0, 1), []byte("{half\n"))
-			f.Send(time.Unix(0, 1), []byte(`{"Type":"container","Action":"start","Actor":{"ID":"c0","Attributes":{"name":"n","x":5}},"time":"soon"}`+"\n"))
+			f.Send(time.Unix(0, 1),
+				[]byte(
+					`{"Type":"container","Action":"start","Actor":{"ID":"c0","Attributes":{"name":"n","x":5}},"time":"soon"}`+"\n"))
 		})
 		f.run(&fakeContainer{ID: "c1"})
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if w.Container("c1") == nil || w.Container("poison") == nil {
-			t.Errorf("c1 %v, poison %v: want both, the latter from the list", w.Container("c1"), w.Container("poison"))
+			t.Errorf("c1 %v, poison %v: want both, the latter from the list", w.Container("c1"),
+				w.Container("poison"))
 		}
 		if st := c.Stats(); st.DecodePanics != 1 || st.DecodeErrors != 2 {
 			t.Errorf("stats = %+v", st)
@@ -574,7 +595,8 @@ func TestDecodePanicIsOneEventsProblem(t *testing.T) {
 }
 
 func TestStopWhileTheDaemonHangs(t *testing.T) {
-	for _, part := range []string{"/_ping", "/events", "/containers/json", "/images/json", "/containers/c1/json", "nothing"} {
+	for _, part := range []string{"/_ping", "/events", "/containers/json", "/images/json",
+		"/containers/c1/json", "nothing"} {
 		t.Run(part, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := inMemory(t)
@@ -621,7 +643,8 @@ func TestStreamErrors(t *testing.T) {
 			release := f.Hang("/containers/json")
 			time.Sleep(time.Minute)
 			<-s.Done
-			if s.Err == nil || !strings.Contains(s.Err.Error(), "list containers") || w.Container("c1") == nil {
+			if s.Err == nil || !strings.Contains(s.Err.Error(), "list containers") ||
+				w.Container("c1") == nil {
 				t.Errorf("error = %v", s.Err)
 			}
 			release()
@@ -650,7 +673,8 @@ func TestStreamErrors(t *testing.T) {
 }
 
 func TestAPIVersions(t *testing.T) {
-	for server, want := range map[string]string{"1.24": "/v1.24/", "1.41": "/v1.41/", "1.60": "/v1.51/"} {
+	for server, want := range map[string]string{"1.24": "/v1.24/", "1.41": "/v1.41/",
+		"1.60": "/v1.51/"} {
 		synctest.Test(t, func(t *testing.T) {
 			f := inMemory(t)
 			f.apiVersion = server

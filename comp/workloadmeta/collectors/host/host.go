@@ -66,7 +66,8 @@ var _ workloadmeta.Puller = (*Collector)(nil)
 // New returns a collector; the duration begins now. A negative duration is an error.
 func New(opts Options) (*Collector, error) {
 	if opts.Duration < 0 {
-		return nil, fmt.Errorf("host: expected_tags_duration is %s; it must not be negative", opts.Duration)
+		return nil, fmt.Errorf("host: expected_tags_duration is %s; it must not be negative",
+			opts.Duration)
 	}
 	if opts.ProviderTimeout <= 0 {
 		opts.ProviderTimeout = 2 * time.Second
@@ -94,20 +95,26 @@ func (c *Collector) ID() string { return "host" }
 func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceHost }
 
 // Kinds implements [workloadmeta.Collector].
-func (c *Collector) Kinds() []workloadmeta.Kind { return []workloadmeta.Kind{workloadmeta.KindHost} }
+func (c *Collector) Kinds() []workloadmeta.Kind {
+	return []workloadmeta.Kind{workloadmeta.KindHost}
+}
 
 // Detect implements [workloadmeta.Collector].
 func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 	if c.opts.Duration == 0 {
-		return workloadmeta.Detection{State: workloadmeta.Disabled, Reason: "host tags are not asked for; set expected_tags_duration"}
+		return workloadmeta.Detection{State: workloadmeta.Disabled,
+			Reason: "host tags are not asked for; set expected_tags_duration"}
 	}
-	return workloadmeta.Detection{State: workloadmeta.Detected, Reason: fmt.Sprintf("host tags for %s after the start (expected_tags_duration)", c.opts.Duration)}
+	return workloadmeta.Detection{State: workloadmeta.Detected,
+		Reason: fmt.Sprintf("host tags for %s after the start (expected_tags_duration)",
+			c.opts.Duration)}
 }
 
 // Pull implements [workloadmeta.Puller]. It never fails: the tags that are known are
 // better than none. The store takes note only of what has changed.
 func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
-	host := &workloadmeta.Host{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindHost, ID: workloadmeta.HostID}}
+	host := &workloadmeta.Host{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindHost,
+		ID: workloadmeta.HostID}}
 	if time.Now().Before(c.ends) {
 		c.ask(ctx)
 		if err := ctx.Err(); err != nil {
@@ -142,7 +149,8 @@ func (c *Collector) tags() []string {
 // ask asks the providers that have not answered yet, side by side, and waits for them,
 // but not for long and not beyond the end of the tags.
 func (c *Collector) ask(ctx context.Context) {
-	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(c.opts.ProviderTimeout), c.ends))
+	ctx, cancel := context.WithDeadline(ctx,
+		earlier(time.Now().Add(c.opts.ProviderTimeout), c.ends))
 	defer cancel()
 	answers := make(chan struct{}, len(c.providers))
 	waiting := 0
@@ -178,7 +186,9 @@ func (c *Collector) log(provider string, err error, failures int) {
 	}
 	switch {
 	case failures >= c.opts.MaxFailures:
-		c.opts.Log.Warn("host tags are incomplete: a provider is left alone after failing too often", append(attrs, "failures", failures)...)
+		c.opts.Log.Warn(
+			"host tags are incomplete: a provider is left alone after failing too often",
+			append(attrs, "failures", failures)...)
 	case failures == 1:
 		c.opts.Log.Warn("host tags are incomplete: a provider failed and is asked again", attrs...)
 	default:

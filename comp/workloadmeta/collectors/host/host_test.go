@@ -41,7 +41,8 @@ func watch(t *testing.T, opts host.Options, d time.Duration) []string {
 	}
 	s := store.New(store.Options{})
 	defer s.Close()
-	super, err := collection.New(collection.Options{Store: s, Collectors: []workloadmeta.Collector{c}})
+	super, err := collection.New(
+		collection.Options{Store: s, Collectors: []workloadmeta.Collector{c}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,9 @@ func watch(t *testing.T, opts host.Options, d time.Duration) []string {
 			if ev.Type == workloadmeta.EventTypeUnset {
 				t.Errorf("unset of %s", ev.Entity.GetID())
 			}
-			seen = append(seen, fmt.Sprint(time.Since(began).Round(time.Second), " ", ev.Entity.(*workloadmeta.Host).HostTags))
+			seen = append(seen,
+				fmt.Sprint(time.Since(began).Round(time.Second), " ",
+					ev.Entity.(*workloadmeta.Host).HostTags))
 		}
 	}
 	if err := super.Stop(t.Context()); err != nil {
@@ -69,8 +72,11 @@ func watch(t *testing.T, opts host.Options, d time.Duration) []string {
 
 func TestTagsGoAfterTheDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		seen := watch(t, host.Options{Duration: time.Minute, Tags: []string{"env:prod", " team:a ", "", "env:prod"}}, time.Hour)
-		if len(seen) != 2 || seen[0] != "0s [env:prod team:a]" || !strings.HasSuffix(seen[1], " []") {
+		seen := watch(t,
+			host.Options{Duration: time.Minute,
+				Tags: []string{"env:prod", " team:a ", "", "env:prod"}}, time.Hour)
+		if len(seen) != 2 || seen[0] != "0s [env:prod team:a]" ||
+			!strings.HasSuffix(seen[1], " []") {
 			t.Fatalf("seen %q, want the tags once and then none, once", seen)
 		}
 		at, err := time.ParseDuration(strings.Fields(seen[1])[0])
@@ -86,9 +92,11 @@ func TestProviders(t *testing.T) {
 		var log strings.Builder
 		release := make(chan struct{})
 		seen := watch(t, host.Options{
-			Duration: 10 * time.Minute, Tags: []string{"env:prod"}, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Duration: 10 * time.Minute, Tags: []string{"env:prod"},
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Providers: []host.Provider{
-				&provider{"stubborn", func(context.Context) ([]string, error) { // does not heed its context
+				// does not heed its context
+				&provider{"stubborn", func(context.Context) ([]string, error) {
 					if slow.Add(1) > 1 {
 						t.Error("asked again while it has not returned")
 					}
@@ -111,14 +119,18 @@ func TestProviders(t *testing.T) {
 					return nil, errors.New("no route to host")
 				}},
 			}}, 9*time.Minute)
-		if len(seen) != 3 || seen[0] != "2s [env:prod]" || !strings.HasSuffix(seen[1], " [env:prod zone:b]") || !strings.HasSuffix(seen[2], " [env:prod late:yes zone:b]") {
+		if len(seen) != 3 || seen[0] != "2s [env:prod]" ||
+			!strings.HasSuffix(seen[1], " [env:prod zone:b]") ||
+			!strings.HasSuffix(seen[2], " [env:prod late:yes zone:b]") {
 			t.Errorf("seen %q", seen)
 		}
 		if asked.Load() != 3 || broken.Load() != 10 {
-			t.Errorf("one was asked %d times until it answered, want 3; the broken one %d times, want 10", asked.Load(), broken.Load())
+			t.Errorf(
+				"one was asked %d times until it answered, want 3; the broken one %d times, want 10", asked.Load(), broken.Load())
 		}
 		if n := strings.Count(log.String(), "provider=broken"); n != 2 {
-			t.Errorf("the broken one was logged %d times, want at first and at last:\n%s", n, log.String())
+			t.Errorf("the broken one was logged %d times, want at first and at last:\n%s", n,
+				log.String())
 		}
 	})
 }
@@ -132,7 +144,8 @@ func TestNoDurationIsOff(t *testing.T) {
 	if d.State != workloadmeta.Disabled || !strings.Contains(d.Reason, "expected_tags_duration") {
 		t.Errorf("Detect() = %+v, want disabled and which option to set", d)
 	}
-	if _, err := host.New(host.Options{Duration: -1}); err == nil || !strings.Contains(err.Error(), "expected_tags_duration is -1ns") {
+	if _, err := host.New(host.Options{Duration: -1}); err == nil ||
+		!strings.Contains(err.Error(), "expected_tags_duration is -1ns") {
 		t.Errorf("a negative duration: %v", err)
 	}
 	if _, err := host.New(host.Options{Providers: []host.Provider{nil}}); err == nil {
@@ -144,12 +157,15 @@ func TestModule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		zone := func(name string) any {
 			return fx.Annotate(func() *provider {
-				return &provider{name, func(context.Context) ([]string, error) { return []string{"from:" + name}, nil }}
+				return &provider{name, func(context.Context) ([]string, error) {
+					return []string{"from:" + name}, nil
+				}}
 			}, fx.As(new(host.Provider)), fx.ResultTags(`group:"host_tag_providers"`))
 		}
 		var c workloadmeta.Component
 		app := fx.New(fx.NopLogger, store.Module, collection.Module, host.Module,
-			fx.Supply(host.Options{Duration: time.Minute}), fx.Provide(zone("b"), zone("a")), fx.Populate(&c))
+			fx.Supply(host.Options{Duration: time.Minute}), fx.Provide(zone("b"),
+				zone("a")), fx.Populate(&c))
 		if err := app.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,8 @@ type params struct {
 func provide(p params) (*Collector, error) {
 	opts := p.Options
 	// A group has no order, and the order of the tags must be the same after each start.
-	slices.SortStableFunc(p.Providers, func(a, b Provider) int { return strings.Compare(a.Name(), b.Name()) })
+	slices.SortStableFunc(p.Providers,
+		func(a, b Provider) int { return strings.Compare(a.Name(), b.Name()) })
 	opts.Providers = slices.Concat(opts.Providers, p.Providers)
 	if opts.Log == nil {
 		opts.Log = p.Log

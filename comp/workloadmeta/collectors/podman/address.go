@@ -18,7 +18,8 @@ type address struct {
 // accepted is what parseAddress takes.
 const accepted = "want a path, in which * is any text, unix:///path or tcp://host:port"
 
-// parseAddress reads an address as the options and CONTAINER_HOST have it. The path of a Unix socket may hold "*".
+// parseAddress reads an address as the options and CONTAINER_HOST have it. The path of a Unix
+// socket may hold "*".
 func parseAddress(s string) (address, error) {
 	if strings.HasPrefix(s, "/") {
 		return address{"unix", filepath.Clean(s)}, nil

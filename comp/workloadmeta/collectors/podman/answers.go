@@ -5,7 +5,8 @@ import (
 	"errors"
 )
 
-// The parts of Podman's answers that are read. What is not read, as the command lines, is not kept anywhere.
+// The parts of Podman's answers that are read. What is not read, as the command lines, is not kept
+// anywhere.
 
 // containerEntry is an entry of the list of containers.
 type containerEntry struct {
@@ -127,8 +128,8 @@ type imageAnswer struct {
 
 type podAnswer struct{ Name string }
 
-// lenient lets an answer pass in which a field has another type than expected: the field is then empty, and
-// everything else is there.
+// lenient lets an answer pass in which a field has another type than expected: the field is then
+// empty, and everything else is there.
 func lenient(err error) error {
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return nil

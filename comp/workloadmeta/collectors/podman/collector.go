@@ -18,7 +18,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// Collector reports the containers and images of all Podman services on this machine. Create one with [New].
+// Collector reports the containers and images of all Podman services on this machine. Create one
+// with [New].
 type Collector struct {
 	opts      Options
 	places    []place // where to look
@@ -30,10 +31,13 @@ type Collector struct {
 	union *union
 	rank  int
 
-	mu       sync.Mutex // guards the fields below, which only the running Stream changes, and what it says about sockets
+	// guards the fields below, which only the running Stream changes, and what it says about
+	// sockets
+	mu       sync.Mutex
 	sockets  []*socket
 	unusable []collection.Part // named addresses at which there is nothing to connect to
-	answered map[address]bool  // where a Podman has answered that may also be Docker's place; Detect changes it, too
+	// where a Podman has answered that may also be Docker's place; Detect changes it, too
+	answered map[address]bool
 
 	// decode is decodeEvent; a test makes it panic.
 	decode func(line []byte) (*message, error)
@@ -65,7 +69,8 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{opts: o, places: placesFor(o.Sockets), paths: defaultPaths(), union: newUnion(workloadmeta.SourceRuntime), decode: decodeEvent,
+	c := &Collector{opts: o, places: placesFor(o.Sockets), paths: defaultPaths(),
+		union: newUnion(workloadmeta.SourceRuntime), decode: decodeEvent,
 		answered: map[address]bool{}}
 	c.log = o.Log.With("collector", c.ID())
 	return c, nil
@@ -107,15 +112,17 @@ type run struct {
 	docker   []address // those at which Docker answers
 }
 
-// Stream implements [workloadmeta.Streamer]. It follows every socket there is, over any number of connections, and returns when ctx ends or no
-// service answers any more; everything it has started has then ended. One Stream runs at a time.
+// Stream implements [workloadmeta.Streamer]. It follows every socket there is, over any number of
+// connections, and returns when ctx ends or no service answers any more; everything it has started
+// has then ended. One Stream runs at a time.
 func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	if !c.streaming.CompareAndSwap(false, true) {
 		return errors.New("podman collector: Stream is running already")
 	}
 	defer c.streaming.Store(false)
 	inner, cancel := context.WithCancel(ctx)
-	r := &run{c: c, ctx: inner, sink: sink, requests: make(chan request), reports: make(chan report)}
+	r := &run{c: c, ctx: inner, sink: sink, requests: make(chan request),
+		reports: make(chan report)}
 	defer r.end(cancel)
 	r.rescan()
 	if len(c.sockets) == 0 {
@@ -158,8 +165,9 @@ func (r *run) end(cancel context.CancelFunc) {
 	}
 }
 
-// settle tells that everything has been reported when each socket has been synced or has failed, or has not answered for so long that
-// the others need not wait for it, and returns an error when none is left that might tell more.
+// settle tells that everything has been reported when each socket has been synced or has failed, or
+// has not answered for so long that the others need not wait for it, and returns an error when none
+// is left that might tell more.
 func (r *run) settle() error {
 	var errs []error
 	live, silent := 0, 0
@@ -232,15 +240,19 @@ func (r *run) note(rep report) {
 		r.docker = append(r.docker, s.address)
 		r.remove(s)
 	case s.state == SocketLive:
-		// The service ends when it has nothing to do, is restarted, or its time is over: the next connection starts it again.
-		r.c.log.Debug("the connection has ended; it is made again", "address", s.address.String(), "reason", rep.err)
+		// The service ends when it has nothing to do, is restarted, or its time is over: the next
+		// connection starts it again.
+		r.c.log.Debug("the connection has ended; it is made again", "address", s.address.String(),
+			"reason", rep.err)
 		s.set(r.c, SocketConnecting, rep.err.Error(), s.version)
 	default:
 		s.tried = true
 		s.set(r.c, SocketWaiting, rep.err.Error(), s.version)
-		if s.told != s.reason && len(r.c.sockets) > 1 && r.c.ours(s.place, s.address) { // otherwise Stream returns it
+		// otherwise Stream returns it
+		if s.told != s.reason && len(r.c.sockets) > 1 && r.c.ours(s.place, s.address) {
 			s.told = s.reason
-			r.c.log.Info("a podman service does not answer; it is tried again", "address", s.address.String(), "reason", s.reason)
+			r.c.log.Info("a podman service does not answer; it is tried again", "address",
+				s.address.String(), "reason", s.reason)
 		}
 	}
 }
@@ -260,10 +272,14 @@ func (r *run) rescan() {
 	c.unusable = unusable
 	c.mu.Unlock()
 	for _, f := range found {
-		if !slices.Contains(r.docker, f.address) && !slices.ContainsFunc(c.sockets, func(s *socket) bool { return s.address == f.address }) {
-			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true}, state: SocketWaiting, reason: "it has not answered yet"}
+		if !slices.Contains(r.docker, f.address) &&
+			!slices.ContainsFunc(c.sockets,
+				func(s *socket) bool { return s.address == f.address }) {
+			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true},
+				state: SocketWaiting, reason: "it has not answered yet"}
 			s.follower = follow.New(follow.Options{
-				Tuning: c.opts.Tuning, Name: c.ID(), Source: c.Source(), NoImages: c.opts.NoImages, KeepPause: c.opts.KeepPause,
+				Tuning: c.opts.Tuning, Name: c.ID(), Source: c.Source(), NoImages: c.opts.NoImages,
+				KeepPause:   c.opts.KeepPause,
 				KeepStopped: c.opts.KeepStopped, SameAsListed: sameAsListed, Overlay: overlay,
 				Log: c.opts.Log.With("address", f.address.String()),
 			})
@@ -274,7 +290,8 @@ func (r *run) rescan() {
 		}
 	}
 	for _, s := range slices.Clone(c.sockets) {
-		there := slices.ContainsFunc(found, func(f foundSocket) bool { return f.address == s.address })
+		there := slices.ContainsFunc(found,
+			func(f foundSocket) bool { return f.address == s.address })
 		switch {
 		case s.finished == nil:
 			r.start(s)
@@ -313,8 +330,8 @@ func (r *run) remove(s *socket) {
 	c.sockets = slices.DeleteFunc(slices.Clone(c.sockets), func(o *socket) bool { return o == s })
 }
 
-// bury withdraws containers of sockets that have gone, if their processes have ended: a user's containers end with the user's session,
-// and so does the service that could tell.
+// bury withdraws containers of sockets that have gone, if their processes have ended: a user's
+// containers end with the user's session, and so does the service that could tell.
 func (r *run) bury() {
 	for _, s := range r.c.sockets {
 		if s.state != SocketWaiting || s.address.network != "unix" || exists(s.address.target) {
@@ -370,7 +387,8 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 	// The supervisor catches the panics of its own goroutine, not of this one.
 	defer func() {
 		if p := recover(); p != nil {
-			r.c.log.Error("panic while following a podman service", "address", s.address.String(), "panic", p, "stack", string(debug.Stack()))
+			r.c.log.Error("panic while following a podman service", "address", s.address.String(),
+				"panic", p, "stack", string(debug.Stack()))
 			lived, err = false, fmt.Errorf("podman at %s: panic: %v", s.address, p)
 		}
 	}()
@@ -387,12 +405,14 @@ func (r *run) connect(ctx context.Context, s *socket) (lived bool, err error) {
 	begin := time.Now()
 	err = s.follower.Stream(ctx, b, sink)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return time.Since(begin) > time.Second, fmt.Errorf("podman at %s does not answer: %w", s.address, err)
+		return time.Since(begin) > time.Second, fmt.Errorf("podman at %s does not answer: %w",
+			s.address, err)
 	}
 	return time.Since(begin) > time.Second, fmt.Errorf("podman at %s: %w", s.address, err)
 }
 
-// connectTo has a connection made. Whether a Podman answers where another may be meant is not worth waiting for.
+// connectTo has a connection made. Whether a Podman answers where another may be meant is not worth
+// waiting for.
 func (r *run) connectTo(ctx context.Context, b *service, s *socket) error {
 	if !r.c.ours(s.place, s.address) {
 		var cancel context.CancelFunc

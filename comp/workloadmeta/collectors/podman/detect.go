@@ -40,12 +40,14 @@ type paths struct {
 func defaultPaths() paths {
 	return paths{
 		program: "podman",
-		storage: []string{"/var/lib/containers/storage", "/home/*/.local/share/containers/storage", "/host/var/lib/containers/storage"},
+		storage: []string{"/var/lib/containers/storage", "/home/*/.local/share/containers/storage",
+			"/host/var/lib/containers/storage"},
 	}
 }
 
-// placesFor returns where to look for sockets: at the configured addresses or, without any, at the default ones and those that
-// the environment names. What the environment names and cannot be used is left out: DOCKER_HOST is not about us.
+// placesFor returns where to look for sockets: at the configured addresses or, without any, at the
+// default ones and those that the environment names. What the environment names and cannot be used
+// is left out: DOCKER_HOST is not about us.
 func placesFor(configured []string) []place {
 	var places []place
 	if len(configured) > 0 {
@@ -71,7 +73,8 @@ type foundSocket struct {
 	address address
 }
 
-// find returns the sockets that are worth a connection: those that exist, once each, and addresses that are no files.
+// find returns the sockets that are worth a connection: those that exist, once each, and addresses
+// that are no files.
 func (c *Collector) find() []foundSocket {
 	var found []foundSocket
 	var files []string
@@ -85,7 +88,8 @@ func (c *Collector) find() []foundSocket {
 		default:
 			matches := []string{a.target}
 			if strings.Contains(a.target, "*") {
-				matches, _ = filepath.Glob(a.target) // a pattern that makes no sense matches nothing
+				// a pattern that makes no sense matches nothing
+				matches, _ = filepath.Glob(a.target)
 			}
 			for _, path := range matches {
 				if _, ok := from[path]; !ok {
@@ -101,13 +105,15 @@ func (c *Collector) find() []foundSocket {
 	return found
 }
 
-// findUnusable returns the addresses that somebody has named, with which nothing can be done: an address that makes no sense, or a
-// path at which there is nothing. A pattern that matches nothing is not one.
+// findUnusable returns the addresses that somebody has named, with which nothing can be done: an
+// address that makes no sense, or a path at which there is nothing. A pattern that matches nothing
+// is not one.
 func (c *Collector) findUnusable() []collection.Part {
 	var out []collection.Part
 	add := func(name, reason string) {
 		if !slices.ContainsFunc(out, func(p collection.Part) bool { return p.Name == name }) {
-			out = append(out, collection.Part{Name: name, State: collection.StateWaiting, Reason: reason})
+			out = append(out,
+				collection.Part{Name: name, State: collection.StateWaiting, Reason: reason})
 		}
 	}
 	for _, p := range c.places {
@@ -116,7 +122,8 @@ func (c *Collector) findUnusable() []collection.Part {
 		case !p.named:
 		case err != nil:
 			add(runtimes.Redact(p.address), err.Error())
-		case a.network == "unix" && c.opts.Dial == nil && !strings.Contains(a.target, "*") && !exists(a.target):
+		case a.network == "unix" && c.opts.Dial == nil && !strings.Contains(a.target, "*") &&
+			!exists(a.target):
 			add(a.String(), noSocket(a))
 		}
 	}
@@ -128,8 +135,8 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts as
-// detected: what made it is expected back.
+// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts
+// as detected: what made it is expected back.
 func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 	var good, bad []string
 	for _, f := range c.find() {
@@ -146,7 +153,8 @@ func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 		}
 	}
 	if len(good) > 0 {
-		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: strings.Join(append(good, bad...), "; ")}
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Reason: strings.Join(append(good, bad...), "; ")}
 	}
 	if len(bad) == 0 {
 		bad = append(bad, c.missing())
@@ -154,7 +162,8 @@ func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 	return workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(bad, "; ")}
 }
 
-// ours reports whether what is wrong at an address is our business: DOCKER_HOST is usually about a Docker daemon, which may be down.
+// ours reports whether what is wrong at an address is our business: DOCKER_HOST is usually about a
+// Docker daemon, which may be down.
 func (c *Collector) ours(p place, a address) bool {
 	if !p.any {
 		return true
@@ -182,7 +191,8 @@ func (c *Collector) probe(ctx context.Context, f foundSocket) (runtimes.SocketSt
 	return state, words
 }
 
-// look says what there is behind an address. At a path of Podman's own nobody else is expected; anywhere else it is asked.
+// look says what there is behind an address. At a path of Podman's own nobody else is expected;
+// anywhere else it is asked.
 func (c *Collector) look(ctx context.Context, f foundSocket) (runtimes.SocketState, string) {
 	if f.address.network == "unix" && c.opts.Dial == nil {
 		state, words := runtimes.ProbeSocket(ctx, f.address.target, permissionHint)
@@ -217,7 +227,8 @@ func (c *Collector) look(ctx context.Context, f foundSocket) (runtimes.SocketSta
 func (c *Collector) missing() string {
 	var where []string
 	for _, p := range c.places {
-		if !p.any && !strings.HasPrefix(p.address, "/host/") && !slices.Contains(where, runtimes.Redact(p.address)) {
+		if !p.any && !strings.HasPrefix(p.address, "/host/") &&
+			!slices.Contains(where, runtimes.Redact(p.address)) {
 			where = append(where, runtimes.Redact(p.address))
 		}
 	}
@@ -227,7 +238,8 @@ func (c *Collector) missing() string {
 	}
 	for _, pattern := range c.paths.storage {
 		if matches, err := filepath.Glob(pattern); err == nil && len(matches) > 0 {
-			return fmt.Sprintf("%s, but container storage in %s; if it is Podman's, %s", none, matches[0], enableHint)
+			return fmt.Sprintf("%s, but container storage in %s; if it is Podman's, %s", none,
+				matches[0], enableHint)
 		}
 	}
 	if _, err := exec.LookPath(c.paths.program); err == nil {
@@ -236,7 +248,8 @@ func (c *Collector) missing() string {
 	return none + "; set podman.sockets or CONTAINER_HOST"
 }
 
-// explain says what to do about a connection that has failed, after waiting for answers for as long as limit.
+// explain says what to do about a connection that has failed, after waiting for answers for as long
+// as limit.
 func (c *Collector) explain(f foundSocket, err error, limit time.Duration) error {
 	timeout, _ := errors.AsType[net.Error](err)
 	switch {
@@ -249,7 +262,8 @@ func (c *Collector) explain(f foundSocket, err error, limit time.Duration) error
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("connection refused on %s; %s", f.address, startHint(f.address))
 	case errors.Is(err, context.DeadlineExceeded), timeout != nil && timeout.Timeout():
-		return fmt.Errorf("podman at %s does not answer within %v; restart its service, without which containers go on running", f.address, limit)
+		return fmt.Errorf(
+			"podman at %s does not answer within %v; restart its service, without which containers go on running", f.address, limit)
 	}
 	return err
 }
@@ -258,7 +272,8 @@ func noSocket(a address) string { return fmt.Sprintf("no socket at %s; %s", a, s
 
 // startHint says how to start what should listen at an address.
 func startHint(a address) string {
-	const system, user = "`systemctl enable --now podman.socket`", "`systemctl --user enable --now podman.socket` as its user"
+	const system, user = "`systemctl enable --now podman.socket`",
+		"`systemctl --user enable --now podman.socket` as its user"
 	switch path := strings.TrimPrefix(a.target, "/host"); {
 	case a.network != "unix":
 		return "see that `podman system service` listens there"

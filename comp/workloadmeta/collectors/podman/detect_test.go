@@ -92,17 +92,23 @@ func TestDetect(t *testing.T) {
 		{"none", []string{in("missing")}, paths{}, workloadmeta.Absent, []string{"no podman socket at " + in("missing") + "; set podman.sockets or CONTAINER_HOST"}},
 		{"a folder", []string{in("folder")}, paths{}, workloadmeta.Absent, []string{"is a folder, not a socket"}},
 		{"only the command", []string{in("missing")}, paths{program: program}, workloadmeta.Absent,
-			[]string{"podman is installed", "systemctl enable --now podman.socket", "systemctl --user enable --now podman.socket"}},
+			[]string{"podman is installed", "systemctl enable --now podman.socket",
+				"systemctl --user enable --now podman.socket"}},
 		{"only storage", []string{in("missing")}, paths{storage: storage}, workloadmeta.Absent,
-			[]string{"container storage in " + in("folder"), "systemctl enable --now podman.socket", "systemctl --user enable --now podman.socket"}},
-		// Known bug: it was "waiting" where a socket that refuses was "degraded", and got the advice that is for sockets.
-		{"a host that is away", []string{"tcp://" + free.Addr().String()}, paths{program: program}, workloadmeta.Detected,
-			[]string{"connection refused on tcp://" + free.Addr().String() + "; see that `podman system service` listens there"}},
+			[]string{"container storage in " + in("folder"), "systemctl enable --now podman.socket",
+				"systemctl --user enable --now podman.socket"}},
+		// Known bug: it was "waiting" where a socket that refuses was "degraded", and got the
+		// advice that is for sockets.
+		{"a host that is away", []string{"tcp://" + free.Addr().String()}, paths{program: program},
+			workloadmeta.Detected,
+			[]string{"connection refused on tcp://" + free.Addr().String() +
+				"; see that `podman system service` listens there"}},
 		{"a host of another kind", []string{strings.Replace(web.URL, "http", "tcp", 1)}, paths{program: program}, workloadmeta.Absent, []string{"not podman answers"}},
 	} {
 		got := detectIn(t, Options{Sockets: tc.sockets}, tc.paths)
 		for _, words := range tc.words {
-			if got.State != tc.state || !strings.Contains(got.Reason, words) || tc.sockets[0][0] == 't' && strings.Contains(got.Reason, "systemctl") {
+			if got.State != tc.state || !strings.Contains(got.Reason, words) ||
+				tc.sockets[0][0] == 't' && strings.Contains(got.Reason, "systemctl") {
 				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.Reason, tc.state, words)
 			}
 		}
@@ -118,10 +124,12 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-// DataDog/datadog-agent#13316: an error every five seconds on each machine where Podman was merely installed.
+// DataDog/datadog-agent#13316: an error every five seconds on each machine where Podman was merely
+// installed.
 func TestBug27InstalledIsNotBroken(t *testing.T) {
 	log := &collectortest.LogCount{}
-	c, err := New(Options{Sockets: []string{filepath.Join(t.TempDir(), "podman.sock")}, Log: slog.New(log)})
+	c, err := New(Options{Sockets: []string{filepath.Join(t.TempDir(), "podman.sock")},
+		Log: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +137,8 @@ func TestBug27InstalledIsNotBroken(t *testing.T) {
 		if found := c.Detect(t.Context()); found.State != workloadmeta.Absent {
 			t.Fatalf("detection = %v", found)
 		}
-		if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil || !strings.Contains(err.Error(), "no podman socket") {
+		if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
+			!strings.Contains(err.Error(), "no podman socket") {
 			t.Fatalf("Stream = %v", err)
 		}
 	}
@@ -148,7 +157,9 @@ func testPermissionDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	const words = "; run as root, or as the user whose socket it is"
-	if got := detectIn(t, Options{Sockets: []string{forbidden}}, paths{}); got.State != workloadmeta.Absent || got.Reason != "permission denied on "+forbidden+words {
+	if got := detectIn(t, Options{Sockets: []string{forbidden}},
+		paths{}); got.State != workloadmeta.Absent ||
+		got.Reason != "permission denied on "+forbidden+words {
 		t.Errorf("detection = %v %q", got.State, got.Reason)
 	}
 	log := &collectortest.LogCount{}
@@ -156,7 +167,8 @@ func testPermissionDenied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil || err.Error() != "permission denied on "+forbidden+words {
+	if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
+		err.Error() != "permission denied on "+forbidden+words {
 		t.Errorf("Stream = %v", err)
 	}
 	if n := log.N(); n != 0 { // whoever called it has the error
@@ -164,7 +176,8 @@ func testPermissionDenied(t *testing.T) {
 	}
 	listen(t, allowed)
 	got := detectIn(t, Options{Sockets: []string{forbidden, allowed}}, paths{})
-	if got.State != workloadmeta.Detected || !strings.Contains(got.Reason, allowed) || !strings.Contains(got.Reason, "permission denied on "+forbidden) {
+	if got.State != workloadmeta.Detected || !strings.Contains(got.Reason, allowed) ||
+		!strings.Contains(got.Reason, "permission denied on "+forbidden) {
 		t.Errorf("detection = %v %q", got.State, got.Reason)
 	}
 }
@@ -177,7 +190,8 @@ func TestWhereToLook(t *testing.T) {
 	}{
 		{"nothing set", "", "", nil, DefaultSockets()},
 		{"the environment", "unix:///run/mine.sock", "unix:///run/user/7/podman/podman.sock", nil,
-			append(DefaultSockets(), "unix:///run/mine.sock", "unix:///run/user/7/podman/podman.sock")},
+			append(DefaultSockets(), "unix:///run/mine.sock",
+				"unix:///run/user/7/podman/podman.sock")},
 		{"configured", "unix:///run/mine.sock", "x", []string{"/a.sock"}, []string{"/a.sock"}},
 	} {
 		t.Setenv("CONTAINER_HOST", tc.container)
@@ -202,7 +216,9 @@ func TestWhereToLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.places = c.places[len(DefaultSockets()):]
-	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent || !strings.Contains(got.Reason, "scheme ssh is not supported") || strings.Contains(got.Reason, "npipe") {
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
+		!strings.Contains(got.Reason, "scheme ssh is not supported") ||
+		strings.Contains(got.Reason, "npipe") {
 		t.Errorf("detection = %v %q", got.State, got.Reason)
 	}
 }
@@ -224,7 +240,9 @@ func TestAddresses(t *testing.T) {
 		"http://localhost:8080/containers": "scheme http is not supported",
 	} {
 		a, err := parseAddress(in)
-		if got := a.String(); err != nil && (!strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), accepted)) || err == nil && got != want {
+		if got := a.String(); err != nil &&
+			(!strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), accepted)) ||
+			err == nil && got != want {
 			t.Errorf("%q = %q, %v; want %q", in, got, err, want)
 		}
 	}
@@ -245,10 +263,12 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.opts.ResyncEvery != 30*time.Second || c.opts.PollEvery != 10*time.Second || c.opts.RescanEvery != 10*time.Second || c.opts.CallTimeout != 5*time.Second {
+	if c.opts.ResyncEvery != 30*time.Second || c.opts.PollEvery != 10*time.Second ||
+		c.opts.RescanEvery != 10*time.Second || c.opts.CallTimeout != 5*time.Second {
 		t.Errorf("defaults = %+v", c.opts)
 	}
-	if kinds := c.Kinds(); len(kinds) != 2 || c.ID() != "podman" || c.Source() != workloadmeta.SourceRuntime {
+	if kinds := c.Kinds(); len(kinds) != 2 || c.ID() != "podman" ||
+		c.Source() != workloadmeta.SourceRuntime {
 		t.Errorf("%v %s %s", kinds, c.ID(), c.Source())
 	}
 	if c, err = New(Options{NoImages: true}); err != nil || len(c.Kinds()) != 1 {
@@ -262,14 +282,16 @@ func TestModule(t *testing.T) {
 		Collectors []workloadmeta.Collector `group:"collectors"`
 	}
 	var got in
-	app := fx.New(fx.NopLogger, Module, fx.Supply(Options{Sockets: []string{"/nowhere/podman.sock"}}), fx.Populate(&got))
+	app := fx.New(fx.NopLogger, Module,
+		fx.Supply(Options{Sockets: []string{"/nowhere/podman.sock"}}), fx.Populate(&got))
 	if err := app.Err(); err != nil {
 		t.Fatal(err)
 	}
 	if len(got.Collectors) != 1 || got.Collectors[0].ID() != "podman" {
 		t.Errorf("collectors = %v", got.Collectors)
 	}
-	if err := fx.New(fx.NopLogger, Module, fx.Supply(Options{Sockets: []string{"x"}}), fx.Populate(&got)).Err(); err == nil {
+	if err := fx.New(fx.NopLogger, Module, fx.Supply(Options{Sockets: []string{"x"}}),
+		fx.Populate(&got)).Err(); err == nil {
 		t.Error("an address that makes no sense is no error")
 	}
 }

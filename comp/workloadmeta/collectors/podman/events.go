@@ -68,8 +68,8 @@ func decodeEvent(line []byte) (*message, error) {
 	return m, nil
 }
 
-// event says what a message means. Podman's own interface and the one that is like Docker's spell some actions differently;
-// both spellings are understood, because versions differ as well.
+// event says what a message means. Podman's own interface and the one that is like Docker's spell
+// some actions differently; both spellings are understood, because versions differ as well.
 func (s *service) event(m *message) follow.Event {
 	action, detail, _ := strings.Cut(m.Action, ":")
 	ev := follow.Event{Name: m.Type + " " + action, At: m.at(), Size: m.size()}
@@ -100,12 +100,14 @@ func (s *service) event(m *message) follow.Event {
 func (s *service) containerEvent(ev *follow.Event, m *message, action, detail string) {
 	switch action {
 	case "create", "init":
-		// The latter comes before every start; of a container that exists for long it is the first that is told.
+		// The latter comes before every start; of a container that exists for long it is the first
+		// that is told.
 		ev.Action = follow.ActionCreated
 	case "start", "restore":
 		ev.Action = follow.ActionStarted
 		ev.Container = mapEvent(m)
-		// The name that Podman gives an infra container. One that was given another is found by its inspection.
+		// The name that Podman gives an infra container. One that was given another is found by its
+		// inspection.
 		pod := m.Actor.Attributes["podId"]
 		ev.Sandbox = len(pod) > 12 && m.Actor.Attributes["name"] == pod[:12]+"-infra"
 		s.mu.Lock()
@@ -142,8 +144,8 @@ func (s *service) containerEvent(ev *follow.Event, m *message, action, detail st
 	}
 }
 
-// imageEvent says what happens to which image. An image is removed only when it has lost its last name, but "remove" comes for each of them:
-// whether it is still there has to be looked up.
+// imageEvent says what happens to which image. An image is removed only when it has lost its last
+// name, but "remove" comes for each of them: whether it is still there has to be looked up.
 func imageEvent(m *message, action string) (follow.Action, string) {
 	id := runtimes.ImageID(m.Actor.ID)
 	switch action {
@@ -162,8 +164,9 @@ func imageEvent(m *message, action string) (follow.Action, string) {
 }
 
 const (
-	// headWait is how long the beginning of the event stream is waited for. Podman 5 sends nothing, not even the head of its answer, before
-	// the first event, which may take for ever. Whether the head came is of no consequence: what happens meanwhile is in the stream.
+	// headWait is how long the beginning of the event stream is waited for. Podman 5 sends nothing,
+	// not even the head of its answer, before the first event, which may take for ever. Whether the
+	// head came is of no consequence: what happens meanwhile is in the stream.
 	headWait = 250 * time.Millisecond
 	// noEventsWait is between attempts to get events where there are none.
 	noEventsWait = 5 * time.Minute
@@ -191,21 +194,24 @@ type stream struct {
 	lookAt  *time.Timer
 }
 
-// item is what has been read: one event, or one that is lost, or the end of events for a while or for good.
+// item is what has been read: one event, or one that is lost, or the end of events for a while or
+// for good.
 type item struct {
 	line []byte
 	err  error
 }
 
-// Events implements [follow.Backend]. Podman keeps a log of its events, from which those since a time are sent first; they are asked for in
-// whole seconds and with a second to spare, because their times are not in order.
+// Events implements [follow.Backend]. Podman keeps a log of its events, from which those since a
+// time are sent first; they are asked for in whole seconds and with a second to spare, because
+// their times are not in order.
 func (s *service) Events(ctx context.Context, since time.Time) (follow.Events, error) {
 	if since.IsZero() {
 		since = s.connected
 	}
 	st := &stream{
-		s: s, items: make(chan item, lineBuffer), poll: time.NewTicker(s.opts.PollEvery), health: time.NewTicker(s.opts.ResyncEvery),
-		looks: map[string]struct{}{}, lookAt: time.NewTimer(time.Hour),
+		s: s, items: make(chan item, lineBuffer), poll: time.NewTicker(s.opts.PollEvery),
+		health: time.NewTicker(s.opts.ResyncEvery),
+		looks:  map[string]struct{}{}, lookAt: time.NewTimer(time.Hour),
 	}
 	st.poll.Stop()
 	st.lookAt.Stop()
@@ -259,7 +265,8 @@ func (st *stream) take(i item) ([]follow.Event, error) {
 		if !st.polling {
 			st.polling = true
 			st.poll.Reset(st.s.opts.PollEvery)
-			st.s.log.Info("podman keeps no events; its lists are compared instead", "address", st.s.address.String(),
+			st.s.log.Info("podman keeps no events; its lists are compared instead", "address",
+				st.s.address.String(),
 				"every", st.s.opts.PollEvery, "reason", i.err)
 		}
 		return []follow.Event{{Action: follow.ActionCompare, Name: "poll"}}, nil
@@ -281,11 +288,13 @@ func (st *stream) take(i item) ([]follow.Event, error) {
 	return []follow.Event{st.s.event(m)}, nil
 }
 
-// later has a container looked at when a probe of its health, or whatever else was executed in it, has ended. Until Podman 4 the event of a
-// probe comes at its beginning and has the result of the one before; the new result is there a moment after what was executed has ended.
+// later has a container looked at when a probe of its health, or whatever else was executed in it,
+// has ended. Until Podman 4 the event of a probe comes at its beginning and has the result of the
+// one before; the new result is there a moment after what was executed has ended.
 func (st *stream) later(m *message) {
 	action, _, _ := strings.Cut(m.Action, ":")
-	if st.s.major >= 5 || m.Type != "container" || action != "exec_died" && action != "health_status" || !st.s.hasCheck(m.Actor.ID) {
+	if st.s.major >= 5 || m.Type != "container" || action != "exec_died" &&
+		action != "health_status" || !st.s.hasCheck(m.Actor.ID) {
 		return
 	}
 	if len(st.looks) == 0 {
@@ -297,7 +306,8 @@ func (st *stream) later(m *message) {
 func lookAt(ids []string) []follow.Event {
 	var events []follow.Event
 	for _, id := range ids {
-		events = append(events, follow.Event{Action: follow.ActionChanged, Key: id, Name: "health look"})
+		events = append(events,
+			follow.Event{Action: follow.ActionChanged, Key: id, Name: "health look"})
 	}
 	return events
 }
@@ -309,7 +319,8 @@ func (s *service) hasCheck(id string) bool {
 	return ok
 }
 
-// withCheck returns the containers with a health check: lists do not have its result, and Podman need not send events of it.
+// withCheck returns the containers with a health check: lists do not have its result, and Podman
+// need not send events of it.
 func (s *service) withCheck() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -323,7 +334,8 @@ func (st *stream) runSafely(since time.Time, began chan<- error) {
 		if p == nil {
 			return
 		}
-		st.s.log.Error("panic while reading the event stream", "address", st.s.address.String(), "panic", p, "stack", string(debug.Stack()))
+		st.s.log.Error("panic while reading the event stream", "address", st.s.address.String(),
+			"panic", p, "stack", string(debug.Stack()))
 		err := fmt.Errorf("panic: %v", p)
 		select {
 		case began <- err:
@@ -334,8 +346,8 @@ func (st *stream) runSafely(since time.Time, began chan<- error) {
 	st.run(since, began)
 }
 
-// run reads the stream until it ends, and begins it anew from time to time while there are no events in it. began gets what became of
-// the first attempt.
+// run reads the stream until it ends, and begins it anew from time to time while there are no
+// events in it. began gets what became of the first attempt.
 func (st *stream) run(since time.Time, began chan<- error) {
 	for {
 		begin := time.Now()
@@ -345,7 +357,8 @@ func (st *stream) run(since time.Time, began chan<- error) {
 			default: // not the first attempt
 			}
 		})
-		if _, answered := errors.AsType[*statusError](err); answered || errors.Is(err, errNoEvents) {
+		if _, answered := errors.AsType[*statusError](err); answered ||
+			errors.Is(err, errNoEvents) {
 			st.send(item{err: fmt.Errorf("%w: %w", errNoEvents, err)})
 			select {
 			case began <- nil:

@@ -18,8 +18,9 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
-// fakePodman answers like a Podman service of which the test decides what happens and what goes wrong. It is there for faults, and for
-// what Podman 5 does differently; everything else is tested on a real one.
+// fakePodman answers like a Podman service of which the test decides what happens and what goes
+// wrong. It is there for faults, and for what Podman 5 does differently; everything else is tested
+// on a real one.
 type fakePodman struct {
 	collectortest.Daemon
 	pipe *collectortest.Pipe
@@ -56,14 +57,16 @@ type fakeImage struct {
 func newFake(t testing.TB) *fakePodman {
 	t.Helper()
 	f := &fakePodman{
-		pipe: collectortest.NewPipe(), version: "4.3.1", containers: map[string]*fakeContainer{}, images: map[string]*fakeImage{},
+		pipe: collectortest.NewPipe(), version: "4.3.1", containers: map[string]*fakeContainer{},
+		images: map[string]*fakeImage{},
 	}
 	collectortest.Serve(t, f.pipe, f)
 	return f
 }
 
 // dialer connects to the fakes by their addresses; at any other there is no socket.
-func dialer(fakes map[string]*fakePodman) func(ctx context.Context, network, address string) (net.Conn, error) {
+func dialer(fakes map[string]*fakePodman) func(ctx context.Context, network,
+	address string) (net.Conn, error) {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
 		f := fakes[address]
 		if f == nil {
@@ -139,7 +142,8 @@ func (f *fakePodman) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func fail(w http.ResponseWriter, status int, text string) {
-	collectortest.ReplyStatus(w, status, map[string]any{"cause": text, "message": text, "response": status})
+	collectortest.ReplyStatus(w, status,
+		map[string]any{"cause": text, "message": text, "response": status})
 }
 
 func (f *fakePodman) listContainers(all bool) []map[string]any {
@@ -152,8 +156,10 @@ func (f *fakePodman) listContainers(all bool) []map[string]any {
 			continue
 		}
 		out = append(out, map[string]any{
-			"Id": c.ID, "Names": []string{c.Name}, "Image": c.Image, "ImageID": strings.TrimPrefix(c.ImageID, "sha256:"), "Labels": c.Labels,
-			"State": c.Status, "Pid": c.PID, "Pod": c.Pod, "PodName": c.PodName, "IsInfra": c.Infra, "Created": "2026-11-22T01:11:52Z",
+			"Id": c.ID, "Names": []string{c.Name}, "Image": c.Image,
+			"ImageID": strings.TrimPrefix(c.ImageID, "sha256:"), "Labels": c.Labels,
+			"State": c.Status, "Pid": c.PID, "Pod": c.Pod, "PodName": c.PodName, "IsInfra": c.Infra,
+			"Created":   "2026-11-22T01:11:52Z",
 			"StartedAt": c.Started.Unix(), "Command": []string{"hunter2"},
 		})
 	}
@@ -166,19 +172,27 @@ func (f *fakePodman) inspectContainer(w http.ResponseWriter, id string) {
 	var answer map[string]any
 	if c != nil {
 		answer = map[string]any{
-			"Id": c.ID, "Name": c.Name, "Image": strings.TrimPrefix(c.ImageID, "sha256:"), "ImageName": c.Image, "RestartCount": c.RestartCount,
-			"Pod": c.Pod, "IsInfra": c.Infra, "Created": "2026-11-22T01:11:52Z", "Path": "hunter2", "Args": []string{"hunter2"},
+			"Id": c.ID, "Name": c.Name, "Image": strings.TrimPrefix(c.ImageID,
+				"sha256:"), "ImageName": c.Image, "RestartCount": c.RestartCount,
+			"Pod": c.Pod, "IsInfra": c.Infra, "Created": "2026-11-22T01:11:52Z", "Path": "hunter2",
+			"Args": []string{"hunter2"},
 			"State": map[string]any{
-				"Status": c.Status, "Pid": c.PID, "ExitCode": c.ExitCode, "Health": map[string]any{"Status": c.Health},
-				"StartedAt": c.Started.Format(time.RFC3339Nano), "FinishedAt": c.Finished.Format(time.RFC3339Nano),
+				"Status": c.Status, "Pid": c.PID, "ExitCode": c.ExitCode,
+				"Health":     map[string]any{"Status": c.Health},
+				"StartedAt":  c.Started.Format(time.RFC3339Nano),
+				"FinishedAt": c.Finished.Format(time.RFC3339Nano),
 			},
-			"Config":     map[string]any{"Labels": c.Labels, "Env": c.Env, "Hostname": "h-" + c.ID, "CreateCommand": []string{"hunter2"}},
-			"HostConfig": map[string]any{"RestartPolicy": map[string]any{"Name": c.Policy, "MaximumRetryCount": c.MaxRetries}},
+			"Config": map[string]any{"Labels": c.Labels, "Env": c.Env, "Hostname": "h-" + c.ID,
+				"CreateCommand": []string{"hunter2"}},
+			"HostConfig": map[string]any{
+				"RestartPolicy": map[string]any{"Name": c.Policy,
+					"MaximumRetryCount": c.MaxRetries}},
 		}
 	}
 	f.Unlock()
 	if answer == nil {
-		fail(w, http.StatusNotFound, "no container with name or ID \""+id+"\" found: no such container")
+		fail(w, http.StatusNotFound,
+			"no container with name or ID \""+id+"\" found: no such container")
 		return
 	}
 	collectortest.Reply(w, answer)
@@ -206,7 +220,9 @@ func (f *fakePodman) listImages() []map[string]any {
 	out := []map[string]any{}
 	for _, id := range slices.Sorted(maps.Keys(f.images)) {
 		i := f.images[id]
-		out = append(out, map[string]any{"Id": strings.TrimPrefix(i.ID, "sha256:"), "RepoTags": i.Tags, "Size": 7})
+		out = append(out,
+			map[string]any{"Id": strings.TrimPrefix(i.ID, "sha256:"), "RepoTags": i.Tags,
+				"Size": 7})
 	}
 	return out
 }
@@ -222,8 +238,11 @@ func (f *fakePodman) inspectImage(w http.ResponseWriter, ref string) {
 	var answer map[string]any
 	if i != nil {
 		answer = map[string]any{
-			"Id": strings.TrimPrefix(i.ID, "sha256:"), "RepoTags": i.Tags, "Os": "linux", "Architecture": "amd64", "Size": 7,
-			"RootFS": map[string]any{"Type": "layers", "Layers": []string{"sha256:layer"}}, "Config": map[string]any{"Env": []string{"A=hunter2"}, "ExposedPorts": map[string]any{"8080/tcp": map[string]any{}}},
+			"Id": strings.TrimPrefix(i.ID, "sha256:"), "RepoTags": i.Tags, "Os": "linux",
+			"Architecture": "amd64", "Size": 7,
+			"RootFS": map[string]any{"Type": "layers", "Layers": []string{"sha256:layer"}},
+			"Config": map[string]any{"Env": []string{"A=hunter2"},
+				"ExposedPorts": map[string]any{"8080/tcp": map[string]any{}}},
 		}
 	}
 	f.Unlock()
@@ -257,7 +276,8 @@ func (f *fakePodman) eventAt(at time.Time, kind, action, id string, attributes m
 	all := map[string]string{"containerExitCode": "0", "image": "", "podId": ""}
 	maps.Copy(all, attributes)
 	line, err := json.Marshal(map[string]any{
-		"Type": kind, "Action": action, "Actor": map[string]any{"ID": id, "Attributes": all}, "time": at.Unix(), "timeNano": at.UnixNano(),
+		"Type": kind, "Action": action, "Actor": map[string]any{"ID": id, "Attributes": all},
+		"time": at.Unix(), "timeNano": at.UnixNano(),
 	})
 	if err != nil {
 		panic(err)

@@ -46,11 +46,13 @@ func seed(f *testing.F, patterns ...string) {
 // sound checks what the rest of the program relies on, whatever Podman says.
 func sound(t *testing.T, c *workloadmeta.Container) {
 	t.Helper()
-	ev := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: workloadmeta.SourceRuntime, Entity: c}
+	ev := workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet,
+		Source: workloadmeta.SourceRuntime, Entity: c}
 	if err := ev.Validate(); err != nil {
 		t.Error(err)
 	}
-	if c.Runtime != workloadmeta.RuntimePodman || len(c.Ports) > runtimes.MaxPorts || c.PID != 0 && !c.State.Running {
+	if c.Runtime != workloadmeta.RuntimePodman || len(c.Ports) > runtimes.MaxPorts || c.PID != 0 &&
+		!c.State.Running {
 		t.Errorf("%+v", c)
 	}
 	for _, p := range c.Ports {
@@ -72,7 +74,8 @@ func sound(t *testing.T, c *workloadmeta.Container) {
 }
 
 func FuzzEventLine(f *testing.F) {
-	for _, file := range []string{recordings + "/events.jsonl", recordings + "/events-compat.jsonl", handmade + "/events.jsonl"} {
+	for _, file := range []string{recordings + "/events.jsonl", recordings + "/events-compat.jsonl",
+		handmade + "/events.jsonl"} {
 		body, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

@@ -21,8 +21,8 @@ const (
 	annotationUID = "io.podman.rootless.uid"
 )
 
-// mapInspect turns the answer to an inspection into an entity. It lacks what other answers tell: the pod's name
-// and the ports that the image exposes.
+// mapInspect turns the answer to an inspection into an entity. It lacks what other answers tell:
+// the pod's name and the ports that the image exposes.
 func mapInspect(in *containerAnswer, allowed *env.Filter) (follow.Container, error) {
 	if in.ID == "" {
 		return follow.Container{}, errors.New("inspect answer without an ID")
@@ -42,7 +42,8 @@ func mapInspect(in *containerAnswer, allowed *env.Filter) (follow.Container, err
 	c.RuntimeFlavor = runtimes.Flavor(in.OCIRuntime)
 	h := &in.HostConfig
 	c.Resources = runtimes.Limits{
-		NanoCPUs: h.NanoCPUs, Quota: h.CPUQuota, Period: h.CPUPeriod, Shares: uint64(max(0, h.CPUShares)), Cpuset: h.CpusetCpus,
+		NanoCPUs: h.NanoCPUs, Quota: h.CPUQuota, Period: h.CPUPeriod,
+		Shares: uint64(max(0, h.CPUShares)), Cpuset: h.CpusetCpus,
 		Memory: h.Memory, MemoryReservation: h.MemoryReservation,
 	}.Resources()
 	c.SecurityContext = mapSecurity(in)
@@ -53,7 +54,8 @@ func mapInspect(in *containerAnswer, allowed *env.Filter) (follow.Container, err
 	}, nil
 }
 
-// mapList turns an entry of the list of containers into an entity that lacks what only an inspection tells.
+// mapList turns an entry of the list of containers into an entity that lacks what only an
+// inspection tells.
 func mapList(in *containerEntry) (follow.Container, error) {
 	if in.ID == "" {
 		return follow.Container{}, errors.New("container list entry without an ID")
@@ -89,13 +91,17 @@ func mapList(in *containerEntry) (follow.Container, error) {
 	}
 	c.Ports = runtimes.SortPorts(c.Ports)
 	c.Owner = runtimes.Owner(c.Labels)
-	return follow.Container{Key: in.ID, Entity: c, Sandbox: in.IsInfra || runtimes.IsSandbox(c.Labels)}, nil
+	return follow.Container{Key: in.ID, Entity: c, Sandbox: in.IsInfra ||
+		runtimes.IsSandbox(c.Labels)}, nil
 }
 
-// sameAsListed reports whether a list entry tells nothing new about a known container. A list has no health and its times are in seconds.
+// sameAsListed reports whether a list entry tells nothing new about a known container. A list has
+// no health and its times are in seconds.
 func sameAsListed(known, listed *workloadmeta.Container) bool {
-	return known.Name == listed.Name && known.State.Status == listed.State.Status && known.PID == listed.PID &&
-		known.Image.ID == listed.Image.ID && known.State.StartedAt.Unix() == listed.State.StartedAt.Unix() &&
+	return known.Name == listed.Name && known.State.Status == listed.State.Status &&
+		known.PID == listed.PID &&
+		known.Image.ID == listed.Image.ID &&
+		known.State.StartedAt.Unix() == listed.State.StartedAt.Unix() &&
 		maps.Equal(known.Labels, listed.Labels)
 }
 
@@ -137,11 +143,13 @@ func mapState(c *workloadmeta.Container, in *containerAnswer) {
 	s.Status, s.Health = status(in.State.Status), workloadmeta.HealthUnknown
 	s.Running = runtimes.IsUp(s.Status)
 	s.OOMKilled = in.State.OOMKilled
-	s.CreatedAt, s.StartedAt = runtimes.ParseTime(in.Created), runtimes.ParseTime(in.State.StartedAt)
+	s.CreatedAt, s.StartedAt = runtimes.ParseTime(in.Created),
+		runtimes.ParseTime(in.State.StartedAt)
 	if s.Running {
 		c.PID, c.CgroupPath = in.State.PID, in.State.CgroupPath
 	}
-	// A paused container's checks do not run and a stopped one keeps its last result: neither says anything.
+	// A paused container's checks do not run and a stopped one keeps its last result: neither says
+	// anything.
 	if s.Status == workloadmeta.StatusRunning {
 		for _, h := range []*healthAnswer{in.State.Health, in.State.Healthcheck} {
 			if h != nil && h.Status != "" {
@@ -158,14 +166,16 @@ func mapState(c *workloadmeta.Container, in *containerAnswer) {
 	}
 }
 
-// lost makes a container that is said to run, but of which the process is not there, one that has ended nobody knows how.
+// lost makes a container that is said to run, but of which the process is not there, one that has
+// ended nobody knows how.
 func lost(c *workloadmeta.Container) {
 	c.PID, c.CgroupPath = 0, ""
-	c.State.Status, c.State.Running, c.State.Health = workloadmeta.StatusStopped, false, workloadmeta.HealthUnknown
+	c.State.Status, c.State.Running, c.State.Health = workloadmeta.StatusStopped, false,
+		workloadmeta.HealthUnknown
 }
 
-// mapNetworks takes the addresses in each network, or, where Podman names no network, that of the only one there is, under its mode
-// (slirp4netns, pasta, and every rootless container of Podman 3).
+// mapNetworks takes the addresses in each network, or, where Podman names no network, that of the
+// only one there is, under its mode (slirp4netns, pasta, and every rootless container of Podman 3).
 func mapNetworks(c *workloadmeta.Container, mode string, in *networkAnswer) {
 	for name, a := range in.Networks {
 		if a != nil {
@@ -180,7 +190,8 @@ func mapNetworks(c *workloadmeta.Container, mode string, in *networkAnswer) {
 	}
 }
 
-func mapPorts(published map[string][]portBinding, exposed map[string]struct{}) []workloadmeta.ContainerPort {
+func mapPorts(published map[string][]portBinding,
+	exposed map[string]struct{}) []workloadmeta.ContainerPort {
 	return runtimes.Ports(published, exposed, func(b portBinding) string { return b.HostPort })
 }
 
@@ -194,14 +205,15 @@ func mapSecurity(in *containerAnswer) *workloadmeta.ContainerSecurityContext {
 		case path == "unconfined":
 			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompUnconfined}
 		default:
-			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost, LocalhostProfile: path}
+			profile = workloadmeta.SeccompProfile{Type: runtimes.SeccompLocalhost,
+				LocalhostProfile: path}
 		}
 	}
 	return runtimes.Security(h.Privileged, h.CapAdd, h.CapDrop, &profile)
 }
 
-// restarts reports whether Podman may start the container again by its policy, now that it has ended. That somebody has stopped
-// it, and it is not, older versions do not tell.
+// restarts reports whether Podman may start the container again by its policy, now that it has
+// ended. That somebody has stopped it, and it is not, older versions do not tell.
 func (in *containerAnswer) restarts() bool {
 	if status(in.State.Status) != workloadmeta.StatusStopped || in.State.Status == "removing" {
 		return false
@@ -210,19 +222,21 @@ func (in *containerAnswer) restarts() bool {
 	case "always", "unless-stopped":
 		return true
 	case "on-failure":
-		return in.State.ExitCode != 0 && (p.MaximumRetryCount <= 0 || in.RestartCount < p.MaximumRetryCount)
+		return in.State.ExitCode != 0 &&
+			(p.MaximumRetryCount <= 0 || in.RestartCount < p.MaximumRetryCount)
 	}
 	return false
 }
 
 // reservedAttributes are the attributes of a container event that are no labels.
 var reservedAttributes = [...]string{
-	"image", "name", "podId", "exitCode", "containerExitCode", "execDuration", "execID", "signal", "error", "network",
+	"image", "name", "podId", "exitCode", "containerExitCode", "execDuration", "execID", "signal",
+	"error", "network",
 	"health_status", "health_failing_streak", "health_log", "oldName",
 }
 
-// mapEvent makes an entity of what an event carries, for a container that nothing else is known of: it runs
-// since the event.
+// mapEvent makes an entity of what an event carries, for a container that nothing else is known of:
+// it runs since the event.
 func mapEvent(m *message) *workloadmeta.Container {
 	a := m.Actor.Attributes
 	c := runtimes.NewContainer(m.Actor.ID, workloadmeta.RuntimePodman)
@@ -237,7 +251,8 @@ func mapEvent(m *message) *workloadmeta.Container {
 	runtimes.Put(&labels, labelPodID, a["podId"])
 	c.Labels = runtimes.NilIfEmpty(labels)
 	c.State = workloadmeta.ContainerState{
-		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown, StartedAt: m.at(),
+		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown,
+		StartedAt: m.at(),
 	}
 	c.Owner = runtimes.Owner(c.Labels)
 	return c

@@ -37,7 +37,8 @@ func mapImage(in *imageAnswer, allowed *env.Filter) (*workloadmeta.ContainerImag
 	var history []runtimes.HistoryEntry
 	for _, h := range in.History {
 		history = append(history, runtimes.HistoryEntry{
-			Created: runtimes.ParseTime(h.Created), CreatedBy: h.CreatedBy, Author: h.Author, Comment: h.Comment, EmptyLayer: h.EmptyLayer,
+			Created: runtimes.ParseTime(h.Created), CreatedBy: h.CreatedBy, Author: h.Author,
+			Comment: h.Comment, EmptyLayer: h.EmptyLayer,
 		})
 	}
 	i.Layers = runtimes.PairLayers(history, layers, allowed.Allowed)

@@ -17,8 +17,8 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
-// recordings are answers of a real Podman, see TestRecord. handmade are answers as Podman 5 gives them, written from its documentation and from
-// reports: nobody has recorded them.
+// recordings are answers of a real Podman, see TestRecord. handmade are answers as Podman 5 gives
+// them, written from its documentation and from reports: nobody has recorded them.
 const (
 	recordings = "testdata/podman-4.3"
 	handmade   = "testdata/podman-5-handmade"
@@ -99,7 +99,8 @@ func TestListedContainers(t *testing.T) {
 	for _, folder := range []string{recordings, handmade} {
 		names := recordedNames(t, folder)
 		var all []inspectedJSON
-		for _, in := range *collectortest.Read[[]containerEntry](t, filepath.Join(folder, "containers.json")) {
+		for _, in := range *collectortest.Read[[]containerEntry](t,
+			filepath.Join(folder, "containers.json")) {
 			got, err := mapList(&in)
 			if err != nil {
 				t.Fatal(err)
@@ -113,17 +114,23 @@ func TestListedContainers(t *testing.T) {
 			if got.Sandbox {
 				file = "infra"
 			}
-			full, err := mapInspect(collectortest.Read[containerAnswer](t, filepath.Join(folder, "inspect", file+".json")), builtIn(t))
+			full, err := mapInspect(collectortest.Read[containerAnswer](t,
+				filepath.Join(folder, "inspect", file+".json")), builtIn(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			runtimes.Put(&full.Entity.Labels, labelPodName, in.PodName) // which Inspect has looked up
-			if runtimes.IsUp(c.State.Status) && !sameAsListed(full.Entity, c) || full.Sandbox != got.Sandbox {
+			// which Inspect has looked up
+			runtimes.Put(&full.Entity.Labels, labelPodName, in.PodName)
+			if runtimes.IsUp(c.State.Status) && !sameAsListed(full.Entity, c) ||
+				full.Sandbox != got.Sandbox {
 				t.Errorf("list and inspect differ:\n%s", cmp.Diff(full.Entity, c))
 			}
-			published := slices.DeleteFunc(slices.Clone(full.Entity.Ports), func(p workloadmeta.ContainerPort) bool { return p.HostPort == 0 })
-			if runtimes.IsUp(c.State.Status) && full.Entity.Labels[labelPodID] == "" && !slices.Equal(c.Ports, published) {
-				t.Errorf("list and inspect differ in published ports:\n%s", cmp.Diff(published, c.Ports))
+			published := slices.DeleteFunc(slices.Clone(full.Entity.Ports),
+				func(p workloadmeta.ContainerPort) bool { return p.HostPort == 0 })
+			if runtimes.IsUp(c.State.Status) && full.Entity.Labels[labelPodID] == "" &&
+				!slices.Equal(c.Ports, published) {
+				t.Errorf("list and inspect differ in published ports:\n%s",
+					cmp.Diff(published, c.Ports))
 			}
 		}
 		expect(t, folder, "containers.json", all)
@@ -132,7 +139,8 @@ func TestListedContainers(t *testing.T) {
 
 func TestImages(t *testing.T) {
 	var listed []*workloadmeta.ContainerImageMetadata
-	for _, in := range *collectortest.Read[[]imageEntry](t, filepath.Join(recordings, "images.json")) {
+	for _, in := range *collectortest.Read[[]imageEntry](t,
+		filepath.Join(recordings, "images.json")) {
 		i, err := mapImageList(&in)
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +149,8 @@ func TestImages(t *testing.T) {
 	}
 	expect(t, recordings, "images.json", listed)
 	for _, name := range []string{"web", "built"} {
-		in := collectortest.Read[imageAnswer](t, filepath.Join(recordings, "image-inspect", name+".json"))
+		in := collectortest.Read[imageAnswer](t,
+			filepath.Join(recordings, "image-inspect", name+".json"))
 		i, err := mapImage(in, builtIn(t))
 		if err != nil {
 			t.Fatal(err)
@@ -194,13 +203,16 @@ type eventJSON struct {
 }
 
 func TestEvents(t *testing.T) {
-	for _, path := range []string{recordings + "/events.jsonl", recordings + "/events-compat.jsonl", handmade + "/events.jsonl"} {
+	for _, path := range []string{recordings + "/events.jsonl", recordings + "/events-compat.jsonl",
+		handmade + "/events.jsonl"} {
 		var all []eventJSON
 		for _, ev := range readEvents(t, path) {
 			if ev.ID == "" || ev.At.IsZero() || ev.Size == 0 {
 				t.Errorf("%s: event %+v", path, ev)
 			}
-			all = append(all, eventJSON{ev.Name, ev.Action, ev.Key, ev.ExitCode, ev.Detail, ev.Sandbox, ev.Container})
+			all = append(all,
+				eventJSON{ev.Name, ev.Action, ev.Key, ev.ExitCode, ev.Detail, ev.Sandbox,
+					ev.Container})
 		}
 		expect(t, filepath.Dir(path), strings.TrimSuffix(filepath.Base(path), "l"), all)
 	}
@@ -208,7 +220,8 @@ func TestEvents(t *testing.T) {
 
 // Both of Podman's interfaces tell the same, in other words.
 func TestBothVocabulariesMeanTheSame(t *testing.T) {
-	a, b := readEvents(t, recordings+"/events.jsonl"), readEvents(t, recordings+"/events-compat.jsonl")
+	a, b := readEvents(t, recordings+"/events.jsonl"), readEvents(t,
+		recordings+"/events-compat.jsonl")
 	if len(a) != len(b) || len(a) < 50 {
 		t.Fatalf("%d and %d events", len(a), len(b))
 	}
@@ -232,8 +245,10 @@ func TestWhatARealPodmanTells(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"container rename", "container commit", "container pause", "container health_status", "container exec_died",
-		"image untag", "image remove", "image loadfromarchive", "network connect", "container remove", "container restart"} {
+	for _, name := range []string{"container rename", "container commit", "container pause",
+		"container health_status", "container exec_died",
+		"image untag", "image remove", "image loadfromarchive", "network connect",
+		"container remove", "container restart"} {
 		if got[name] == 0 {
 			t.Errorf("no event %q among the recordings: %v", name, got)
 		}

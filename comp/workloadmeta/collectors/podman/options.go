@@ -11,19 +11,23 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
-// Tuning changes how events are followed and how often the service is asked. The zero value is useful. It applies to each
-// socket. ResyncEvery is 30s by default, because events can get lost in the journal.
+// Tuning changes how events are followed and how often the service is asked. The zero value is
+// useful. It applies to each socket. ResyncEvery is 30s by default, because events can get lost in
+// the journal.
 type Tuning = follow.Tuning
 
 // Options change how the collector works. The zero value is useful.
 type Options struct {
 	Tuning
 
-	// Sockets are the addresses of Podman services: /run/podman/podman.sock, unix:///run/podman/podman.sock, tcp://host:8080. A
-	// "*" in a path is any text, as in /run/user/*/podman/podman.sock. Empty means [DefaultSockets] and those that CONTAINER_HOST
-	// and, if a Podman answers there, DOCKER_HOST name. A Docker daemon behind an address is left to the Docker collector.
+	// Sockets are the addresses of Podman services: /run/podman/podman.sock,
+	// unix:///run/podman/podman.sock, tcp://host:8080. A "*" in a path is any text, as in
+	// /run/user/*/podman/podman.sock. Empty means [DefaultSockets] and those that CONTAINER_HOST
+	// and, if a Podman answers there, DOCKER_HOST name. A Docker daemon behind an address is left
+	// to the Docker collector.
 	Sockets []string
-	// Env chooses the environment variables that are kept. nil means the built-in list of package env.
+	// Env chooses the environment variables that are kept. nil means the built-in list of package
+	// env.
 	Env *env.Filter
 	// NoImages leaves images out. They are still asked for what containers need to know of them.
 	NoImages bool
@@ -34,7 +38,9 @@ type Options struct {
 	// ProcRoot is where the machine's /proc is, to see whether processes are there. Default /proc.
 	ProcRoot string
 
-	RescanEvery time.Duration // between searches for sockets, and the longest pause before one that failed is tried again; default 10s
+	// between searches for sockets, and the longest pause before one that failed is tried again;
+	// default 10s
+	RescanEvery time.Duration
 	PollEvery   time.Duration // between comparisons where Podman keeps no events; default 10s
 
 	// Log receives what a person might want to know. Default slog.Default().
@@ -43,8 +49,8 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// DefaultSockets are the paths at which sockets are looked for when the options name none: root's and those of all users, also where a
-// container has the machine's files. A "*" is any text.
+// DefaultSockets are the paths at which sockets are looked for when the options name none: root's
+// and those of all users, also where a container has the machine's files. A "*" is any text.
 func DefaultSockets() []string {
 	return []string{
 		"/run/podman/podman.sock", "/run/user/*/podman/podman.sock",

@@ -27,10 +27,12 @@ func partOf(c *Collector, address string) string {
 // Known bug: a path that was misspelt among the configured ones was nowhere to be seen.
 func TestPartsHaveWhatIsMissing(t *testing.T) {
 	dir := t.TempDir()
-	good, missing, pattern := filepath.Join(dir, "p.sock"), filepath.Join(dir, "nope.sock"), filepath.Join(dir, "*", "p.sock")
+	good, missing, pattern := filepath.Join(dir, "p.sock"), filepath.Join(dir,
+		"nope.sock"), filepath.Join(dir, "*", "p.sock")
 	f := newFake(t)
 	collectortest.ServeSocket(t, good, f)
-	c, err := New(Options{Sockets: []string{good, "unix://" + missing, missing, pattern}, Log: slog.New(slog.DiscardHandler)})
+	c, err := New(Options{Sockets: []string{good, "unix://" + missing, missing, pattern},
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +45,12 @@ func TestPartsHaveWhatIsMissing(t *testing.T) {
 	if len(parts) != 3 || parts[0].State != collection.StateLive {
 		t.Errorf("parts = %+v", parts)
 	}
-	if got := partOf(c, missing); !strings.HasPrefix(got, "waiting: no socket at "+missing+"; start it with `systemctl enable --now podman.socket`") {
+	if got := partOf(c, missing); !strings.HasPrefix(got,
+		"waiting: no socket at "+missing+"; start it with `systemctl enable --now podman.socket`") {
 		t.Errorf("of the missing socket: %q", got)
 	}
-	if got := partOf(c, "ssh://core:…@host/p.sock"); !strings.Contains(got, "scheme ssh is not supported; want a path") || strings.Contains(got, "secret") {
+	if got := partOf(c, "ssh://core:…@host/p.sock"); !strings.Contains(got,
+		"scheme ssh is not supported; want a path") || strings.Contains(got, "secret") {
 		t.Errorf("of the address that makes no sense: %q", got)
 	}
 	if got := c.missing(); strings.Contains(got, "secret") {
@@ -69,23 +73,27 @@ func TestPartsSayWhatIsWrongWithASocket(t *testing.T) {
 		good.run(&fakeContainer{ID: "c1"})
 		frozen.Hang("_ping")
 		refused.down = syscall.ECONNREFUSED
-		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": good, "/b.sock": frozen, "/c.sock": refused}, nil)
+		c := newTestCollector(t,
+			map[string]*fakePodman{"/a.sock": good, "/b.sock": frozen, "/c.sock": refused}, nil)
 		w := collectortest.NewWorld()
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		if got := partOf(c, "/b.sock"); got != "waiting: it has not answered yet" {
 			t.Errorf("in its first attempt: %q", got)
 		}
-		if got := partOf(c, "/c.sock"); !strings.HasPrefix(got, "waiting: connection refused on /c.sock; start it with") {
+		if got := partOf(c, "/c.sock"); !strings.HasPrefix(got,
+			"waiting: connection refused on /c.sock; start it with") {
 			t.Errorf("refused: %q", got)
 		}
 		// What answers is live before the other's time is over.
 		pass(c.opts.InitialWait)
-		if w.Synced() != 1 || w.Containers() != "c1" || partOf(c, "/a.sock") != "live: podman 4.3.1" {
+		if w.Synced() != 1 || w.Containers() != "c1" ||
+			partOf(c, "/a.sock") != "live: podman 4.3.1" {
 			t.Errorf("synced %d times, %s, %q", w.Synced(), w.Containers(), partOf(c, "/a.sock"))
 		}
 		pass(c.opts.CallTimeout)
-		if got := partOf(c, "/b.sock"); !strings.HasPrefix(got, "waiting: podman at /b.sock does not answer within 5s; restart") {
+		if got := partOf(c, "/b.sock"); !strings.HasPrefix(got,
+			"waiting: podman at /b.sock does not answer within 5s; restart") {
 			t.Errorf("frozen: %q", got)
 		}
 		pass(5 * time.Minute)

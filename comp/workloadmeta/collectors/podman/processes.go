@@ -15,15 +15,18 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/cgroup"
 )
 
-// processes looks at the processes that a service tells of. The zero value sees nothing, and then nothing is gone.
+// processes looks at the processes that a service tells of. The zero value sees nothing, and then
+// nothing is gone.
 type processes struct {
 	root string // where /proc is, if the service's process IDs are the ones in it
-	// groups says that containers have cgroups of their own, by which a process of the same number is told from theirs. Rootless ones may not.
+	// groups says that containers have cgroups of their own, by which a process of the same number
+	// is told from theirs. Rootless ones may not.
 	groups bool
 }
 
-// findProcesses finds out whether a service's process IDs mean the same here: whoever listens at the socket must be Podman itself or
-// systemd, which listens in its place, in our namespace of process IDs. Behind anything else, as a tunnel, may be another machine.
+// findProcesses finds out whether a service's process IDs mean the same here: whoever listens at
+// the socket must be Podman itself or systemd, which listens in its place, in our namespace of
+// process IDs. Behind anything else, as a tunnel, may be another machine.
 func (s *service) findProcesses(ctx context.Context) processes {
 	ctx, cancel := context.WithTimeout(ctx, runtimes.ProbeTimeout)
 	defer cancel()
@@ -36,9 +39,13 @@ func (s *service) findProcesses(ctx context.Context) processes {
 	if pid <= 0 {
 		return processes{}
 	}
-	of := func(name string) string { return filepath.Join(s.opts.ProcRoot, strconv.Itoa(pid), name) }
+	of := func(name string) string {
+		return filepath.Join(s.opts.ProcRoot, strconv.Itoa(pid),
+			name)
+	}
 	comm, err := os.ReadFile(of("comm"))
-	if err != nil || !slices.Contains([]string{"podman", "systemd"}, strings.TrimSpace(string(comm))) {
+	if err != nil ||
+		!slices.Contains([]string{"podman", "systemd"}, strings.TrimSpace(string(comm))) {
 		return processes{}
 	}
 	theirs, errTheirs := os.Readlink(of("ns/pid"))
@@ -49,8 +56,8 @@ func (s *service) findProcesses(ctx context.Context) processes {
 	return processes{root: s.opts.ProcRoot, groups: s.uid == 0}
 }
 
-// gone reports whether a container's first process is certainly not there any more: there is no process of that number, or it
-// belongs to another container.
+// gone reports whether a container's first process is certainly not there any more: there is no
+// process of that number, or it belongs to another container.
 func (p processes) gone(pid int, id string) bool {
 	if p.root == "" || pid <= 0 {
 		return false

@@ -12,27 +12,33 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/collectortest"
 )
 
-// Command lines, environments, outputs of health checks and kubectl's copy of a pod's manifest have secrets in them.
+// Command lines, environments, outputs of health checks and kubectl's copy of a pod's manifest have
+// secrets in them.
 func TestSecretsStayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": f}, nil)
 		f.image("tag", imageA, "localhost/app:1")
-		labels := map[string]string{"annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2", "app": "cart"}
-		f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: labels, Env: []string{"DB=hunter2", "DD_ENV=prod", "hunter2"}})
+		labels := map[string]string{
+			"annotation.kubectl.kubernetes.io/last-applied-configuration": "hunter2", "app": "cart"}
+		f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: labels,
+			Env: []string{"DB=hunter2", "DD_ENV=prod", "hunter2"}})
 		w := collectortest.NewWorld()
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		short := f.run(&fakeContainer{ID: "c2", Labels: labels, Env: []string{"DB=hunter2"}}) // told by events only
+		// told by events only
+		short := f.run(&fakeContainer{ID: "c2", Labels: labels, Env: []string{"DB=hunter2"}})
 		f.die(short, 1)
 		f.remove(short)
 		pass(5 * time.Second)
 		s.Stop()
 		text, err := json.Marshal([]any{w.Container("c1"), w.Ended("c2")})
-		if err != nil || bytes.Contains(text, []byte("hunter")) || !bytes.Contains(text, []byte("cart")) || w.Container("c1").EnvVars["DD_ENV"] != "prod" {
+		if err != nil || bytes.Contains(text, []byte("hunter")) ||
+			!bytes.Contains(text, []byte("cart")) || w.Container("c1").EnvVars["DD_ENV"] != "prod" {
 			t.Errorf("%s, %v", text, err)
 		}
-		if status := fmt.Sprintf("%+v", c.Sockets()); bytes.Contains([]byte(status), []byte("hunter")) {
+		if status := fmt.Sprintf("%+v", c.Sockets()); bytes.Contains([]byte(status),
+			[]byte("hunter")) {
 			t.Errorf("status = %s", status)
 		}
 	})
@@ -53,7 +59,8 @@ func TestHistoryHasNoSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(i)
-	if err != nil || bytes.Contains(text, []byte("hunter")) || !bytes.Contains(text, []byte("DD_ENV=prod")) || len(i.Layers) != 3 {
+	if err != nil || bytes.Contains(text, []byte("hunter")) ||
+		!bytes.Contains(text, []byte("DD_ENV=prod")) || len(i.Layers) != 3 {
 		t.Errorf("image = %s, %v", text, err)
 	}
 }

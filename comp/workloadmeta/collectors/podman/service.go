@@ -22,18 +22,21 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// errDocker says that something else than Podman answers: with DOCKER_HOST, usually a Docker daemon.
+// errDocker says that something else than Podman answers: with DOCKER_HOST, usually a Docker
+// daemon.
 var errDocker = errors.New("not podman answers; docker is collected by the docker collector")
 
 const (
 	maxAnswer  = 256 << 20 // bytes of one answer
 	maxExposed = 256       // images of which the exposed ports are remembered
-	// An inspection that finds a container ended which its policy starts again looks again until it has been started or this
-	// often. Podman starts it again at once, in about 0.1 s; together it must stay below the second that package follow waits.
+	// An inspection that finds a container ended which its policy starts again looks again until it
+	// has been started or this often. Podman starts it again at once, in about 0.1 s; together it
+	// must stay below the second that package follow waits.
 	restartLooks = 5
 	restartPause = 150 * time.Millisecond
-	// lostAfter is how long a container's process must have been gone before Podman is not believed any more. Usually it needs a
-	// fraction of a second to see that a container has ended, and tells with which code.
+	// lostAfter is how long a container's process must have been gone before Podman is not believed
+	// any more. Usually it needs a fraction of a second to see that a container has ended, and
+	// tells with which code.
 	lostAfter = 5 * time.Second
 )
 
@@ -80,11 +83,16 @@ func newService(a address, o *Options, log *slog.Logger) *service {
 		pods: map[string]string{}, checked: map[string]struct{}{}, missed: map[string]time.Time{},
 		http: &http.Client{
 			Transport: &http.Transport{
-				DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, a.network, a.target) },
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return dial(ctx, a.network, a.target)
+				},
 				MaxIdleConnsPerHost: o.Workers + 1,
 				IdleConnTimeout:     30 * time.Second,
 			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			CheckRedirect: func(*http.Request,
+				[]*http.Request) error {
+				return http.ErrUseLastResponse
+			},
 		},
 	}
 }
@@ -102,8 +110,8 @@ func (s *service) connect(ctx context.Context) error {
 	if s.version == "" {
 		return fmt.Errorf("ping podman at %s: %w", s.address, errDocker)
 	}
-	// Podman 5 answers to version 4 of its interface as well, and what is read here is the same in both. It is assumed that the next one
-	// does likewise with the one before it.
+	// Podman 5 answers to version 4 of its interface as well, and what is read here is the same in
+	// both. It is assumed that the next one does likewise with the one before it.
 	major, _, _ := strings.Cut(s.version, ".")
 	if s.major, err = strconv.Atoi(major); err != nil {
 		return fmt.Errorf("ping podman at %s: what kind of version is %q", s.address, s.version)
@@ -152,11 +160,12 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("the service answers %d: %s", e.status, e.message)
 }
 
-// Is makes a statusError one of those that package errdefs knows. A container that is removed while Podman looks at it is an internal
-// error to Podman.
+// Is makes a statusError one of those that package errdefs knows. A container that is removed while
+// Podman looks at it is an internal error to Podman.
 func (e *statusError) Is(target error) bool {
 	return target == errdefs.ErrNotFound && (e.status == http.StatusNotFound ||
-		e.status == http.StatusInternalServerError && strings.HasSuffix(e.message, "no such container"))
+		e.status == http.StatusInternalServerError &&
+			strings.HasSuffix(e.message, "no such container"))
 }
 
 func isDockerAnswer(err error) bool {
@@ -190,7 +199,8 @@ func (s *service) get(ctx context.Context, path string, query url.Values) (*http
 	if json.Unmarshal(text, &answer) != nil || answer.Message == "" {
 		answer.Message = strings.TrimSpace(string(text))
 	}
-	return nil, &statusError{resp.StatusCode, answer.Message, resp.Header.Get("Libpod-Api-Version") != ""}
+	return nil, &statusError{resp.StatusCode, answer.Message,
+		resp.Header.Get("Libpod-Api-Version") != ""}
 }
 
 // ask asks for one of Podman's own resources and reads the answer.
@@ -202,13 +212,15 @@ func (s *service) ask(ctx context.Context, what, path string, query url.Values, 
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer resp.Body.Close() // only read from
-	if err := lenient(json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into)); err != nil {
+	if err := lenient(
+		json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into)); err != nil {
 		return fmt.Errorf("%s: read the answer: %w", what, err)
 	}
 	return nil
 }
 
-// List implements [follow.Backend]: it asks for both lists at once. That of images may fail without harm to the containers.
+// List implements [follow.Backend]: it asks for both lists at once. That of images may fail without
+// harm to the containers.
 func (s *service) List(ctx context.Context) (follow.Listing, error) {
 	l := follow.Listing{}
 	var images []imageEntry
@@ -224,7 +236,8 @@ func (s *service) List(ctx context.Context) (follow.Listing, error) {
 	}()
 	var containers []containerEntry
 	// Without "all" containers that are paused or being stopped are missing.
-	err := s.ask(ctx, "list containers", "containers/json", url.Values{"all": {"true"}}, &containers)
+	err := s.ask(ctx, "list containers", "containers/json", url.Values{"all": {"true"}},
+		&containers)
 	<-done
 	if err != nil {
 		return l, err
@@ -269,7 +282,8 @@ func (s *service) List(ctx context.Context) (follow.Listing, error) {
 	return l, nil
 }
 
-// complete adds what is known from elsewhere, in the same way to what lists and inspections tell: otherwise they would differ for ever.
+// complete adds what is known from elsewhere, in the same way to what lists and inspections tell:
+// otherwise they would differ for ever.
 func (s *service) complete(c *workloadmeta.Container) {
 	if s.uid != 0 {
 		runtimes.Put(&c.Annotations, annotationUID, strconv.Itoa(s.uid))
@@ -298,7 +312,8 @@ func (s *service) Inspect(ctx context.Context, id string) (follow.Container, err
 	var in *containerAnswer
 	for look := 0; ; look++ {
 		in = new(containerAnswer)
-		if err := s.ask(ctx, "inspect container "+id, "containers/"+url.PathEscape(id)+"/json", nil, in); err != nil {
+		if err := s.ask(ctx, "inspect container "+id, "containers/"+url.PathEscape(id)+"/json", nil,
+			in); err != nil {
 			return follow.Container{}, err
 		}
 		if look == restartLooks || !in.restarts() || !s.recent(in.State.FinishedAt) {
@@ -326,8 +341,8 @@ func (s *service) Inspect(ctx context.Context, id string) (follow.Container, err
 	return out, nil
 }
 
-// recent reports whether a container has ended only just now, by the service's clock or ours, whichever makes it so. If both are wrong
-// an end is reported a moment early.
+// recent reports whether a container has ended only just now, by the service's clock or ours,
+// whichever makes it so. If both are wrong an end is reported a moment early.
 func (s *service) recent(finished string) bool {
 	at := runtimes.ParseTime(finished)
 	return !at.IsZero() && time.Since(at).Abs() < 2*time.Second
@@ -357,7 +372,8 @@ func (s *service) podName(ctx context.Context, id string) string {
 		return name
 	}
 	var pod podAnswer
-	if err := s.ask(ctx, "inspect pod "+id, "pods/"+url.PathEscape(id)+"/json", nil, &pod); err != nil {
+	if err := s.ask(ctx, "inspect pod "+id, "pods/"+url.PathEscape(id)+"/json", nil,
+		&pod); err != nil {
 		s.log.Debug("the name of a pod is not known", "error", err)
 		return ""
 	}
@@ -367,7 +383,8 @@ func (s *service) podName(ctx context.Context, id string) string {
 	return pod.Name
 }
 
-// exposedPorts returns the ports that an image exposes. Podman 4 does not tell them of a container without a network of its own.
+// exposedPorts returns the ports that an image exposes. Podman 4 does not tell them of a container
+// without a network of its own.
 func (s *service) exposedPorts(ctx context.Context, id string) []workloadmeta.ContainerPort {
 	if ports, ok := s.exposed.Get(id); ok {
 		return ports
@@ -382,7 +399,8 @@ func (s *service) exposedPorts(ctx context.Context, id string) []workloadmeta.Co
 
 func (s *service) askImage(ctx context.Context, ref string) (*imageAnswer, error) {
 	in := new(imageAnswer)
-	if err := s.ask(ctx, "inspect image "+ref, "images/"+url.PathEscape(ref)+"/json", nil, in); err != nil {
+	if err := s.ask(ctx, "inspect image "+ref, "images/"+url.PathEscape(ref)+"/json", nil,
+		in); err != nil {
 		return nil, err
 	}
 	s.exposed.Add(runtimes.ImageID(in.ID), mapPorts(nil, in.Config.ExposedPorts))

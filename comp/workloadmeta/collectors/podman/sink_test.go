@@ -18,8 +18,10 @@ func tags(w *collectortest.World, id string) string {
 	return fmt.Sprint(i.RepoTags)
 }
 
-// newTestCollector returns a collector for fakes by their addresses. Addresses without a fake are sockets at which nobody answers.
-func newTestCollector(t testing.TB, fakes map[string]*fakePodman, change func(*Options)) *Collector {
+// newTestCollector returns a collector for fakes by their addresses. Addresses without a fake are
+// sockets at which nobody answers.
+func newTestCollector(t testing.TB, fakes map[string]*fakePodman,
+	change func(*Options)) *Collector {
 	t.Helper()
 	o := Options{Dial: dialer(fakes), Log: slog.New(slog.DiscardHandler)}
 	for address := range fakes {

@@ -29,14 +29,17 @@ type SocketStatus struct {
 	Stats   Stats
 }
 
-// Sockets returns the sockets that are followed, in the order in which they were found. One that only DOCKER_HOST names is not among
-// them until a Podman has answered there. The caller owns the result.
+// Sockets returns the sockets that are followed, in the order in which they were found. One that
+// only DOCKER_HOST names is not among them until a Podman has answered there. The caller owns the
+// result.
 func (c *Collector) Sockets() []SocketStatus {
 	c.mu.Lock()
-	sockets := slices.DeleteFunc(slices.Clone(c.sockets), func(s *socket) bool { return s.place.any && !c.answered[s.address] })
+	sockets := slices.DeleteFunc(slices.Clone(c.sockets),
+		func(s *socket) bool { return s.place.any && !c.answered[s.address] })
 	out := make([]SocketStatus, len(sockets))
 	for i, s := range sockets {
-		out[i] = SocketStatus{Address: s.address.String(), State: s.state, Reason: s.reason, Version: s.version}
+		out[i] = SocketStatus{Address: s.address.String(), State: s.state, Reason: s.reason,
+			Version: s.version}
 	}
 	c.mu.Unlock()
 	for i, s := range sockets {
@@ -47,7 +50,8 @@ func (c *Collector) Sockets() []SocketStatus {
 
 var _ collection.PartReporter = (*Collector)(nil)
 
-// Parts implements [collection.PartReporter]: a part is a socket, or an address that somebody has named and at which there is none.
+// Parts implements [collection.PartReporter]: a part is a socket, or an address that somebody has
+// named and at which there is none.
 func (c *Collector) Parts() []collection.Part {
 	var parts []collection.Part
 	for _, s := range c.Sockets() {

@@ -32,18 +32,21 @@ func pass(d time.Duration) {
 }
 
 // inBubble runs a test with one fake at /a.sock.
-func inBubble(t *testing.T, change func(*Options), body func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World)) {
+func inBubble(t *testing.T, change func(*Options),
+	body func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		body(t, f, newTestCollector(t, map[string]*fakePodman{"/a.sock": f}, change), collectortest.NewWorld())
+		body(t, f, newTestCollector(t, map[string]*fakePodman{"/a.sock": f}, change),
+			collectortest.NewWorld())
 	})
 }
 
 func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.image("tag", imageA, "localhost/app:1")
-		f.run(&fakeContainer{ID: "c1", ImageID: imageA, Env: []string{"DD_ENV=prod", "SECRET=hunter2"}, Pod: pod1, PodName: "shop"})
+		f.run(&fakeContainer{ID: "c1", ImageID: imageA,
+			Env: []string{"DD_ENV=prod", "SECRET=hunter2"}, Pod: pod1, PodName: "shop"})
 		f.run(&fakeContainer{ID: "infra", ImageID: imageA, Pod: pod1, PodName: "shop", Infra: true})
 		paused := f.run(&fakeContainer{ID: "c2", ImageID: imageA})
 		stopping := f.run(&fakeContainer{ID: "c3", ImageID: imageA})
@@ -51,26 +54,33 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 		pass(time.Minute) // so that no event tells of it
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if w.Synced() != 1 || w.Containers() != "c1 c2 c3" || tags(w, imageA) != "[localhost/app:1]" {
-			t.Fatalf("synced %d times, containers %s, image %s", w.Synced(), w.Containers(), tags(w, imageA))
+		if w.Synced() != 1 || w.Containers() != "c1 c2 c3" ||
+			tags(w, imageA) != "[localhost/app:1]" {
+			t.Fatalf("synced %d times, containers %s, image %s", w.Synced(), w.Containers(),
+				tags(w, imageA))
 		}
 		got := w.Container("c1")
-		if got.PID != 1000 || got.Hostname != "h-c1" || len(got.EnvVars) != 1 || got.EnvVars["DD_ENV"] != "prod" || got.Runtime != "podman" ||
-			got.Labels[labelPodID] != pod1 || got.Labels[labelPodName] != "shop" || got.Image.Name != "localhost/app" ||
+		if got.PID != 1000 || got.Hostname != "h-c1" || len(got.EnvVars) != 1 ||
+			got.EnvVars["DD_ENV"] != "prod" || got.Runtime != "podman" ||
+			got.Labels[labelPodID] != pod1 || got.Labels[labelPodName] != "shop" ||
+			got.Image.Name != "localhost/app" ||
 			fmt.Sprint(got.Ports) != "[{ 8080 tcp 0}]" {
 			t.Errorf("container = %+v", got)
 		}
-		if got := w.Container("c2"); got.State.Status != workloadmeta.StatusPaused || !got.State.Running {
+		if got := w.Container("c2"); got.State.Status != workloadmeta.StatusPaused ||
+			!got.State.Running {
 			t.Errorf("a paused container is %+v", got.State)
 		}
-		if got := w.Container("c3"); got.State.Status != workloadmeta.StatusRunning || got.PID == 0 {
+		if got := w.Container("c3"); got.State.Status != workloadmeta.StatusRunning ||
+			got.PID == 0 {
 			t.Errorf("a container that is being stopped is %+v", got.State)
 		}
 		if h := w.History("c1"); h != "set" {
 			t.Errorf("c1: %s, want one report, with what the inspection tells", h)
 		}
 		st := c.Sockets()
-		if len(st) != 1 || st[0].State != SocketLive || st[0].Version != "4.3.1" || st[0].Stats.Containers != 4 || st[0].Address != "/a.sock" {
+		if len(st) != 1 || st[0].State != SocketLive || st[0].Version != "4.3.1" ||
+			st[0].Stats.Containers != 4 || st[0].Address != "/a.sock" {
 			t.Errorf("sockets = %+v", st)
 		}
 		s.Stop()
@@ -80,21 +90,33 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 // DataDog/datadog-agent#31002: containers that live shorter than a poll never appeared.
 func TestBug13ShortLivedContainersAreSeen(t *testing.T) {
 	for name, play := range map[string]func(f *fakePodman, c *fakeContainer){
-		"gone before it can be inspected": func(f *fakePodman, c *fakeContainer) { f.die(c, 7); f.remove(c) },
-		"stays when it has ended":         func(f *fakePodman, c *fakeContainer) { f.die(c, 7) },
-		"ends while it is inspected":      func(f *fakePodman, c *fakeContainer) { pass(0); f.die(c, 7); pass(0); f.remove(c) },
+		"gone before it can be inspected": func(f *fakePodman, c *fakeContainer) {
+			f.die(c, 7)
+			f.remove(c)
+		},
+		"stays when it has ended": func(f *fakePodman, c *fakeContainer) { f.die(c, 7) },
+		"ends while it is inspected": func(f *fakePodman, c *fakeContainer) {
+			pass(0)
+			f.die(c, 7)
+			pass(0)
+			f.remove(c)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-				s := collectortest.Start(t, c.Stream, w.Sink())
-				pass(time.Second)
-				play(f, f.run(&fakeContainer{ID: "c1", Labels: map[string]string{"team": "blue"}}))
-				pass(3 * time.Second)
-				if h := w.History("c1"); h != "set unset" || w.ExitOf("c1") != "7" || w.Ended("c1").Labels["team"] != "blue" || w.Ended("c1").Name != "name-c1" {
-					t.Errorf("it was told %s, exit code %s, %+v", h, w.ExitOf("c1"), w.Ended("c1"))
-				}
-				s.Stop()
-			})
+			inBubble(t, nil,
+				func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+					s := collectortest.Start(t, c.Stream, w.Sink())
+					pass(time.Second)
+					play(f, f.run(
+						&fakeContainer{ID: "c1", Labels: map[string]string{"team": "blue"}}))
+					pass(3 * time.Second)
+					if h := w.History("c1"); h != "set unset" || w.ExitOf("c1") != "7" ||
+						w.Ended("c1").Labels["team"] != "blue" || w.Ended("c1").Name != "name-c1" {
+						t.Errorf("it was told %s, exit code %s, %+v", h, w.ExitOf("c1"),
+							w.Ended("c1"))
+					}
+					s.Stop()
+				})
 		})
 	}
 }
@@ -115,20 +137,23 @@ func TestRemovedWhileItIsInspected(t *testing.T) {
 		f.die(f.run(&fakeContainer{ID: "c1"}), 7)
 		pass(500 * time.Millisecond)
 		st := c.Sockets()[0].Stats
-		if h := w.History("c1"); h != "set unset" || st.Inspects["error"] != 0 || st.Inspects["gone"] == 0 {
+		if h := w.History("c1"); h != "set unset" || st.Inspects["error"] != 0 ||
+			st.Inspects["gone"] == 0 {
 			t.Errorf("it was told %s; inspections %v", h, st.Inspects)
 		}
 		s.Stop()
 	})
 }
 
-// Podman tells of a container before it starts it: what ends before it can be inspected has its environment from there.
+// Podman tells of a container before it starts it: what ends before it can be inspected has its
+// environment from there.
 func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
 	for _, announced := range []string{"create", "init"} {
 		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 			s := collectortest.Start(t, c.Stream, w.Sink())
 			pass(time.Second)
-			one := &fakeContainer{ID: "c1", Name: "job", Image: "localhost/app:1", Status: "created", Env: []string{"DD_SERVICE=job"}}
+			one := &fakeContainer{ID: "c1", Name: "job", Image: "localhost/app:1",
+				Status: "created", Env: []string{"DD_SERVICE=job"}}
 			f.with(func(f *fakePodman) {
 				f.containers["c1"] = one
 				f.event("container", announced, "c1", f.attributes(one))
@@ -141,7 +166,8 @@ func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
 			f.die(one, 0)
 			f.remove(one)
 			pass(3 * time.Second)
-			if got := w.Ended("c1"); w.History("c1") != "set unset" || got.EnvVars["DD_SERVICE"] != "job" || got.State.StartedAt.IsZero() {
+			if got := w.Ended("c1"); w.History("c1") != "set unset" ||
+				got.EnvVars["DD_SERVICE"] != "job" || got.State.StartedAt.IsZero() {
 				t.Errorf("%s: it was told %s, %+v", announced, w.History("c1"), got)
 			}
 			s.Stop()
@@ -149,13 +175,18 @@ func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
 	}
 }
 
-// Every event but that of an end says "containerExitCode": "0" (containers/podman#12628 and others): it is none.
+// Every event but that of an end says "containerExitCode": "0" (containers/podman#12628 and
+// others): it is none.
 func TestBug32OnlyAnEndHasAnExitCode(t *testing.T) {
 	s := newTestService(t)
 	s.major = 4
-	for _, action := range []string{"create", "init", "start", "pause", "exec", "exec_died", "kill", "stop", "cleanup", "remove", "destroy", "died", "die", "restart"} {
-		for _, version := range []string{`"containerExitCode":"0"`, `"containerExitCode":"137","exitCode":"137"`} {
-			m, err := decodeEvent([]byte(`{"Type":"container","Action":"` + action + `","Actor":{"ID":"c1","Attributes":{` + version + `}},"timeNano":5}`))
+	for _, action := range []string{"create", "init", "start", "pause", "exec", "exec_died", "kill",
+		"stop", "cleanup", "remove", "destroy", "died", "die", "restart"} {
+		for _, version := range []string{`"containerExitCode":"0"`,
+			`"containerExitCode":"137","exitCode":"137"`} {
+			m, err := decodeEvent(
+				[]byte(`{"Type":"container","Action":"` + action +
+					`","Actor":{"ID":"c1","Attributes":{` + version + `}},"timeNano":5}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +198,8 @@ func TestBug32OnlyAnEndHasAnExitCode(t *testing.T) {
 	}
 }
 
-// containers/podman#23712: from Podman 5 on not even the head of the answer comes before the first event. Clients with a time-out gave up.
+// containers/podman#23712: from Podman 5 on not even the head of the answer comes before the first
+// event. Clients with a time-out gave up.
 func TestBug32NothingComesBeforeTheFirstEvent(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.version, f.lateHead = "5.2.0", true
@@ -194,7 +226,8 @@ func TestBug32NothingComesBeforeTheFirstEvent(t *testing.T) {
 	})
 }
 
-// What happens between the list and the moment from which the service watches its log is asked for by its time.
+// What happens between the list and the moment from which the service watches its log is asked for
+// by its time.
 func TestBug32EventsBeforeTheHeadAreNotLost(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.version = "5.2.0"
@@ -217,7 +250,8 @@ func TestBug32EventsBeforeTheHeadAreNotLost(t *testing.T) {
 	})
 }
 
-// containers/podman#19581, #21685: the journal drops events, and events_logger none has none: an error comes in their place, with status 200.
+// containers/podman#19581, #21685: the journal drops events, and events_logger none has none: an
+// error comes in their place, with status 200.
 func TestBug32WithoutEventsListsAreCompared(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.noEvents = `cannot read events with the "none" backend`
@@ -264,22 +298,28 @@ func TestBug32MissingEventsAreMadeUpFor(t *testing.T) {
 		f.die(ends, 4)
 		f.with(func(*fakePodman) { stays.Name = "renamed" })
 		pass(31 * time.Second)
-		if w.Containers() != "c1 c3" || w.ExitOf("c2") != "4" || w.Container("c1").Name != "renamed" {
-			t.Errorf("containers %s, exit code %s, name %s", w.Containers(), w.ExitOf("c2"), w.Container("c1").Name)
+		if w.Containers() != "c1 c3" || w.ExitOf("c2") != "4" ||
+			w.Container("c1").Name != "renamed" {
+			t.Errorf("containers %s, exit code %s, name %s", w.Containers(), w.ExitOf("c2"),
+				w.Container("c1").Name)
 		}
 		s.Stop()
 	})
 }
 
-// containers/podman#10168, #16857: what is called "die" and "destroy" by one interface is "died" and "remove" by the other, in any version.
+// containers/podman#10168, #16857: what is called "die" and "destroy" by one interface is "died"
+// and "remove" by the other, in any version.
 func TestBug32BothVocabularies(t *testing.T) {
 	TestBothVocabulariesMeanTheSame(t)
 }
 
-// systemd ends a user's service when it has not said that it has started, after 90 s, and one that is idle ends by itself: that is no error.
+// systemd ends a user's service when it has not said that it has started, after 90 s, and one that
+// is idle ends by itself: that is no error.
 func TestBug32ClosedStreamsAreNoNews(t *testing.T) {
 	log := &collectortest.LogCount{}
-	inBubble(t, func(o *Options) { o.Log = slog.New(log) }, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+	inBubble(t, func(o *Options) {
+		o.Log = slog.New(log)
+	}, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		w.OnlyNews = true // every connection tells once what is there
 		f.run(&fakeContainer{ID: "c1"})
 		s := collectortest.Start(t, c.Stream, w.Sink())
@@ -290,7 +330,8 @@ func TestBug32ClosedStreamsAreNoNews(t *testing.T) {
 		}
 		pass(time.Second)
 		if s.Over() || w.Synced() != 1 || w.History("c1") != "set" {
-			t.Errorf("over: %v (%v), synced %d times, c1: %s", s.Over(), s.Err, w.Synced(), w.History("c1"))
+			t.Errorf("over: %v (%v), synced %d times, c1: %s", s.Over(), s.Err, w.Synced(),
+				w.History("c1"))
 		}
 		if n := log.N(); n != 0 {
 			t.Errorf("%d lines in the log", n)
@@ -306,7 +347,8 @@ func TestBug32ClosedStreamsAreNoNews(t *testing.T) {
 func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
 	for version, probe := range map[string]func(f *fakePodman, c *fakeContainer, result string){
 		"4.3.1": func(f *fakePodman, c *fakeContainer, result string) {
-			f.event("container", "health_status", c.ID, f.attributes(c, "health_status", c.Health)) // that before
+			// that before
+			f.event("container", "health_status", c.ID, f.attributes(c, "health_status", c.Health))
 			c.Health = result
 			f.event("container", "exec_died", c.ID, f.attributes(c))
 		},
@@ -316,34 +358,36 @@ func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
 		},
 	} {
 		t.Run(version, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-				f.version = version
-				one := f.run(&fakeContainer{ID: "c1", Health: "starting"})
-				s := collectortest.Start(t, c.Stream, w.Sink())
-				pass(time.Second)
-				for range 600 { // ten minutes, with a probe a second
-					f.with(func(f *fakePodman) { probe(f, one, "healthy") })
+			inBubble(t, nil,
+				func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
+					f.version = version
+					one := f.run(&fakeContainer{ID: "c1", Health: "starting"})
+					s := collectortest.Start(t, c.Stream, w.Sink())
 					pass(time.Second)
-				}
-				if h := w.History("c1"); h != "set set" || w.Container("c1").State.Health != workloadmeta.HealthHealthy {
-					t.Errorf("it was told %s: %+v", h, w.Container("c1").State)
-				}
-				if n := f.Count("inspect c1"); n > 650 || version == "5.2.0" && n > 30 {
-					t.Errorf("%d inspections", n)
-				}
-				f.with(func(f *fakePodman) { probe(f, one, "unhealthy") })
-				pass(time.Second)
-				if w.Container("c1").State.Health != workloadmeta.HealthUnhealthy {
-					t.Error("a change is not seen")
-				}
-				// Its events can be switched off.
-				f.with(func(*fakePodman) { one.Health = "healthy" })
-				pass(31 * time.Second)
-				if w.Container("c1").State.Health != workloadmeta.HealthHealthy {
-					t.Error("a change without an event is not seen")
-				}
-				s.Stop()
-			})
+					for range 600 { // ten minutes, with a probe a second
+						f.with(func(f *fakePodman) { probe(f, one, "healthy") })
+						pass(time.Second)
+					}
+					if h := w.History("c1"); h != "set set" ||
+						w.Container("c1").State.Health != workloadmeta.HealthHealthy {
+						t.Errorf("it was told %s: %+v", h, w.Container("c1").State)
+					}
+					if n := f.Count("inspect c1"); n > 650 || version == "5.2.0" && n > 30 {
+						t.Errorf("%d inspections", n)
+					}
+					f.with(func(f *fakePodman) { probe(f, one, "unhealthy") })
+					pass(time.Second)
+					if w.Container("c1").State.Health != workloadmeta.HealthUnhealthy {
+						t.Error("a change is not seen")
+					}
+					// Its events can be switched off.
+					f.with(func(*fakePodman) { one.Health = "healthy" })
+					pass(31 * time.Second)
+					if w.Container("c1").State.Health != workloadmeta.HealthHealthy {
+						t.Error("a change without an event is not seen")
+					}
+					s.Stop()
+				})
 		})
 	}
 }
@@ -362,7 +406,8 @@ func TestRestartIsNoEnd(t *testing.T) {
 			f.with(func(f *fakePodman) { one.RestartCount++; f.start(one) })
 			pass(time.Second)
 		}
-		if h := w.History("c1"); strings.Contains(h, "unset") || w.Container("c1").RestartCount != 5 {
+		if h := w.History("c1"); strings.Contains(h, "unset") ||
+			w.Container("c1").RestartCount != 5 {
 			t.Errorf("it was told %s: %+v", h, w.Container("c1"))
 		}
 		f.with(func(*fakePodman) { two.RestartCount = 2 })
@@ -449,7 +494,8 @@ func TestBug30SeveralUsersAtOnce(t *testing.T) {
 			t.Errorf("%s, c1: %s, over: %v", w.Containers(), w.History("c1"), s.Over())
 		}
 		states := []SocketState{c.Sockets()[0].State, c.Sockets()[1].State}
-		if states[0] != SocketLive || states[1] != SocketWaiting || !strings.Contains(c.Sockets()[1].Reason, "refused") {
+		if states[0] != SocketLive || states[1] != SocketWaiting ||
+			!strings.Contains(c.Sockets()[1].Reason, "refused") {
 			t.Errorf("sockets = %+v", c.Sockets())
 		}
 		if n := user.Count("dial"); n > 30 {
@@ -482,15 +528,18 @@ func TestNobodyAnswers(t *testing.T) {
 		a.stop(syscall.ECONNREFUSED)
 		b.stop(syscall.ECONNREFUSED)
 		pass(time.Minute)
-		if !s.Over() || !strings.Contains(fmt.Sprint(s.Err), "/a.sock") || !strings.Contains(fmt.Sprint(s.Err), "/b.sock") {
+		if !s.Over() || !strings.Contains(fmt.Sprint(s.Err), "/a.sock") ||
+			!strings.Contains(fmt.Sprint(s.Err), "/b.sock") {
 			t.Fatalf("over: %v, %v", s.Over(), s.Err)
 		}
 		// One comes back first. The run in which the other does not answer takes nothing away.
 		a.with(func(f *fakePodman) { f.down = nil })
 		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Minute)
-		if w.Synced() != 2 || w.Containers() != "c1 c2" || w.History("c1") != "set" || w.History("c2") != "set" {
-			t.Errorf("synced %d times, %s, %s %s", w.Synced(), w.Containers(), w.History("c1"), w.History("c2"))
+		if w.Synced() != 2 || w.Containers() != "c1 c2" || w.History("c1") != "set" ||
+			w.History("c2") != "set" {
+			t.Errorf("synced %d times, %s, %s %s", w.Synced(), w.Containers(), w.History("c1"),
+				w.History("c2"))
 		}
 		b.with(func(f *fakePodman) { f.down = nil; delete(f.containers, "c2") })
 		pass(11 * time.Second)
@@ -502,7 +551,8 @@ func TestNobodyAnswers(t *testing.T) {
 		a.down, b.down = syscall.EACCES, syscall.EACCES
 		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if !s.Over() || !strings.Contains(fmt.Sprint(s.Err), "permission denied on /a.sock; run as root") {
+		if !s.Over() ||
+			!strings.Contains(fmt.Sprint(s.Err), "permission denied on /a.sock; run as root") {
 			t.Errorf("over: %v, %v", s.Over(), s.Err)
 		}
 		if w.Containers() != "c1" {
@@ -511,7 +561,8 @@ func TestNobodyAnswers(t *testing.T) {
 	})
 }
 
-// A service that hangs delays the others' first pass by the time limit of a call, and not their changes.
+// A service that hangs delays the others' first pass by the time limit of a call, and not their
+// changes.
 func TestServiceThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good, bad := newFake(t), newFake(t)
@@ -576,8 +627,10 @@ func TestDockerIsLeftOut(t *testing.T) {
 		w := collectortest.NewWorld()
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Minute)
-		if w.Synced() != 1 || w.Containers() != "c1" || len(c.Sockets()) != 1 || docker.Count("dial") != 1 {
-			t.Errorf("synced %d times, %s, %+v, %d attempts", w.Synced(), w.Containers(), c.Sockets(), docker.Count("dial"))
+		if w.Synced() != 1 || w.Containers() != "c1" || len(c.Sockets()) != 1 ||
+			docker.Count("dial") != 1 {
+			t.Errorf("synced %d times, %s, %+v, %d attempts", w.Synced(), w.Containers(),
+				c.Sockets(), docker.Count("dial"))
 		}
 		found := c.Detect(t.Context())
 		if found.State != workloadmeta.Detected || strings.Contains(found.Reason, "/b.sock") {
@@ -595,7 +648,8 @@ func TestDockerIsLeftOut(t *testing.T) {
 	})
 }
 
-// Known bug: a Docker daemon that was down made the Podman collector degraded, or gave advice about Podman.
+// Known bug: a Docker daemon that was down made the Podman collector degraded, or gave advice about
+// Podman.
 func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 	hangs := errors.New("hangs")
 	for _, down := range []error{syscall.ECONNREFUSED, syscall.EACCES, syscall.ENOENT, hangs} {
@@ -608,7 +662,8 @@ func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 				docker.down = nil
 				docker.Hang("")
 			}
-			c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker}, func(o *Options) { o.Log = slog.New(log) })
+			c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker},
+				func(o *Options) { o.Log = slog.New(log) })
 			c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
 			w := collectortest.NewWorld()
 			s := collectortest.Start(t, c.Stream, w.Sink())
@@ -626,7 +681,9 @@ func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 			}
 			c.places = c.places[1:]
 			c.sockets = nil
-			if found := c.Detect(t.Context()); found.State != workloadmeta.Absent || strings.Contains(found.Reason, "b.sock") || strings.Contains(found.Reason, "whose socket") {
+			if found := c.Detect(t.Context()); found.State != workloadmeta.Absent ||
+				strings.Contains(found.Reason, "b.sock") ||
+				strings.Contains(found.Reason, "whose socket") {
 				t.Errorf("%v: detection = %v %s", down, found.State, found.Reason)
 			}
 			// It was Podman's, after all.
@@ -657,14 +714,16 @@ func TestRepeatedEventsChangeNothing(t *testing.T) {
 			f.event("container", "pause", "c1", f.attributes(one))
 			one.Status = "paused"
 			// Stamped before what has been sent already.
-			f.eventAt(time.Now().Add(-18*time.Millisecond), "image", "pull", "", map[string]string{"name": "localhost/app:1"})
+			f.eventAt(time.Now().Add(-18*time.Millisecond), "image", "pull", "",
+				map[string]string{"name": "localhost/app:1"})
 		})
 		pass(100 * time.Millisecond)
 		told := w.History("c1")
 		f.KillStreams() // the next one sends the last second's events again
 		pass(5 * time.Second)
 		if h := w.History("c1"); h != told || c.Sockets()[0].Stats.Duplicates < 3 {
-			t.Errorf("it was told %s, then %s; %d repetitions", told, h, c.Sockets()[0].Stats.Duplicates)
+			t.Errorf("it was told %s, then %s; %d repetitions", told,
+				h, c.Sockets()[0].Stats.Duplicates)
 		}
 		s.Stop()
 	})
@@ -684,7 +743,8 @@ func TestPanicIsTheEventsError(t *testing.T) {
 		f.with(func(f *fakePodman) { f.Log = nil; f.event("container", "not json", "", nil) })
 		f.run(&fakeContainer{ID: "c1"})
 		pass(2 * time.Second)
-		if w.Containers() != "bomb c1" || c.Sockets()[0].Stats.DecodePanics == 0 { // found by the lists
+		// found by the lists
+		if w.Containers() != "bomb c1" || c.Sockets()[0].Stats.DecodePanics == 0 {
 			t.Errorf("containers %s, stats %+v", w.Containers(), c.Sockets()[0].Stats)
 		}
 		s.Stop()
@@ -697,7 +757,8 @@ func TestPanicWhileReadingTheStreamIsItsEnd(t *testing.T) {
 		for name, client := range map[string]transport{
 			"before the answer": func(*http.Request) (*http.Response, error) { panic("boom") },
 			"in the answer": func(*http.Request) (*http.Response, error) {
-				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(panicReader{})}, nil
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(panicReader{})},
+					nil
 			},
 		} {
 			s := newTestService(t)
@@ -726,21 +787,24 @@ func TestOneStreamAtATime(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, _ *fakePodman, c *Collector, w *collectortest.World) {
 		s := collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
-		if err := c.Stream(t.Context(), w.Sink()); err == nil || !strings.Contains(err.Error(), "running already") {
+		if err := c.Stream(t.Context(), w.Sink()); err == nil ||
+			!strings.Contains(err.Error(), "running already") {
 			t.Errorf("a second Stream = %v", err)
 		}
 		s.Stop()
 	})
 }
 
-// containers/podman#14885: a container that is said to run for ever, because nobody has told Podman of its end.
+// containers/podman#14885: a container that is said to run for ever, because nobody has told Podman
+// of its end.
 func TestBug33RunningWithoutAProcess(t *testing.T) {
 	const id = "1111111111111111111111111111111111111111111111111111111111111111"
 	const other = "2222222222222222222222222222222222222222222222222222222222222222"
 	root := t.TempDir()
 	process := func(pid, cgroup string) {
 		t.Helper()
-		if err := errors.Join(os.MkdirAll(filepath.Join(root, pid), 0o755), os.WriteFile(filepath.Join(root, pid, "cgroup"), []byte(cgroup), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Join(root, pid), 0o755),
+			os.WriteFile(filepath.Join(root, pid, "cgroup"), []byte(cgroup), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -753,7 +817,8 @@ func TestBug33RunningWithoutAProcess(t *testing.T) {
 		gone  bool
 	}{
 		{processes{root: root, groups: true}, 10, false},
-		{processes{root: root, groups: true}, 11, true},  // the number is another container's by now
+		// the number is another container's by now
+		{processes{root: root, groups: true}, 11, true},
 		{processes{root: root, groups: true}, 12, false}, // not known to be another's
 		{processes{root: root, groups: true}, 13, true},
 		{processes{root: root, groups: true}, 0, false},
@@ -781,7 +846,8 @@ func TestBug33RunningWithoutAProcess(t *testing.T) {
 			t.Error("it has only just ended; Podman may still tell how")
 		}
 		time.Sleep(6 * time.Second)
-		if c := look(13); c.State.Running || c.State.Status != workloadmeta.StatusStopped || c.State.ExitCode != nil || c.PID != 0 {
+		if c := look(13); c.State.Running || c.State.Status != workloadmeta.StatusStopped ||
+			c.State.ExitCode != nil || c.PID != 0 {
 			t.Errorf("it is %+v", c.State)
 		}
 		look(10)
@@ -791,25 +857,29 @@ func TestBug33RunningWithoutAProcess(t *testing.T) {
 	})
 }
 
-// DataDog/datadog-agent#41524: with cgroup v2 the process of a rootless container is in a group below the container's; containers/podman#20225: with v1
-// it has none of its own.
+// DataDog/datadog-agent#41524: with cgroup v2 the process of a rootless container is in a group
+// below the container's; containers/podman#20225: with v1 it has none of its own.
 func TestBug31CgroupOfRootlessContainers(t *testing.T) {
-	got, err := mapInspect(collectortest.Read[containerAnswer](t, handmade+"/inspect/rootless.json"), builtIn(t))
+	got, err := mapInspect(collectortest.Read[containerAnswer](t,
+		handmade+"/inspect/rootless.json"), builtIn(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := got.Entity.CgroupPath; !strings.HasPrefix(p, "/user.slice/user-1000.slice/") || !strings.HasSuffix(p, got.Key+".scope") {
+	if p := got.Entity.CgroupPath; !strings.HasPrefix(p, "/user.slice/user-1000.slice/") ||
+		!strings.HasSuffix(p, got.Key+".scope") {
 		t.Errorf("cgroup = %q", p)
 	}
 	var in containerAnswer
 	in.ID, in.State.Status, in.State.PID = "c1", "running", 5
-	if got, err = mapInspect(&in, builtIn(t)); err != nil || got.Entity.CgroupPath != "" || got.Entity.PID != 5 {
+	if got, err = mapInspect(&in, builtIn(t)); err != nil || got.Entity.CgroupPath != "" ||
+		got.Entity.PID != 5 {
 		t.Errorf("without a cgroup: %+v, %v", got.Entity, err)
 	}
 }
 
-// From Podman 4 on the keys of ports and addresses in its database are others, and from 4.8 on so is the database (DataDog/datadog-agent#22387, #24373): readers
-// of it saw nothing any more. The REST API is what Podman promises to keep.
+// From Podman 4 on the keys of ports and addresses in its database are others, and from 4.8 on so
+// is the database (DataDog/datadog-agent#22387, #24373): readers of it saw nothing any more. The
+// REST API is what Podman promises to keep.
 func TestBug28And29PortsAddressesAndExitCodes(t *testing.T) {
 	for _, tc := range []struct{ file, ips, ips6, ports, code string }{
 		{recordings + "/inspect/web.json", "map[back:10.97.252.3 front:10.97.251.4]", "map[front:fd00:97:251::4]", "[{ 53 udp 0} { 80 tcp 18081} { 9000 udp 18061} { 9001 udp 18062} { 9002 udp 18063}]", "not ended"},
@@ -826,7 +896,8 @@ func TestBug28And29PortsAddressesAndExitCodes(t *testing.T) {
 		if c.State.ExitCode == nil {
 			code = "not ended"
 		}
-		if fmt.Sprint(c.NetworkIPs) != tc.ips || fmt.Sprint(c.NetworkIPv6s) != tc.ips6 || fmt.Sprint(c.Ports) != tc.ports || code != tc.code {
+		if fmt.Sprint(c.NetworkIPs) != tc.ips || fmt.Sprint(c.NetworkIPv6s) != tc.ips6 ||
+			fmt.Sprint(c.Ports) != tc.ports || code != tc.code {
 			t.Errorf("%s: %v %v %v %s", tc.file, c.NetworkIPs, c.NetworkIPv6s, c.Ports, code)
 		}
 	}
@@ -835,7 +906,8 @@ func TestBug28And29PortsAddressesAndExitCodes(t *testing.T) {
 // Maps that only ever grew.
 func TestBug41CachesAreBounded(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, _ *Collector, _ *collectortest.World) {
-		o, err := Options{Dial: dialer(map[string]*fakePodman{"/a.sock": f}), Log: slog.New(slog.DiscardHandler)}.withDefaults()
+		o, err := Options{Dial: dialer(map[string]*fakePodman{"/a.sock": f}),
+			Log: slog.New(slog.DiscardHandler)}.withDefaults()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -848,13 +920,15 @@ func TestBug41CachesAreBounded(t *testing.T) {
 		for i := range 2 * maxExposed {
 			id := fmt.Sprintf("sha256:%064x", i)
 			f.image("tag", id, fmt.Sprintf("localhost/app:%d", i))
-			c := f.run(&fakeContainer{ID: fmt.Sprint("c", i), ImageID: id, Health: "healthy", Pod: fmt.Sprintf("pod%060d", i), PodName: "pod"})
+			c := f.run(&fakeContainer{ID: fmt.Sprint("c", i), ImageID: id, Health: "healthy",
+				Pod: fmt.Sprintf("pod%060d", i), PodName: "pod"})
 			if _, err := s.Inspect(t.Context(), c.ID); err != nil {
 				t.Fatal(err)
 			}
 			f.remove(c)
 		}
-		if s.exposed.Len() > maxExposed || len(s.checked) == 0 || len(s.missed) == 0 || len(s.pods) == 0 {
+		if s.exposed.Len() > maxExposed || len(s.checked) == 0 || len(s.missed) == 0 ||
+			len(s.pods) == 0 {
 			t.Errorf("%d %d %d %d", s.exposed.Len(), len(s.checked), len(s.missed), len(s.pods))
 		}
 		if _, err := s.List(t.Context()); err != nil {
@@ -867,8 +941,10 @@ func TestBug41CachesAreBounded(t *testing.T) {
 }
 
 func TestLongAndBrokenLines(t *testing.T) {
-	long := `{"Type":"container","Action":"start","Actor":{"ID":"` + strings.Repeat("x", 100_000) + `"}}`
-	r := strings.NewReader(long + "\n\n" + strings.Repeat("y", runtimes.MaxEvent+1) + "\n{}\n" + `{"Type":"image","Action":"tag"}`)
+	long := `{"Type":"container","Action":"start","Actor":{"ID":"` + strings.Repeat("x", 100_000) +
+		`"}}`
+	r := strings.NewReader(long + "\n\n" + strings.Repeat("y", runtimes.MaxEvent+1) + "\n{}\n" +
+		`{"Type":"image","Action":"tag"}`)
 	in := runtimes.NewLines(r)
 	if line, err := in.Next(); err != nil || string(line) != long {
 		t.Errorf("a long line: %d bytes, %v", len(line), err)

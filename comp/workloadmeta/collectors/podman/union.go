@@ -9,8 +9,9 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// union makes one view of what several services report: an entity is there until the last service that has reported it withdraws it. It
-// outlives the runs of Stream and belongs to the goroutine of the running one.
+// union makes one view of what several services report: an entity is there until the last service
+// that has reported it withdraws it. It outlives the runs of Stream and belongs to the goroutine of
+// the running one.
 type union struct {
 	source workloadmeta.Source
 	held   map[workloadmeta.EntityID]map[*view]workloadmeta.Entity
@@ -89,8 +90,8 @@ func (u *union) synced(v *view) []workloadmeta.CollectorEvent {
 	return out
 }
 
-// again returns everything that is held of views that have not been synced in this run, so that a run in which a service does not answer
-// takes nothing away.
+// again returns everything that is held of views that have not been synced in this run, so that a
+// run in which a service does not answer takes nothing away.
 func (u *union) again() []workloadmeta.CollectorEvent {
 	var out []workloadmeta.CollectorEvent
 	for _, views := range u.held {
@@ -122,7 +123,8 @@ func (u *union) event(t workloadmeta.EventType, e workloadmeta.Entity) workloadm
 	return workloadmeta.CollectorEvent{Type: t, Source: u.source, Entity: e}
 }
 
-// combined returns one entity for what several services report under one ID. An image has the names that any of them gives it.
+// combined returns one entity for what several services report under one ID. An image has the names
+// that any of them gives it.
 func combined(views map[*view]workloadmeta.Entity) workloadmeta.Entity {
 	byRank := slices.SortedFunc(maps.Keys(views), func(a, b *view) int { return a.rank - b.rank })
 	first := views[byRank[0]]
@@ -143,7 +145,8 @@ func combined(views map[*view]workloadmeta.Entity) workloadmeta.Entity {
 	return runtimes.Renamed(image, runtimes.NewImageNames(image.ID, tags, digests))
 }
 
-// viewSink hands what a follower reports to the goroutine that owns the union, and waits until it is told.
+// viewSink hands what a follower reports to the goroutine that owns the union, and waits until it
+// is told.
 type viewSink struct {
 	ctx      context.Context
 	view     *view
@@ -161,7 +164,9 @@ type request struct {
 
 var _ workloadmeta.Sink = viewSink{}
 
-func (s viewSink) Set(entities ...workloadmeta.Entity) { s.all(workloadmeta.EventTypeSet, entities) }
+func (s viewSink) Set(entities ...workloadmeta.Entity) {
+	s.all(workloadmeta.EventTypeSet, entities)
+}
 
 func (s viewSink) Unset(entities ...workloadmeta.Entity) {
 	s.all(workloadmeta.EventTypeUnset, entities)

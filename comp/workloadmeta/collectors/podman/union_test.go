@@ -31,7 +31,8 @@ func TestImageOfSeveralUsers(t *testing.T) {
 	var last string
 	tell := func(events []workloadmeta.CollectorEvent) {
 		for _, e := range events {
-			last = e.Type.String() + fmt.Sprint(e.Entity.(*workloadmeta.ContainerImageMetadata).RepoTags)
+			last = e.Type.String() +
+				fmt.Sprint(e.Entity.(*workloadmeta.ContainerImageMetadata).RepoTags)
 			if e.Source != workloadmeta.SourceRuntime {
 				t.Errorf("source %q", e.Source)
 			}
@@ -71,7 +72,8 @@ func TestEndOfAContainerIsPassedOn(t *testing.T) {
 	ended := *c
 	ended.State.ExitCode = &code
 	got := u.apply(v, []workloadmeta.CollectorEvent{unset(&ended)})
-	if len(got) != 1 || got[0].Type != workloadmeta.EventTypeUnset || collectortest.ExitOf(got[0].Entity.(*workloadmeta.Container)) != "7" {
+	if len(got) != 1 || got[0].Type != workloadmeta.EventTypeUnset ||
+		collectortest.ExitOf(got[0].Entity.(*workloadmeta.Container)) != "7" {
 		t.Errorf("told %+v", got)
 	}
 }
@@ -104,7 +106,8 @@ func TestUnionIsWhatTheViewsHold(t *testing.T) {
 			id := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "id")
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0, 1, 2:
-				tell(u.apply(v, []workloadmeta.CollectorEvent{set(image(id, "localhost/"+id+":1"))}))
+				tell(u.apply(v,
+					[]workloadmeta.CollectorEvent{set(image(id, "localhost/"+id+":1"))}))
 				model[v][id] = true
 				if fresh[v] != nil {
 					fresh[v][id] = true
@@ -130,7 +133,8 @@ func TestUnionIsWhatTheViewsHold(t *testing.T) {
 				}
 			}
 			if !maps.Equal(told, want) {
-				t.Fatalf("told %v, want %v", slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(want)))
+				t.Fatalf("told %v, want %v", slices.Sorted(maps.Keys(told)),
+					slices.Sorted(maps.Keys(want)))
 			}
 		}
 	})
@@ -139,8 +143,10 @@ func TestUnionIsWhatTheViewsHold(t *testing.T) {
 func TestAgainIsWhatThisRunHasNotHeardOf(t *testing.T) {
 	u := newUnion(workloadmeta.SourceRuntime)
 	a, b := &view{rank: 0, stale: true}, &view{rank: 1}
-	u.apply(a, []workloadmeta.CollectorEvent{set(image("a")), set(image("both", "localhost/one:1"))})
-	u.apply(b, []workloadmeta.CollectorEvent{set(image("b")), set(image("both", "localhost/two:1"))})
+	u.apply(a, []workloadmeta.CollectorEvent{set(image("a")),
+		set(image("both", "localhost/one:1"))})
+	u.apply(b, []workloadmeta.CollectorEvent{set(image("b")),
+		set(image("both", "localhost/two:1"))})
 	got := map[string]int{}
 	for _, e := range u.again() {
 		i := e.Entity.(*workloadmeta.ContainerImageMetadata)

@@ -20,7 +20,8 @@ func crowded(b *testing.B) tree {
 	tr := newTree(b)
 	for i := range crowd - 1 {
 		p := proc{pid: 100 + i, ppid: 1, comm: "worker", start: oldTicks + uint64(i),
-			args: []string{"/usr/bin/worker", "--config", "/etc/worker.conf", "--listen", "0.0.0.0:8080"}, exe: "/usr/bin/worker", cwd: "/",
+			args: []string{"/usr/bin/worker", "--config", "/etc/worker.conf", "--listen",
+				"0.0.0.0:8080"}, exe: "/usr/bin/worker", cwd: "/",
 			cgroup: fmt.Sprintf("0::/system.slice/unit-%d.service\n", i%50)}
 		if i%2 == 0 {
 			p.cgroup = fmt.Sprintf("0::/system.slice/docker-%064x.scope\n", i%200)
@@ -50,14 +51,16 @@ func BenchmarkPull(b *testing.B) {
 		tr := crowded(b)
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := process.NewWith(process.Options{}, tr.machine()).Pull(b.Context(), &discard{}); err != nil {
+			if err := process.NewWith(process.Options{}, tr.machine()).Pull(b.Context(),
+				&discard{}); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("real", func(b *testing.B) {
 		children(b, 500)
-		m := &machine{Machine: process.NewMachine("/proc"), clock: process.MakeClock(boot, 1<<62)} // nothing is young
+		// nothing is young
+		m := &machine{Machine: process.NewMachine("/proc"), clock: process.MakeClock(boot, 1<<62)}
 		benchmarkSteady(b, process.NewWith(process.Options{}, m))
 	})
 }

@@ -30,7 +30,8 @@ func (c *Collector) groupOf(content string) *group {
 	if g == nil {
 		lines, err := cgroup.Parse(strings.NewReader(content))
 		if err != nil {
-			c.once("cgroup", "cannot make out a line of a cgroup file; the other lines are used", "error", err)
+			c.once("cgroup", "cannot make out a line of a cgroup file; the other lines are used",
+				"error", err)
 		}
 		g = &group{lines: lines}
 		g.resolve(c.opts.Known)

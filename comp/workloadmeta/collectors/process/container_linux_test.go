@@ -27,7 +27,8 @@ func is(ids ...string) func(string) bool {
 }
 
 func TestContainerOfCgroup(t *testing.T) {
-	kubepods := "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + strings.ReplaceAll(podUID, "-", "_") + ".slice"
+	kubepods := "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" +
+		strings.ReplaceAll(podUID, "-", "_") + ".slice"
 	tests := []struct {
 		name, cgroup string
 		runtime      workloadmeta.ContainerRuntime
@@ -112,7 +113,9 @@ func TestSandboxes(t *testing.T) {
 		p.cgroup = "0::/kubepods/pod" + podUID + "/" + idA + "\n"
 		tr.put(p)
 	}
-	for _, p := range []proc{{comm: "pause", args: []string{"/pause"}}, {comm: "catatonit", args: []string{"/catatonit", "-P"}}, {comm: "pod", exe: "/usr/bin/pod"}} {
+	for _, p := range []proc{{comm: "pause", args: []string{"/pause"}},
+		{comm: "catatonit", args: []string{"/catatonit", "-P"}}, {comm: "pod",
+			exe: "/usr/bin/pod"}} {
 		t.Run(p.comm, func(t *testing.T) {
 			tr := newTree(t)
 			p.pid = 10
@@ -141,7 +144,8 @@ func TestNoContainers(t *testing.T) {
 
 func TestContainerInAContainer(t *testing.T) {
 	tr := newTree(t)
-	tr.put(proc{pid: 10, comm: "web", args: []string{"web"}, cgroup: "0::/docker/" + idA + "/docker/" + idB + "\n"})
+	tr.put(proc{pid: 10, comm: "web", args: []string{"web"},
+		cgroup: "0::/docker/" + idA + "/docker/" + idB + "\n"})
 	known := is()
 	m := tr.machine()
 	c := process.NewWith(process.Options{Known: func(id string) bool { return known(id) }}, m)
@@ -154,7 +158,8 @@ func TestContainerInAContainer(t *testing.T) {
 	if p := v.processes[10]; p.ContainerID != idA || p.Owner.ID != idA || len(p.Cmdline) != 1 {
 		t.Errorf("then %+v", p)
 	}
-	if k := v.containers[idA]; k == nil || k.CgroupPath != "/docker/"+idA || len(v.containers) != 1 {
+	if k := v.containers[idA]; k == nil || k.CgroupPath != "/docker/"+idA ||
+		len(v.containers) != 1 {
 		t.Errorf("then %+v", v.containers)
 	}
 	if m.details != 0 {
@@ -164,9 +169,11 @@ func TestContainerInAContainer(t *testing.T) {
 
 func TestSandboxOfAVirtualMachine(t *testing.T) {
 	tr := newTree(t)
-	tr.put(proc{pid: 10, comm: "qemu", args: []string{"qemu"}, cgroup: "0::/kata_overhead/" + idA + "\n"})
+	tr.put(proc{pid: 10, comm: "qemu", args: []string{"qemu"},
+		cgroup: "0::/kata_overhead/" + idA + "\n"})
 	known := is()
-	c := process.NewWith(process.Options{Known: func(id string) bool { return known(id) }}, tr.machine())
+	c := process.NewWith(process.Options{Known: func(id string) bool { return known(id) }},
+		tr.machine())
 	if v := pull(t, c); v.processes[10].ContainerID != "" || len(v.containers) != 0 {
 		t.Errorf("reported %+v", v.all)
 	}
@@ -181,7 +188,8 @@ func TestCovered(t *testing.T) {
 	tr := newTree(t)
 	tr.put(proc{pid: 10, comm: "web", cgroup: "0::/docker/" + idA + "\n"})
 	covered := is()
-	c := process.NewWith(process.Options{Covered: func(id string) bool { return covered(id) }}, tr.machine())
+	c := process.NewWith(process.Options{Covered: func(id string) bool { return covered(id) }},
+		tr.machine())
 	if v := pull(t, c); v.containers[idA] == nil {
 		t.Error("no container although no runtime reports it")
 	}
@@ -203,7 +211,8 @@ func TestCoveredByTheStore(t *testing.T) {
 	tr.put(proc{pid: 10, comm: "web", cgroup: "0::/docker/" + idA + "\n"})
 	s := store.New(store.Options{})
 	defer s.Close()
-	c := process.NewWith(process.Options{Known: process.KnownTo(s), Covered: process.CoveredBy(s)}, tr.machine())
+	c := process.NewWith(process.Options{Known: process.KnownTo(s), Covered: process.CoveredBy(s)},
+		tr.machine())
 	report := func() { // as the supervisor does
 		if err := s.Reset(c.Source(), pull(t, c).all); err != nil {
 			t.Fatal(err)
@@ -233,10 +242,12 @@ func TestCoveredByTheStore(t *testing.T) {
 	if process.KnownTo(s)(idA) || process.CoveredBy(s)(idA) {
 		t.Error("what this collector reports counts as somebody else's word")
 	}
-	runtime(&workloadmeta.Container{State: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning}})
+	runtime(&workloadmeta.Container{
+		State: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning}})
 	report()
 	check("when the runtime reports it", true, 1)
-	runtime(&workloadmeta.Container{State: workloadmeta.ContainerState{Status: workloadmeta.StatusStopped}})
+	runtime(&workloadmeta.Container{
+		State: workloadmeta.ContainerState{Status: workloadmeta.StatusStopped}})
 	check("after a stop", false, 1)
 	report() // its processes are still there
 	check("after a stop and a pull", false, 1)

@@ -94,7 +94,8 @@ func programName(e *workloadmeta.Process) string {
 // language tells the language of a process: by its names, else by a look into its
 // executable. It works on the command line as it is, because options after the program
 // may tell, and keeps nothing of it.
-func (p *pass) language(r *record, e *workloadmeta.Process, d details) *workloadmeta.ProcessLanguage {
+func (p *pass) language(r *record, e *workloadmeta.Process,
+	d details) *workloadmeta.ProcessLanguage {
 	l := proclang.Detect(proclang.Process{Comm: r.comm, Exe: e.Exe, Args: d.args})
 	if l.Name == "" {
 		if !r.unread && !r.untold && e.Exe == r.entity.Exe { // the same program as at the last look
@@ -119,8 +120,9 @@ func (p *pass) lookForGo(r *record) proclang.Language {
 	p.goLooks--
 	l, err := p.golang.Detect(p.Exe(r.entity.PID))
 	if isDenied(err) {
-		p.once("exe", "may not open executables of other users, so that Go programs among them are not recognised; "+
-			"run as root or with CAP_SYS_PTRACE", "error", err)
+		p.once("exe",
+			"may not open executables of other users, so that Go programs among them are not recognised; "+
+				"run as root or with CAP_SYS_PTRACE", "error", err)
 	}
 	return l // an executable that cannot be read says nothing
 }

@@ -39,20 +39,30 @@ func TestGolden(t *testing.T) {
 	tr := newTree(t)
 	pod := "/kubepods.slice/kubepods-pod" + strings.ReplaceAll(podUID, "-", "_") + ".slice"
 	tr.put(proc{pid: 2, comm: "kthreadd", flags: 0x00200000})
-	tr.put(proc{pid: 300, ppid: 1, comm: "dockerd", start: 1200, args: []string{"/usr/bin/dockerd", "-H", "fd://"},
-		exe: "/usr/bin/dockerd", cwd: "/", cgroup: "0::/system.slice/docker.service\n"})
-	tr.put(proc{pid: 400, ppid: 1, comm: "java", start: 218455, uid: 1000, gid: 1001, nspid: "400\t1",
-		args: []string{"java", "-Ddb.password=hunter2", "-jar", "/app/shop.jar"}, exe: "/opt/jdk/bin/java", cwd: "/app",
+	tr.put(proc{pid: 300, ppid: 1, comm: "dockerd", start: 1200,
+		args: []string{"/usr/bin/dockerd", "-H", "fd://"},
+		exe:  "/usr/bin/dockerd", cwd: "/", cgroup: "0::/system.slice/docker.service\n"})
+	tr.put(proc{pid: 400, ppid: 1, comm: "java", start: 218455, uid: 1000, gid: 1001,
+		nspid: "400\t1",
+		args:  []string{"java", "-Ddb.password=hunter2", "-jar", "/app/shop.jar"},
+		exe:   "/opt/jdk/bin/java", cwd: "/app",
 		cgroup: "0::/system.slice/docker-" + idA + ".scope\n"})
-	tr.put(proc{pid: 401, ppid: 400, comm: "sh", start: 218500, uid: 1000, gid: 1001, nspid: "401\t23",
-		args: []string{"sh", "-c", "sleep 100"}, exe: "/bin/dash", cwd: "/app", cgroup: "0::/system.slice/docker-" + idA + ".scope\n"})
-	tr.put(proc{pid: 500, ppid: 1, comm: "gunicorn", start: 3000, uid: 4294967295, gid: 33, nspid: "500\t1",
-		args: []string{"/usr/bin/python3.11", "/usr/bin/gunicorn", "app:app"}, exe: "/usr/bin/python3.11 (deleted)", cwd: "/srv",
+	tr.put(proc{pid: 401, ppid: 400, comm: "sh", start: 218500, uid: 1000, gid: 1001,
+		nspid: "401\t23",
+		args:  []string{"sh", "-c", "sleep 100"}, exe: "/bin/dash", cwd: "/app",
+		cgroup: "0::/system.slice/docker-" + idA + ".scope\n"})
+	tr.put(proc{pid: 500, ppid: 1, comm: "gunicorn", start: 3000, uid: 4294967295, gid: 33,
+		nspid: "500\t1",
+		args: []string{"/usr/bin/python3.11", "/usr/bin/gunicorn",
+			"app:app"}, exe: "/usr/bin/python3.11 (deleted)", cwd: "/srv",
 		cgroup: "0::" + pod + "/cri-containerd-" + idB + ".scope\n"})
-	tr.put(proc{pid: 501, ppid: 1, comm: "pause", start: 2990, uid: 65535, gid: 65535, nspid: "501\t1", args: []string{"/pause"},
-		exe: "/pause", cwd: "/", cgroup: "0::" + pod + "/cri-containerd-" + strings.Repeat("c3", 32) + ".scope\n"})
+	tr.put(proc{pid: 501, ppid: 1, comm: "pause", start: 2990, uid: 65535, gid: 65535,
+		nspid: "501\t1", args: []string{"/pause"},
+		exe: "/pause", cwd: "/", cgroup: "0::" + pod + "/cri-containerd-" +
+			strings.Repeat("c3", 32) + ".scope\n"})
 
-	got, err := json.MarshalIndent(pull(t, process.NewWith(process.Options{}, tr.machine())).all, "", "  ")
+	got, err := json.MarshalIndent(pull(t, process.NewWith(process.Options{}, tr.machine())).all,
+		"", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +99,8 @@ func TestNoSecrets(t *testing.T) {
 			tr := newTree(t)
 			tr.put(proc{pid: 10, comm: "app", args: args})
 			m := tr.machine()
-			c := process.NewWith(process.Options{StripArgs: strip, Log: slog.New(slog.NewTextHandler(&log, nil))}, m)
+			c := process.NewWith(process.Options{StripArgs: strip,
+				Log: slog.New(slog.NewTextHandler(&log, nil))}, m)
 			out, err := json.Marshal(pull(t, c).all)
 			if err != nil {
 				t.Fatal(err)
@@ -114,12 +125,14 @@ func TestStripArgs(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.p.comm = "app"
-			if got := one(t, process.Options{StripArgs: true}, tt.p).Cmdline; len(got) != 1 || got[0] != tt.want {
+			if got := one(t, process.Options{StripArgs: true}, tt.p).Cmdline; len(got) != 1 ||
+				got[0] != tt.want {
 				t.Errorf("got %q", got)
 			}
 		})
 	}
-	java := one(t, process.Options{StripArgs: true}, proc{comm: "java", args: []string{"java", "org.jruby.Main"}})
+	java := one(t, process.Options{StripArgs: true},
+		proc{comm: "java", args: []string{"java", "org.jruby.Main"}})
 	if java.Language == nil || java.Language.Name != "ruby" {
 		t.Errorf("the language was told by what is left: %+v", java.Language)
 	}
@@ -144,12 +157,14 @@ func TestLongCommandLine(t *testing.T) {
 				}
 			}
 			last := p.Cmdline[len(p.Cmdline)-1]
-			if size > 3*process.MaxCmdline || cap(p.Cmdline) > process.MaxCmdline || !strings.HasSuffix(last, "…") {
+			if size > 3*process.MaxCmdline || cap(p.Cmdline) > process.MaxCmdline ||
+				!strings.HasSuffix(last, "…") {
 				t.Errorf("%d arguments of %d bytes that end in %.20q", len(p.Cmdline), size, last)
 			}
 		})
 	}
-	short := one(t, process.Options{}, proc{comm: "app", args: []string{"app", strings.Repeat("x", process.MaxCmdline-64), "end"}})
+	short := one(t, process.Options{},
+		proc{comm: "app", args: []string{"app", strings.Repeat("x", process.MaxCmdline-64), "end"}})
 	if len(short.Cmdline) != 3 || short.Cmdline[2] != "end" {
 		t.Error("one that fits was cut")
 	}
@@ -238,7 +253,8 @@ func testForbiddenExecutablesAreLoggedOnce(t *testing.T) {
 		tr.put(proc{pid: pid, comm: "x", args: []string{"x"}, exe: exe})
 	}
 	var log bytes.Buffer
-	c := process.NewWith(process.Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, tr.machine())
+	c := process.NewWith(process.Options{Log: slog.New(slog.NewTextHandler(&log, nil))},
+		tr.machine())
 	pull(t, c)
 	if got := log.String(); strings.Count(got, "level=WARN") != 1 {
 		t.Errorf("log:\n%s", got)

@@ -50,8 +50,9 @@ func (p proc) statLine() string {
 	if p.threads == 0 {
 		p.threads = 1
 	}
-	return fmt.Sprintf("%d (%s) %s %d %d %d 0 -1 %d 1017 0 0 0 1 2 3 4 20 0 %d 0 %d 2441216 217 18446744073709551615 "+
-		"94000000000000 94000000100000 %d 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+	return fmt.Sprintf(
+		"%d (%s) %s %d %d %d 0 -1 %d 1017 0 0 0 1 2 3 4 20 0 %d 0 %d 2441216 217 18446744073709551615 "+
+			"94000000000000 94000000100000 %d 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
 		p.pid, p.comm, p.state, p.ppid, p.pid, p.pid, p.flags, p.threads, p.start, p.stack)
 }
 
@@ -60,9 +61,10 @@ func (p proc) status() string {
 	if ns == "" {
 		ns = strconv.Itoa(p.pid)
 	}
-	return fmt.Sprintf("Name:\t%s\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t%d\nPid:\t%d\nPPid:\t%d\n"+
-		"Uid:\t%[5]d\t%[5]d\t%[5]d\t%[5]d\nGid:\t%[6]d\t%[6]d\t%[6]d\t%[6]d\nNSpid:\t%[7]s\nThreads:\t1\n"+
-		"Cpus_allowed_list:\t0-3\n", p.comm, p.pid, p.pid, p.ppid, p.uid, p.gid, ns)
+	return fmt.Sprintf(
+		"Name:\t%s\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t%d\nPid:\t%d\nPPid:\t%d\n"+
+			"Uid:\t%[5]d\t%[5]d\t%[5]d\t%[5]d\nGid:\t%[6]d\t%[6]d\t%[6]d\t%[6]d\nNSpid:\t%[7]s\nThreads:\t1\n"+
+			"Cpus_allowed_list:\t0-3\n", p.comm, p.pid, p.pid, p.ppid, p.uid, p.gid, ns)
 }
 
 // tree is a directory that looks like a proc file system.
@@ -74,7 +76,8 @@ type tree struct {
 // newTree returns a tree with a process 1.
 func newTree(t testing.TB) tree {
 	tr := tree{t, t.TempDir()}
-	tr.put(proc{pid: 1, comm: "systemd", args: []string{"/sbin/init"}, exe: "/usr/lib/systemd/systemd", cwd: "/", cgroup: "0::/init.scope\n"})
+	tr.put(proc{pid: 1, comm: "systemd", args: []string{"/sbin/init"},
+		exe: "/usr/lib/systemd/systemd", cwd: "/", cgroup: "0::/init.scope\n"})
 	if err := os.Mkdir(filepath.Join(tr.root, "sys"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +206,8 @@ func pull(t testing.TB, c *process.Collector) view {
 	}
 	v := view{s.entities, map[int32]*workloadmeta.Process{}, map[string]*workloadmeta.Container{}}
 	for _, e := range s.entities {
-		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: c.Source(), Entity: e}).Validate(); err != nil {
+		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: c.Source(),
+			Entity: e}).Validate(); err != nil {
 			t.Errorf("the store will not take it: %v", err)
 		}
 		switch e := e.(type) {

@@ -9,7 +9,8 @@ import (
 
 func FuzzCgroupPath(f *testing.F) {
 	id := strings.Repeat("a1", 32)
-	for _, s := range []string{"", "0::/\n", "0::/docker/" + id + "/x\n", "4:memory:/docker/" + id + "\n0::/../" + id + "\n",
+	for _, s := range []string{"", "0::/\n", "0::/docker/" + id + "/x\n",
+		"4:memory:/docker/" + id + "\n0::/../" + id + "\n",
 		"0::/" + id + ":" + id + "/" + id + ".mount/x\n"} {
 		f.Add(s)
 	}
@@ -19,7 +20,8 @@ func FuzzCgroupPath(f *testing.F) {
 			return
 		}
 		last := path[strings.LastIndexByte(path, '/')+1:]
-		if !strings.HasPrefix(path, "/") || !strings.Contains(last, id) || !strings.Contains(content, path) {
+		if !strings.HasPrefix(path, "/") || !strings.Contains(last, id) ||
+			!strings.Contains(content, path) {
 			t.Errorf("the cgroup of %s is %q in %q", id, path, content)
 		}
 	})
@@ -39,7 +41,8 @@ func FuzzLimit(f *testing.F) {
 		for i, arg := range out {
 			cost += len(arg) + process.ArgSize
 			whole := arg == args[i]
-			if head, cut := strings.CutSuffix(arg, "…"); !whole && (!cut || i != len(out)-1 || !strings.HasPrefix(args[i], head)) {
+			if head, cut := strings.CutSuffix(arg, "…"); !whole &&
+				(!cut || i != len(out)-1 || !strings.HasPrefix(args[i], head)) {
 				t.Errorf("argument %d became %q", i, arg)
 			}
 		}

@@ -11,7 +11,8 @@ type Viewer interface {
 // source but this collector reports it.
 func KnownTo(store Viewer) func(containerID string) bool {
 	return func(id string) bool {
-		return hasView(store, id, func(s workloadmeta.Source) bool { return s != workloadmeta.SourceProcess })
+		return hasView(store, id,
+			func(s workloadmeta.Source) bool { return s != workloadmeta.SourceProcess })
 	}
 }
 
@@ -19,7 +20,8 @@ func KnownTo(store Viewer) func(containerID string) bool {
 // its runtime reports it.
 func CoveredBy(store Viewer) func(containerID string) bool {
 	return func(id string) bool {
-		return hasView(store, id, func(s workloadmeta.Source) bool { return s == workloadmeta.SourceRuntime })
+		return hasView(store, id,
+			func(s workloadmeta.Source) bool { return s == workloadmeta.SourceRuntime })
 	}
 }
 

@@ -32,7 +32,8 @@ type scan interface {
 
 // clock relates the ticks of processes to the time of day.
 type clock struct {
-	boot   time.Time     // when the machine was started, by the clock as it is set now; whole seconds
+	// when the machine was started, by the clock as it is set now; whole seconds
+	boot   time.Time
 	uptime time.Duration // since then, suspensions included
 }
 

@@ -62,7 +62,8 @@ func inContainer() bool {
 func (m procMachine) Detect() workloadmeta.Detection {
 	root := m.root()
 	absent := func(format string, args ...any) workloadmeta.Detection {
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: fmt.Sprintf(format, args...)}
+		return workloadmeta.Detection{State: workloadmeta.Absent,
+			Reason: fmt.Sprintf(format, args...)}
 	}
 	s, err := m.Open()
 	if err != nil {
@@ -82,8 +83,9 @@ func (m procMachine) Detect() workloadmeta.Detection {
 	switch err := s.Stat(1, &stat{}); {
 	case err == nil:
 	case isGone(err), isDenied(err):
-		reason = fmt.Sprintf("only processes of user %d in %s: it is mounted with hidepid, which hides those of others; "+
-			"run as root, or in the group named by the mount option gid", os.Geteuid(), root)
+		reason = fmt.Sprintf(
+			"only processes of user %d in %s: it is mounted with hidepid, which hides those of others; "+
+				"run as root, or in the group named by the mount option gid", os.Geteuid(), root)
 	default:
 		return absent("%v", err)
 	}
@@ -118,7 +120,8 @@ func (m procMachine) Open() (scan, error) {
 	if err != nil {
 		return nil, err // names the directory already
 	}
-	return &procScan{root: root, dir: dir, fd: int(dir.Fd()), fs: fs, at: at, buf: make([]byte, statSize)}, nil
+	return &procScan{root: root, dir: dir, fd: int(dir.Fd()), fs: fs, at: at,
+		buf: make([]byte, statSize)}, nil
 }
 
 func (s *procScan) Close() { s.dir.Close() }
@@ -170,7 +173,9 @@ func (s *procScan) Stat(pid int32, into *stat) error {
 }
 
 func readAt(dir int, name string, buf []byte) (int, error) {
-	fd, err := retry(func() (int, error) { return unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(dir, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -208,7 +213,8 @@ func (s *procScan) Details(pid int32) details {
 	if cwd, err := p.Cwd(); err == nil {
 		d.cwd = cwd
 	}
-	if content, err := os.ReadFile(filepath.Join(s.root, strconv.Itoa(int(pid)), "cgroup")); err == nil {
+	if content, err := os.ReadFile(filepath.Join(s.root, strconv.Itoa(int(pid)),
+		"cgroup")); err == nil {
 		d.cgroup = string(content)
 	}
 	return d

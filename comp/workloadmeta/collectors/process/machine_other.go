@@ -16,8 +16,9 @@ func newMachine(string) machine { return noMachine{} }
 
 func (noMachine) Detect() workloadmeta.Detection {
 	return workloadmeta.Detection{
-		State:  workloadmeta.Disabled,
-		Reason: fmt.Sprintf("processes are collected on Linux, from /proc; this is %s", runtime.GOOS),
+		State: workloadmeta.Disabled,
+		Reason: fmt.Sprintf("processes are collected on Linux, from /proc; this is %s",
+			runtime.GOOS),
 	}
 }
 

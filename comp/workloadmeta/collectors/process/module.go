@@ -13,7 +13,8 @@ import (
 // nothing about Known and Covered, the store is asked. It logs to the application's
 // *slog.Logger if there is one.
 var Module = fx.Module("workloadmeta/collectors/process",
-	fx.Provide(fx.Annotate(provide, fx.As(new(workloadmeta.Collector)), fx.ResultTags(`group:"collectors"`))),
+	fx.Provide(fx.Annotate(provide, fx.As(new(workloadmeta.Collector)),
+		fx.ResultTags(`group:"collectors"`))),
 )
 
 type params struct {

@@ -138,7 +138,8 @@ func (p *pass) look(pid int32) {
 	s := &p.s
 	if err := p.Stat(pid, s); err != nil {
 		if !isGone(err) && !isDenied(err) {
-			p.once("stat", "cannot read a process; others like it are left out silently", "error", err)
+			p.once("stat", "cannot read a process; others like it are left out silently", "error",
+				err)
 		}
 		return
 	}
@@ -193,7 +194,8 @@ func (p *pass) unsettled(r *record) bool {
 func (p *pass) stub(pid int32, s *stat) *workloadmeta.Process {
 	comm := valid(string(s.comm))
 	return &workloadmeta.Process{
-		EntityID:     workloadmeta.EntityID{Kind: workloadmeta.KindProcess, ID: strconv.Itoa(int(pid))},
+		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindProcess,
+			ID: strconv.Itoa(int(pid))},
 		PID:          pid,
 		PPID:         s.ppid,
 		StartTicks:   s.start,

@@ -21,7 +21,8 @@ func TestUnchangedIsTheSameEntityAndOneRead(t *testing.T) {
 	tr := newTree(t)
 	id := strings.Repeat("a1", 32)
 	for pid := 10; pid < 20; pid++ {
-		tr.put(proc{pid: pid, comm: "web", args: []string{"web", "-p"}, cgroup: "0::/docker/" + id + "\n"})
+		tr.put(proc{pid: pid, comm: "web", args: []string{"web", "-p"},
+			cgroup: "0::/docker/" + id + "\n"})
 	}
 	m := tr.machine()
 	c := process.NewWith(process.Options{}, m)
@@ -41,7 +42,8 @@ func TestUnchangedIsTheSameEntityAndOneRead(t *testing.T) {
 
 func TestClockStepChangesNothing(t *testing.T) {
 	tr := newTree(t)
-	tr.put(proc{pid: 10, comm: "web", args: []string{"web"}, cgroup: "0::/docker/" + strings.Repeat("a1", 32) + "\n"})
+	tr.put(proc{pid: 10, comm: "web", args: []string{"web"},
+		cgroup: "0::/docker/" + strings.Repeat("a1", 32) + "\n"})
 	m := tr.machine()
 	c := process.NewWith(process.Options{}, m)
 	before := pull(t, c)
@@ -53,15 +55,18 @@ func TestClockStepChangesNothing(t *testing.T) {
 
 func TestReusedPID(t *testing.T) {
 	tr := newTree(t)
-	tr.put(proc{pid: 10, comm: "web", args: []string{"web"}, cgroup: "0::/docker/" + strings.Repeat("a1", 32) + "\n"})
+	tr.put(proc{pid: 10, comm: "web", args: []string{"web"},
+		cgroup: "0::/docker/" + strings.Repeat("a1", 32) + "\n"})
 	c := process.NewWith(process.Options{}, tr.machine())
 	before := pull(t, c).processes[10]
-	tr.put(proc{pid: 10, comm: "web", args: []string{"web", "2"}, start: oldTicks + 1, cgroup: "0::/system.slice/x.service\n"})
+	tr.put(proc{pid: 10, comm: "web", args: []string{"web", "2"}, start: oldTicks + 1,
+		cgroup: "0::/system.slice/x.service\n"})
 	after := pull(t, c).processes[10]
 	if workloadmeta.SameIncarnation(before, after) {
 		t.Error("the second process passes for the first")
 	}
-	if after.ContainerID != "" || !slices.Equal(after.Cmdline, []string{"web", "2"}) || after.CreationTime.Equal(before.CreationTime) {
+	if after.ContainerID != "" || !slices.Equal(after.Cmdline, []string{"web", "2"}) ||
+		after.CreationTime.Equal(before.CreationTime) {
 		t.Errorf("something of the first process is left: %+v", after)
 	}
 }
@@ -86,7 +91,8 @@ func TestReusedPIDWhileItIsRead(t *testing.T) {
 }
 
 func TestAnotherProgram(t *testing.T) {
-	sh := proc{pid: 10, comm: "sh", stack: 7000, args: []string{"sh", "-c", "exec java"}, exe: "/bin/dash"}
+	sh := proc{pid: 10, comm: "sh", stack: 7000, args: []string{"sh", "-c", "exec java"},
+		exe: "/bin/dash"}
 	tests := []struct {
 		name  string
 		after proc
@@ -103,13 +109,16 @@ func TestAnotherProgram(t *testing.T) {
 			before := pull(t, c).processes[10]
 			tr.put(tt.after)
 			after := pull(t, c).processes[10]
-			if !slices.Equal(after.Cmdline, tt.after.args) || after.Exe != tt.after.exe || after.Comm != tt.after.comm {
+			if !slices.Equal(after.Cmdline, tt.after.args) || after.Exe != tt.after.exe ||
+				after.Comm != tt.after.comm {
 				t.Errorf("got %+v", after)
 			}
-			if !workloadmeta.SameIncarnation(before, after) || !before.CreationTime.Equal(after.CreationTime) {
+			if !workloadmeta.SameIncarnation(before, after) ||
+				!before.CreationTime.Equal(after.CreationTime) {
 				t.Error("it is another process now")
 			}
-			if tt.after.comm == "java" && (after.Language == nil || after.Language.Name != proclang.Java) {
+			if tt.after.comm == "java" &&
+				(after.Language == nil || after.Language.Name != proclang.Java) {
 				t.Errorf("language %+v", after.Language)
 			}
 		})
@@ -162,7 +171,8 @@ func TestNotProcesses(t *testing.T) {
 	tr.put(proc{pid: 14, comm: "a) (b", args: []string{"x"}})
 	c := process.NewWith(process.Options{}, tr.machine())
 	v := pull(t, c)
-	if got, want := slices.Sorted(maps.Keys(v.processes)), []int32{1, 12, 13, 14}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(v.processes)), []int32{1, 12, 13,
+		14}; !slices.Equal(got, want) {
 		t.Errorf("processes %v, want %v", got, want)
 	}
 	if p := v.processes[14]; p != nil && (p.Comm != "a) (b" || p.Name != "a) (b") {
@@ -177,7 +187,8 @@ func TestNotProcesses(t *testing.T) {
 
 // Each file of a process may vanish, or be forbidden, at each point.
 func TestDisappearing(t *testing.T) {
-	whole := proc{pid: 10, comm: "web", args: []string{"web"}, exe: "/bin/web", cwd: "/srv", cgroup: "0::/docker/" + strings.Repeat("a1", 32) + "\n"}
+	whole := proc{pid: 10, comm: "web", args: []string{"web"}, exe: "/bin/web", cwd: "/srv",
+		cgroup: "0::/docker/" + strings.Repeat("a1", 32) + "\n"}
 	for _, name := range []string{"status", "cmdline", "cgroup", "exe", "cwd"} {
 		t.Run("without "+name, func(t *testing.T) {
 			tr := newTree(t)
@@ -188,8 +199,10 @@ func TestDisappearing(t *testing.T) {
 				t.Fatal("not reported")
 			}
 			empty := map[string]bool{
-				"status": p.NsPID == 0 && p.UIDs == nil && p.GIDs == nil, "cmdline": p.Cmdline == nil,
-				"cgroup": p.ContainerID == "" && p.Owner == nil, "exe": p.Exe == "", "cwd": p.Cwd == "",
+				"status": p.NsPID == 0 && p.UIDs == nil &&
+					p.GIDs == nil, "cmdline": p.Cmdline == nil,
+				"cgroup": p.ContainerID == "" &&
+					p.Owner == nil, "exe": p.Exe == "", "cwd": p.Cwd == "",
 			}
 			for field, is := range empty {
 				if is != (field == name) {
@@ -214,7 +227,8 @@ func TestDisappearing(t *testing.T) {
 				reads++
 			}
 			c := process.NewWith(process.Options{}, m)
-			if v := pull(t, c); v.processes[10] != nil || len(v.containers) != 0 || v.processes[1] == nil {
+			if v := pull(t, c); v.processes[10] != nil || len(v.containers) != 0 ||
+				v.processes[1] == nil {
 				t.Errorf("reported %v", v.all)
 			}
 			if v := pull(t, c); len(v.all) != 1 {
@@ -239,20 +253,23 @@ func TestUnreadableStatIsLoggedOnce(t *testing.T) {
 	tr.put(proc{pid: 10, comm: "web"})
 	tr.write(10, "stat", "10 (web) S what")
 	var log bytes.Buffer
-	c := process.NewWith(process.Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, tr.machine())
+	c := process.NewWith(process.Options{Log: slog.New(slog.NewTextHandler(&log, nil))},
+		tr.machine())
 	for range 3 {
 		if v := pull(t, c); v.processes[10] != nil || v.processes[1] == nil {
 			t.Errorf("reported %v", v.all)
 		}
 	}
-	if got := log.String(); strings.Count(got, "level=WARN") != 1 || !strings.Contains(got, "what") {
+	if got := log.String(); strings.Count(got, "level=WARN") != 1 ||
+		!strings.Contains(got, "what") {
 		t.Errorf("log:\n%s", got)
 	}
 }
 
 func TestMemoryGoneBeforeTheProcess(t *testing.T) {
 	tr := newTree(t)
-	young := proc{pid: 10, comm: "web", start: youngTicks, args: []string{"web", "x"}, exe: "/bin/web"}
+	young := proc{pid: 10, comm: "web", start: youngTicks, args: []string{"web", "x"},
+		exe: "/bin/web"}
 	tr.put(young)
 	c := process.NewWith(process.Options{}, tr.machine())
 	before := pull(t, c).processes[10]
@@ -266,7 +283,8 @@ func TestMemoryGoneBeforeTheProcess(t *testing.T) {
 func TestContainerLater(t *testing.T) {
 	tr := newTree(t)
 	id := strings.Repeat("a1", 32)
-	p := proc{pid: 10, comm: "web", start: youngTicks, args: []string{"web"}, cgroup: "0::/system.slice/docker.service\n"}
+	p := proc{pid: 10, comm: "web", start: youngTicks, args: []string{"web"},
+		cgroup: "0::/system.slice/docker.service\n"}
 	tr.put(p)
 	m := tr.machine()
 	c := process.NewWith(process.Options{}, m)
@@ -281,7 +299,8 @@ func TestContainerLater(t *testing.T) {
 	}
 	tr.write(10, "cgroup", "0::/docker/"+id+"\n")
 	v := pull(t, c)
-	if got := v.processes[10]; got.ContainerID != id || got.Owner == nil || got.Owner.ID != id || v.containers[id] == nil {
+	if got := v.processes[10]; got.ContainerID != id || got.Owner == nil || got.Owner.ID != id ||
+		v.containers[id] == nil {
 		t.Errorf("not in its container: %+v", got)
 	}
 	m.details = 0
@@ -304,7 +323,8 @@ func TestContainerLater(t *testing.T) {
 func TestSettles(t *testing.T) {
 	tr := newTree(t)
 	id := strings.Repeat("a1", 32)
-	p := proc{pid: 10, comm: "nginx", start: youngTicks, args: []string{"nginx"}, cgroup: "0::/docker/" + id + "\n"}
+	p := proc{pid: 10, comm: "nginx", start: youngTicks, args: []string{"nginx"},
+		cgroup: "0::/docker/" + id + "\n"}
 	tr.put(p)
 	m := tr.machine()
 	c := process.NewWith(process.Options{}, m)
@@ -367,7 +387,8 @@ func TestErrors(t *testing.T) {
 		t.Errorf("Pull after the end: %v, %d entities", err, len(s.entities))
 	}
 	missing := t.TempDir() + "/nothing"
-	if err := process.New(process.Options{ProcRoot: missing}).Pull(t.Context(), s); err == nil || !strings.Contains(err.Error(), missing) {
+	if err := process.New(process.Options{ProcRoot: missing}).Pull(t.Context(), s); err == nil ||
+		!strings.Contains(err.Error(), missing) {
 		t.Errorf("Pull without a proc file system: %v", err)
 	}
 }
@@ -399,7 +420,8 @@ func TestDetect(t *testing.T) {
 
 func TestCollector(t *testing.T) {
 	c := process.New(process.Options{})
-	if c.ID() != "process" || c.Source() != workloadmeta.SourceProcess || c.PullPeriod() != 10*time.Second {
+	if c.ID() != "process" || c.Source() != workloadmeta.SourceProcess ||
+		c.PullPeriod() != 10*time.Second {
 		t.Errorf("%s, %s, %v", c.ID(), c.Source(), c.PullPeriod())
 	}
 	// Containers must not be named: they would be incomplete until seen here.

@@ -39,20 +39,23 @@ func TestRealProcess(t *testing.T) {
 	pid := int32(cmd.Process.Pid)
 	p := pull(t, c).processes[pid]
 	// The kernel lets the parent go on before the arguments are in place.
-	for deadline := time.Now().Add(10 * time.Second); (p == nil || len(p.Cmdline) == 0) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); (p == nil || len(p.Cmdline) == 0) &&
+		time.Now().Before(deadline); {
 		p = pull(t, process.New(process.Options{ProcRoot: "/proc"})).processes[pid]
 	}
 	if p == nil {
 		t.Fatal("not reported")
 	}
-	if p.Comm != "sleep" || !slices.Equal(p.Cmdline, []string{"sleep", "98765.4321"}) || !strings.HasSuffix(p.Exe, "/"+exeBase(t)) {
+	if p.Comm != "sleep" || !slices.Equal(p.Cmdline, []string{"sleep", "98765.4321"}) ||
+		!strings.HasSuffix(p.Exe, "/"+exeBase(t)) {
 		t.Errorf("got %+v", p)
 	}
 	wd, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.PID != pid || p.PPID != int32(os.Getpid()) || p.NsPID == 0 || p.Cwd != wd || len(p.UIDs) != 4 || p.UIDs[1] != int32(os.Geteuid()) || len(p.GIDs) != 4 {
+	if p.PID != pid || p.PPID != int32(os.Getpid()) || p.NsPID == 0 || p.Cwd != wd ||
+		len(p.UIDs) != 4 || p.UIDs[1] != int32(os.Geteuid()) || len(p.GIDs) != 4 {
 		t.Errorf("got %+v", p)
 	}
 	// Whole seconds of the boot and hundredths of the start are the figure's exactness.
@@ -133,7 +136,8 @@ func TestRealProgramOfTheSameName(t *testing.T) {
 	fmt.Fprintln(in, "go on")
 	step("2")
 	after := pull(t, c).processes[int32(cmd.Process.Pid)]
-	if before == nil || after == nil || !workloadmeta.SameIncarnation(before, after) || before.Comm != after.Comm {
+	if before == nil || after == nil || !workloadmeta.SameIncarnation(before, after) ||
+		before.Comm != after.Comm {
 		t.Fatalf("before %+v, after %+v", before, after)
 	}
 	if len(after.Cmdline) != 3 || !strings.HasPrefix(after.Cmdline[2], "echo 2") {
@@ -168,7 +172,8 @@ func TestRealChurn(t *testing.T) {
 			t.Error("this process is missing")
 		}
 		for _, p := range v.processes {
-			if p.Comm == "" || p.StartTicks == 0 && p.PID != 1 || p.CreationTime.IsZero() || p.UIDs == nil {
+			if p.Comm == "" || p.StartTicks == 0 && p.PID != 1 || p.CreationTime.IsZero() ||
+				p.UIDs == nil {
 				t.Errorf("half a process: %+v", p)
 			}
 		}
@@ -184,7 +189,8 @@ func TestRealContainer(t *testing.T) {
 	}
 	id := strings.Repeat("fade", 16)
 	dir := ""
-	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids"} {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified",
+		"/sys/fs/cgroup/pids"} {
 		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
 			dir = root + "/docker-" + id + ".scope"
 			break
@@ -201,7 +207,8 @@ func TestRealContainer(t *testing.T) {
 		if cmd.Process != nil {
 			end(cmd)
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; { // the kernel empties a group a little later
+		// the kernel empties a group a little later
+		for deadline := time.Now().Add(10 * time.Second); ; {
 			err := os.Remove(dir)
 			if err == nil {
 				return
@@ -228,7 +235,8 @@ func TestRealContainer(t *testing.T) {
 	if p == nil || p.ContainerID != id {
 		t.Errorf("the process is %+v", p)
 	}
-	if k == nil || k.PID != pid || k.CgroupPath != "/docker-"+id+".scope" || k.Runtime != workloadmeta.RuntimeDocker {
+	if k == nil || k.PID != pid || k.CgroupPath != "/docker-"+id+".scope" ||
+		k.Runtime != workloadmeta.RuntimeDocker {
 		t.Errorf("the container is %+v", k)
 	}
 	end(cmd)

@@ -43,8 +43,10 @@ func TestParseStat(t *testing.T) {
 				t.Fatal(err)
 			}
 			ppid, state, stack := s.Numbers()
-			if s.Comm() != tt.comm || ppid != tt.ppid || state != tt.state || s.Start() != tt.start || stack != tt.stack {
-				t.Errorf("got %q, parent %d, state %c, start %d, stack %d", s.Comm(), ppid, state, s.Start(), stack)
+			if s.Comm() != tt.comm || ppid != tt.ppid || state != tt.state ||
+				s.Start() != tt.start || stack != tt.stack {
+				t.Errorf("got %q, parent %d, state %c, start %d, stack %d", s.Comm(), ppid, state,
+					s.Start(), stack)
 			}
 			if got := s.IsProcess(); got != tt.process {
 				t.Errorf("IsProcess() = %v", got)
@@ -76,7 +78,8 @@ func TestParseStatErrors(t *testing.T) {
 }
 
 func FuzzParseStat(f *testing.F) {
-	for _, s := range []string{realStat, realKernelThread, realZombie, "1 (a)", "1 (a) (b) S 1", ")(", ""} {
+	for _, s := range []string{realStat, realKernelThread, realZombie, "1 (a)", "1 (a) (b) S 1",
+		")(", ""} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {

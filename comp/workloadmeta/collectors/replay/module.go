@@ -10,7 +10,8 @@ import (
 
 // Module adds the collector to the application. Supply [Options] with a path; without,
 // it is off.
-var Module = fx.Module("workloadmeta/collectors/replay", fx.Provide(collection.AsCollector(provide)))
+var Module = fx.Module("workloadmeta/collectors/replay",
+	fx.Provide(collection.AsCollector(provide)))
 
 type params struct {
 	fx.In

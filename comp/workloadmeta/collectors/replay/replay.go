@@ -76,11 +76,13 @@ func (c *Collector) MultiSource() bool { return true }
 // Detect implements [workloadmeta.Collector].
 func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 	if c.opts.Path == "" {
-		return workloadmeta.Detection{State: workloadmeta.Disabled, Reason: "no recording to replay; set replay.path"}
+		return workloadmeta.Detection{State: workloadmeta.Disabled,
+			Reason: "no recording to replay; set replay.path"}
 	}
 	f, err := open(c.opts.Path)
 	if err != nil {
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: err.Error() + "; check replay.path"}
+		return workloadmeta.Detection{State: workloadmeta.Absent,
+			Reason: err.Error() + "; check replay.path"}
 	}
 	f.Close()
 	return workloadmeta.Detection{State: workloadmeta.Detected, Reason: "recording " + c.opts.Path}
@@ -108,7 +110,8 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	report.take(r)
 	if report.Skipped > 0 || len(report.Unknown) > 0 {
 		c.opts.Log.Warn("the recording was not understood completely", "path", c.opts.Path,
-			"skipped_lines", report.Skipped, "first", errors.Join(report.Errors...), "unknown_fields", report.unknownFields())
+			"skipped_lines", report.Skipped, "first", errors.Join(report.Errors...),
+			"unknown_fields", report.unknownFields())
 	}
 	sink.Synced()
 	<-ctx.Done()

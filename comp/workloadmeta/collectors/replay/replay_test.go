@@ -48,7 +48,8 @@ func run(t *testing.T, opts replay.Options) (*store.Store, *collection.Superviso
 		t.Fatal(err)
 	}
 	s := store.New(store.Options{})
-	super, err := collection.New(collection.Options{Store: s, Collectors: []workloadmeta.Collector{c}, SyncGrace: time.Hour})
+	super, err := collection.New(
+		collection.Options{Store: s, Collectors: []workloadmeta.Collector{c}, SyncGrace: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,8 @@ func TestReplayAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if got, want := dump(s), "node_orchestrator:a runtime:a runtime:c"; got != want || !time.Now().Equal(began) {
+		if got, want := dump(s), "node_orchestrator:a runtime:a runtime:c"; got != want ||
+			!time.Now().Equal(began) {
 			t.Errorf("the store has %q after %s, want %q at once", got, time.Since(began), want)
 		}
 		time.Sleep(time.Hour)
@@ -133,7 +135,8 @@ func TestManyEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text strings.Builder
 		for i := range 1500 {
-			fmt.Fprintf(&text, `{"op":"set","source":"s","entity":{"kind":"container","id":"%d"}}`+"\n", i)
+			fmt.Fprintf(&text, `{"op":"set","source":"s","entity":{"kind":"container","id":"%d"}}`+
+				"\n", i)
 		}
 		s, _ := run(t, replay.Options{Path: file(t, text.String())})
 		if err := s.WaitSynced(t.Context()); err != nil || s.Len() != 1500 {
@@ -145,9 +148,12 @@ func TestManyEvents(t *testing.T) {
 func TestDetect(t *testing.T) {
 	dir := t.TempDir()
 	for path, want := range map[string]workloadmeta.Detection{
-		"":                  {State: workloadmeta.Disabled, Reason: "no recording to replay; set replay.path"},
-		"/nowhere/x.jsonl":  {State: workloadmeta.Absent, Reason: "open the recording: open /nowhere/x.jsonl: no such file or directory; check replay.path"},
-		dir:                 {State: workloadmeta.Absent, Reason: "open the recording: " + dir + " is a directory; check replay.path"},
+		"": {State: workloadmeta.Disabled,
+			Reason: "no recording to replay; set replay.path"},
+		"/nowhere/x.jsonl": {State: workloadmeta.Absent,
+			Reason: "open the recording: open /nowhere/x.jsonl: no such file or directory; check replay.path"},
+		dir: {State: workloadmeta.Absent,
+			Reason: "open the recording: " + dir + " is a directory; check replay.path"},
 		file(t, "whatever"): {State: workloadmeta.Detected},
 	} {
 		c, err := replay.New(replay.Options{Path: path})
@@ -162,25 +168,30 @@ func TestDetect(t *testing.T) {
 			t.Errorf("Detect() with %q = %+v, want %+v", path, got, want)
 		}
 	}
-	if _, err := replay.New(replay.Options{Speed: -1}); err == nil || !strings.Contains(err.Error(), "-1") {
+	if _, err := replay.New(replay.Options{Speed: -1}); err == nil ||
+		!strings.Contains(err.Error(), "-1") {
 		t.Errorf("a negative speed: %v", err)
 	}
 }
 
 func TestBadRecording(t *testing.T) {
-	text := small + "{]\n" + `{"type":"set","source":"runtime","entity":{"kind":"container","id":"z","colour":"blue"}}`
+	text := small + "{]\n" +
+		`{"type":"set","source":"runtime","entity":{"kind":"container","id":"z","colour":"blue"}}`
 	path := file(t, text)
 	synctest.Test(t, func(t *testing.T) {
 		_, super := run(t, replay.Options{Path: path})
 		synctest.Wait()
 		st := super.Status()[0]
-		if st.State != collection.StateDegraded || !strings.Contains(st.LastError, "small.jsonl:6: ") {
+		if st.State != collection.StateDegraded ||
+			!strings.Contains(st.LastError, "small.jsonl:6: ") {
 			t.Errorf("%s: %s", st.State, st.LastError)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		s, _ := run(t, replay.Options{Path: path, SkipBad: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		s, _ := run(t,
+			replay.Options{Path: path, SkipBad: true,
+				Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if err := s.WaitSynced(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +208,8 @@ func TestBadRecording(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	events, report, err := replay.Load(file(t, small), replay.Options{})
-	if err != nil || len(events) != 5 || report.Events != 5 || report.Last.Sub(report.First) != 30*time.Second {
+	if err != nil || len(events) != 5 || report.Events != 5 ||
+		report.Last.Sub(report.First) != 30*time.Second {
 		t.Errorf("%d events, report %+v, error %v", len(events), report, err)
 	}
 	events, _, err = replay.Load(file(t, small+"{]\n"+small), replay.Options{})

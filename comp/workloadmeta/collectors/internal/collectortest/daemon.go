@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Daemon is what fakes of daemons with an HTTP interface have in common: an event stream that can break or lose events, requests that
-// can hang or fail, and numbers of what was asked for. Embed the zero value. Its lock guards the fake's own fields as well.
+// Daemon is what fakes of daemons with an HTTP interface have in common: an event stream that can
+// break or lose events, requests that can hang or fail, and numbers of what was asked for. Embed
+// the zero value. Its lock guards the fake's own fields as well.
 type Daemon struct {
 	sync.Mutex // guards the fields below
 
@@ -24,7 +25,8 @@ type Daemon struct {
 	streams  map[chan []byte]context.CancelFunc
 }
 
-// Fault decides what happens to a request instead of an answer, or before it; if it returns nil, the request is answered.
+// Fault decides what happens to a request instead of an answer, or before it; if it returns nil,
+// the request is answered.
 type Fault func(r *http.Request) func(w http.ResponseWriter)
 
 // Event is what the daemon tells, and when it has happened.
@@ -57,7 +59,8 @@ func (d *Daemon) Fail(fault Fault) {
 	d.fault = fault
 }
 
-// Hang makes requests whose path contains part wait until the client gives up, or release is called: then they are answered.
+// Hang makes requests whose path contains part wait until the client gives up, or release is
+// called: then they are answered.
 func (d *Daemon) Hang(part string) (release func()) {
 	released := make(chan struct{})
 	d.Fail(func(r *http.Request) func(http.ResponseWriter) {
@@ -77,8 +80,9 @@ func (d *Daemon) Hang(part string) (release func()) {
 	}
 }
 
-// Faulty lets happen to a request what the test has set. It reports whether that was all: a fault that has not written an answer only
-// took its time, and the request is still to be answered, unless its client has given up.
+// Faulty lets happen to a request what the test has set. It reports whether that was all: a fault
+// that has not written an answer only took its time, and the request is still to be answered,
+// unless its client has given up.
 func (d *Daemon) Faulty(w http.ResponseWriter, r *http.Request) bool {
 	d.Lock()
 	fault := d.fault
@@ -132,9 +136,11 @@ func (d *Daemon) Send(at time.Time, line []byte) {
 	}
 }
 
-// Stream answers with events, until the client has gone or the streams are killed: with those of the log that past returns, then with
-// all that come. The answer's head is sent at once, or, if late, only with the first event.
-func (d *Daemon) Stream(w http.ResponseWriter, r *http.Request, past func(log []Event) []Event, late bool) {
+// Stream answers with events, until the client has gone or the streams are killed: with those of
+// the log that past returns, then with all that come. The answer's head is sent at once, or, if
+// late, only with the first event.
+func (d *Daemon) Stream(w http.ResponseWriter, r *http.Request, past func(log []Event) []Event,
+	late bool) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	lines := make(chan []byte, 100_000) // more than any test sends while nobody reads
@@ -174,7 +180,8 @@ func (d *Daemon) Stream(w http.ResponseWriter, r *http.Request, past func(log []
 	}
 }
 
-// KillStreams ends all event streams, as a daemon does that ends. Lines that were sent just before may be lost with them.
+// KillStreams ends all event streams, as a daemon does that ends. Lines that were sent just before
+// may be lost with them.
 func (d *Daemon) KillStreams() {
 	d.Lock()
 	defer d.Unlock()

@@ -41,7 +41,9 @@ func (f *fake) send(second int64) {
 func client(p *collectortest.Pipe) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return p.Dial(ctx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return p.Dial(ctx)
+		},
 	}}
 }
 
@@ -122,17 +124,23 @@ func TestFaults(t *testing.T) {
 		collectortest.Serve(t, p, f)
 		c := client(p)
 		f.Fail(func(*http.Request) func(http.ResponseWriter) {
-			return func(w http.ResponseWriter) { collectortest.ReplyStatus(w, http.StatusTeapot, "no") }
+			return func(w http.ResponseWriter) {
+				collectortest.ReplyStatus(w, http.StatusTeapot, "no")
+			}
 		})
-		if status, body := get(t, c, "/list"); status != http.StatusTeapot || body != "\"no\"\n" || f.Count("list") != 0 {
-			t.Errorf("an answer that is a fault: %d %q, %d were answered", status, body, f.Count("list"))
+		if status, body := get(t, c, "/list"); status != http.StatusTeapot || body != "\"no\"\n" ||
+			f.Count("list") != 0 {
+			t.Errorf("an answer that is a fault: %d %q, %d were answered", status, body,
+				f.Count("list"))
 		}
 		f.Fail(func(*http.Request) func(http.ResponseWriter) {
 			return func(http.ResponseWriter) { time.Sleep(time.Minute) }
 		})
 		began := time.Now()
-		if status, body := get(t, c, "/list"); status != http.StatusOK || body != "[\"c1\"]\n" || time.Since(began) != time.Minute {
-			t.Errorf("an answer that takes its time: %d %q after %v", status, body, time.Since(began))
+		if status, body := get(t, c, "/list"); status != http.StatusOK || body != "[\"c1\"]\n" ||
+			time.Since(began) != time.Minute {
+			t.Errorf("an answer that takes its time: %d %q after %v", status, body,
+				time.Since(began))
 		}
 		release := f.Hang("/list")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -152,8 +160,10 @@ func TestFaults(t *testing.T) {
 			t.Errorf("another request: %d", status)
 		}
 		began = time.Now()
-		if status, _ := get(t, c, "/list"); status != http.StatusOK || time.Since(began) != time.Minute || f.Count("list") != 3 {
-			t.Errorf("released: %d after %v, %d were answered", status, time.Since(began), f.Count("list"))
+		if status, _ := get(t, c, "/list"); status != http.StatusOK ||
+			time.Since(began) != time.Minute || f.Count("list") != 3 {
+			t.Errorf("released: %d after %v, %d were answered", status, time.Since(began),
+				f.Count("list"))
 		}
 	})
 }

@@ -17,8 +17,8 @@ var update = flag.Bool("update", false, "rewrite the expected entities in testda
 // secret is in every value that tests plant and nobody may report: hunter2, hunter3, …
 const secret = "hunter"
 
-// Golden compares a value, as JSON, with what a file of testdata has, which -update rewrites. Nothing of what was planted as a secret
-// may be in it.
+// Golden compares a value, as JSON, with what a file of testdata has, which -update rewrites.
+// Nothing of what was planted as a secret may be in it.
 func Golden(t testing.TB, path string, v any) {
 	t.Helper()
 	got, err := json.MarshalIndent(v, "", " ")
@@ -30,7 +30,8 @@ func Golden(t testing.TB, path string, v any) {
 		t.Errorf("%s: a secret is in %s", path, got)
 	}
 	if *update {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, got, 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, got, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -51,20 +51,25 @@ func TestGoldenFindsDifferencesAndSecrets(t *testing.T) {
 func TestRecorderSavesWhatADaemonAnswers(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "d.sock")
-	collectortest.ServeSocket(t, socket, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"Path":"%s","Root":"%s/x","Host":"here","There":"where"}`+"\n", r.URL.Path, dir)
-	}))
+	collectortest.ServeSocket(t, socket,
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `{"Path":"%s","Root":"%s/x","Host":"here","There":"where"}`+"\n",
+				r.URL.Path,
+				dir)
+		}))
 	r := collectortest.NewRecorder(t, filepath.Join(dir, "out"), dir, "/srv", `"here"`, `"host"`)
 	body := collectortest.Ask(t, socket, "/c1/json")
 	r.Save("inspect/c1.json", body)
 	r.Save("events.jsonl", body)
 	type answer struct{ Path, Root, Host, There string }
-	if got, want := *collectortest.Read[answer](t, filepath.Join(dir, "out/inspect/c1.json")), (answer{"/c1/json", "/srv/x", "host", "where"}); got != want {
+	if got, want := *collectortest.Read[answer](t, filepath.Join(dir, "out/inspect/c1.json")),
+		(answer{"/c1/json", "/srv/x", "host", "where"}); got != want {
 		t.Errorf("saved %+v, want %+v", got, want)
 	}
 	for name, lines := range map[string]int{"inspect/c1.json": 6, "events.jsonl": 1} {
 		text, err := os.ReadFile(filepath.Join(dir, "out", name))
-		if err != nil || strings.Count(string(text), "\n") != lines || strings.Contains(string(text), dir) {
+		if err != nil || strings.Count(string(text), "\n") != lines ||
+			strings.Contains(string(text), dir) {
 			t.Errorf("%s: %q, %v; want %d lines", name, text, err, lines)
 		}
 	}

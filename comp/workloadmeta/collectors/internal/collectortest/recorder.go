@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-var record = flag.Bool("record", false, "record testdata from a real daemon (needs ROLLCALL_REALNODE=1)")
+var record = flag.Bool("record", false,
+	"record testdata from a real daemon (needs ROLLCALL_REALNODE=1)")
 
 // OnlyToRecord skips a test that makes recordings, unless the flag -record asks for them.
 func OnlyToRecord(t testing.TB) {
@@ -31,7 +32,8 @@ type Recorder struct {
 	replace *strings.Replacer
 }
 
-// NewRecorder returns a recorder that replaces what is of the machine on which it records: old and new by turns.
+// NewRecorder returns a recorder that replaces what is of the machine on which it records: old and
+// new by turns.
 func NewRecorder(t testing.TB, folder string, oldnew ...string) *Recorder {
 	return &Recorder{t, folder, strings.NewReplacer(oldnew...)}
 }

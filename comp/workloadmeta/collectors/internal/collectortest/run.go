@@ -20,7 +20,8 @@ type Run struct {
 }
 
 // Start calls a collector's Stream, which goes on until [Run.Stop], or until it ends by itself.
-func Start(t testing.TB, stream func(context.Context, workloadmeta.Sink) error, sink workloadmeta.Sink) *Run {
+func Start(t testing.TB, stream func(context.Context, workloadmeta.Sink) error,
+	sink workloadmeta.Sink) *Run {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	r := &Run{Done: done, t: t, cancel: cancel}
@@ -41,8 +42,8 @@ func (r *Run) Over() bool {
 	}
 }
 
-// Stop ends it and waits for it, which must not take longer than a second whatever the daemon does. It may be called again, and when
-// it is over.
+// Stop ends it and waits for it, which must not take longer than a second whatever the daemon does.
+// It may be called again, and when it is over.
 func (r *Run) Stop() {
 	r.t.Helper()
 	begin := time.Now()

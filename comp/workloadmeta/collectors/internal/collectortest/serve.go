@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Serve answers at a listener until stop is called, at the latest when the test ends. It takes care of the listener's end.
+// Serve answers at a listener until stop is called, at the latest when the test ends. It takes care
+// of the listener's end.
 func Serve(t testing.TB, l net.Listener, h http.Handler) (stop func()) {
 	t.Helper()
 	server := &http.Server{Handler: h}
@@ -36,7 +37,8 @@ func ServeSocket(t testing.TB, path string, h http.Handler) (stop func()) {
 	return Serve(t, l, h)
 }
 
-// Pipe is a listener on connections in memory, which work inside a synctest bubble. Create one with [NewPipe].
+// Pipe is a listener on connections in memory, which work inside a synctest bubble. Create one with
+// [NewPipe].
 type Pipe struct {
 	conns  chan net.Conn
 	once   sync.Once
@@ -46,7 +48,8 @@ type Pipe struct {
 // NewPipe returns a listener to which nobody has connected yet.
 func NewPipe() *Pipe { return &Pipe{conns: make(chan net.Conn), closed: make(chan struct{})} }
 
-// Dial connects to the listener. It waits until the connection is accepted; one that is closed refuses it.
+// Dial connects to the listener. It waits until the connection is accepted; one that is closed
+// refuses it.
 func (p *Pipe) Dial(ctx context.Context) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {

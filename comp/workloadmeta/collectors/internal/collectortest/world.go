@@ -11,17 +11,19 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// World is what a store would have, and everything it was told. It outlives the runs that report to it, each of which needs a [Sink]
-// of its own. Create one with [NewWorld]; all methods may be called while a run reports.
+// World is what a store would have, and everything it was told. It outlives the runs that report to
+// it, each of which needs a [Sink] of its own. Create one with [NewWorld]; all methods may be
+// called while a run reports.
 type World struct {
-	// OnlyNews drops what sets an entity to what it is already, as a store does. Otherwise it is remembered like any change.
-	// Set it before the first run.
+	// OnlyNews drops what sets an entity to what it is already, as a store does. Otherwise it is
+	// remembered like any change. Set it before the first run.
 	OnlyNews bool
 
-	mu      sync.Mutex // guards the fields below
-	live    map[workloadmeta.EntityID]workloadmeta.Entity
-	ended   map[workloadmeta.EntityID]workloadmeta.Entity // as the last unset told, or as a sweep found it
-	told    map[workloadmeta.EntityID][]string            // "set", "unset", "swept"
+	mu   sync.Mutex // guards the fields below
+	live map[workloadmeta.EntityID]workloadmeta.Entity
+	// as the last unset told, or as a sweep found it
+	ended   map[workloadmeta.EntityID]workloadmeta.Entity
+	told    map[workloadmeta.EntityID][]string // "set", "unset", "swept"
 	changes []Change
 	news    []string // see News
 	syncs   int
@@ -38,13 +40,14 @@ type Change struct {
 // NewWorld returns a world in which there is nothing.
 func NewWorld() *World {
 	return &World{
-		live: map[workloadmeta.EntityID]workloadmeta.Entity{}, ended: map[workloadmeta.EntityID]workloadmeta.Entity{},
-		told: map[workloadmeta.EntityID][]string{},
+		live:  map[workloadmeta.EntityID]workloadmeta.Entity{},
+		ended: map[workloadmeta.EntityID]workloadmeta.Entity{},
+		told:  map[workloadmeta.EntityID][]string{},
 	}
 }
 
-// Sink is one run's view of a world. Like package collection, it unsets at Synced what this run has not reported. It panics over
-// events that are not valid, and over what the follower does not use.
+// Sink is one run's view of a world. Like package collection, it unsets at Synced what this run has
+// not reported. It panics over events that are not valid, and over what the follower does not use.
 type Sink struct {
 	w        *World
 	reported map[workloadmeta.EntityID]bool // guarded by w.mu
@@ -152,7 +155,8 @@ func (w *World) Ended(id string) *workloadmeta.Container {
 // ExitOf returns with what a container has ended, see the function of that name.
 func (w *World) ExitOf(id string) string { return ExitOf(w.Ended(id)) }
 
-// ExitOf returns the exit code in a last view of a container, "unknown" if it has none, or "not ended" for nil.
+// ExitOf returns the exit code in a last view of a container, "unknown" if it has none, or "not
+// ended" for nil.
 func ExitOf(c *workloadmeta.Container) string {
 	switch {
 	case c == nil:
@@ -222,7 +226,8 @@ func (w *World) Changes() []Change {
 	return slices.Clone(w.changes)
 }
 
-// News returns what was told of containers since the last call, and whatever was swept: "set web, unset web exit 3, swept db".
+// News returns what was told of containers since the last call, and whatever was swept: "set web,
+// unset web exit 3, swept db".
 func (w *World) News() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/image"
 )
 
-// handleEvent takes an event into account. Most events only have the container inspected; what they tell by themselves
-// is used where the inspection may come too late or never.
+// handleEvent takes an event into account. Most events only have the container inspected; what they
+// tell by themselves is used where the inspection may come too late or never.
 func (s *session) handleEvent(m *Event) {
 	now := time.Now()
 	s.f.counters.event(m.Name, now)
@@ -36,7 +36,8 @@ func (s *session) handleEvent(m *Event) {
 	}
 }
 
-// repeated reports whether this connection repeats an event of an earlier one, and remembers the event.
+// repeated reports whether this connection repeats an event of an earlier one, and remembers the
+// event.
 func (s *session) repeated(m *Event) bool {
 	if m.ID == "" || m.At.IsZero() {
 		return false
@@ -135,7 +136,8 @@ func (s *session) started(m *Event, now time.Time) {
 	if tr.excluded {
 		return
 	}
-	if !s.opts.KeepPause && (m.Sandbox || m.Container != nil && runtimes.IsSandbox(m.Container.Labels)) {
+	if !s.opts.KeepPause &&
+		(m.Sandbox || m.Container != nil && runtimes.IsSandbox(m.Container.Labels)) {
 		s.exclude(tr)
 		return
 	}
@@ -151,7 +153,8 @@ func (s *session) started(m *Event, now time.Time) {
 	}
 }
 
-// died handles the end of a container's process, which is the container's end unless it is started again by its policy.
+// died handles the end of a container's process, which is the container's end unless it is started
+// again by its policy.
 func (s *session) died(m *Event, now time.Time) {
 	x := &exit{code: m.ExitCode, at: m.At}
 	tr := s.containers[m.Key]
@@ -159,7 +162,8 @@ func (s *session) died(m *Event, now time.Time) {
 		tr.early = false
 	}
 	if tr != nil && !tr.oomAt.IsZero() {
-		// An inspection between the two may have said that nothing of the kind has happened: Docker notes it with the end.
+		// An inspection between the two may have said that nothing of the kind has happened: Docker
+		// notes it with the end.
 		x.oom = x.at.Sub(tr.oomAt) < oomWait
 		tr.oomAt = time.Time{}
 	}
@@ -179,15 +183,16 @@ func (s *session) died(m *Event, now time.Time) {
 	case tr.entity != nil && tr.policy == "no" && !tr.entity.State.StartedAt.After(x.at):
 		s.end(tr, x)
 	default:
-		// An inspection tells whether it is being restarted, or has been already. It also tells more of a
-		// container that was never inspected.
+		// An inspection tells whether it is being restarted, or has been already. It also tells
+		// more of a container that was never inspected.
 		tr.exit = x
 		s.look(tr, true, now)
 		s.wait(tr, now.Add(exitWait))
 	}
 }
 
-// change reports a container with something changed. What is not reported yet is not changed: an inspection is on its way.
+// change reports a container with something changed. What is not reported yet is not changed: an
+// inspection is on its way.
 func (s *session) change(tr *tracked, edit func(*workloadmeta.Container)) {
 	if tr.entity == nil || tr.run != s.run || tr.excluded {
 		return
@@ -204,7 +209,8 @@ func (s *session) changeStatus(tr *tracked, status workloadmeta.ContainerStatus,
 	}
 	s.change(tr, func(c *workloadmeta.Container) {
 		if runtimes.IsUp(c.State.Status) {
-			c.State.Status, c.State.Running, c.State.Health = status, true, workloadmeta.HealthUnknown
+			c.State.Status, c.State.Running, c.State.Health = status, true,
+				workloadmeta.HealthUnknown
 		}
 	})
 	s.look(tr, true, now)
@@ -222,7 +228,8 @@ func (s *session) handleResult(r result) error {
 	case taskPing:
 		s.pinging = false
 		if r.err != nil {
-			return fmt.Errorf("nothing has come for %v, and: %w", now.Sub(s.heard).Round(time.Second), r.err)
+			return fmt.Errorf("nothing has come for %v, and: %w",
+				now.Sub(s.heard).Round(time.Second), r.err)
 		}
 		return nil
 	}
@@ -331,8 +338,8 @@ func (s *session) handleInspected(tr *tracked, in Container) {
 	s.end(tr, x)
 }
 
-// handleOvertaken uses an inspection that an event has overtaken, where that does no harm. The inspection is repeated in
-// any case.
+// handleOvertaken uses an inspection that an event has overtaken, where that does no harm. The
+// inspection is repeated in any case.
 func (s *session) handleOvertaken(tr *tracked, r result) {
 	c := r.container.Entity
 	tr.policy, tr.keep = r.container.Policy, r.container.Keep || s.opts.KeepStopped
@@ -350,7 +357,8 @@ func (s *session) handleOvertaken(tr *tracked, r result) {
 	switch {
 	case tr.keep || tr.excluded:
 	case tr.policy != "no":
-		// A container that crashes and is started again and again would otherwise never be up to date.
+		// A container that crashes and is started again and again would otherwise never be up to
+		// date.
 		if tr.entity != nil && tr.changed <= r.clock && runtimes.IsUp(c.State.Status) {
 			s.set(tr, c)
 		}
@@ -363,7 +371,8 @@ func (s *session) handleOvertaken(tr *tracked, r result) {
 	}
 }
 
-// handleGone handles a container that the runtime does not know. Its end is told by an event, which is usually on its way.
+// handleGone handles a container that the runtime does not know. Its end is told by an event, which
+// is usually on its way.
 func (s *session) handleGone(tr *tracked, now time.Time) {
 	tr.listed = nil
 	switch {
@@ -377,9 +386,11 @@ func (s *session) handleGone(tr *tracked, now time.Time) {
 		}
 		tr.gone = true
 		if tr.missing && !s.synced {
-			// Of what has ended while nobody listened, the event comes soon after the first list, if at all.
+			// Of what has ended while nobody listened, the event comes soon after the first list,
+			// if at all.
 			s.initial[keyOf(tr)] = struct{}{}
-			s.wait(tr, s.initialUntil.Add(-s.opts.InitialWait/10)) // Synced would take it away without what is known of its end
+			// Synced would take it away without what is known of its end
+			s.wait(tr, s.initialUntil.Add(-s.opts.InitialWait/10))
 			return
 		}
 		s.wait(tr, now.Add(goneWait))
@@ -388,7 +399,8 @@ func (s *session) handleGone(tr *tracked, now time.Time) {
 
 // set reports a container, unless that would change nothing.
 func (s *session) set(tr *tracked, c *workloadmeta.Container) {
-	if tr.entity != nil && tr.entity.Image.ID != "" && tr.entity.Image.RawName == c.Image.RawName && sameMaking(tr.entity, c) {
+	if tr.entity != nil && tr.entity.Image.ID != "" && tr.entity.Image.RawName == c.Image.RawName &&
+		sameMaking(tr.entity, c) {
 		c.Image.ID = tr.entity.Image.ID // the name may mean another image by now
 	}
 	s.use(tr, c.Image.ID)
@@ -399,7 +411,9 @@ func (s *session) set(tr *tracked, c *workloadmeta.Container) {
 	}
 	if owner := s.owners[c.ID]; owner != nil && owner != tr {
 		if tr.shadowed == "" {
-			s.log.Warn("two containers have one ID; the second is not reported while the first is there", "id", c.ID, "first", owner.key, "second", tr.key)
+			s.log.Warn(
+				"two containers have one ID; the second is not reported while the first is there",
+				"id", c.ID, "first", owner.key, "second", tr.key)
 			s.shadow(tr, c.ID)
 		}
 		return
@@ -414,13 +428,15 @@ func (s *session) set(tr *tracked, c *workloadmeta.Container) {
 	s.add(workloadmeta.EventTypeSet, c)
 }
 
-// sameMaking reports whether two views may be of one container. Where users choose the IDs, another may have been made under the
-// same one while nobody watched.
+// sameMaking reports whether two views may be of one container. Where users choose the IDs, another
+// may have been made under the same one while nobody watched.
 func sameMaking(a, b *workloadmeta.Container) bool {
-	return a.State.CreatedAt.IsZero() || b.State.CreatedAt.IsZero() || a.State.CreatedAt.Equal(b.State.CreatedAt)
+	return a.State.CreatedAt.IsZero() || b.State.CreatedAt.IsZero() ||
+		a.State.CreatedAt.Equal(b.State.CreatedAt)
 }
 
-// end reports the end of a container. One that was never reported is reported first, so that everybody sees it has been there.
+// end reports the end of a container. One that was never reported is reported first, so that
+// everybody sees it has been there.
 func (s *session) end(tr *tracked, x *exit) {
 	if tr.entity == nil && tr.started != nil && !tr.excluded {
 		s.set(tr, tr.started)
@@ -473,7 +489,8 @@ func (s *session) exclude(tr *tracked) {
 func ended(c *workloadmeta.Container, x *exit) *workloadmeta.Container {
 	out := *c
 	out.PID = 0
-	out.State.Running, out.State.Status, out.State.Health = false, workloadmeta.StatusStopped, workloadmeta.HealthUnknown
+	out.State.Running, out.State.Status, out.State.Health = false, workloadmeta.StatusStopped,
+		workloadmeta.HealthUnknown
 	if x != nil {
 		out.State.ExitCode, out.State.FinishedAt = x.code, x.at
 		out.State.OOMKilled = out.State.OOMKilled || x.oom
@@ -532,7 +549,8 @@ func (s *session) settle() {
 	}
 }
 
-// useEvents reports what the events or a list have told of a container whose inspection has not come.
+// useEvents reports what the events or a list have told of a container whose inspection has not
+// come.
 func (s *session) useEvents(tr *tracked) {
 	switch {
 	case tr.exit != nil && restarts(tr.policy, tr.exit.code) && tr.entity != nil:
@@ -540,7 +558,8 @@ func (s *session) useEvents(tr *tracked) {
 		code, at := tr.exit.code, tr.exit.at
 		s.change(tr, func(c *workloadmeta.Container) {
 			c.PID = 0
-			c.State.Status, c.State.Health = workloadmeta.StatusRestarting, workloadmeta.HealthUnknown
+			c.State.Status, c.State.Health = workloadmeta.StatusRestarting,
+				workloadmeta.HealthUnknown
 			c.State.ExitCode, c.State.FinishedAt = code, at
 		})
 	case tr.exit != nil, tr.gone:

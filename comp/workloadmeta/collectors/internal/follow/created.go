@@ -5,9 +5,10 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// What lives shorter than an inspection takes is known from its events only, and those have no environment, from which service and
-// env are taken. Some runtimes tell of a container a while before they start it: what an inspection finds then is kept until it is
-// started, and is what is reported if no later inspection comes in time.
+// What lives shorter than an inspection takes is known from its events only, and those have no
+// environment, from which service and env are taken. Some runtimes tell of a container a while
+// before they start it: what an inspection finds then is kept until it is started, and is what is
+// reported if no later inspection comes in time.
 
 // created is what is known of a container that does not run and is not reported.
 type created struct {
@@ -18,7 +19,8 @@ type created struct {
 
 const maxCreated = 512
 
-// remember keeps what an inspection has found of a container that has not been started, instead of its record.
+// remember keeps what an inspection has found of a container that has not been started, instead of
+// its record.
 func (s *session) remember(tr *tracked, in Container) {
 	s.drop(tr)
 	s.created.Add(tr.key, created{entity: in.Entity, policy: in.Policy, clock: s.clock})
@@ -33,7 +35,8 @@ func (s *session) knownCreated(key string) *created {
 	return &c
 }
 
-// recall returns running, what an event or a list tells of a container that has been started, with what is remembered of it.
+// recall returns running, what an event or a list tells of a container that has been started, with
+// what is remembered of it.
 func (s *session) recall(tr *tracked, running *workloadmeta.Container) *workloadmeta.Container {
 	if c := s.knownCreated(tr.key); c != nil && running != nil {
 		running = inspectedBefore(c.entity, running)
@@ -43,7 +46,8 @@ func (s *session) recall(tr *tracked, running *workloadmeta.Container) *workload
 	return running
 }
 
-// forgetCreated forgets what is remembered of containers that a list, asked for at the clock, does not have.
+// forgetCreated forgets what is remembered of containers that a list, asked for at the clock, does
+// not have.
 func (s *session) forgetCreated(l Listing, clock uint64) {
 	if s.created.Len() == 0 {
 		return
@@ -59,7 +63,8 @@ func (s *session) forgetCreated(l Listing, clock uint64) {
 	}
 }
 
-// inspectedBefore returns a container as an inspection from before its start has found it, and running as its start tells.
+// inspectedBefore returns a container as an inspection from before its start has found it, and
+// running as its start tells.
 func inspectedBefore(c, running *workloadmeta.Container) *workloadmeta.Container {
 	out := *c
 	if runtimes.IsUp(c.State.Status) {

@@ -15,7 +15,8 @@ import (
 // create puts a container there that does not run.
 func (b *fakeBackend) create(key string, edit func(*Container)) {
 	b.run(key, key, image1, func(c *Container) {
-		c.Entity.State = workloadmeta.ContainerState{Status: workloadmeta.StatusCreated, CreatedAt: time.Now()}
+		c.Entity.State = workloadmeta.ContainerState{Status: workloadmeta.StatusCreated,
+			CreatedAt: time.Now()}
 		c.Entity.EnvVars = map[string]string{"DD_SERVICE": "job"}
 		if edit != nil {
 			edit(c)
@@ -28,7 +29,8 @@ func (b *fakeBackend) create(key string, edit func(*Container)) {
 func startEvent(key string) Event {
 	c := runtimes.NewContainer(key, "fake")
 	c.Name, c.Image.RawName, c.PID = "started-"+key, "app:1", 42
-	c.State = workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning, StartedAt: time.Now()}
+	c.State = workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning,
+		StartedAt: time.Now()}
 	return Event{Action: ActionStarted, Key: key, Container: c, At: time.Now()}
 }
 
@@ -55,13 +57,16 @@ func TestShortLifeKeepsWhatWasKnownBeforeIt(t *testing.T) {
 					b.send(startEvent("job"))
 					b.with(func() { delete(b.containers, "job") })
 					time.Sleep(40 * time.Millisecond)
-					b.send(Event{Action: ActionEnded, Key: "job", ExitCode: &zero, At: time.Now()}, Event{Action: ActionRemoved, Key: "job"})
+					b.send(Event{Action: ActionEnded, Key: "job", ExitCode: &zero, At: time.Now()},
+						Event{Action: ActionRemoved, Key: "job"})
 					time.Sleep(5 * time.Second)
 					if got := w.News(); got != "set job, unset job exit 0" {
 						t.Errorf("told %q", got)
 					}
 					c := w.Ended("job")
-					if c == nil || c.EnvVars["DD_SERVICE"] != "job" || !c.State.StartedAt.Equal(at) || c.State.CreatedAt.IsZero() || c.Name != "started-job" {
+					if c == nil || c.EnvVars["DD_SERVICE"] != "job" ||
+						!c.State.StartedAt.Equal(at) || c.State.CreatedAt.IsZero() ||
+						c.Name != "started-job" {
 						t.Errorf("last state: %+v", c)
 					}
 					r.Stop()
@@ -71,7 +76,8 @@ func TestShortLifeKeepsWhatWasKnownBeforeIt(t *testing.T) {
 	}
 }
 
-// A runtime that is slow to tell more: what is reported in the meantime has the environment and runs.
+// A runtime that is slow to tell more: what is reported in the meantime has the environment and
+// runs.
 func TestStartIsReportedWithWhatWasKnownBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, w := newFakeBackend(), collectortest.NewWorld()
@@ -83,7 +89,8 @@ func TestStartIsReportedWithWhatWasKnownBeforeIt(t *testing.T) {
 		b.send(startEvent("job"))
 		b.run("job", "job", image1, func(c *Container) { c.Entity.Hostname = "inspected" })
 		time.Sleep(time.Second)
-		if c := w.Container("job"); c == nil || c.EnvVars["DD_SERVICE"] != "job" || !c.State.Running || c.PID != 42 || c.State.Status != workloadmeta.StatusRunning {
+		if c := w.Container("job"); c == nil || c.EnvVars["DD_SERVICE"] != "job" ||
+			!c.State.Running || c.PID != 42 || c.State.Status != workloadmeta.StatusRunning {
 			t.Errorf("in the meantime: %+v", c)
 		}
 		time.Sleep(5 * time.Second)
@@ -115,7 +122,8 @@ func TestWhatIsKnownOfCreatedContainersIsBounded(t *testing.T) {
 				return
 			}
 			if got != want || len(f.known.containers) != 0 {
-				t.Errorf("%s: %s is known, want %s; %d containers", step, got, want, len(f.known.containers))
+				t.Errorf("%s: %s is known, want %s; %d containers", step, got, want,
+					len(f.known.containers))
 			}
 		}
 		left("created", "[a b c]", func() {
@@ -139,7 +147,9 @@ func TestWhatIsKnownOfCreatedContainersIsBounded(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		})
-		b.with(func() { maps.DeleteFunc(b.containers, func(string, Container) bool { return true }) })
+		b.with(func() {
+			maps.DeleteFunc(b.containers, func(string, Container) bool { return true })
+		})
 		left("a new connection", "[]", func() {})
 		if got := w.News(); got != "" {
 			t.Errorf("told %q", got)

@@ -35,7 +35,8 @@ type fakeBackend struct {
 
 func newFakeBackend() *fakeBackend {
 	return &fakeBackend{
-		containers: map[string]Container{}, images: map[string]Image{}, gone: map[string]Image{}, calls: map[string]int{},
+		containers: map[string]Container{}, images: map[string]Image{}, gone: map[string]Image{},
+		calls:  map[string]int{},
 		events: make(chan []Event, 1000), ended: make(chan struct{}),
 	}
 }
@@ -182,8 +183,14 @@ func newFollower(t testing.TB, edit func(*Options)) *Follower {
 	}
 	o := Options{
 		Tuning: tuning, Name: "fake", Log: slog.New(slog.DiscardHandler),
-		SameAsListed: func(known, listed *workloadmeta.Container) bool { return known.Name == listed.Name },
-		Overlay:      func(known, _ *workloadmeta.Container) *workloadmeta.Container { c := *known; return &c },
+		SameAsListed: func(known,
+			listed *workloadmeta.Container) bool {
+			return known.Name == listed.Name
+		},
+		Overlay: func(known, _ *workloadmeta.Container) *workloadmeta.Container {
+			c := *known
+			return &c
+		},
 	}
 	if edit != nil {
 		edit(&o)
@@ -192,5 +199,7 @@ func newFollower(t testing.TB, edit func(*Options)) *Follower {
 }
 
 func follow(t testing.TB, f *Follower, b Backend, w *collectortest.World) *collectortest.Run {
-	return collectortest.Start(t, func(ctx context.Context, sink workloadmeta.Sink) error { return f.Stream(ctx, b, sink) }, w.Sink())
+	return collectortest.Start(t,
+		func(ctx context.Context, sink workloadmeta.Sink) error { return f.Stream(ctx, b, sink) },
+		w.Sink())
 }

@@ -13,8 +13,8 @@ import (
 
 var image1 = "sha256:" + strings.Repeat("ab", 32)
 
-// What every runtime has in common is tested with Docker, whose collector has a whole fake daemon. Here is what Docker
-// does not do.
+// What every runtime has in common is tested with Docker, whose collector has a whole fake daemon.
+// Here is what Docker does not do.
 
 func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -28,7 +28,8 @@ func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 		if got := w.News(); got != "set a, set b" || w.Synced() != 1 {
 			t.Errorf("told %q, synced %d times", got, w.Synced())
 		}
-		if inspected, lists := b.called("inspect")+b.called("image"), b.called("list"); inspected != 0 || lists != 1 {
+		if inspected, lists := b.called("inspect")+
+			b.called("image"), b.called("list"); inspected != 0 || lists != 1 {
 			t.Errorf("%d inspections, %d lists", inspected, lists)
 		}
 		// What a later list tells differently is taken from it.
@@ -65,7 +66,8 @@ func TestWhatIsLeftToAnotherCollectorEndsAtOnce(t *testing.T) {
 	})
 }
 
-// What has gone while nobody listened, and cannot be looked at before Synced, is the store's to take away, once.
+// What has gone while nobody listened, and cannot be looked at before Synced, is the store's to
+// take away, once.
 func TestWhatIsMissingAtSyncedIsTakenAwayOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, w := newFakeBackend(), collectortest.NewWorld()
@@ -84,7 +86,8 @@ func TestWhatIsMissingAtSyncedIsTakenAwayOnce(t *testing.T) {
 	})
 }
 
-// A list may lag behind an end that an event has told: that it still has the container brings nothing back before it is inspected.
+// A list may lag behind an end that an event has told: that it still has the container brings
+// nothing back before it is inspected.
 func TestAListThatLagsBringsNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := int64(0)
@@ -143,7 +146,8 @@ func TestSilentRuntimeIsGivenUp(t *testing.T) {
 	})
 }
 
-// A list may have come before the event that tells how a container ended: it is waited for, in the gap between two connections and later.
+// A list may have come before the event that tells how a container ended: it is waited for, in the
+// gap between two connections and later.
 func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := int64(137)
@@ -157,9 +161,11 @@ func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
 		b.with(func() { delete(b.containers, "a") })
 		r = follow(t, f, b, w)
 		time.Sleep(500 * time.Millisecond)
-		b.send(Event{Action: ActionEnded, Key: "a", ExitCode: &code, At: time.Now()}, Event{Action: ActionRemoved, Key: "a"})
+		b.send(Event{Action: ActionEnded, Key: "a", ExitCode: &code, At: time.Now()},
+			Event{Action: ActionRemoved, Key: "a"})
 		time.Sleep(time.Second)
-		if c := w.Ended("a"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code || w.Synced() != 2 {
+		if c := w.Ended("a"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code ||
+			w.Synced() != 2 {
 			t.Errorf("it ended as %+v; synced %d times", c, w.Synced())
 		}
 		b.with(func() { delete(b.containers, "b") })
@@ -167,7 +173,8 @@ func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(2 * time.Second)
-		b.send(Event{Action: ActionEnded, Key: "b", ExitCode: &code, At: time.Now()}, Event{Action: ActionRemoved, Key: "b"})
+		b.send(Event{Action: ActionEnded, Key: "b", ExitCode: &code, At: time.Now()},
+			Event{Action: ActionRemoved, Key: "b"})
 		time.Sleep(time.Second)
 		if c := w.Ended("b"); c == nil || c.State.ExitCode == nil || *c.State.ExitCode != code {
 			t.Errorf("it ended as %+v", c)
@@ -188,12 +195,14 @@ func TestOneIDInTwoNamespaces(t *testing.T) {
 			t.Fatalf("web = %v", first)
 		}
 		// Neither lists nor events may make it swap.
-		b.send(Event{Action: ActionChanged, Key: "blue/web"}, Event{Action: ActionChanged, Key: "green/web"}, Event{Action: ActionCompare})
+		b.send(Event{Action: ActionChanged, Key: "blue/web"},
+			Event{Action: ActionChanged, Key: "green/web"}, Event{Action: ActionCompare})
 		time.Sleep(time.Minute)
 		if got := w.News(); got != "" {
 			t.Errorf("told %q, although nothing changed", got)
 		}
-		// The end of the one that is reported is the other's turn; that of the other is nobody's business.
+		// The end of the one that is reported is the other's turn; that of the other is nobody's
+		// business.
 		other := map[string]string{"blue/web": "green/web", "green/web": "blue/web"}[first.Name]
 		b.with(func() { delete(b.containers, first.Name) })
 		code := int64(3)
@@ -222,14 +231,16 @@ func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 		for _, key := range []string{"pod", "plain"} {
 			b.with(func() {
 				c := copied(b.containers[key])
-				c.Entity.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code}
+				c.Entity.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped,
+					ExitCode: &code}
 				b.containers[key] = c
 			})
 			b.send(Event{Action: ActionEnded, Key: key, ExitCode: &code, At: time.Now()})
 		}
 		time.Sleep(time.Minute)
 		c := w.Container("pod")
-		if c == nil || c.State.Running || c.State.Status != workloadmeta.StatusStopped || *c.State.ExitCode != 137 {
+		if c == nil || c.State.Running || c.State.Status != workloadmeta.StatusStopped ||
+			*c.State.ExitCode != 137 {
 			t.Errorf("the pod's container = %v", c)
 		}
 		if w.Container("plain") != nil {
@@ -238,18 +249,21 @@ func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 		b.with(func() { delete(b.containers, "pod") })
 		b.send(Event{Action: ActionRemoved, Key: "pod"})
 		time.Sleep(time.Second)
-		if got := w.News(); w.Container("pod") != nil || !strings.Contains(got, "unset pod exit 137") {
+		if got := w.News(); w.Container("pod") != nil ||
+			!strings.Contains(got, "unset pod exit 137") {
 			t.Errorf("after its removal: %q", got)
 		}
 		// One that is created is looked at, and reported only if it is to be kept.
 		created := func(keep bool) func(*Container) {
 			return func(c *Container) {
-				c.Keep, c.Entity.State = keep, workloadmeta.ContainerState{Status: workloadmeta.StatusCreated}
+				c.Keep, c.Entity.State = keep, workloadmeta.ContainerState{
+					Status: workloadmeta.StatusCreated}
 			}
 		}
 		b.run("kept", "kept", image1, created(true))
 		b.run("notkept", "notkept", image1, created(false))
-		b.send(Event{Action: ActionCreated, Key: "kept"}, Event{Action: ActionCreated, Key: "notkept"})
+		b.send(Event{Action: ActionCreated, Key: "kept"},
+			Event{Action: ActionCreated, Key: "notkept"})
 		time.Sleep(time.Minute)
 		if w.Container("kept") == nil || w.Container("notkept") != nil {
 			t.Errorf("created: %q", w.News())
@@ -271,9 +285,11 @@ func TestImageOfAContainerIsItsOwnForGood(t *testing.T) {
 		b.with(func() {
 			b.images[image1], b.images[image2] = fakeImage(image1, 2), fakeImage(image2, 2, "app:1")
 		})
-		b.send(Event{Action: ActionImageChanged, Key: image2}, Event{Action: ActionChanged, Key: "a"})
+		b.send(Event{Action: ActionImageChanged, Key: image2},
+			Event{Action: ActionChanged, Key: "a"})
 		time.Sleep(time.Minute)
-		if c := w.Container("a"); c.Image.ID != image1 || c.Image.Name != "app" || c.Image.Tag != "1" {
+		if c := w.Container("a"); c.Image.ID != image1 || c.Image.Name != "app" ||
+			c.Image.Tag != "1" {
 			t.Errorf("image = %+v", c.Image)
 		}
 		if i := w.Image(image1); i == nil || len(i.RepoTags) != 0 {
@@ -299,7 +315,8 @@ func TestOvertakenAnswerAboutAnImageIsDropped(t *testing.T) {
 	})
 }
 
-// An image that has several names is asked for by each of them, and the answers may come in any order.
+// An image that has several names is asked for by each of them, and the answers may come in any
+// order.
 func TestOvertakenAnswerThatAnImageIsGoneIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, w := newFakeBackend(), collectortest.NewWorld()
@@ -321,7 +338,8 @@ func TestOvertakenAnswerThatAnImageIsGoneIsDropped(t *testing.T) {
 		if w.Image(image1) != nil {
 			t.Fatal("the image is still there")
 		}
-		b.with(func() { b.images["app:3"] = fakeImage(image1, 6, "app:3") }) // on its way since before
+		// on its way since before
+		b.with(func() { b.images["app:3"] = fakeImage(image1, 6, "app:3") })
 		b.send(Event{Action: ActionImageChanged, Key: "app:3"})
 		time.Sleep(time.Second)
 		if i := w.Image(image1); i != nil {
@@ -352,7 +370,8 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 	})
 }
 
-// Docker notes with a container's end that it was killed for want of memory, which its event tells before.
+// Docker notes with a container's end that it was killed for want of memory, which its event tells
+// before.
 func TestWhatWasKilledForWantOfMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, w := newFakeBackend(), collectortest.NewWorld()
@@ -362,14 +381,16 @@ func TestWhatWasKilledForWantOfMemory(t *testing.T) {
 		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		code, zero := int64(137), int64(0)
-		b.send(Event{Action: ActionOOM, Key: "killed", At: time.Now()}, Event{Action: ActionOOM, Key: "lives-on", At: time.Now()})
+		b.send(Event{Action: ActionOOM, Key: "killed", At: time.Now()},
+			Event{Action: ActionOOM, Key: "lives-on", At: time.Now()})
 		time.Sleep(time.Second) // both are inspected meanwhile, and nothing is said of it
 		b.send(Event{Action: ActionEnded, Key: "killed", ExitCode: &code, At: time.Now()})
 		time.Sleep(time.Hour)
 		b.send(Event{Action: ActionEnded, Key: "lives-on", ExitCode: &zero, At: time.Now()})
 		time.Sleep(time.Second)
 		if !w.Ended("killed").State.OOMKilled || w.Ended("lives-on").State.OOMKilled {
-			t.Errorf("killed: %+v; an hour later: %+v", w.Ended("killed").State, w.Ended("lives-on").State)
+			t.Errorf("killed: %+v; an hour later: %+v", w.Ended("killed").State,
+				w.Ended("lives-on").State)
 		}
 		r.Stop()
 	})
@@ -382,10 +403,12 @@ func TestSandboxesStayOut(t *testing.T) {
 		r := follow(t, newFollower(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.run("started", "started", image1, func(c *Container) { c.Sandbox = true })
-		b.send(Event{Action: ActionStarted, Key: "started", Container: runtimes.NewContainer("started", "fake"), Sandbox: true})
+		b.send(Event{Action: ActionStarted, Key: "started",
+			Container: runtimes.NewContainer("started", "fake"), Sandbox: true})
 		b.run("inspected", "inspected", image1, func(c *Container) { c.Sandbox = true })
 		b.send(Event{Action: ActionStarted, Key: "inspected"})
-		b.send(Event{Action: ActionEnded, Key: "started"}, Event{Action: ActionEnded, Key: "inspected"})
+		b.send(Event{Action: ActionEnded, Key: "started"},
+			Event{Action: ActionEnded, Key: "inspected"})
 		time.Sleep(time.Minute)
 		if got := w.News(); got != "" {
 			t.Errorf("told %q", got)

@@ -45,8 +45,8 @@ func (s *session) handleImage(r result, now time.Time) {
 	s.takeTags(names, now)
 }
 
-// overtaken reports whether an answer about an image is older than that to another question: an image may be asked for by each
-// of its names.
+// overtaken reports whether an answer about an image is older than that to another question: an
+// image may be asked for by each of its names.
 func (s *session) overtaken(id string, seq uint64) bool {
 	if t := s.images[id]; t != nil {
 		return seq < t.seq
@@ -55,8 +55,9 @@ func (s *session) overtaken(id string, seq uint64) bool {
 	return ok && seq < gone
 }
 
-// handleImageGone: an image is not there. If the backend knows which one has gone, it is unset; otherwise an event or the next
-// list will tell. One that was never there is not asked for again until something happens.
+// handleImageGone: an image is not there. If the backend knows which one has gone, it is unset;
+// otherwise an event or the next list will tell. One that was never there is not asked for again
+// until something happens.
 func (s *session) handleImageGone(r result) {
 	s.queue.forget(r.key)
 	switch gone := r.image.Entity; {
@@ -70,7 +71,8 @@ func (s *session) handleImageGone(r result) {
 }
 
 // setImage reports an image and tells its containers of its names.
-func (s *session) setImage(e *workloadmeta.ContainerImageMetadata, names runtimes.ImageNames, complete bool, seq uint64) {
+func (s *session) setImage(e *workloadmeta.ContainerImageMetadata, names runtimes.ImageNames,
+	complete bool, seq uint64) {
 	before := s.namesOf(names.ID)
 	changed := before == nil || !before.Equal(&names)
 	if s.opts.NoImages {
@@ -99,10 +101,13 @@ func (s *session) setImage(e *workloadmeta.ContainerImageMetadata, names runtime
 	}
 }
 
-// takeTags has images inspected that had one of the tags until now: runtimes do not tell that a tag moves away.
+// takeTags has images inspected that had one of the tags until now: runtimes do not tell that a tag
+// moves away.
 func (s *session) takeTags(names runtimes.ImageNames, now time.Time) {
 	shares := func(o *runtimes.ImageNames) bool {
-		return o.ID != names.ID && slices.ContainsFunc(names.Tags, func(tag string) bool { return slices.Contains(o.Tags, tag) })
+		return o.ID != names.ID &&
+			slices.ContainsFunc(names.Tags,
+				func(tag string) bool { return slices.Contains(o.Tags, tag) })
 	}
 	for id, t := range s.images {
 		if shares(&t.names) {
@@ -140,7 +145,8 @@ func (s *session) imageOf(tr *tracked, id, rawName string) workloadmeta.Containe
 	// An image that has lost its names is still the one the container was started from.
 	if tr.entity != nil && tr.entity.Image.ID == id {
 		last := tr.entity.Image
-		if last.RawName == rawName && runtimes.NamesID(rawName, id) && (names == nil || names.Reference() == "") {
+		if last.RawName == rawName && runtimes.NamesID(rawName, id) &&
+			(names == nil || names.Reference() == "") {
 			return last
 		}
 		if img.RepoDigest == "" && img.Name == last.Name {

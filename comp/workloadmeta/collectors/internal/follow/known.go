@@ -8,19 +8,20 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// known is what the collector remembers from one connection to the next, so that a reconnection changes only what has
-// changed. It belongs to the goroutine of the running session.
+// known is what the collector remembers from one connection to the next, so that a reconnection
+// changes only what has changed. It belongs to the goroutine of the running session.
 type known struct {
 	run        uint64 // counts sessions
 	clock      uint64 // counts what was handled, to tell what is older than a list or an inspection
 	containers map[string]*tracked
 	images     map[string]*trackedImage // those that are reported
-	// owners are the containers whose entity is reported under its ID. Two may have one ID, in different namespaces.
+	// owners are the containers whose entity is reported under its ID. Two may have one ID, in
+	// different namespaces.
 	owners map[string]*tracked
 	// shadowed are the others with such an ID, by ID.
 	shadowed map[string]map[*tracked]struct{}
-	// names has what containers need to know of images that are not in images. An entry without names says that the
-	// image does not exist.
+	// names has what containers need to know of images that are not in images. An entry without
+	// names says that the image does not exist.
 	names *simplelru.LRU[string, runtimes.ImageNames]
 	// users are the containers of an image.
 	users map[string]map[*tracked]struct{}
@@ -68,18 +69,21 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 // tracked is a container.
 type tracked struct {
 	key string
-	// entity is the newest full or thin view that was reported, perhaps in an earlier session; nil before the first.
+	// entity is the newest full or thin view that was reported, perhaps in an earlier session; nil
+	// before the first.
 	entity *workloadmeta.Container
 	run    uint64 // session in which entity was last reported
 	// listed is the list's view, held back while an inspection that will tell more is on its way.
 	listed *workloadmeta.Container
-	// started is the view made of a start event or of a list, to be reported if no inspection comes in time.
+	// started is the view made of a start event or of a list, to be reported if no inspection comes
+	// in time.
 	started *workloadmeta.Container
 	exit    *exit  // an end that an inspection is to confirm
 	policy  string // restart policy, known after an inspection; "" = not known
 	// touched is the clock when an event last told of the container.
-	touched  uint64
-	oomAt    time.Time // when something in it was last killed for want of memory, by the runtime's clock
+	touched uint64
+	// when something in it was last killed for want of memory, by the runtime's clock
+	oomAt    time.Time
 	changed  uint64    // the clock when entity was last changed by an event
 	deadline time.Time // when to stop waiting for an inspection; zero = not waiting
 	imageID  string    // under which it is in known.users

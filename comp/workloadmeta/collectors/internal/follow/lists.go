@@ -11,9 +11,10 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/internal/runtimes"
 )
 
-// begin reports what the first lists tell whole, and has the rest inspected. Those containers are reported when
-// their inspection has come: see expect. Those that an earlier session has reported are held back, too, so that a
-// reconnection does not take away for a moment what the lists do not tell.
+// begin reports what the first lists tell whole, and has the rest inspected. Those containers are
+// reported when their inspection has come: see expect. Those that an earlier session has reported
+// are held back, too, so that a reconnection does not take away for a moment what the lists do not
+// tell.
 func (s *session) begin(l Listing, now time.Time) {
 	s.clock++
 	s.heard = now
@@ -144,8 +145,9 @@ func (s *session) checkInitial(now time.Time) {
 	s.sink.Synced()
 }
 
-// expect holds back what a list tells of a new container for as long as its inspection may reasonably take. A list has no
-// environment: who heard of the container before would take its tags for all of them, without service and env.
+// expect holds back what a list tells of a new container for as long as its inspection may
+// reasonably take. A list has no environment: who heard of the container before would take its tags
+// for all of them, without service and env.
 func (s *session) expect(tr *tracked, c *workloadmeta.Container, now time.Time) {
 	tr.started = s.recall(tr, c)
 	s.wait(tr, now.Add(startWait))
@@ -160,8 +162,8 @@ func (s *session) useListed(tr *tracked) {
 	s.set(tr, c)
 }
 
-// handleLists compares the runtime's lists with what the events have told. Objects that something happened to since the
-// lists were asked for are left alone.
+// handleLists compares the runtime's lists with what the events have told. Objects that something
+// happened to since the lists were asked for are left alone.
 func (s *session) handleLists(r result, now time.Time) error {
 	s.listing = false
 	if r.err != nil {
@@ -179,7 +181,11 @@ func (s *session) handleLists(r result, now time.Time) error {
 	}
 	s.forgetCreated(r.lists, r.clock)
 	differences := s.compareImages(r, now) + s.compareContainers(r, now)
-	s.f.counters.update(func(st *Stats) { st.Lists++; st.Differences += differences; st.LastSync = now })
+	s.f.counters.update(func(st *Stats) {
+		st.Lists++
+		st.Differences += differences
+		st.LastSync = now
+	})
 	return nil
 }
 
@@ -206,7 +212,9 @@ func (s *session) compareContainers(r result, now time.Time) (differences int) {
 			case in.Complete:
 				s.handleInspected(tr, *in)
 			case ended:
-				s.look(tr, false, now) // Docker tells of an end before its list does: only an inspection can tell a new start from that
+				// Docker tells of an end before its list does: only an inspection can tell a new
+				// start from that
+				s.look(tr, false, now)
 			default:
 				s.expect(tr, in.Entity, now)
 				s.look(tr, false, now)

@@ -17,11 +17,11 @@ type Tuning struct {
 	Coalesce     time.Duration // least time between two inspections of one object; default 100ms
 	InitialWait  time.Duration // how long the first inspections may hold back Synced; default 2s
 	ResyncEvery  time.Duration // between comparisons with the runtime's lists; default 5min
-	// SettleResync is when the first comparison happens after connecting, because a runtime may begin to
-	// send events a little after it has accepted the subscription; default 10s.
+	// SettleResync is when the first comparison happens after connecting, because a runtime may
+	// begin to send events a little after it has accepted the subscription; default 10s.
 	SettleResync time.Duration
-	// PingEvery is how long the runtime may be silent before it is asked whether it is still there; default 15s. A connection
-	// on which it does not answer within CallTimeout is given up.
+	// PingEvery is how long the runtime may be silent before it is asked whether it is still there;
+	// default 15s. A connection on which it does not answer within CallTimeout is given up.
 	PingEvery time.Duration
 	RingSize  int // events that wait to be handled; default and least 4096
 }
@@ -50,7 +50,8 @@ func (t Tuning) WithDefaults(who string) (Tuning, error) {
 		}
 	}
 	if t.Workers < 0 || t.InspectRate < 0 || t.InspectBurst < 0 || t.RingSize < 0 {
-		return t, fmt.Errorf("%s: Workers, InspectRate, InspectBurst and RingSize must not be negative", who)
+		return t, fmt.Errorf(
+			"%s: Workers, InspectRate, InspectBurst and RingSize must not be negative", who)
 	}
 	if t.Workers == 0 {
 		t.Workers = 4
@@ -77,9 +78,11 @@ type Options struct {
 	KeepPause bool
 	// KeepStopped keeps containers that do not run until they are removed.
 	KeepStopped bool
-	// SameAsListed reports whether a list's view of a container, which is not Complete, tells nothing new about a known one.
+	// SameAsListed reports whether a list's view of a container, which is not Complete, tells
+	// nothing new about a known one.
 	SameAsListed func(known, listed *workloadmeta.Container) bool
-	// Overlay returns what is known of a container, brought up to date with a list's view that is not Complete.
+	// Overlay returns what is known of a container, brought up to date with a list's view that is
+	// not Complete.
 	Overlay func(known, listed *workloadmeta.Container) *workloadmeta.Container
 	Log     *slog.Logger
 }

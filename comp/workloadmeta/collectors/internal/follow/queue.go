@@ -5,22 +5,26 @@ import (
 	"time"
 )
 
-// queue says which object to look at next. It is plain data with the time as an argument and belongs to one goroutine.
+// queue says which object to look at next. It is plain data with the time as an argument and
+// belongs to one goroutine.
 //
 // For one key:
 //
-//   - The first mark is due at once, later ones not before a pause since the last look (coalescing).
+//   - The first mark is due at once, later ones not before a pause since the last look
+//     (coalescing).
 //   - There is never more than one look at a time.
-//   - A look that began before the newest mark is repeated. If the mark was a barrier, or the key was forgotten
-//     meanwhile, what the look found is not to be used either: see verdict.
-//   - A look that failed is repeated after a back-off that doubles up to a limit, and marks do not hurry it.
+//   - A look that began before the newest mark is repeated. If the mark was a barrier, or the key
+//     was forgotten meanwhile, what the look found is not to be used either: see verdict.
+//   - A look that failed is repeated after a back-off that doubles up to a limit, and marks do not
+//     hurry it.
 //
 // Keys of containers go before keys of images, otherwise the longest due goes first.
 type queue struct {
 	coalesce   time.Duration
 	backoffMin time.Duration
 	backoffMax time.Duration
-	generation uint64 // counts marks over all keys, so that a key that is forgotten and comes back is newer
+	// counts marks over all keys, so that a key that is forgotten and comes back is newer
+	generation uint64
 	entries    map[key]*entry
 	containers dueHeap
 	images     dueHeap
@@ -48,7 +52,8 @@ type entry struct {
 }
 
 func newQueue(coalesce, backoffMin, backoffMax time.Duration) *queue {
-	return &queue{coalesce: coalesce, backoffMin: backoffMin, backoffMax: backoffMax, entries: map[key]*entry{}}
+	return &queue{coalesce: coalesce, backoffMin: backoffMin, backoffMax: backoffMax,
+		entries: map[key]*entry{}}
 }
 
 // mark says that the object has changed. With barrier, looks that began earlier are void.
@@ -70,8 +75,8 @@ func (q *queue) mark(k key, barrier bool, now time.Time) {
 	q.schedule(e, now)
 }
 
-// supersede makes a running look void and has it repeated, because newer facts are known from elsewhere. If none
-// runs there is nothing to do.
+// supersede makes a running look void and has it repeated, because newer facts are known from
+// elsewhere. If none runs there is nothing to do.
 func (q *queue) supersede(k key) {
 	if e := q.entries[k]; e != nil && e.looking != 0 {
 		q.generation++
@@ -152,8 +157,9 @@ func (q *queue) done(k key, generation uint64, now time.Time) verdict {
 	return usable
 }
 
-// failed ends a look that found nothing out and has it repeated later. slow says that the object is to blame: then the pause
-// doubles with each failure, otherwise it stays short. It reports whether the failure counts: one of a forgotten key does not.
+// failed ends a look that found nothing out and has it repeated later. slow says that the object is
+// to blame: then the pause doubles with each failure, otherwise it stays short. It reports whether
+// the failure counts: one of a forgotten key does not.
 func (q *queue) failed(k key, generation uint64, slow bool, now time.Time) (counts bool) {
 	q.inUse--
 	e := q.entries[k]
@@ -176,7 +182,8 @@ func (q *queue) failed(k key, generation uint64, slow bool, now time.Time) (coun
 	return true
 }
 
-// renew forgets a key's failures, because it is no longer the same object: a container has been started again.
+// renew forgets a key's failures, because it is no longer the same object: a container has been
+// started again.
 func (q *queue) renew(k key, now time.Time) {
 	e := q.entries[k]
 	if e == nil || e.failures == 0 {

@@ -88,7 +88,8 @@ func TestQueueModel(t *testing.T) {
 				dirty[k] = true // it is tried again
 			},
 			"time": func(t *rapid.T) {
-				now = now.Add(time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * time.Millisecond)
+				now = now.Add(
+					time.Duration(rapid.IntRange(1, 20_000).Draw(t, "ms")) * time.Millisecond)
 			},
 			"": func(t *rapid.T) {
 				// Everything that is marked is waiting or will be after the look that runs.

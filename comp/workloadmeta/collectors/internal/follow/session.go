@@ -18,19 +18,24 @@ import (
 const (
 	backoffMin = 5 * time.Second // after an inspection that failed
 	backoffMax = 5 * time.Minute
-	startWait  = 250 * time.Millisecond // for the inspection of a container that has started, before what the event tells is reported
-	exitWait   = time.Second            // for the inspection of one that has ended, where the restart policy decides
-	goneWait   = 5 * time.Second        // for the end of a container that the runtime no longer knows
-	oomWait    = 5 * time.Second        // between a kill for want of memory and the end that it is the reason for
-	tick       = 50 * time.Millisecond  // between looks at these waits
-	listPause  = time.Second            // between lists, however often events were lost
-	maxRing    = 32 << 20               // bytes of events that may wait
-	pingWait   = time.Second            // for the ping that tells a slow container from a slow runtime
-	listTries  = 3                      // failed lists before the connection is given up
+	// for the inspection of a container that has started, before what the event tells is reported
+	startWait = 250 * time.Millisecond
+	// for the inspection of one that has ended, where the restart policy decides
+	exitWait = time.Second
+	// for the end of a container that the runtime no longer knows
+	goneWait = 5 * time.Second
+	// between a kill for want of memory and the end that it is the reason for
+	oomWait   = 5 * time.Second
+	tick      = 50 * time.Millisecond // between looks at these waits
+	listPause = time.Second           // between lists, however often events were lost
+	maxRing   = 32 << 20              // bytes of events that may wait
+	// for the ping that tells a slow container from a slow runtime
+	pingWait  = time.Second
+	listTries = 3 // failed lists before the connection is given up
 )
 
-// session is one connection, from its beginning to its end. Everything but the ring is touched by one
-// goroutine only, that of Follower.stream.
+// session is one connection, from its beginning to its end. Everything but the ring is touched by
+// one goroutine only, that of Follower.stream.
 type session struct {
 	*known
 	f       *Follower
@@ -186,7 +191,8 @@ func (s *session) loop(ctx context.Context, readerErr <-chan error) error {
 	}
 }
 
-// drain handles an event and those that have come since, but not for so long that results have to wait.
+// drain handles an event and those that have come since, but not for so long that results have to
+// wait.
 func (s *session) drain(m *Event) {
 	for range 256 {
 		s.ringBytes.Add(-m.size())
@@ -213,8 +219,8 @@ func (s *session) handleSafely(m *Event) {
 	s.handleEvent(m)
 }
 
-// read takes events off the wire as fast as they come, because some daemons drop what a slow reader does not
-// take. It returns why the stream ended, never nil.
+// read takes events off the wire as fast as they come, because some daemons drop what a slow reader
+// does not take. It returns why the stream ended, never nil.
 func (s *session) read(ctx context.Context, stream Events) error {
 	for {
 		events, err := s.next(stream)
@@ -296,11 +302,14 @@ func (s *session) dispatch(now time.Time) time.Duration {
 		if !s.listing {
 			until(s.listDue)
 		}
-		// The first inspections are held back only by the number of workers: a healthy runtime answers
-		// one in under a millisecond, and they end soon, whatever it does.
+		// The first inspections are held back only by the number of workers: a healthy runtime
+		// answers one in under a millisecond, and they end soon, whatever it does.
 		if s.synced && s.limiter.TokensAt(now) < 1 {
 			if _, ok := s.queue.wait(now); ok {
-				wake = min(wake, time.Duration((1-s.limiter.TokensAt(now))/s.opts.InspectRate*float64(time.Second))+time.Millisecond)
+				wake = min(wake,
+					time.Duration(
+						(1-s.limiter.TokensAt(now))/s.opts.InspectRate*float64(time.Second))+
+						time.Millisecond)
 			}
 			break
 		}
@@ -315,7 +324,8 @@ func (s *session) dispatch(now time.Time) time.Duration {
 			s.limiter.AllowN(now, 1)
 		}
 		t := s.images[k.id]
-		s.jobs <- job{key: k, generation: generation, clock: s.clock, full: k.image && !s.opts.NoImages && (t == nil || !t.inspected)}
+		s.jobs <- job{key: k, generation: generation, clock: s.clock, full: k.image &&
+			!s.opts.NoImages && (t == nil || !t.inspected)}
 	}
 	if len(s.waiting) > 0 {
 		until(s.nextTick)
@@ -346,7 +356,8 @@ func (s *session) flush() {
 }
 
 func (s *session) add(t workloadmeta.EventType, e workloadmeta.Entity) {
-	s.batch = append(s.batch, workloadmeta.CollectorEvent{Type: t, Source: s.opts.Source, Entity: e})
+	s.batch = append(s.batch,
+		workloadmeta.CollectorEvent{Type: t, Source: s.opts.Source, Entity: e})
 }
 
 func (s *session) report() {

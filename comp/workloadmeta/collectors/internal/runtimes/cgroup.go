@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// RequestedCgroup returns the cgroup below the hierarchy's root that an OCI specification asks for: a path, or for systemd
-// "slice:prefix:name", where a slice's name has those above it in it, "a-b.slice" being in "a.slice".
+// RequestedCgroup returns the cgroup below the hierarchy's root that an OCI specification asks for:
+// a path, or for systemd "slice:prefix:name", where a slice's name has those above it in it,
+// "a-b.slice" being in "a.slice".
 func RequestedCgroup(path string) string {
 	slice, rest, ok := strings.Cut(path, ":")
 	prefix, name, isTriplet := strings.Cut(rest, ":")
@@ -29,7 +30,8 @@ func RequestedCgroup(path string) string {
 	return expandSlice(slice) + "/" + unit
 }
 
-// maxSlices bounds how deep slices are nested: the path of one would otherwise grow with the square of its name's length.
+// maxSlices bounds how deep slices are nested: the path of one would otherwise grow with the square
+// of its name's length.
 const maxSlices = 32
 
 // expandSlice returns the path of a slice. What is no slice's name stays as it is.

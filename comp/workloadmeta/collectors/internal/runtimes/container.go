@@ -16,16 +16,19 @@ import (
 
 // NewContainer returns an empty container.
 func NewContainer(id string, runtime workloadmeta.ContainerRuntime) *workloadmeta.Container {
-	return &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id}, Runtime: runtime}
+	return &workloadmeta.Container{EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
+		ID: id}, Runtime: runtime}
 }
 
-// IsUp reports whether a container of this status is one that is there: runtimes say of a restarting container that
-// it runs, although it has no process at the moment.
+// IsUp reports whether a container of this status is one that is there: runtimes say of a
+// restarting container that it runs, although it has no process at the moment.
 func IsUp(s workloadmeta.ContainerStatus) bool {
-	return s == workloadmeta.StatusRunning || s == workloadmeta.StatusPaused || s == workloadmeta.StatusRestarting
+	return s == workloadmeta.StatusRunning || s == workloadmeta.StatusPaused ||
+		s == workloadmeta.StatusRestarting
 }
 
-// Health reads a health check's result as Docker and Podman spell it. "starting", "none" and "" say nothing.
+// Health reads a health check's result as Docker and Podman spell it. "starting", "none" and "" say
+// nothing.
 func Health(s string) workloadmeta.ContainerHealth {
 	switch s {
 	case "healthy":
@@ -36,19 +39,22 @@ func Health(s string) workloadmeta.ContainerHealth {
 	return workloadmeta.HealthUnknown
 }
 
-// Flavor tells from the name of an OCI runtime, a program's path or one like "io.containerd.kata.v2", what isolates the container.
+// Flavor tells from the name of an OCI runtime, a program's path or one like
+// "io.containerd.kata.v2", what isolates the container.
 func Flavor(runtime string) workloadmeta.ContainerRuntimeFlavor {
 	switch runtime = path.Base(runtime); {
 	case strings.HasPrefix(runtime, "io.containerd.kata"), strings.HasPrefix(runtime, "kata"):
 		return workloadmeta.FlavorKata
-	case strings.HasPrefix(runtime, "runsc"), strings.HasPrefix(runtime, "io.containerd.runsc"), strings.HasPrefix(runtime, "gvisor"):
+	case strings.HasPrefix(runtime, "runsc"), strings.HasPrefix(runtime, "io.containerd.runsc"),
+		strings.HasPrefix(runtime, "gvisor"):
 		return workloadmeta.FlavorGVisor
 	}
 	return workloadmeta.FlavorDefault
 }
 
-// CgroupPath returns the cgroup of a container's first process below the hierarchy's root, or "" if it cannot be read or is not
-// the container's: the daemon may be on another machine, or in a namespace where the number means another process.
+// CgroupPath returns the cgroup of a container's first process below the hierarchy's root, or "" if
+// it cannot be read or is not the container's: the daemon may be on another machine, or in a
+// namespace where the number means another process.
 func CgroupPath(procRoot string, pid int, id string) string {
 	f, err := os.Open(filepath.Join(procRoot, strconv.Itoa(pid), "cgroup"))
 	if err != nil {
@@ -70,13 +76,17 @@ const MaxPorts = 4096
 // SortPorts orders ports and removes doubles and what is no port.
 func SortPorts(ports []workloadmeta.ContainerPort) []workloadmeta.ContainerPort {
 	slices.SortFunc(ports, func(a, b workloadmeta.ContainerPort) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.HostPort, b.HostPort))
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Protocol, b.Protocol),
+			cmp.Compare(a.HostPort, b.HostPort))
 	})
 	ports = slices.Compact(ports)
-	return slices.Clip(slices.DeleteFunc(ports, func(p workloadmeta.ContainerPort) bool { return p.Port <= 0 || p.Port > 65535 }))
+	return slices.Clip(
+		slices.DeleteFunc(ports,
+			func(p workloadmeta.ContainerPort) bool { return p.Port <= 0 || p.Port > 65535 }))
 }
 
-// Capabilities returns names as Kubernetes spells them: NET_ADMIN, without the prefix that some runtimes use, sorted.
+// Capabilities returns names as Kubernetes spells them: NET_ADMIN, without the prefix that some
+// runtimes use, sorted.
 func Capabilities(names []string) []string {
 	var out []string
 	for _, name := range names {
@@ -88,18 +98,21 @@ func Capabilities(names []string) []string {
 
 // Limits are a container's resources in the units that runtimes use; zero means not set.
 type Limits struct {
-	NanoCPUs          int64  // CPUs × 10⁹
-	Quota, Period     int64  // microseconds; a quota below 1 is none, and a period of 0 is the kernel's default
+	NanoCPUs int64 // CPUs × 10⁹
+	// microseconds; a quota below 1 is none, and a period of 0 is the kernel's default
+	Quota, Period     int64
 	Shares            uint64 // weight; 1024 is one CPU
 	Cpuset            string // "0-3,7"
 	Memory            int64  // bytes
 	MemoryReservation int64  // bytes
 }
 
-// noMemoryLimit is from where on a limit means none: cgroup v1 stores "unlimited" as the largest multiple of a page.
+// noMemoryLimit is from where on a limit means none: cgroup v1 stores "unlimited" as the largest
+// multiple of a page.
 const noMemoryLimit = math.MaxInt64 - 4095
 
-// Resources returns requests and limits in the store's units. Of several CPU limits the tightest holds.
+// Resources returns requests and limits in the store's units. Of several CPU limits the tightest
+// holds.
 func (l Limits) Resources() workloadmeta.ContainerResources {
 	var out workloadmeta.ContainerResources
 	limit := func(percent float64) {

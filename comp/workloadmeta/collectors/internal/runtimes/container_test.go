@@ -18,7 +18,8 @@ import (
 
 func TestFlavor(t *testing.T) {
 	for runtime, want := range map[string]workloadmeta.ContainerRuntimeFlavor{
-		"runc": "", "": "", "kata-fc": "kata", "io.containerd.kata.v2": "kata", "runsc": "gvisor", "/usr/bin/runsc": "gvisor",
+		"runc": "", "": "", "kata-fc": "kata", "io.containerd.kata.v2": "kata", "runsc": "gvisor",
+		"/usr/bin/runsc": "gvisor",
 	} {
 		if got := runtimes.Flavor(runtime); got != want {
 			t.Errorf("Flavor(%q) = %q, want %q", runtime, got, want)
@@ -50,7 +51,8 @@ func TestMetadataDropsTheWholeManifest(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"team": "blue"}, got); diff != "" {
 		t.Error(diff)
 	}
-	if got := runtimes.Metadata(map[string]string{"kubectl.kubernetes.io/last-applied-configuration": ""}); got != nil {
+	if got := runtimes.Metadata(
+		map[string]string{"kubectl.kubernetes.io/last-applied-configuration": ""}); got != nil {
 		t.Errorf("nothing left is %v, want nil", got)
 	}
 }
@@ -65,7 +67,8 @@ func TestLimits(t *testing.T) {
 	}{
 		{"nothing", runtimes.Limits{Shares: 2, Quota: -1}, workloadmeta.ContainerResources{}},
 		{"CRI", runtimes.Limits{Quota: 50_000, Period: 100_000, Shares: 256, Memory: 128 << 20},
-			workloadmeta.ContainerResources{CPULimit: percent(50), CPURequest: percent(25), MemoryLimit: bytes(128 << 20)}},
+			workloadmeta.ContainerResources{CPULimit: percent(50), CPURequest: percent(25),
+				MemoryLimit: bytes(128 << 20)}},
 		{"the tightest", runtimes.Limits{NanoCPUs: 3e9, Quota: 250_000, Cpuset: "0-3,7"}, workloadmeta.ContainerResources{CPULimit: percent(250)}},
 		{"a set", runtimes.Limits{Cpuset: "0-3,7"}, workloadmeta.ContainerResources{CPULimit: percent(500)}},
 		{"sets that make no sense", runtimes.Limits{Cpuset: "3-1"}, workloadmeta.ContainerResources{}},
@@ -102,7 +105,9 @@ func TestPairLayers(t *testing.T) {
 			t.Errorf("history %v gives %v: it is guessed", history, got)
 		}
 	}
-	secret := runtimes.PairLayers([]runtimes.HistoryEntry{{CreatedBy: "ENV API_TOKEN=hunter2", EmptyLayer: true}, {CreatedBy: "ADD"}}, alone, allowed)
+	secret := runtimes.PairLayers(
+		[]runtimes.HistoryEntry{{CreatedBy: "ENV API_TOKEN=hunter2", EmptyLayer: true},
+			{CreatedBy: "ADD"}}, alone, allowed)
 	if text := secret[0].History.CreatedBy; strings.Contains(text, "hunter2") {
 		t.Errorf("a build's variable is in the history: %q", text)
 	}
@@ -123,7 +128,8 @@ func TestProbeSocket(t *testing.T) {
 	quiet := listen("quiet").(*net.UnixListener)
 	quiet.SetUnlinkOnClose(false)
 	quiet.Close() // the file stays, nobody listens
-	for _, err := range []error{os.Mkdir(path("folder"), 0o700), os.WriteFile(path("file"), nil, 0o600), os.Symlink(path("open"), path("link"))} {
+	for _, err := range []error{os.Mkdir(path("folder"), 0o700),
+		os.WriteFile(path("file"), nil, 0o600), os.Symlink(path("open"), path("link"))} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +152,8 @@ func TestProbeSocket(t *testing.T) {
 		}
 	}
 	paths := []string{path("missing"), path("link"), path("open"), path("quiet")}
-	if got, want := runtimes.Distinct(paths), []string{path("link"), path("quiet")}; !slices.Equal(got, want) {
+	if got, want := runtimes.Distinct(paths), []string{path("link"),
+		path("quiet")}; !slices.Equal(got, want) {
 		t.Errorf("Distinct(%v) = %v, want %v", paths, got, want)
 	}
 }
@@ -166,7 +173,8 @@ func TestRedact(t *testing.T) {
 }
 
 func TestCandidates(t *testing.T) {
-	got := runtimes.Candidates([]string{"/run/x/a.sock", "/var/run/x/a.sock", "/srv/a.sock", "/host/run/x/a.sock", "/srv/a.sock"})
+	got := runtimes.Candidates([]string{"/run/x/a.sock", "/var/run/x/a.sock", "/srv/a.sock",
+		"/host/run/x/a.sock", "/srv/a.sock"})
 	want := []string{"/run/x/a.sock"}
 	if link, err := filepath.EvalSymlinks("/var/run"); err != nil || link != "/run" {
 		want = append(want, "/var/run/x/a.sock")
@@ -219,7 +227,8 @@ func TestRequestedCgroup(t *testing.T) {
 		"a:b":                                                       "/a:b",
 		"a.slice:b:":                                                "/a.slice:b:",
 		"/a.slice:b:c":                                              "/a.slice:b:c",
-		strings.Repeat("a-", 40) + "a.slice:x:y":                    "/" + strings.Repeat("a-", 40) + "a.slice/x-y.scope",
+		strings.Repeat("a-", 40) + "a.slice:x:y": "/" +
+			strings.Repeat("a-", 40) + "a.slice/x-y.scope",
 	} {
 		if got := runtimes.RequestedCgroup(in); got != want {
 			t.Errorf("RequestedCgroup(%q) = %q, want %q", in, got, want)

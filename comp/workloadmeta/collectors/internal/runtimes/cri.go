@@ -15,7 +15,8 @@ type CRIResources struct {
 
 // Limits returns the resources as limits.
 func (r *CRIResources) Limits() Limits {
-	return Limits{Period: r.Period, Quota: r.Quota, Shares: uint64(max(r.Shares, 0)), Memory: r.Memory, Cpuset: r.Cpuset}
+	return Limits{Period: r.Period, Quota: r.Quota, Shares: uint64(max(r.Shares, 0)),
+		Memory: r.Memory, Cpuset: r.Cpuset}
 }
 
 // CRISecurity is a container's security context.
@@ -31,8 +32,8 @@ type CRISecurity struct {
 	} `json:"seccomp"`
 }
 
-// profileType is a number in what Go's JSON library writes, and a name elsewhere. Left out it is that of the default; what is
-// not known is "?".
+// profileType is a number in what Go's JSON library writes, and a name elsewhere. Left out it is
+// that of the default; what is not known is "?".
 type profileType string
 
 func (p *profileType) UnmarshalJSON(text []byte) error {

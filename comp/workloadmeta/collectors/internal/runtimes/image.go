@@ -16,7 +16,8 @@ type ImageNames struct {
 	Digests []string // "repo@sha256:…", in order of preference
 }
 
-// NewImageNames copies and orders names. "<none>", with which runtimes mark what is missing, is left out.
+// NewImageNames copies and orders names. "<none>", with which runtimes mark what is missing, is
+// left out.
 func NewImageNames(id string, tags, digests []string) ImageNames {
 	return ImageNames{ID: ImageID(id), Tags: references(tags), Digests: references(digests)}
 }
@@ -53,7 +54,8 @@ func references(in []string) []string {
 		}
 	}
 	slices.SortFunc(out, func(a, b string) int {
-		return cmp.Or(cmp.Compare(image.Domain(a), image.Domain(b)), cmp.Compare(repository(a), repository(b)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(image.Domain(a), image.Domain(b)),
+			cmp.Compare(repository(a), repository(b)), cmp.Compare(a, b))
 	})
 	return slices.Compact(out)
 }
@@ -66,7 +68,8 @@ func repository(ref string) string {
 	return r.Name
 }
 
-// Reference returns the name that stands for the image: its first tag, else its first digest, else "".
+// Reference returns the name that stands for the image: its first tag, else its first digest, else
+// "".
 func (n *ImageNames) Reference() string {
 	switch {
 	case len(n.Tags) > 0:
@@ -77,7 +80,8 @@ func (n *ImageNames) Reference() string {
 	return ""
 }
 
-// Name is Reference for people: a digest is cut off, and an image without any name is called by its ID.
+// Name is Reference for people: a digest is cut off, and an image without any name is called by its
+// ID.
 func (n *ImageNames) Name() string {
 	switch {
 	case len(n.Tags) > 0:
@@ -98,15 +102,17 @@ func (n *ImageNames) NewImage() *workloadmeta.ContainerImageMetadata {
 	return i
 }
 
-// Renamed returns the image under the names it has now. Everything else of an image is fixed by its ID.
-func Renamed(i *workloadmeta.ContainerImageMetadata, names ImageNames) *workloadmeta.ContainerImageMetadata {
+// Renamed returns the image under the names it has now. Everything else of an image is fixed by its
+// ID.
+func Renamed(i *workloadmeta.ContainerImageMetadata,
+	names ImageNames) *workloadmeta.ContainerImageMetadata {
 	out := *i
 	out.RepoTags, out.RepoDigests, out.Name = names.Tags, names.Digests, names.Name()
 	return &out
 }
 
-// digestFor returns the digest under which the repository of ref knows the image: the one the reference is
-// pinned to, the only one there is, or that of the same repository or else registry.
+// digestFor returns the digest under which the repository of ref knows the image: the one the
+// reference is pinned to, the only one there is, or that of the same repository or else registry.
 func (n *ImageNames) digestFor(ref image.Ref) string {
 	if ref.Digest != "" {
 		return ref.Digest
@@ -125,8 +131,9 @@ func (n *ImageNames) digestFor(ref image.Ref) string {
 	return ""
 }
 
-// ResolveImage fills in a container's image from the reference it was started from and its image's ID; names is nil
-// while the image is not known. The tag is "latest", as for the daemons, if the reference has neither tag nor digest.
+// ResolveImage fills in a container's image from the reference it was started from and its image's
+// ID; names is nil while the image is not known. The tag is "latest", as for the daemons, if the
+// reference has neither tag nor digest.
 func ResolveImage(id, rawName string, names *ImageNames) workloadmeta.ContainerImage {
 	out := workloadmeta.ContainerImage{ID: id, RawName: rawName, Name: rawName}
 	name := rawName
@@ -157,7 +164,8 @@ func ResolveImage(id, rawName string, names *ImageNames) workloadmeta.ContainerI
 	return out
 }
 
-// NamesID reports whether a container's image reference is no name but the image's ID, whole or its beginning.
+// NamesID reports whether a container's image reference is no name but the image's ID, whole or its
+// beginning.
 func NamesID(ref, id string) bool {
 	if ref == "" || strings.HasPrefix(ref, "sha256:") {
 		return true

@@ -24,20 +24,26 @@ func TestResolveImage(t *testing.T) {
 	}{
 		{raw: "redis", want: workloadmeta.ContainerImage{Name: "redis", ShortName: "redis", Tag: "latest"}},
 		{
-			raw: "reg:5000/shop/cart:9", info: info([]string{"reg:5000/shop/cart:9"}, []string{"reg:5000/shop/cart@" + digest}),
-			want: workloadmeta.ContainerImage{Name: "reg:5000/shop/cart", Registry: "reg:5000", ShortName: "cart", Tag: "9", RepoDigest: digest},
+			raw: "reg:5000/shop/cart:9", info: info([]string{"reg:5000/shop/cart:9"},
+				[]string{"reg:5000/shop/cart@" + digest}),
+			want: workloadmeta.ContainerImage{Name: "reg:5000/shop/cart", Registry: "reg:5000",
+				ShortName: "cart", Tag: "9", RepoDigest: digest},
 		},
 		{
 			raw: "b/app:1", info: info(nil, []string{"a/app@" + other, "b/app@" + digest}),
-			want: workloadmeta.ContainerImage{Name: "b/app", ShortName: "app", Tag: "1", RepoDigest: digest},
+			want: workloadmeta.ContainerImage{Name: "b/app", ShortName: "app", Tag: "1",
+				RepoDigest: digest},
 		},
 		{
-			raw: "reg.io/x/app:1", info: info(nil, []string{"a/app@" + other, "reg.io/y/app@" + digest}),
-			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io", ShortName: "app", Tag: "1", RepoDigest: digest},
+			raw: "reg.io/x/app:1", info: info(nil,
+				[]string{"a/app@" + other, "reg.io/y/app@" + digest}),
+			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io",
+				ShortName: "app", Tag: "1", RepoDigest: digest},
 		},
 		{
-			raw:  "reg.io/x/app:1@" + digest,
-			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io", ShortName: "app", Tag: "1", RepoDigest: digest},
+			raw: "reg.io/x/app:1@" + digest,
+			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io",
+				ShortName: "app", Tag: "1", RepoDigest: digest},
 		},
 		{
 			raw:  "app@" + digest,

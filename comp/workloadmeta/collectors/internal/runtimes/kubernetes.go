@@ -11,8 +11,8 @@ import (
 // AnnotationPorts is where the kubelet keeps a container's ports.
 const AnnotationPorts = "io.kubernetes.container.ports"
 
-// KubernetesPorts reads the value of [AnnotationPorts]. Protocols are in lower case, as runtimes spell them. What cannot be read is
-// left out.
+// KubernetesPorts reads the value of [AnnotationPorts]. Protocols are in lower case, as runtimes
+// spell them. What cannot be read is left out.
 func KubernetesPorts(annotation string) []workloadmeta.ContainerPort {
 	if annotation == "" {
 		return nil
@@ -28,7 +28,8 @@ func KubernetesPorts(annotation string) []workloadmeta.ContainerPort {
 	}
 	var ports []workloadmeta.ContainerPort
 	for _, p := range in[:min(len(in), MaxPorts)] {
-		port := workloadmeta.ContainerPort{Name: p.Name, Port: p.ContainerPort, Protocol: strings.ToLower(p.Protocol)}
+		port := workloadmeta.ContainerPort{Name: p.Name, Port: p.ContainerPort,
+			Protocol: strings.ToLower(p.Protocol)}
 		if p.HostPort > 0 && p.HostPort <= 65535 {
 			port.HostPort = uint16(p.HostPort)
 		}
@@ -37,8 +38,8 @@ func KubernetesPorts(annotation string) []workloadmeta.ContainerPort {
 	return SortPorts(ports)
 }
 
-// LenientJSON lets an answer pass in which a field has another type than expected: the field is then empty, and
-// everything else is there.
+// LenientJSON lets an answer pass in which a field has another type than expected: the field is
+// then empty, and everything else is there.
 func LenientJSON(err error) error {
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return nil

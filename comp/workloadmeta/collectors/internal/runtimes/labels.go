@@ -14,11 +14,13 @@ const (
 	LabelPodNamespace  = "io.kubernetes.pod.namespace"
 	LabelContainerName = "io.kubernetes.container.name"
 
-	labelDockerType     = "io.kubernetes.docker.type" // of the Docker shims: container, podsandbox
-	labelContainerdKind = "io.cri-containerd.kind"    // of containerd's CRI plugin: container, sandbox
+	labelDockerType = "io.kubernetes.docker.type" // of the Docker shims: container, podsandbox
+	// of containerd's CRI plugin: container, sandbox
+	labelContainerdKind = "io.cri-containerd.kind"
 )
 
-// Owner returns the pod that Kubernetes' labels name, or nil. For a static pod it is the hash that the kubelet uses as well.
+// Owner returns the pod that Kubernetes' labels name, or nil. For a static pod it is the hash that
+// the kubelet uses as well.
 func Owner(labels map[string]string) *workloadmeta.EntityID {
 	if uid := labels[LabelPodUID]; uid != "" {
 		return &workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: uid}
@@ -26,10 +28,11 @@ func Owner(labels map[string]string) *workloadmeta.EntityID {
 	return nil
 }
 
-// IsSandbox reports whether the labels are those of a pod's sandbox: some runtimes say so, others give a sandbox the pod's
-// labels but not the container's.
+// IsSandbox reports whether the labels are those of a pod's sandbox: some runtimes say so, others
+// give a sandbox the pod's labels but not the container's.
 func IsSandbox(labels map[string]string) bool {
-	if labels[labelDockerType] == "podsandbox" || labels[labelContainerdKind] == "sandbox" || labels[LabelContainerName] == "POD" {
+	if labels[labelDockerType] == "podsandbox" || labels[labelContainerdKind] == "sandbox" ||
+		labels[LabelContainerName] == "POD" {
 		return true
 	}
 	_, pod := labels[LabelPodName]
@@ -37,8 +40,9 @@ func IsSandbox(labels map[string]string) bool {
 	return pod && !name
 }
 
-// lastApplied is the annotation in which kubectl keeps the whole manifest of a pod, with the plain values of its
-// environment. Kubernetes' Docker shims make it a label of the pod's sandbox, with "annotation." before it.
+// lastApplied is the annotation in which kubectl keeps the whole manifest of a pod, with the plain
+// values of its environment. Kubernetes' Docker shims make it a label of the pod's sandbox, with
+// "annotation." before it.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // Metadata copies labels or annotations without what may hold secrets; nil if nothing is left.

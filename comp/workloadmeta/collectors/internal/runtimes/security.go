@@ -9,12 +9,15 @@ const (
 	SeccompLocalhost  = "Localhost"
 )
 
-// Security returns what a container may do. Capabilities are those that were added to the default and dropped from it, in any
-// spelling; a nil profile is not known. A privileged container has no filter, whatever was asked for.
-func Security(privileged bool, add, drop []string, profile *workloadmeta.SeccompProfile) *workloadmeta.ContainerSecurityContext {
+// Security returns what a container may do. Capabilities are those that were added to the default
+// and dropped from it, in any spelling; a nil profile is not known. A privileged container has no
+// filter, whatever was asked for.
+func Security(privileged bool, add, drop []string,
+	profile *workloadmeta.SeccompProfile) *workloadmeta.ContainerSecurityContext {
 	s := &workloadmeta.ContainerSecurityContext{Privileged: privileged, SeccompProfile: profile}
 	if len(add)+len(drop) > 0 {
-		s.Capabilities = &workloadmeta.Capabilities{Add: Capabilities(add), Drop: Capabilities(drop)}
+		s.Capabilities = &workloadmeta.Capabilities{Add: Capabilities(add),
+			Drop: Capabilities(drop)}
 	}
 	if privileged {
 		s.SeccompProfile = &workloadmeta.SeccompProfile{Type: SeccompUnconfined}

@@ -20,14 +20,16 @@ type SocketState uint8
 // Socket states.
 const (
 	SocketAbsent SocketState = iota // nothing there
-	SocketUnfit                     // something is there that cannot be used: no permission, or no socket
-	SocketQuiet                     // a socket at which nobody answers now; the daemon that made it is expected back
-	SocketOpen                      // somebody listens
+	// something is there that cannot be used: no permission, or no socket
+	SocketUnfit
+	// a socket at which nobody answers now; the daemon that made it is expected back
+	SocketQuiet
+	SocketOpen // somebody listens
 )
 
-// ProbeSocket says whether the Unix socket at path can be used, and if not, why, in half a sentence for people: "no socket
-// at …". It connects and hangs up, which a daemon does not notice. permission is what to do where access is denied: "add the user to
-// group docker".
+// ProbeSocket says whether the Unix socket at path can be used, and if not, why, in half a sentence
+// for people: "no socket at …". It connects and hangs up, which a daemon does not notice.
+// permission is what to do where access is denied: "add the user to group docker".
 func ProbeSocket(ctx context.Context, path, permission string) (SocketState, string) {
 	info, err := os.Stat(path)
 	switch {
@@ -38,7 +40,8 @@ func ProbeSocket(ctx context.Context, path, permission string) (SocketState, str
 	case err != nil:
 		return SocketUnfit, fmt.Sprintf("cannot look at %s: %v", path, err)
 	case info.IsDir():
-		return SocketUnfit, path + " is a folder, not a socket; a bind mount may have made it before the daemon started"
+		return SocketUnfit, path +
+			" is a folder, not a socket; a bind mount may have made it before the daemon started"
 	case info.Mode()&fs.ModeSocket == 0:
 		return SocketUnfit, path + " is not a socket"
 	}
@@ -52,11 +55,13 @@ func ProbeSocket(ctx context.Context, path, permission string) (SocketState, str
 	case errors.Is(err, fs.ErrPermission):
 		return SocketUnfit, "permission denied on " + path + "; " + permission
 	}
-	return SocketQuiet, fmt.Sprintf("socket at %s, but nobody answers: %v", path, errors.Unwrap(err))
+	return SocketQuiet, fmt.Sprintf("socket at %s, but nobody answers: %v", path,
+		errors.Unwrap(err))
 }
 
-// Candidates returns the paths at which it makes sense to look here, in order: of two that are the same wherever /var/run is a link to
-// /run the first only, and those below /host only where the machine's files are mounted there, as in a container.
+// Candidates returns the paths at which it makes sense to look here, in order: of two that are the
+// same wherever /var/run is a link to /run the first only, and those below /host only where the
+// machine's files are mounted there, as in a container.
 func Candidates(paths []string) []string {
 	linked := sameFile("/var/run", "/run")
 	host, err := os.Stat("/host")
@@ -83,8 +88,9 @@ func sameFile(a, b string) bool {
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
-// Distinct returns the paths that exist, in order, without those that lead to a file that an earlier one leads to: a symbolic link
-// /var/run → /run gives one socket two paths. A path that cannot be looked at counts as existing.
+// Distinct returns the paths that exist, in order, without those that lead to a file that an
+// earlier one leads to: a symbolic link /var/run → /run gives one socket two paths. A path that
+// cannot be looked at counts as existing.
 func Distinct(paths []string) []string {
 	var out []string
 	var seen []os.FileInfo
@@ -107,7 +113,8 @@ next:
 	return out
 }
 
-// Redact returns an address without the password that it may have in it: addresses are shown in status and in the log.
+// Redact returns an address without the password that it may have in it: addresses are shown in
+// status and in the log.
 func Redact(address string) string {
 	start := strings.Index(address, "://") + len("://")
 	end := strings.LastIndexByte(address, '@')

@@ -24,15 +24,15 @@ const MaxEvent = 4 << 20
 // ErrLongEvent reports an event longer than [MaxEvent], which was skipped.
 var ErrLongEvent = fmt.Errorf("an event is longer than %d bytes", MaxEvent)
 
-// Lines reads a stream of events line by line: the daemons end every event with a newline in every media type that they offer, and so
-// one bad event does not spoil the next.
+// Lines reads a stream of events line by line: the daemons end every event with a newline in every
+// media type that they offer, and so one bad event does not spoil the next.
 type Lines struct{ r *bufio.Reader }
 
 // NewLines returns the lines of a stream.
 func NewLines(r io.Reader) *Lines { return &Lines{bufio.NewReaderSize(r, 64<<10)} }
 
-// Next returns the next line that is not empty, without its end and without the record separator of json-seq. The slice is
-// valid until the next call. After [ErrLongEvent] it can be called again.
+// Next returns the next line that is not empty, without its end and without the record separator of
+// json-seq. The slice is valid until the next call. After [ErrLongEvent] it can be called again.
 func (l *Lines) Next() ([]byte, error) {
 	for {
 		line, err := l.r.ReadSlice('\n')
@@ -67,8 +67,8 @@ func (l *Lines) long(start []byte) ([]byte, error) {
 	}
 }
 
-// ExitCode returns the code among the attributes of an end's event, which Docker and Podman spell differently, or nil. Podman's other
-// events have one as well, which is always 0.
+// ExitCode returns the code among the attributes of an end's event, which Docker and Podman spell
+// differently, or nil. Podman's other events have one as well, which is always 0.
 func ExitCode(attributes map[string]string) *int64 {
 	for _, key := range []string{"exitCode", "containerExitCode"} {
 		if code, err := strconv.ParseInt(attributes[key], 10, 64); err == nil && code >= 0 {
@@ -102,18 +102,21 @@ func PortRange(key string) (first, last int, protocol string) {
 	return int(a), int(b), cmp.Or(protocol, "tcp")
 }
 
-// Ports returns a container's ports with those of the host they are published on, in order. A container that does not run has only
-// what its image exposes.
-func Ports[Key ~string, Binding any](published map[Key][]Binding, exposed map[Key]struct{}, hostPort func(Binding) string) []workloadmeta.ContainerPort {
+// Ports returns a container's ports with those of the host they are published on, in order. A
+// container that does not run has only what its image exposes.
+func Ports[Key ~string, Binding any](published map[Key][]Binding, exposed map[Key]struct{},
+	hostPort func(Binding) string) []workloadmeta.ContainerPort {
 	var ports []workloadmeta.ContainerPort
 	add := func(key Key, bindings []Binding) {
 		first, last, protocol := PortRange(string(key))
 		for port := first; port <= last && first > 0 && len(ports) < MaxPorts; port++ {
 			p := workloadmeta.ContainerPort{Port: port, Protocol: protocol}
 			before := len(ports)
-			// One binding for each address family names the same port twice; SortPorts removes the double.
+			// One binding for each address family names the same port twice; SortPorts removes the
+			// double.
 			for _, binding := range bindings {
-				if host, err := strconv.ParseUint(hostPort(binding), 10, 16); err == nil && host > 0 {
+				if host, err := strconv.ParseUint(hostPort(binding), 10, 16); err == nil &&
+					host > 0 {
 					p.HostPort = uint16(host)
 					ports = append(ports, p)
 				}

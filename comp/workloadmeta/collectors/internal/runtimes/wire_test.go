@@ -11,16 +11,20 @@ func TestPortRange(t *testing.T) {
 		first, last int
 		protocol    string
 	}{
-		"80": {80, 80, "tcp"}, "80/": {80, 80, "tcp"}, "80/udp": {80, 80, "udp"}, "8000-8005/sctp": {8000, 8005, "sctp"}, "7-7": {7, 7, "tcp"},
-		"": {}, "/tcp": {}, "http/tcp": {}, "8005-8000/tcp": {}, "80-/tcp": {}, "-80": {}, "65536/tcp": {}, "80-65536/tcp": {},
+		"80": {80, 80, "tcp"}, "80/": {80, 80, "tcp"}, "80/udp": {80, 80,
+			"udp"}, "8000-8005/sctp": {8000, 8005, "sctp"}, "7-7": {7, 7, "tcp"},
+		"": {}, "/tcp": {}, "http/tcp": {}, "8005-8000/tcp": {}, "80-/tcp": {}, "-80": {},
+		"65536/tcp": {}, "80-65536/tcp": {},
 	} {
-		if first, last, protocol := PortRange(in); first != want.first || last != want.last || protocol != want.protocol {
+		if first, last, protocol := PortRange(in); first != want.first || last != want.last ||
+			protocol != want.protocol {
 			t.Errorf("PortRange(%q) = %d, %d, %q; want %v", in, first, last, protocol, want)
 		}
 	}
 }
 
-// Which ports are kept of too many must not depend on chance: each inspection would change the container.
+// Which ports are kept of too many must not depend on chance: each inspection would change the
+// container.
 func TestTooManyPortsAreTheSameEachTime(t *testing.T) {
 	exposed := map[string]struct{}{}
 	for i := range 8 {
