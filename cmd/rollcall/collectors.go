@@ -8,12 +8,12 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/cri"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/containerd"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/cri"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/podman"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 

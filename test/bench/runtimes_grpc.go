@@ -27,8 +27,8 @@ import (
 	criapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/cri"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/containerd"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/cri"
 )
 
 // The fakes of runtimes with a gRPC interface.

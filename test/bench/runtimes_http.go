@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/podman"
 )
 
 // The fakes of runtimes with a REST interface.

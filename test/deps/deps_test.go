@@ -56,6 +56,7 @@ var rules = []rule{
 		"github.com/cenkalti/backoff/v5", "github.com/prometheus/client_golang/prometheus",
 		"golang.org/x/time/rate", fx}},
 	{"comp/workloadmeta/collectors/", []string{vocabulary, collection, "comp/workloadmeta/recording", "comp/workloadmeta/collectors/", "pkg/"}, []string{"/"}},
+	{"comp/workloadmeta/collectortest", []string{vocabulary, collection, "comp/workloadmeta/"}, []string{"/"}},
 	{"comp/workloadmeta/collectors/remote", []string{vocabulary, collection, "comp/api/", "pkg/"}, []string{"/"}},
 
 	// From the store to the tags. The tagger knows the store by its interface only.
@@ -190,10 +191,10 @@ func TestYouLinkWhatYouImport(t *testing.T) {
 		{"comp/tagger/tagstore", clients, "tags are stored without knowing where they come from"},
 		{"comp/tagger/local", clients, "the tagger knows the store only"},
 		{"comp/telemetry", clients, "metrics are of our own parts"},
-		{"comp/workloadmeta/collectors/docker", kubernetes, "plain Docker is first class, with no Kubernetes code linked"},
-		{"comp/workloadmeta/collectors/podman", kubernetes, "plain Podman is first class, with no Kubernetes code linked"},
-		{"comp/workloadmeta/collectors/containerd", kubernetes, "plain containerd is first class, with no Kubernetes code linked"},
-		{"comp/workloadmeta/collectors/cri", kubernetes, "the runtime interface needs its own small API package only"},
+		{"comp/workloadmeta/collectors/runtime/docker", kubernetes, "plain Docker is first class, with no Kubernetes code linked"},
+		{"comp/workloadmeta/collectors/runtime/podman", kubernetes, "plain Podman is first class, with no Kubernetes code linked"},
+		{"comp/workloadmeta/collectors/runtime/containerd", kubernetes, "plain containerd is first class, with no Kubernetes code linked"},
+		{"comp/workloadmeta/collectors/runtime/cri", kubernetes, "the runtime interface needs its own small API package only"},
 		{"comp/workloadmeta/collectors/ecs", kubernetes, "ECS is first class, with no Kubernetes code linked"},
 		{"comp/workloadmeta/collectors/cloudfoundry", kubernetes, "Cloud Foundry has no Kubernetes"},
 		{"comp/workloadmeta/collectors/kubelet", kubernetes, "the kubelet's answers are decoded into our own small types"},
@@ -218,7 +219,7 @@ func TestYouLinkWhatYouImport(t *testing.T) {
 
 // Helpers of tests define flags and link package testing. Imports of test files do not count here.
 func TestOnlyTestsImportTheirHelpers(t *testing.T) {
-	const helpers = "comp/workloadmeta/collectors/internal/collectortest"
+	const helpers = "comp/workloadmeta/collectortest"
 	own, _ := list(t)
 	if _, ok := own[helpers]; !ok {
 		t.Fatalf("%s is not there", helpers)
@@ -242,7 +243,7 @@ func TestRulesAreAboutPackagesThatCanBe(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ pkg, want string }{
-		{"comp/workloadmeta", vocabulary}, {"comp/workloadmeta/collectors/docker", "comp/workloadmeta/collectors/"},
+		{"comp/workloadmeta", vocabulary}, {"comp/workloadmeta/collectors/runtime/docker", "comp/workloadmeta/collectors/"},
 		{"comp/workloadmeta/collectors/remote", "comp/workloadmeta/collectors/remote"}, {"pkg/env", "pkg/env"}, {"pkg/x", "pkg/"},
 	} {
 		if r, _ := ruleFor(c.pkg); r.pkg != c.want {

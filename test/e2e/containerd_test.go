@@ -13,7 +13,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/containerd"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/containerd"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"go.uber.org/fx"
 )

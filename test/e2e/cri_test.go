@@ -13,7 +13,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/cri"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/cri"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"github.com/rollcall-dev/rollcall/test/unprivileged"
 	"go.uber.org/fx"

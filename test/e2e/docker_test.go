@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"go.uber.org/fx"
 )

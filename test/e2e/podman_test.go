@@ -19,7 +19,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/podman"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/podman"
 	"github.com/rollcall-dev/rollcall/test/realnode"
 	"go.uber.org/fx"
 )

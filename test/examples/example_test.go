@@ -16,10 +16,10 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/docker"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/replay"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
 

@@ -1,0 +1,101 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/platforms"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
+)
+
+// Collector reports the containers and images of one containerd. Create one with [New].
+type Collector struct {
+	opts     Options
+	socket   string   // configured path; "" = look at the default ones
+	sockets  []string // default paths
+	follower *runtimesync.Follower
+	shared   *shared
+}
+
+var _ workloadmeta.Streamer = (*Collector)(nil)
+
+// New returns a collector. It does not connect. An address that makes no sense, in the options or
+// in CONTAINERD_ADDRESS, is an error that names it.
+func New(o Options) (*Collector, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	address, from := o.Address, "option Address"
+	if address == "" {
+		address, from = os.Getenv("CONTAINERD_ADDRESS"), "CONTAINERD_ADDRESS"
+	}
+	c := &Collector{opts: o, sockets: mapping.Candidates(o.Sockets)}
+	if address != "" {
+		if c.socket, err = socketPath(address); err != nil {
+			return nil, fmt.Errorf("containerd collector: %s: %w", from, err)
+		}
+	}
+	m := newMemory()
+	c.shared = &shared{
+		scope: newScope(&o), memory: m, index: newIndex(), sandboxes: newSandboxes(),
+		contents: newContents(),
+		reader:   reader{platform: platforms.Default(), allowed: o.Env.Allowed},
+		mapper: mapper{env: o.Env, machine: machine{root: o.ProcRoot, now: time.Now}, memory: m,
+			now: time.Now},
+	}
+	c.follower = runtimesync.New(runtimesync.Options{
+		Tuning: o.Tuning, Name: o.ID, Source: c.Source(), NoImages: o.NoImages,
+		KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
+		SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
+	})
+	return c, nil
+}
+
+// Stats returns the collector's counters. The caller owns the result.
+func (c *Collector) Stats() Stats { return c.follower.Stats() }
+
+// ID implements [workloadmeta.Collector].
+func (c *Collector) ID() string { return c.opts.ID }
+
+// Source implements [workloadmeta.Collector].
+func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }
+
+// Kinds implements [workloadmeta.Collector].
+func (c *Collector) Kinds() []workloadmeta.Kind {
+	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
+	if !c.opts.NoImages {
+		kinds = append(kinds, workloadmeta.KindContainerImage)
+	}
+	return kinds
+}
+
+// Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and
+// everything it has started has then ended. One Stream runs at a time.
+func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
+	socket := c.socket
+	if socket == "" {
+		var found workloadmeta.Detection
+		if socket, found = c.find(ctx); socket == "" {
+			return errors.New(found.Reason)
+		}
+	}
+	d, err := newDaemon(socket, &c.opts)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if _, err := d.version(ctx); err != nil {
+		return err
+	}
+	if err := c.follower.Stream(ctx, &backend{daemon: d, shared: c.shared, opts: &c.opts},
+		sink); err != nil {
+		return fmt.Errorf("containerd at %s: %w", socket, err)
+	}
+	return nil
+}

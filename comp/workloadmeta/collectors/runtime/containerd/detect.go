@@ -1,0 +1,87 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+)
+
+// permission is what to do where access to the socket is denied.
+const permission = "run as root, or as a member of the group that owns the socket (gid in containerd's configuration)"
+
+// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts
+// as detected: the daemon that made it is expected back.
+func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
+	_, detection := c.find(ctx)
+	return detection
+}
+
+// find chooses the socket: the configured one, or of the default ones the first at which containerd
+// answers, or else the first at which nobody does. The former goes first because a Kubernetes
+// distribution with a containerd of its own may be on a machine on which another was stopped.
+func (c *Collector) find(ctx context.Context) (socket string, found workloadmeta.Detection) {
+	if c.socket != "" {
+		found, _ := c.probe(ctx, c.socket)
+		return c.socket, found
+	}
+	quiet, ofQuiet := "", workloadmeta.Detection{}
+	var reasons []string
+	for _, path := range mapping.Distinct(c.sockets) {
+		d, answers := c.probe(ctx, path)
+		switch {
+		case answers:
+			return path, d
+		case d.State == workloadmeta.Detected && quiet == "":
+			quiet, ofQuiet = path, d
+		case d.State != workloadmeta.Detected:
+			reasons = append(reasons, d.Reason)
+		}
+	}
+	if quiet != "" {
+		return quiet, ofQuiet
+	}
+	if len(reasons) == 0 {
+		reasons = []string{
+			fmt.Sprintf("no socket at %s; set containerd.address or CONTAINERD_ADDRESS",
+				strings.Join(c.sockets, " or "))}
+	}
+	return "", workloadmeta.Detection{State: workloadmeta.Absent,
+		Reason: strings.Join(reasons, "; ")}
+}
+
+// probe says whether there is a containerd behind a socket, and whether it answers now.
+func (c *Collector) probe(ctx context.Context, socket string) (found workloadmeta.Detection,
+	answers bool) {
+	if c.opts.Dial == nil {
+		switch state, reason := mapping.ProbeSocket(ctx, socket, permission); state {
+		case mapping.SocketAbsent:
+			return workloadmeta.Detection{State: workloadmeta.Absent,
+				Reason: reason + "; set containerd.address or CONTAINERD_ADDRESS"}, false
+		case mapping.SocketUnfit:
+			return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason}, false
+		case mapping.SocketQuiet:
+			return workloadmeta.Detection{State: workloadmeta.Detected, Reason: reason}, false
+		}
+	}
+	d, err := newDaemon(socket, &c.opts)
+	if err != nil {
+		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: err.Error()}, false
+	}
+	defer d.close()
+	ctx, cancel := context.WithTimeout(ctx, mapping.ProbeTimeout)
+	defer cancel()
+	version, err := d.version(ctx)
+	switch {
+	case err == nil:
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Reason: fmt.Sprintf("containerd %s answers at %s", version, socket)}, true
+	case errors.Is(err, errNotContainerd):
+		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: err.Error()}, false
+	}
+	return workloadmeta.Detection{State: workloadmeta.Detected,
+		Reason: fmt.Sprintf("something listens, but: %v", err)}, false
+}

@@ -1,0 +1,104 @@
+package containerd
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+)
+
+// Labels that nerdctl puts on its containers.
+const (
+	labelNerdctlName     = "nerdctl/name"
+	labelNerdctlHostname = "nerdctl/hostname"
+	labelNerdctlNetworks = "nerdctl/networks" // names, as JSON
+	labelNerdctlPorts    = "nerdctl/ports"    // as JSON
+	labelNerdctlIP       = "nerdctl/ip"       // if one was asked for
+	labelNerdctlIPv6     = "nerdctl/ip6"
+)
+
+// Labels by which containerd's restart monitor knows what to start again.
+const (
+	labelRestartStatus  = "containerd.io/restart.status"
+	labelRestartPolicy  = "containerd.io/restart.policy"
+	labelRestartCount   = "containerd.io/restart.count"
+	labelRestartStopped = "containerd.io/restart.explicitly-stopped"
+)
+
+// nerdctlNetworks returns the networks that a container was attached to.
+func nerdctlNetworks(labels map[string]string) []string {
+	text := labels[labelNerdctlNetworks]
+	if text == "" {
+		return nil
+	}
+	var names []string
+	if json.Unmarshal([]byte(text), &names) != nil {
+		return nil
+	}
+	return names
+}
+
+// nerdctlPorts returns the ports that a container has published.
+func nerdctlPorts(labels map[string]string) []workloadmeta.ContainerPort {
+	text := labels[labelNerdctlPorts]
+	if text == "" {
+		return nil
+	}
+	var in []struct {
+		HostPort      int
+		ContainerPort int
+		Protocol      string
+	}
+	if mapping.LenientJSON(json.Unmarshal([]byte(text), &in)) != nil {
+		return nil
+	}
+	var out []workloadmeta.ContainerPort
+	for _, p := range in {
+		if len(out) < mapping.MaxPorts {
+			out = append(out,
+				workloadmeta.ContainerPort{Port: p.ContainerPort, Protocol: p.Protocol,
+					HostPort: hostPort(p.HostPort)})
+		}
+	}
+	return mapping.SortPorts(out)
+}
+
+// restartCount returns how often the restart monitor has started the container again.
+func restartCount(text string) int {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// restartPolicy says when the restart monitor starts the container again: "no", "always",
+// "unless-stopped" or "on-failure".
+func restartPolicy(labels map[string]string) string {
+	// Only what is to run is started; a client that stops a container says so.
+	if labels[labelRestartStatus] != "running" || labels[labelRestartStopped] == "true" {
+		return "no"
+	}
+	policy, most, _ := strings.Cut(labels[labelRestartPolicy], ":")
+	switch policy {
+	case "":
+		return "always"
+	case "on-failure":
+		if n := restartCount(most); n > 0 && restartCount(labels[labelRestartCount]) >= n {
+			return "no" // as often as it was to be tried
+		}
+		return policy
+	case "always", "unless-stopped":
+		return policy
+	}
+	return "no"
+}
+
+// restarts reports whether a container that ended with this code is started again. An unknown code
+// counts as a failure.
+func restarts(policy string, code *int64) bool {
+	return policy == "always" || policy == "unless-stopped" || policy == "on-failure" &&
+		(code == nil || *code != 0)
+}

@@ -1,0 +1,121 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
+	"github.com/rollcall-dev/rollcall/pkg/env"
+	"google.golang.org/grpc"
+)
+
+// Tuning changes how events are followed and how often containerd is asked. The zero value is
+// useful.
+type Tuning = runtimesync.Tuning
+
+// Stats counts what the collector has done since it was made, over all connections.
+type Stats = runtimesync.Stats
+
+// Options change how the collector works. The zero value is useful.
+type Options struct {
+	Tuning
+
+	// ID is the collector's, for a program that has one for each of several containerds. Default
+	// "containerd".
+	ID string
+	// Sockets are the paths that are tried when neither Address nor CONTAINERD_ADDRESS names one.
+	// Default [DefaultSockets].
+	Sockets []string
+	// Address is the path of containerd's socket, or unix:///path. Empty means CONTAINERD_ADDRESS
+	// from the environment, and without that the first of Sockets at which somebody listens.
+	Address string
+	// Namespaces are those that are collected, moby among them if it is named; empty means all of
+	// them.
+	Namespaces []string
+	// ExcludeNamespaces are left out where Namespaces is empty.
+	ExcludeNamespaces []string
+	// DockerRuns reports whether Docker's containers are collected from Docker. While they are,
+	// namespace moby is left out here, in which they are again, with less known of them. nil means
+	// moby is always left out. Neither counts where Namespaces has moby. It is called often, by
+	// several goroutines, and must not block. A change of its answer counts within seconds.
+	DockerRuns func() bool
+	// Env chooses the environment variables that are kept. nil means the built-in list of package
+	// env.
+	Env *env.Filter
+	// NoImages leaves images out. They are still asked for what containers need to know of them.
+	NoImages bool
+	// KeepPause reports the pause containers of pods as well.
+	KeepPause bool
+	// KeepStopped keeps all containers that do not run until they are removed, not only those of
+	// pods.
+	KeepStopped bool
+	// ProcRoot is where the machine's /proc is, to find start times and addresses. Default /proc.
+	ProcRoot string
+
+	// Log receives what a person might want to know. Default slog.Default().
+	Log *slog.Logger
+	// Dial replaces the way to containerd; tests use it.
+	Dial func(ctx context.Context, socket string) (net.Conn, error)
+
+	dialOptions []grpc.DialOption // tests count requests with it
+}
+
+// SystemSockets are the paths of the machine's own containerd: the usual one, also where a
+// container has the machine's files.
+func SystemSockets() []string {
+	return alsoInContainer("/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock")
+}
+
+// KubernetesSockets are the paths of the containerds that Kubernetes distributions bring with them:
+// k3s and RKE2, MicroK8s, k0s.
+func KubernetesSockets() []string {
+	return alsoInContainer("/run/k3s/containerd/containerd.sock",
+		"/var/snap/microk8s/common/run/containerd.sock", "/run/k0s/containerd.sock")
+}
+
+// DefaultSockets are the paths that are tried when nothing else names containerd's socket:
+// [SystemSockets], then [KubernetesSockets].
+func DefaultSockets() []string { return append(SystemSockets(), KubernetesSockets()...) }
+
+func alsoInContainer(paths ...string) []string {
+	for _, path := range paths {
+		paths = append(paths, "/host"+path)
+	}
+	return paths
+}
+
+// withDefaults fills in what is not set and refuses what makes no sense.
+func (o Options) withDefaults() (Options, error) {
+	tuning, err := o.Tuning.WithDefaults("containerd collector")
+	if err != nil {
+		return o, err
+	}
+	o.Tuning = tuning
+	if slices.Contains(o.Namespaces, "") || slices.Contains(o.ExcludeNamespaces, "") {
+		return o, fmt.Errorf(
+			"containerd collector: Namespaces and ExcludeNamespaces must not have empty names")
+	}
+	if o.ID == "" {
+		o.ID = "containerd"
+	}
+	if o.Sockets == nil {
+		o.Sockets = DefaultSockets()
+	}
+	if o.ProcRoot == "" {
+		o.ProcRoot = "/proc"
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Env == nil {
+		filter, err := env.NewFilter()
+		if err != nil {
+			return o, fmt.Errorf("containerd collector: %w", err)
+		}
+		o.Env = filter
+	}
+	return o, nil
+}

@@ -1,0 +1,100 @@
+package docker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/go-connections/nat"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+)
+
+func mapNetworks(c *workloadmeta.Container, networks map[string]*network.EndpointSettings) {
+	for name, endpoint := range networks {
+		if endpoint == nil {
+			continue
+		}
+		mapping.Put(&c.NetworkIPs, name, endpoint.IPAddress)
+		mapping.Put(&c.NetworkIPv6s, name, endpoint.GlobalIPv6Address)
+	}
+}
+
+func mapPorts(in *container.InspectResponse) []workloadmeta.ContainerPort {
+	var published nat.PortMap
+	if in.NetworkSettings != nil {
+		published = in.NetworkSettings.Ports
+	}
+	var exposed nat.PortSet
+	if in.Config != nil {
+		exposed = in.Config.ExposedPorts
+	}
+	return mapping.Ports(published, exposed, func(b nat.PortBinding) string { return b.HostPort })
+}
+
+// mapResources returns requests and limits.
+func mapResources(r *container.Resources) workloadmeta.ContainerResources {
+	out := mapping.Limits{
+		NanoCPUs: r.NanoCPUs, Quota: r.CPUQuota, Period: r.CPUPeriod,
+		Shares: uint64(max(0, r.CPUShares)), Cpuset: r.CpusetCpus,
+		Memory: r.Memory, MemoryReservation: r.MemoryReservation,
+	}.Resources()
+	for _, device := range r.DeviceRequests {
+		mapGPU(&out, &device)
+	}
+	return out
+}
+
+// mapGPU reads what docker run --gpus asks for. A count of -1 means all there are, which is no
+// number.
+func mapGPU(out *workloadmeta.ContainerResources, device *container.DeviceRequest) {
+	if !slices.ContainsFunc(device.Capabilities,
+		func(all []string) bool { return slices.Contains(all, "gpu") }) {
+		return
+	}
+	vendor := device.Driver
+	if vendor == "" {
+		vendor = "nvidia" // the only vendor Docker picks by itself
+	}
+	if !slices.Contains(out.GPUVendorList, vendor) {
+		out.GPUVendorList = append(out.GPUVendorList, vendor)
+	}
+	count := max(device.Count, len(device.DeviceIDs))
+	if count > 0 {
+		total := uint64(count)
+		if out.GPULimit != nil {
+			total += *out.GPULimit
+		}
+		out.GPULimit = &total
+	}
+}
+
+func mapSecurity(h *container.HostConfig) *workloadmeta.ContainerSecurityContext {
+	profile := workloadmeta.SeccompProfile{Type: mapping.SeccompDefault}
+	for _, option := range h.SecurityOpt {
+		name, value, ok := cutAny(option, "=:") // a colon until Docker 1.10
+		if !ok || name != "seccomp" || value == "" {
+			continue
+		}
+		switch {
+		case value == "unconfined":
+			profile = workloadmeta.SeccompProfile{Type: mapping.SeccompUnconfined}
+		case value == "builtin":
+			profile = workloadmeta.SeccompProfile{Type: mapping.SeccompDefault}
+		case strings.HasPrefix(value, "{"): // the client sends the profile itself, not its path
+			profile = workloadmeta.SeccompProfile{Type: mapping.SeccompLocalhost}
+		default:
+			profile = workloadmeta.SeccompProfile{Type: mapping.SeccompLocalhost,
+				LocalhostProfile: value}
+		}
+	}
+	return mapping.Security(h.Privileged, h.CapAdd, h.CapDrop, &profile)
+}
+
+func cutAny(s, separators string) (before, after string, ok bool) {
+	if i := strings.IndexAny(s, separators); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}

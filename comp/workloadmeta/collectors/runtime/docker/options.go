@@ -1,0 +1,73 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
+	"github.com/rollcall-dev/rollcall/pkg/env"
+)
+
+// Tuning changes how events are followed and how often the daemon is asked. The zero value is
+// useful.
+type Tuning = runtimesync.Tuning
+
+// Stats counts what the collector has done since it was made, over all connections.
+type Stats = runtimesync.Stats
+
+// Options change how the collector works. The zero value is useful.
+type Options struct {
+	Tuning
+
+	// Host is the daemon's address: unix:///run/docker.sock, tcp://host:2376, npipe://… Empty means
+	// DOCKER_HOST from the environment, and without that the first of [DefaultSockets] that is
+	// there. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION work as they do for
+	// Docker's own client.
+	Host string
+	// Env chooses the environment variables that are kept. nil means the built-in list of package
+	// env.
+	Env *env.Filter
+	// NoImages leaves images out. They are still asked for what containers need to know of them.
+	NoImages bool
+	// KeepPause reports the pause containers of pods as well.
+	KeepPause bool
+	// KeepStopped keeps containers that do not run until they are removed.
+	KeepStopped bool
+	// ProcRoot is where the machine's /proc is, to find cgroups. Default /proc.
+	ProcRoot string
+
+	// Log receives what a person might want to know. Default slog.Default().
+	Log *slog.Logger
+	// Dial replaces the way to the daemon; tests use it.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// DefaultSockets are the paths that are tried when nothing else names the daemon.
+func DefaultSockets() []string {
+	return []string{"/var/run/docker.sock", "/run/docker.sock", "/host/var/run/docker.sock"}
+}
+
+// withDefaults fills in what is not set and refuses what makes no sense.
+func (o Options) withDefaults() (Options, error) {
+	tuning, err := o.Tuning.WithDefaults("docker collector")
+	if err != nil {
+		return o, err
+	}
+	o.Tuning = tuning
+	if o.ProcRoot == "" {
+		o.ProcRoot = "/proc"
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Env == nil {
+		filter, err := env.NewFilter()
+		if err != nil {
+			return o, fmt.Errorf("docker collector: %w", err)
+		}
+		o.Env = filter
+	}
+	return o, nil
+}

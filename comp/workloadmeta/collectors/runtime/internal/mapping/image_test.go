@@ -1,0 +1,69 @@
+package mapping_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+)
+
+func TestResolveImage(t *testing.T) {
+	id := "sha256:" + strings.Repeat("ab", 32)
+	digest := "sha256:" + strings.Repeat("cd", 32)
+	other := "sha256:" + strings.Repeat("ef", 32)
+	info := func(tags, digests []string) *mapping.ImageNames {
+		i := mapping.NewImageNames(id, tags, digests)
+		return &i
+	}
+	for _, tc := range []struct {
+		raw  string
+		info *mapping.ImageNames
+		want workloadmeta.ContainerImage
+	}{
+		{raw: "redis", want: workloadmeta.ContainerImage{Name: "redis", ShortName: "redis", Tag: "latest"}},
+		{
+			raw: "reg:5000/shop/cart:9", info: info([]string{"reg:5000/shop/cart:9"},
+				[]string{"reg:5000/shop/cart@" + digest}),
+			want: workloadmeta.ContainerImage{Name: "reg:5000/shop/cart", Registry: "reg:5000",
+				ShortName: "cart", Tag: "9", RepoDigest: digest},
+		},
+		{
+			raw: "b/app:1", info: info(nil, []string{"a/app@" + other, "b/app@" + digest}),
+			want: workloadmeta.ContainerImage{Name: "b/app", ShortName: "app", Tag: "1",
+				RepoDigest: digest},
+		},
+		{
+			raw: "reg.io/x/app:1", info: info(nil,
+				[]string{"a/app@" + other, "reg.io/y/app@" + digest}),
+			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io",
+				ShortName: "app", Tag: "1", RepoDigest: digest},
+		},
+		{
+			raw: "reg.io/x/app:1@" + digest,
+			want: workloadmeta.ContainerImage{Name: "reg.io/x/app", Registry: "reg.io",
+				ShortName: "app", Tag: "1", RepoDigest: digest},
+		},
+		{
+			raw:  "app@" + digest,
+			want: workloadmeta.ContainerImage{Name: "app", ShortName: "app", RepoDigest: digest},
+		},
+		{
+			raw: id, info: info([]string{"z:1", "b.io/z:1", "a:2", "<none>:<none>"}, nil),
+			want: workloadmeta.ContainerImage{Name: "a", ShortName: "a", Tag: "2"},
+		},
+		{
+			raw: "abababababab", info: info(nil, []string{"a/app@" + digest}),
+			want: workloadmeta.ContainerImage{Name: "a/app", ShortName: "app", RepoDigest: digest},
+		},
+		{raw: id, info: info(nil, nil), want: workloadmeta.ContainerImage{Name: id}},
+		{raw: id, want: workloadmeta.ContainerImage{Name: id}},
+		{raw: "", want: workloadmeta.ContainerImage{Name: id}},
+	} {
+		tc.want.ID, tc.want.RawName = id, tc.raw
+		if diff := cmp.Diff(tc.want, mapping.ResolveImage(id, tc.raw, tc.info)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tc.raw, diff)
+		}
+	}
+}

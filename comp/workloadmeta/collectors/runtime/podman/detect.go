@@ -1,0 +1,286 @@
+package podman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+)
+
+const (
+	permissionHint = "run as root, or as the user whose socket it is"
+	enableHint     = "enable its socket: `systemctl enable --now podman.socket`, for a user's containers `systemctl --user enable --now podman.socket` as that user"
+)
+
+// place is where a socket may be.
+type place struct {
+	address string // as parseAddress reads it; its path may be a pattern
+	any     bool   // it may be Docker's; until a Podman has answered there, nothing is said of it
+	named   bool   // by somebody, so that it is worth a word if nothing is there
+}
+
+// paths are where this machine shows that it has a Podman without a socket. A test replaces them.
+type paths struct {
+	program string   // looked for in PATH, too
+	storage []string // patterns
+}
+
+func defaultPaths() paths {
+	return paths{
+		program: "podman",
+		storage: []string{"/var/lib/containers/storage", "/home/*/.local/share/containers/storage",
+			"/host/var/lib/containers/storage"},
+	}
+}
+
+// placesFor returns where to look for sockets: at the configured addresses or, without any, at the
+// default ones and those that the environment names. What the environment names and cannot be used
+// is left out: DOCKER_HOST is not about us.
+func placesFor(configured []string) []place {
+	var places []place
+	if len(configured) > 0 {
+		for _, a := range configured {
+			places = append(places, place{a, false, true})
+		}
+		return places
+	}
+	for _, path := range DefaultSockets() {
+		places = append(places, place{path, false, false})
+	}
+	if a := os.Getenv("CONTAINER_HOST"); a != "" {
+		places = append(places, place{a, false, true})
+	}
+	if a := os.Getenv("DOCKER_HOST"); a != "" {
+		places = append(places, place{a, true, false})
+	}
+	return places
+}
+
+type foundSocket struct {
+	place   place
+	address address
+}
+
+// find returns the sockets that are worth a connection: those that exist, once each, and addresses
+// that are no files.
+func (c *Collector) find() []foundSocket {
+	var found []foundSocket
+	var files []string
+	from := map[string]place{}
+	for _, p := range c.places {
+		a, err := parseAddress(p.address)
+		switch {
+		case err != nil:
+		case a.network != "unix" || c.opts.Dial != nil:
+			found = append(found, foundSocket{p, a})
+		default:
+			matches := []string{a.target}
+			if strings.Contains(a.target, "*") {
+				// a pattern that makes no sense matches nothing
+				matches, _ = filepath.Glob(a.target)
+			}
+			for _, path := range matches {
+				if _, ok := from[path]; !ok {
+					from[path] = p
+					files = append(files, path)
+				}
+			}
+		}
+	}
+	for _, path := range mapping.Distinct(files) {
+		found = append(found, foundSocket{from[path], address{"unix", path}})
+	}
+	return found
+}
+
+// findUnusable returns the addresses that somebody has named, with which nothing can be done: an
+// address that makes no sense, or a path at which there is nothing. A pattern that matches nothing
+// is not one.
+func (c *Collector) findUnusable() []collection.Part {
+	var out []collection.Part
+	add := func(name, reason string) {
+		if !slices.ContainsFunc(out, func(p collection.Part) bool { return p.Name == name }) {
+			out = append(out,
+				collection.Part{Name: name, State: collection.StateWaiting, Reason: reason})
+		}
+	}
+	for _, p := range c.places {
+		a, err := parseAddress(p.address)
+		switch {
+		case !p.named:
+		case err != nil:
+			add(mapping.Redact(p.address), err.Error())
+		case a.network == "unix" && c.opts.Dial == nil && !strings.Contains(a.target, "*") &&
+			!exists(a.target):
+			add(a.String(), noSocket(a))
+		}
+	}
+	return out
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts
+// as detected: what made it is expected back.
+func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
+	var good, bad []string
+	for _, f := range c.find() {
+		switch state, words := c.probe(ctx, f); state {
+		case mapping.SocketOpen, mapping.SocketQuiet:
+			good = append(good, words)
+		case mapping.SocketUnfit:
+			bad = append(bad, words)
+		}
+	}
+	for _, p := range c.places {
+		if _, err := parseAddress(p.address); err != nil && p.named {
+			bad = append(bad, err.Error())
+		}
+	}
+	if len(good) > 0 {
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Reason: strings.Join(append(good, bad...), "; ")}
+	}
+	if len(bad) == 0 {
+		bad = append(bad, c.missing())
+	}
+	return workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(bad, "; ")}
+}
+
+// ours reports whether what is wrong at an address is our business: DOCKER_HOST is usually about a
+// Docker daemon, which may be down.
+func (c *Collector) ours(p place, a address) bool {
+	if !p.any {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answered[a]
+}
+
+// setAnswered notes who has answered at an address that may be Docker's.
+func (c *Collector) setAnswered(p place, a address, podman bool) {
+	if p.any {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.answered[a] = podman
+	}
+}
+
+// probe says what there is behind an address, of which only what is ours is worth a word.
+func (c *Collector) probe(ctx context.Context, f foundSocket) (mapping.SocketState, string) {
+	state, words := c.look(ctx, f)
+	if state != mapping.SocketOpen && !c.ours(f.place, f.address) {
+		return mapping.SocketAbsent, ""
+	}
+	return state, words
+}
+
+// look says what there is behind an address. At a path of Podman's own nobody else is expected;
+// anywhere else it is asked.
+func (c *Collector) look(ctx context.Context, f foundSocket) (mapping.SocketState, string) {
+	if f.address.network == "unix" && c.opts.Dial == nil {
+		state, words := mapping.ProbeSocket(ctx, f.address.target, permissionHint)
+		if state != mapping.SocketOpen || !f.place.any {
+			if state == mapping.SocketOpen {
+				words = "podman socket at " + f.address.target
+			}
+			return state, words
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, mapping.ProbeTimeout)
+	defer cancel()
+	s := newService(f.address, &c.opts, c.log)
+	defer s.close()
+	err := s.connect(ctx)
+	switch _, network := errors.AsType[net.Error](err); {
+	case err == nil:
+		c.setAnswered(f.place, f.address, true)
+		return mapping.SocketOpen, fmt.Sprintf("podman %s answers at %s", s.version, f.address)
+	case errors.Is(err, errDocker) && f.place.any:
+		c.setAnswered(f.place, f.address, false)
+		return mapping.SocketAbsent, err.Error()
+	case network && !errors.Is(err, fs.ErrPermission):
+		// As with a socket at which nobody listens.
+		return mapping.SocketQuiet, c.explain(f, err, mapping.ProbeTimeout).Error()
+	default:
+		return mapping.SocketUnfit, c.explain(f, err, mapping.ProbeTimeout).Error()
+	}
+}
+
+// missing says where there is no socket, and what to do about it.
+func (c *Collector) missing() string {
+	var where []string
+	for _, p := range c.places {
+		if !p.any && !strings.HasPrefix(p.address, "/host/") &&
+			!slices.Contains(where, mapping.Redact(p.address)) {
+			where = append(where, mapping.Redact(p.address))
+		}
+	}
+	none := "no podman socket at " + strings.Join(where, " or ")
+	if !slices.ContainsFunc(where, func(a string) bool { return !strings.HasPrefix(a, "tcp:") }) {
+		return none // what this machine has is of no consequence
+	}
+	for _, pattern := range c.paths.storage {
+		if matches, err := filepath.Glob(pattern); err == nil && len(matches) > 0 {
+			return fmt.Sprintf("%s, but container storage in %s; if it is Podman's, %s", none,
+				matches[0], enableHint)
+		}
+	}
+	if _, err := exec.LookPath(c.paths.program); err == nil {
+		return none + ", but podman is installed; " + enableHint
+	}
+	return none + "; set podman.sockets or CONTAINER_HOST"
+}
+
+// explain says what to do about a connection that has failed, after waiting for answers for as long
+// as limit.
+func (c *Collector) explain(f foundSocket, err error, limit time.Duration) error {
+	timeout, _ := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, fs.ErrPermission) && f.place.any: // it may be meant for others
+		return fmt.Errorf("permission denied on %s", f.address)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("permission denied on %s; %s", f.address, permissionHint)
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New(noSocket(f.address))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("connection refused on %s; %s", f.address, startHint(f.address))
+	case errors.Is(err, context.DeadlineExceeded), timeout != nil && timeout.Timeout():
+		return fmt.Errorf(
+			"podman at %s does not answer within %v; restart its service, without which containers go on running", f.address, limit)
+	}
+	return err
+}
+
+func noSocket(a address) string { return fmt.Sprintf("no socket at %s; %s", a, startHint(a)) }
+
+// startHint says how to start what should listen at an address.
+func startHint(a address) string {
+	const system, user = "`systemctl enable --now podman.socket`",
+		"`systemctl --user enable --now podman.socket` as its user"
+	switch path := strings.TrimPrefix(a.target, "/host"); {
+	case a.network != "unix":
+		return "see that `podman system service` listens there"
+	case path == "/run/podman/podman.sock":
+		return "start it with " + system
+	case strings.HasPrefix(path, "/run/user/"):
+		return "start it with " + user
+	}
+	return "start it with " + system + ", a user's with " + user + ", or name its right path"
+}

@@ -1,0 +1,297 @@
+package podman
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
+	"github.com/rollcall-dev/rollcall/test/unprivileged"
+	"go.uber.org/fx"
+)
+
+// listen makes a socket at which somebody listens and says nothing.
+func listen(t *testing.T, path string) net.Listener {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func detectIn(t *testing.T, o Options, p paths) workloadmeta.Detection {
+	t.Helper()
+	o.Log = slog.New(slog.DiscardHandler)
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.paths = p
+	begin := time.Now()
+	defer func() {
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("detection took %v", took)
+		}
+	}()
+	return c.Detect(context.Background())
+}
+
+func TestDetect(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	listen(t, in("run/podman.sock"))
+	listen(t, in("user/0/p.sock"))
+	listen(t, in("user/1000/p.sock"))
+	refused := listen(t, in("refused"))
+	refused.(*net.UnixListener).SetUnlinkOnClose(false)
+	refused.Close() // the file stays, nobody listens
+	if err := os.Mkdir(in("folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(in("run"), in("varrun")); err != nil {
+		t.Fatal(err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close() // now nobody listens there
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	storage, program := []string{in("nowhere"), in("fold*")}, in("podman")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, tc := range []struct {
+		name    string
+		sockets []string
+		paths   paths
+		state   workloadmeta.DetectionState
+		words   []string
+	}{
+		{"one", []string{in("run/podman.sock")}, paths{}, workloadmeta.Detected, []string{"podman socket at " + in("run/podman.sock")}},
+		{"all users", []string{in("user/*/p.sock")}, paths{}, workloadmeta.Detected, []string{in("user/0/p.sock"), in("user/1000/p.sock")}},
+		{"one of two", []string{in("missing"), "unix://" + in("run/podman.sock")}, paths{}, workloadmeta.Detected, []string{"podman socket at " + in("run/podman.sock")}},
+		{"one is unfit", []string{in("folder"), in("run/podman.sock")}, paths{}, workloadmeta.Detected, []string{in("run/podman.sock"), "is a folder"}},
+		{"expected back", []string{in("refused")}, paths{}, workloadmeta.Detected, []string{"connection refused"}},
+		{"none", []string{in("missing")}, paths{}, workloadmeta.Absent, []string{"no podman socket at " + in("missing") + "; set podman.sockets or CONTAINER_HOST"}},
+		{"a folder", []string{in("folder")}, paths{}, workloadmeta.Absent, []string{"is a folder, not a socket"}},
+		{"only the command", []string{in("missing")}, paths{program: program}, workloadmeta.Absent,
+			[]string{"podman is installed", "systemctl enable --now podman.socket",
+				"systemctl --user enable --now podman.socket"}},
+		{"only storage", []string{in("missing")}, paths{storage: storage}, workloadmeta.Absent,
+			[]string{"container storage in " + in("folder"), "systemctl enable --now podman.socket",
+				"systemctl --user enable --now podman.socket"}},
+		// Known bug: it was "waiting" where a socket that refuses was "degraded", and got the
+		// advice that is for sockets.
+		{"a host that is away", []string{"tcp://" + free.Addr().String()}, paths{program: program},
+			workloadmeta.Detected,
+			[]string{"connection refused on tcp://" + free.Addr().String() +
+				"; see that `podman system service` listens there"}},
+		{"a host of another kind", []string{strings.Replace(web.URL, "http", "tcp", 1)}, paths{program: program}, workloadmeta.Absent, []string{"not podman answers"}},
+	} {
+		got := detectIn(t, Options{Sockets: tc.sockets}, tc.paths)
+		for _, words := range tc.words {
+			if got.State != tc.state || !strings.Contains(got.Reason, words) ||
+				tc.sockets[0][0] == 't' && strings.Contains(got.Reason, "systemctl") {
+				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.Reason, tc.state, words)
+			}
+		}
+	}
+
+	// Two paths of one socket are one socket.
+	c, err := New(Options{Sockets: []string{in("run/podman.sock"), in("varrun/podman.sock")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := c.find(); len(found) != 1 {
+		t.Errorf("found %v", found)
+	}
+}
+
+// DataDog/datadog-agent#13316: an error every five seconds on each machine where Podman was merely
+// installed.
+func TestBug27InstalledIsNotBroken(t *testing.T) {
+	log := &collectortest.LogCount{}
+	c, err := New(Options{Sockets: []string{filepath.Join(t.TempDir(), "podman.sock")},
+		Log: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if found := c.Detect(t.Context()); found.State != workloadmeta.Absent {
+			t.Fatalf("detection = %v", found)
+		}
+		if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
+			!strings.Contains(err.Error(), "no podman socket") {
+			t.Fatalf("Stream = %v", err)
+		}
+	}
+	if n := log.N(); n != 0 {
+		t.Errorf("%d lines in the log", n)
+	}
+}
+
+func TestPermissionDenied(t *testing.T) { unprivileged.Run(t, testPermissionDenied) }
+
+func testPermissionDenied(t *testing.T) {
+	dir := t.TempDir()
+	forbidden, allowed := filepath.Join(dir, "forbidden.sock"), filepath.Join(dir, "allowed.sock")
+	listen(t, forbidden)
+	if err := os.Chmod(forbidden, 0); err != nil {
+		t.Fatal(err)
+	}
+	const words = "; run as root, or as the user whose socket it is"
+	if got := detectIn(t, Options{Sockets: []string{forbidden}},
+		paths{}); got.State != workloadmeta.Absent ||
+		got.Reason != "permission denied on "+forbidden+words {
+		t.Errorf("detection = %v %q", got.State, got.Reason)
+	}
+	log := &collectortest.LogCount{}
+	c, err := New(Options{Sockets: []string{forbidden}, Log: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
+		err.Error() != "permission denied on "+forbidden+words {
+		t.Errorf("Stream = %v", err)
+	}
+	if n := log.N(); n != 0 { // whoever called it has the error
+		t.Errorf("%d lines in the log", n)
+	}
+	listen(t, allowed)
+	got := detectIn(t, Options{Sockets: []string{forbidden, allowed}}, paths{})
+	if got.State != workloadmeta.Detected || !strings.Contains(got.Reason, allowed) ||
+		!strings.Contains(got.Reason, "permission denied on "+forbidden) {
+		t.Errorf("detection = %v %q", got.State, got.Reason)
+	}
+}
+
+func TestWhereToLook(t *testing.T) {
+	for _, tc := range []struct {
+		name, container, docker string
+		configured              []string
+		want                    []string
+	}{
+		{"nothing set", "", "", nil, DefaultSockets()},
+		{"the environment", "unix:///run/mine.sock", "unix:///run/user/7/podman/podman.sock", nil,
+			append(DefaultSockets(), "unix:///run/mine.sock",
+				"unix:///run/user/7/podman/podman.sock")},
+		{"configured", "unix:///run/mine.sock", "x", []string{"/a.sock"}, []string{"/a.sock"}},
+	} {
+		t.Setenv("CONTAINER_HOST", tc.container)
+		t.Setenv("DOCKER_HOST", tc.docker)
+		c, err := New(Options{Sockets: tc.configured})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range c.places {
+			got = append(got, p.address)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+	// An address in the environment that we cannot use is worth a word, but no reason not to start.
+	t.Setenv("CONTAINER_HOST", "ssh://core@somewhere/run/podman.sock")
+	t.Setenv("DOCKER_HOST", "npipe:////./pipe/docker_engine")
+	c, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.places = c.places[len(DefaultSockets()):]
+	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
+		!strings.Contains(got.Reason, "scheme ssh is not supported") ||
+		strings.Contains(got.Reason, "npipe") {
+		t.Errorf("detection = %v %q", got.State, got.Reason)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for in, want := range map[string]string{
+		"/run/podman/podman.sock":          "/run/podman/podman.sock",
+		"unix:///run/podman/podman.sock":   "/run/podman/podman.sock",
+		"unix:/run/podman/podman.sock":     "/run/podman/podman.sock",
+		"/run//user/*/podman/../p.sock":    "/run/user/*/p.sock",
+		"tcp://localhost:8080":             "tcp://localhost:8080",
+		"tcp://[::1]:8080":                 "tcp://[::1]:8080",
+		"tcp://localhost":                  "host or port is missing; want a path",
+		"unix://run/podman.sock":           "must begin with /",
+		"podman.sock":                      "want a path",
+		"":                                 "want a path",
+		"ssh://core@host/run/podman.sock":  "scheme ssh is not supported",
+		"unix:///run/%zz":                  "want a path",
+		"http://localhost:8080/containers": "scheme http is not supported",
+	} {
+		a, err := parseAddress(in)
+		if got := a.String(); err != nil &&
+			(!strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), accepted)) ||
+			err == nil && got != want {
+			t.Errorf("%q = %q, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for words, o := range map[string]Options{
+		"podman collector: option Sockets: podman address \"x\"": {Sockets: []string{"/ok", "x"}},
+		"podman collector: option PollEvery is negative":         {PollEvery: -1},
+		"podman collector: option RescanEvery is negative":       {RescanEvery: -1},
+		"podman collector: option Coalesce is negative":          {Tuning: Tuning{Coalesce: -1}},
+	} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%+v: %v, want %q", o, err, words)
+		}
+	}
+	c, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.opts.ResyncEvery != 30*time.Second || c.opts.PollEvery != 10*time.Second ||
+		c.opts.RescanEvery != 10*time.Second || c.opts.CallTimeout != 5*time.Second {
+		t.Errorf("defaults = %+v", c.opts)
+	}
+	if kinds := c.Kinds(); len(kinds) != 2 || c.ID() != "podman" ||
+		c.Source() != workloadmeta.SourceRuntime {
+		t.Errorf("%v %s %s", kinds, c.ID(), c.Source())
+	}
+	if c, err = New(Options{NoImages: true}); err != nil || len(c.Kinds()) != 1 {
+		t.Errorf("without images: %v, %v", c.Kinds(), err)
+	}
+}
+
+func TestModule(t *testing.T) {
+	type in struct {
+		fx.In
+		Collectors []workloadmeta.Collector `group:"collectors"`
+	}
+	var got in
+	app := fx.New(fx.NopLogger, Module,
+		fx.Supply(Options{Sockets: []string{"/nowhere/podman.sock"}}), fx.Populate(&got))
+	if err := app.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Collectors) != 1 || got.Collectors[0].ID() != "podman" {
+		t.Errorf("collectors = %v", got.Collectors)
+	}
+	if err := fx.New(fx.NopLogger, Module, fx.Supply(Options{Sockets: []string{"x"}}),
+		fx.Populate(&got)).Err(); err == nil {
+		t.Error("an address that makes no sense is no error")
+	}
+}

@@ -1,0 +1,101 @@
+package podman
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
+	"github.com/rollcall-dev/rollcall/pkg/env"
+)
+
+// Tuning changes how events are followed and how often the service is asked. The zero value is
+// useful. It applies to each socket. ResyncEvery is 30s by default, because events can get lost in
+// the journal.
+type Tuning = runtimesync.Tuning
+
+// Options change how the collector works. The zero value is useful.
+type Options struct {
+	Tuning
+
+	// Sockets are the addresses of Podman services: /run/podman/podman.sock,
+	// unix:///run/podman/podman.sock, tcp://host:8080. A "*" in a path is any text, as in
+	// /run/user/*/podman/podman.sock. Empty means [DefaultSockets] and those that CONTAINER_HOST
+	// and, if a Podman answers there, DOCKER_HOST name. A Docker daemon behind an address is left
+	// to the Docker collector.
+	Sockets []string
+	// Env chooses the environment variables that are kept. nil means the built-in list of package
+	// env.
+	Env *env.Filter
+	// NoImages leaves images out. They are still asked for what containers need to know of them.
+	NoImages bool
+	// KeepPause reports infra containers of pods as well.
+	KeepPause bool
+	// KeepStopped keeps containers that do not run until they are removed.
+	KeepStopped bool
+	// ProcRoot is where the machine's /proc is, to see whether processes are there. Default /proc.
+	ProcRoot string
+
+	// between searches for sockets, and the longest pause before one that failed is tried again;
+	// default 10s
+	RescanEvery time.Duration
+	PollEvery   time.Duration // between comparisons where Podman keeps no events; default 10s
+
+	// Log receives what a person might want to know. Default slog.Default().
+	Log *slog.Logger
+	// Dial replaces the way to the services; tests use it.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// DefaultSockets are the paths at which sockets are looked for when the options name none: root's
+// and those of all users, also where a container has the machine's files. A "*" is any text.
+func DefaultSockets() []string {
+	return []string{
+		"/run/podman/podman.sock", "/run/user/*/podman/podman.sock",
+		"/host/run/podman/podman.sock", "/host/run/user/*/podman/podman.sock",
+	}
+}
+
+// withDefaults fills in what is not set and refuses what makes no sense.
+func (o Options) withDefaults() (Options, error) {
+	if o.ResyncEvery == 0 {
+		o.ResyncEvery = 30 * time.Second
+	}
+	tuning, err := o.Tuning.WithDefaults("podman collector")
+	if err != nil {
+		return o, err
+	}
+	o.Tuning = tuning
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+	}{{"RescanEvery", &o.RescanEvery}, {"PollEvery", &o.PollEvery}} {
+		if *d.value < 0 {
+			return o, fmt.Errorf("podman collector: option %s is negative: %v", d.name, *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = 10 * time.Second
+		}
+	}
+	for _, s := range o.Sockets {
+		if _, err := parseAddress(s); err != nil {
+			return o, fmt.Errorf("podman collector: option Sockets: %w", err)
+		}
+	}
+	if o.ProcRoot == "" {
+		o.ProcRoot = "/proc"
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Env == nil {
+		filter, err := env.NewFilter()
+		if err != nil {
+			return o, fmt.Errorf("podman collector: %w", err)
+		}
+		o.Env = filter
+	}
+	return o, nil
+}
