@@ -115,7 +115,7 @@ func enabled(conf *config.Loaded,
 	switches := map[string]collection.Switch{}
 	for id, s := range conf.Switches() {
 		if slices.ContainsFunc(collectors,
-			func(c workloadmeta.Collector) bool { return c.ID() == id }) {
+			func(c workloadmeta.Collector) bool { return c.Describe().ID == id }) {
 			switches[id] = s
 		}
 	}
@@ -124,7 +124,7 @@ func enabled(conf *config.Loaded,
 
 func periods(conf *config.Loaded, collectors []workloadmeta.Collector) map[string]time.Duration {
 	for _, c := range collectors {
-		if c.ID() == "process" && conf.Process.Period > 0 {
+		if c.Describe().ID == "process" && conf.Process.Period > 0 {
 			return map[string]time.Duration{"process": conf.Process.Period}
 		}
 	}

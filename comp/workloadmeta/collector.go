@@ -2,7 +2,10 @@ package workloadmeta
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"time"
 )
 
 // Collector is a source of information. Beside this interface it implements one or
@@ -10,16 +13,39 @@ import (
 // collectors have in common (retry, periods, removal of what is gone) is done by
 // package collection.
 type Collector interface {
-	// ID is the collector's unique name, as shown in status and used in configuration.
-	ID() string
-	// Source is under which its views are stored.
-	Source() Source
-	// Kinds are the kinds it can report.
-	Kinds() []Kind
+	// Describe says what the collector is. The answer never changes and needs no source;
+	// the caller does not write to it.
+	Describe() Description
 	// Detect says whether there is anything to collect here. It is called again from
 	// time to time, so that a runtime that is installed later is found. It must not
 	// wait for long and must not keep anything open.
 	Detect(ctx context.Context) Detection
+}
+
+// Description is what a collector says of itself.
+type Description struct {
+	// ID is the collector's unique name, as shown in status and used in configuration:
+	// "docker". One of several instances of a collector has a name of its own behind an @,
+	// as in "containerd@k3s". Required.
+	ID string
+	// Source is under which its views are stored. Required.
+	Source Source
+	// Kinds are the kinds it reports: an entity of one is complete when the collector has
+	// reported it.
+	Kinds []Kind
+	// ByProducts are kinds that it may report as well, and that nobody waits for: an entity
+	// of one is complete without its word.
+	ByProducts []Kind
+	// Rank says whose word counts when several collectors describe one entity: that of the
+	// greater rank, then that of the lesser ID. docs/collectors.md has the table.
+	Rank int
+	// MultiSource says that it passes on what others have collected, such as a recording:
+	// its events keep the source they carry, and only those without one get Source. Nothing
+	// is expected of it, because nobody knows beforehand what it will report.
+	MultiSource bool
+	// Period is the time from one pull to the next that suits its source. 0: the default of
+	// whoever runs it.
+	Period time.Duration
 }
 
 // Streamer is a collector with a source that tells of changes by itself.
@@ -66,9 +92,29 @@ type Sink interface {
 // Detection is the answer of [Collector.Detect].
 type Detection struct {
 	State DetectionState
-	// Reason says in one line what was found or why there is nothing, and what to do
-	// about it: "no socket at /var/run/docker.sock; set docker.host".
+	// Cause says for programs why there is nothing to collect. It may be given with
+	// Detected as well, for what is there and does not answer now.
+	Cause Cause
+	// Reason says for people, on one line, what was found or what was looked for: "docker
+	// answers at /run/docker.sock", "no socket at /run/docker.sock".
 	Reason string
+	// Hint says what to do about it: "set docker.host". It may be empty where there is
+	// nothing to do, or where what [Cause.Hint] says is enough.
+	Hint string
+	// More is what was found at other places, if there are several to look at.
+	More []Problem
+}
+
+// Problem returns what the detection says of the first place.
+func (d Detection) Problem() Problem { return Problem{d.Cause, d.Reason, d.Hint} }
+
+// Err returns the detection as an error, for a collector that finds nothing to connect to.
+func (d Detection) Err() error {
+	texts := make([]string, 0, 1+len(d.More))
+	for _, p := range append([]Problem{d.Problem()}, d.More...) {
+		texts = append(texts, p.Reason)
+	}
+	return &Error{Cause: d.Cause, Hint: d.Hint, Err: errors.New(strings.Join(texts, "; "))}
 }
 
 // DetectionState says what to do with a collector.

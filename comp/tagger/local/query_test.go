@@ -148,9 +148,10 @@ func TestTagWaitEndsTheLookUpWhenSomebodyElseAnswers(t *testing.T) {
 // fetcher knows every container, after a while.
 type fetcher struct{ asked atomic.Int32 }
 
-func (*fetcher) ID() string        { return "fake" }
-func (*fetcher) Source() wm.Source { return runtime }
-func (*fetcher) Kinds() []wm.Kind  { return []wm.Kind{wm.KindContainer} }
+func (*fetcher) Describe() wm.Description {
+	return wm.Description{ID: "fake", Source: runtime, Kinds: []wm.Kind{wm.KindContainer}}
+}
+
 func (*fetcher) Detect(context.Context) wm.Detection {
 	return wm.Detection{State: wm.Detected, Reason: "always"}
 }

@@ -37,9 +37,9 @@ type board struct {
 
 func (b *board) init(r *runner) {
 	b.r = r
-	b.log = r.s.opts.Log.With("collector", r.id)
+	b.log = r.s.opts.Log.With("collector", r.ID)
 	b.failures, b.problems = map[string]bool{}, map[string]bool{}
-	b.status = Status{ID: r.id, Source: r.source, Kinds: slices.Clone(r.kinds), State: StateWaiting,
+	b.status = Status{ID: r.ID, Source: r.Source, Kinds: slices.Clone(r.Kinds), State: StateWaiting,
 		Reason: "not started"}
 	for m, on := range [numModes]bool{modeStream: r.streamer != nil, modePull: r.puller != nil,
 		modeFetch: r.fetcher != nil} {
@@ -112,7 +112,7 @@ func (b *board) waiting(reason string, retry time.Time, expected bool) {
 	b.absent = true
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, expected)
-	b.r.s.first.settle(Outcome{ID: b.r.id, Result: NotDetected, Reason: reason})
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: NotDetected, Reason: reason})
 	if news {
 		b.log.Info("collector waits: nothing to collect here", "reason", reason)
 	}
@@ -124,7 +124,7 @@ func (b *board) disabled(reason string) {
 	b.enter(StateDisabled, reason, time.Time{})
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, false)
-	b.r.s.first.settle(Outcome{ID: b.r.id, Result: NotDetected, Reason: reason})
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: NotDetected, Reason: reason})
 	b.log.Info("collector is off", "reason", reason)
 }
 
@@ -135,7 +135,7 @@ func (b *board) gaveUp(err error) {
 	b.count(err)
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, false)
-	b.r.s.first.settle(Outcome{ID: b.r.id, Result: Failed, Reason: err.Error(), Err: err})
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Failed, Reason: err.Error(), Err: err})
 	b.log.Error("collector failed for good", withStack(err, "error", err)...)
 }
 
@@ -184,7 +184,7 @@ func (b *board) listed(m mode) {
 	}
 	first := fresh && b.failedAt.IsZero() && b.status.State == StateLive
 	b.mu.Unlock()
-	b.r.s.first.settle(Outcome{ID: b.r.id, Result: Listed})
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Listed})
 	switch {
 	case recovered:
 		b.log.Info("collector is live again")
@@ -205,7 +205,7 @@ func (b *board) failed(m mode, err error, retry time.Time) {
 	b.mu.Unlock()
 	b.noteFailure(m.String(), err, "retry_in", time.Until(retry).Round(time.Millisecond))
 	if all {
-		b.r.s.first.settle(Outcome{ID: b.r.id, Result: Failed, Reason: err.Error(), Err: err})
+		b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Failed, Reason: err.Error(), Err: err})
 	}
 }
 
@@ -286,7 +286,7 @@ func (b *board) fetched() {
 
 // reports reports whether the kind is among the collector's.
 func (r *runner) reports(kind workloadmeta.Kind) bool {
-	return slices.Contains(r.kinds, kind) || slices.Contains(r.byProducts, kind)
+	return slices.Contains(r.Kinds, kind) || slices.Contains(r.ByProducts, kind)
 }
 
 // withStack adds the stack of a panic to the attributes of a log line.

@@ -35,9 +35,4 @@
 //   - A reused process ID needs no care: the store sees by the start time that it names
 //     another process ([workloadmeta.SameIncarnation]) and tells of an end and a start. A
 //     list that has the new process only is enough.
-//
-// # Optional powers
-//
-// A collector may implement [MultiSource] to report under several sources, and
-// [PeriodSuggester] to say how often it wants to be pulled.
 package collection

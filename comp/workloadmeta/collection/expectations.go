@@ -34,12 +34,12 @@ func (e *expectations) set(r *runner, detected bool) {
 		return
 	}
 	e.detected[r] = detected
-	for _, kind := range r.kinds {
+	for _, kind := range r.Kinds {
 		var sources []workloadmeta.Source
 		for other, on := range e.detected {
-			if on && other.expected() && slices.Contains(other.kinds, kind) &&
-				!slices.Contains(sources, other.source) {
-				sources = append(sources, other.source)
+			if on && other.expected() && slices.Contains(other.Kinds, kind) &&
+				!slices.Contains(sources, other.Source) {
+				sources = append(sources, other.Source)
 			}
 		}
 		slices.SortFunc(sources, workloadmeta.CompareSources)
@@ -58,5 +58,5 @@ func (e *expectations) has(r *runner) bool {
 }
 
 func (r *runner) expected() bool {
-	return !r.multi && (r.streamer != nil || r.puller != nil)
+	return !r.MultiSource && (r.streamer != nil || r.puller != nil)
 }

@@ -134,22 +134,22 @@ type fake struct {
 	source workloadmeta.Source // "": runtime
 	kinds  []workloadmeta.Kind // nil: containers
 	detect func() workloadmeta.Detection
+
+	byProducts []workloadmeta.Kind
+	many       bool // passes on several sources
+	period     time.Duration
 }
 
-func (f *fake) ID() string { return f.id }
-
-func (f *fake) Source() workloadmeta.Source {
-	if f.source == "" {
-		return workloadmeta.SourceRuntime
+func (f *fake) Describe() workloadmeta.Description {
+	d := workloadmeta.Description{ID: f.id, Source: f.source, Kinds: f.kinds,
+		ByProducts: f.byProducts, MultiSource: f.many, Period: f.period}
+	if d.Source == "" {
+		d.Source = workloadmeta.SourceRuntime
 	}
-	return f.source
-}
-
-func (f *fake) Kinds() []workloadmeta.Kind {
-	if f.kinds == nil {
-		return []workloadmeta.Kind{workloadmeta.KindContainer}
+	if d.Kinds == nil {
+		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
 	}
-	return f.kinds
+	return d
 }
 
 func (f *fake) Detect(context.Context) workloadmeta.Detection {

@@ -23,25 +23,6 @@ type Store interface {
 	MarkSynced()
 }
 
-// MultiSource is implemented by collectors that pass on what others have collected,
-// such as a replayed recording: their events keep the source they carry, and only
-// events without one get the collector's. They are expected to report nothing, because
-// it is not known beforehand what they will report.
-type MultiSource interface {
-	MultiSource() bool
-}
-
-// ByProducer is implemented by collectors that also report kinds which nobody should
-// expect of them: an entity of such a kind is complete without their word.
-type ByProducer interface {
-	ByProducts() []workloadmeta.Kind
-}
-
-// PeriodSuggester is implemented by pullers that want another period than the default.
-type PeriodSuggester interface {
-	PullPeriod() time.Duration
-}
-
 // PartReporter is implemented by collectors that read several sources of one sort, such as the
 // sockets of several users, of which some may fail while the collector as a whole is live.
 type PartReporter interface {
@@ -220,7 +201,7 @@ func (o Options) validate() error {
 			bad("Options.Collectors[%d] is nil", i)
 			continue
 		}
-		id := c.ID()
+		id := c.Describe().ID
 		_, streams := c.(workloadmeta.Streamer)
 		_, pulls := c.(workloadmeta.Puller)
 		_, fetches := c.(workloadmeta.Fetcher)
@@ -231,7 +212,7 @@ func (o Options) validate() error {
 			bad("two collectors have the ID %q", id)
 		case !streams && !pulls && !fetches:
 			bad("collector %q (%T) implements neither Streamer, Puller nor Fetcher", id, c)
-		case c.Source() == "":
+		case c.Describe().Source == "":
 			bad("collector %q (%T) has no source", id, c)
 		}
 		ids[id] = true
@@ -258,12 +239,12 @@ func (o Options) validate() error {
 }
 
 // periodOf returns the pull period of a collector; the receiver has its defaults.
-func (o Options) periodOf(c workloadmeta.Collector) time.Duration {
-	if p, ok := o.Periods[c.ID()]; ok {
+func (o Options) periodOf(d workloadmeta.Description) time.Duration {
+	if p, ok := o.Periods[d.ID]; ok {
 		return p
 	}
-	if s, ok := c.(PeriodSuggester); ok && s.PullPeriod() > 0 {
-		return s.PullPeriod()
+	if d.Period > 0 {
+		return d.Period
 	}
 	return o.PullPeriod
 }

@@ -92,15 +92,11 @@ func TestPullClock(t *testing.T) {
 	})
 }
 
-type suggester struct{ fakePuller }
-
-func (*suggester) PullPeriod() time.Duration { return time.Minute }
-
 func TestCollectorMaySuggestItsPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, collection.Options{Periods: map[string]time.Duration{"told": second}},
-			&suggester{fakePuller{fake{id: "suggests"}, listing()}},
-			&suggester{fakePuller{fake{id: "told"}, listing()}})
+			&fakePuller{fake{id: "suggests", period: time.Minute}, listing()},
+			&fakePuller{fake{id: "told", period: time.Minute}, listing()})
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
 		if n := r.status("suggests").Pulls; n < 5 || n > 6 {

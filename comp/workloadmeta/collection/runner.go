@@ -27,12 +27,8 @@ type runner struct {
 	fetcher   workloadmeta.Fetcher  // nil: does not fetch
 
 	// Asked for once, so that nothing changes under the supervisor's feet.
-	id         string
-	source     workloadmeta.Source
-	kinds      []workloadmeta.Kind
-	byProducts []workloadmeta.Kind
-	multi      bool
-	forced     bool // switched on: runs whatever detection says
+	workloadmeta.Description
+	forced bool // switched on: runs whatever detection says
 
 	book    *book
 	limiter *rate.Limiter               // of fetches
@@ -43,20 +39,14 @@ type runner struct {
 
 func newRunner(s *Supervisor, c workloadmeta.Collector) *runner {
 	r := &runner{
-		s: s, collector: c, id: c.ID(), source: c.Source(), kinds: c.Kinds(),
-		forced: s.opts.Enabled[c.ID()] == On,
+		s: s, collector: c, Description: c.Describe(),
 		pauses: s.newPauses(s.opts.BackoffMax),
 	}
+	r.forced = s.opts.Enabled[r.ID] == On
 	r.streamer, _ = c.(workloadmeta.Streamer)
 	r.puller, _ = c.(workloadmeta.Puller)
 	r.fetcher, _ = c.(workloadmeta.Fetcher)
-	if m, ok := c.(MultiSource); ok {
-		r.multi = m.MultiSource()
-	}
-	if b, ok := c.(ByProducer); ok {
-		r.byProducts = b.ByProducts()
-	}
-	r.book = s.ledger.open(r.id, r.source, r.multi)
+	r.book = s.ledger.open(r.ID, r.Source, r.MultiSource)
 	r.limiter = rate.NewLimiter(rate.Limit(s.opts.FetchRate), s.opts.FetchBurst)
 	r.board.init(r)
 	return r
@@ -81,7 +71,7 @@ func (e *lostError) Error() string { return e.State.String() + ": " + e.Reason }
 
 // run runs the collector until ctx ends or there is no point in going on.
 func (r *runner) run(ctx context.Context) {
-	if r.s.opts.Enabled[r.id] == Off {
+	if r.s.opts.Enabled[r.ID] == Off {
 		r.disabled("switched off by configuration")
 		return
 	}
@@ -238,7 +228,7 @@ func (r *runner) streamOnce(ctx context.Context) (synced time.Time, err error) {
 // period after the beginning of the last, but not before the source has had a quarter
 // of a period of rest.
 func (r *runner) pullLoop(ctx context.Context) error {
-	period := r.s.opts.periodOf(r.collector)
+	period := r.s.opts.periodOf(r.Description)
 	for {
 		began := time.Now()
 		err := r.pullOnce(ctx)
@@ -325,7 +315,7 @@ func (r *runner) fetch(ctx context.Context, id workloadmeta.EntityID) (found boo
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		return false, fmt.Errorf("%s: %w", r.id, ErrRateLimited) // its turn would come too late
+		return false, fmt.Errorf("%s: %w", r.ID, ErrRateLimited) // its turn would come too late
 	}
 	out, events := newBuffer(r)
 	err = guard(func() error { return r.fetcher.Fetch(ctx, id, out) })
@@ -335,7 +325,7 @@ func (r *runner) fetch(ctx context.Context, id workloadmeta.EntityID) (found boo
 		if !errors.Is(ctx.Err(), context.Canceled) { // nobody waits for it any more
 			r.noteFailure("fetch", err)
 		}
-		return false, fmt.Errorf("%s: %w", r.id, err)
+		return false, fmt.Errorf("%s: %w", r.ID, err)
 	}
 	for _, ev := range *events {
 		found = found || ev.Type == workloadmeta.EventTypeSet && ev.Entity.GetID() == id

@@ -48,8 +48,8 @@ func (s *sink) Apply(events []workloadmeta.CollectorEvent) {
 	valid := make([]workloadmeta.CollectorEvent, 0, len(events))
 	var problems []error
 	for _, ev := range events {
-		if ev.Source == "" || !s.r.multi {
-			ev.Source = s.r.source
+		if ev.Source == "" || !s.r.MultiSource {
+			ev.Source = s.r.Source
 		}
 		if err := ev.Validate(); err != nil {
 			problems = append(problems, err)

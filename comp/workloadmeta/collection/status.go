@@ -102,7 +102,7 @@ func summarize(modes [numModes]modeState) (worst modeState) {
 // hand over without a gap. It is cheap and never waits.
 func (s *Supervisor) Collecting(id string) bool {
 	for _, r := range s.runners {
-		if r.id == id {
+		if r.ID == id {
 			return r.collecting()
 		}
 	}

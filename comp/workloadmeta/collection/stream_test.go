@@ -239,10 +239,6 @@ func TestInvalidEventsAreNamedOnceAndTheOthersUsed(t *testing.T) {
 	})
 }
 
-type manySources struct{ fakeStreamer }
-
-func (*manySources) MultiSource() bool { return true }
-
 func TestOnlyMultiSourceCollectorsKeepTheirEventsSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := func(id string) streamFunc {
@@ -257,7 +253,7 @@ func TestOnlyMultiSourceCollectorsKeepTheirEventsSources(t *testing.T) {
 			}
 		}
 		r := start(t, collection.Options{},
-			&manySources{fakeStreamer{fake{id: "replay", source: "replay"}, stream("a")}},
+			&fakeStreamer{fake{id: "replay", source: "replay", many: true}, stream("a")},
 			&fakeStreamer{fake{id: "docker"}, stream("b")})
 		synctest.Wait()
 		r.wantHas(workloadmeta.SourceHost, "a")
@@ -269,12 +265,6 @@ func TestOnlyMultiSourceCollectorsKeepTheirEventsSources(t *testing.T) {
 	})
 }
 
-type byProducer struct{ fakeStreamer }
-
-func (byProducer) ByProducts() []workloadmeta.Kind {
-	return []workloadmeta.Kind{workloadmeta.KindProcess}
-}
-
 func TestByProductsAreReportedAndNotExpected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := func(ctx context.Context, sink workloadmeta.Sink) error {
@@ -284,7 +274,8 @@ func TestByProductsAreReportedAndNotExpected(t *testing.T) {
 			return nil
 		}
 		r := start(t, collection.Options{},
-			&byProducer{fakeStreamer{fake{id: "docker"}, stream}},
+			&fakeStreamer{fake{id: "docker",
+				byProducts: []workloadmeta.Kind{workloadmeta.KindProcess}}, stream},
 			&fakeStreamer{
 				fake{id: "process", source: "procs",
 					kinds: []workloadmeta.Kind{workloadmeta.KindProcess}}, stream})

@@ -44,9 +44,9 @@ func New(opts Options) (*Supervisor, error) {
 	var ids []string
 	for _, c := range opts.Collectors {
 		s.runners = append(s.runners, newRunner(s, c))
-		ids = append(ids, c.ID())
+		ids = append(ids, c.Describe().ID)
 	}
-	slices.SortFunc(s.runners, func(a, b *runner) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(s.runners, func(a, b *runner) int { return strings.Compare(a.ID, b.ID) })
 	s.first = newFirstPass(ids)
 	return s, nil
 }
@@ -116,7 +116,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	var stuck []string
 	for _, r := range s.runners {
 		if r.active.Load() {
-			stuck = append(stuck, r.id)
+			stuck = append(stuck, r.ID)
 		}
 	}
 	if len(stuck) == 0 {

@@ -18,22 +18,18 @@ type Collector struct{ dir string }
 // New returns a collector of the containers in LXC's usual place.
 func New() *Collector { return &Collector{dir: "/var/lib/lxc"} }
 
-// ID implements workloadmeta.Collector.
-func (c *Collector) ID() string { return "lxc" }
-
-// Source implements workloadmeta.Collector.
-func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }
-
-// Kinds implements workloadmeta.Collector.
-func (c *Collector) Kinds() []workloadmeta.Kind {
-	return []workloadmeta.Kind{workloadmeta.KindContainer}
+// Describe implements workloadmeta.Collector.
+func (c *Collector) Describe() workloadmeta.Description {
+	return workloadmeta.Description{ID: "lxc", Source: workloadmeta.SourceRuntime,
+		Kinds: []workloadmeta.Kind{workloadmeta.KindContainer}}
 }
 
 // Detect says whether there is anything to collect.
 func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 	if _, err := os.Stat(c.dir); err != nil {
 		return workloadmeta.Detection{State: workloadmeta.Absent,
-			Reason: "no containers at " + c.dir + "; set lxc.dir"}
+			Cause: workloadmeta.CauseOf(err), Reason: "no containers at " + c.dir,
+			Hint: "install LXC, or run as root to see the folder"}
 	}
 	return workloadmeta.Detection{State: workloadmeta.Detected, Reason: "containers at " + c.dir}
 }

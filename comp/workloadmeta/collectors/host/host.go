@@ -88,15 +88,10 @@ func New(opts Options) (*Collector, error) {
 	return c, nil
 }
 
-// ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return "host" }
-
-// Source implements [workloadmeta.Collector].
-func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceHost }
-
-// Kinds implements [workloadmeta.Collector].
-func (c *Collector) Kinds() []workloadmeta.Kind {
-	return []workloadmeta.Kind{workloadmeta.KindHost}
+// Describe implements [workloadmeta.Collector].
+func (c *Collector) Describe() workloadmeta.Description {
+	return workloadmeta.Description{ID: "host", Source: workloadmeta.SourceHost,
+		Kinds: []workloadmeta.Kind{workloadmeta.KindHost}}
 }
 
 // Detect implements [workloadmeta.Collector].

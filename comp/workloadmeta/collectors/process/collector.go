@@ -54,6 +54,10 @@ import (
 // ID is the collector's name in status and configuration.
 const ID = "process"
 
+// rank is the collector's among those that describe containers: whoever runs one knows more of
+// it than its processes show.
+const rank = 10
+
 const (
 	defaultMaxReads = 2000
 	pullPeriod      = 10 * time.Second
@@ -99,7 +103,7 @@ type Options struct {
 }
 
 // Collector reports processes and containers. Create one with [New]. It implements
-// [workloadmeta.Puller] and suggests a period (PullPeriod).
+// [workloadmeta.Puller].
 //
 // Detect may be called at any time; calls of Pull must not overlap, as whoever pulls
 // promises anyway.
@@ -149,25 +153,16 @@ type defaultScrubber struct{}
 
 func (defaultScrubber) Args(args []string) []string { return scrub.Args(args) }
 
-// ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return ID }
-
-// Source implements [workloadmeta.Collector].
-func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceProcess }
-
-// Kinds implements [workloadmeta.Collector]. Containers are not among them although
-// they are reported: nobody should wait for this collector to say something about one.
-func (c *Collector) Kinds() []workloadmeta.Kind {
-	return []workloadmeta.Kind{workloadmeta.KindProcess}
+// Describe implements [workloadmeta.Collector]. Containers are no more than a by-product:
+// nobody should wait for this collector to say something about one.
+func (c *Collector) Describe() workloadmeta.Description {
+	return workloadmeta.Description{
+		ID: ID, Source: workloadmeta.SourceProcess,
+		Kinds:      []workloadmeta.Kind{workloadmeta.KindProcess},
+		ByProducts: []workloadmeta.Kind{workloadmeta.KindContainer},
+		Rank:       rank, Period: pullPeriod,
+	}
 }
-
-// ByProducts are the containers of which the processes tell.
-func (c *Collector) ByProducts() []workloadmeta.Kind {
-	return []workloadmeta.Kind{workloadmeta.KindContainer}
-}
-
-// PullPeriod is how often this collector wants to be asked: every 10 s.
-func (c *Collector) PullPeriod() time.Duration { return pullPeriod }
 
 // Detect implements [workloadmeta.Collector]. The reason says where processes are read
 // and whether the mount hides those of other users.

@@ -214,7 +214,7 @@ func TestCoveredByTheStore(t *testing.T) {
 	c := process.NewWith(process.Options{Known: process.KnownTo(s), Covered: process.CoveredBy(s)},
 		tr.machine())
 	report := func() { // as the supervisor does
-		if err := s.Reset(c.Source(), pull(t, c).all); err != nil {
+		if err := s.Reset(c.Describe().Source, pull(t, c).all); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -206,7 +206,7 @@ func pull(t testing.TB, c *process.Collector) view {
 	}
 	v := view{s.entities, map[int32]*workloadmeta.Process{}, map[string]*workloadmeta.Container{}}
 	for _, e := range s.entities {
-		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: c.Source(),
+		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: c.Describe().Source,
 			Entity: e}).Validate(); err != nil {
 			t.Errorf("the store will not take it: %v", err)
 		}

@@ -23,7 +23,7 @@ func TestModule(t *testing.T) {
 				func(c []workloadmeta.Collector) { got = c }, fx.ParamTags(`group:"collectors"`))))
 			app.RequireStart()
 			defer app.RequireStop()
-			if len(got) != 1 || got[0].ID() != process.ID {
+			if len(got) != 1 || got[0].Describe().ID != process.ID {
 				t.Fatalf("collectors %v", got)
 			}
 			if _, ok := got[0].(workloadmeta.Puller); !ok {

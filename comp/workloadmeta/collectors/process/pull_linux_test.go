@@ -420,12 +420,12 @@ func TestDetect(t *testing.T) {
 
 func TestCollector(t *testing.T) {
 	c := process.New(process.Options{})
-	if c.ID() != "process" || c.Source() != workloadmeta.SourceProcess ||
-		c.PullPeriod() != 10*time.Second {
-		t.Errorf("%s, %s, %v", c.ID(), c.Source(), c.PullPeriod())
+	if c.Describe().ID != "process" || c.Describe().Source != workloadmeta.SourceProcess ||
+		c.Describe().Period != 10*time.Second {
+		t.Errorf("%s, %s, %v", c.Describe().ID, c.Describe().Source, c.Describe().Period)
 	}
 	// Containers must not be named: they would be incomplete until seen here.
-	if kinds := c.Kinds(); !slices.Equal(kinds, []workloadmeta.Kind{workloadmeta.KindProcess}) {
+	if kinds := c.Describe().Kinds; !slices.Equal(kinds, []workloadmeta.Kind{workloadmeta.KindProcess}) {
 		t.Errorf("kinds %v", kinds)
 	}
 }

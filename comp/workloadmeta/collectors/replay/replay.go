@@ -61,17 +61,11 @@ func New(opts Options) (*Collector, error) {
 	return &Collector{opts}, nil
 }
 
-// ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return "replay" }
-
-// Source implements [workloadmeta.Collector].
-func (c *Collector) Source() workloadmeta.Source { return Source }
-
-// Kinds implements [workloadmeta.Collector]: a recording may hold anything.
-func (c *Collector) Kinds() []workloadmeta.Kind { return workloadmeta.Kinds() }
-
-// MultiSource says that events keep their sources; see package collection.
-func (c *Collector) MultiSource() bool { return true }
+// Describe implements [workloadmeta.Collector]: a recording may hold anything, of all sources.
+func (c *Collector) Describe() workloadmeta.Description {
+	return workloadmeta.Description{ID: "replay", Source: Source, Kinds: workloadmeta.Kinds(),
+		MultiSource: true}
+}
 
 // Detect implements [workloadmeta.Collector].
 func (c *Collector) Detect(context.Context) workloadmeta.Detection {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -164,7 +165,7 @@ func TestDetect(t *testing.T) {
 		if want.Reason == "" {
 			want.Reason = "recording " + path
 		}
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("Detect() with %q = %+v, want %+v", path, got, want)
 		}
 	}

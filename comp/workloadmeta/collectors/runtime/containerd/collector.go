@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -12,6 +11,9 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
+
+// rank is the collector's among those that describe containers: after that of who manages its containers.
+const rank = 30
 
 // Collector reports the containers and images of one containerd. Create one with [New].
 type Collector struct {
@@ -50,7 +52,7 @@ func New(o Options) (*Collector, error) {
 			now: time.Now},
 	}
 	c.follower = runtimesync.New(runtimesync.Options{
-		Tuning: o.Tuning, Name: o.ID, Source: c.Source(), NoImages: o.NoImages,
+		Tuning: o.Tuning, Name: o.ID, Source: workloadmeta.SourceRuntime, NoImages: o.NoImages,
 		KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
 		SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
 	})
@@ -60,19 +62,14 @@ func New(o Options) (*Collector, error) {
 // Stats returns the collector's counters. The caller owns the result.
 func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
-// ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return c.opts.ID }
-
-// Source implements [workloadmeta.Collector].
-func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }
-
-// Kinds implements [workloadmeta.Collector].
-func (c *Collector) Kinds() []workloadmeta.Kind {
+// Describe implements [workloadmeta.Collector].
+func (c *Collector) Describe() workloadmeta.Description {
 	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
 	if !c.opts.NoImages {
 		kinds = append(kinds, workloadmeta.KindContainerImage)
 	}
-	return kinds
+	return workloadmeta.Description{ID: c.opts.ID, Source: workloadmeta.SourceRuntime,
+		Kinds: kinds, Rank: rank}
 }
 
 // Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and
@@ -82,7 +79,7 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	if socket == "" {
 		var found workloadmeta.Detection
 		if socket, found = c.find(ctx); socket == "" {
-			return errors.New(found.Reason)
+			return found.Err()
 		}
 	}
 	d, err := newDaemon(socket, &c.opts)

@@ -18,6 +18,9 @@ import (
 // ID is the collector's name in status and configuration.
 const ID = "cri"
 
+// rank is the collector's among those that describe containers: a runtime's own interface tells more, and earlier, than the CRI, which is polled.
+const rank = 20
+
 // Collector reports the containers and images of one runtime. Create one with [New]. It implements
 // [workloadmeta.Puller]. Detect and Stats may be called at any time.
 type Collector struct {
@@ -70,19 +73,14 @@ func New(o Options) (*Collector, error) {
 	return c, nil
 }
 
-// ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return ID }
-
-// Source implements [workloadmeta.Collector].
-func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }
-
-// Kinds implements [workloadmeta.Collector].
-func (c *Collector) Kinds() []workloadmeta.Kind {
+// Describe implements [workloadmeta.Collector].
+func (c *Collector) Describe() workloadmeta.Description {
 	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
 	if !c.opts.NoImages {
 		kinds = append(kinds, workloadmeta.KindContainerImage)
 	}
-	return kinds
+	return workloadmeta.Description{ID: ID, Source: workloadmeta.SourceRuntime,
+		Kinds: kinds, Rank: rank}
 }
 
 // Pull implements [workloadmeta.Puller]. Everything it has started has ended when it returns, which
@@ -98,7 +96,7 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 		if c.path == "" {
 			found, detection := c.find(ctx)
 			if found == "" {
-				return errors.New(detection.Reason)
+				return detection.Err()
 			}
 			c.path = found
 		}

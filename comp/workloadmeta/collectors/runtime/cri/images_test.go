@@ -138,8 +138,8 @@ func TestNoImages(t *testing.T) {
 		s.Image.Image = sharedImage
 	})
 	c := newCollector(t, f.socket(t), func(o *Options) { o.NoImages = true })
-	if len(c.Kinds()) != 1 {
-		t.Errorf("kinds = %v", c.Kinds())
+	if len(c.Describe().Kinds) != 1 {
+		t.Errorf("kinds = %v", c.Describe().Kinds)
 	}
 	for range 40 {
 		a := c.pull()

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -10,6 +9,9 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
+
+// rank is the collector's among those that describe containers: its word counts before that of the containerd below it.
+const rank = 50
 
 // Collector reports the containers and images of one Docker daemon. Create one with [New].
 type Collector struct {
@@ -53,19 +55,14 @@ func New(o Options) (*Collector, error) {
 // Stats returns the collector's counters. The caller owns the result.
 func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
-// ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return "docker" }
-
-// Source implements [workloadmeta.Collector].
-func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }
-
-// Kinds implements [workloadmeta.Collector].
-func (c *Collector) Kinds() []workloadmeta.Kind {
+// Describe implements [workloadmeta.Collector].
+func (c *Collector) Describe() workloadmeta.Description {
 	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
 	if !c.opts.NoImages {
 		kinds = append(kinds, workloadmeta.KindContainerImage)
 	}
-	return kinds
+	return workloadmeta.Description{ID: "docker", Source: workloadmeta.SourceRuntime,
+		Kinds: kinds, Rank: rank}
 }
 
 // Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and
@@ -74,7 +71,7 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	host, found := c.host, workloadmeta.Detection{}
 	if host == "" {
 		if host, found = c.find(ctx); host == "" {
-			return errors.New(found.Reason)
+			return found.Err()
 		}
 	}
 	d, err := newDaemon(host, &c.opts)

@@ -162,8 +162,8 @@ func TestModule(t *testing.T) {
 	for _, supply := range []fx.Option{fx.Options(),
 		fx.Supply(docker.Options{Host: "unix:///somewhere/docker.sock", NoImages: true})} {
 		app := fx.New(fx.NopLogger, docker.Module, supply, fx.Invoke(func(in in) {
-			if len(in.Collectors) != 1 || in.Collectors[0].ID() != "docker" ||
-				in.Collectors[0].Source() != workloadmeta.SourceRuntime {
+			if len(in.Collectors) != 1 || in.Collectors[0].Describe().ID != "docker" ||
+				in.Collectors[0].Describe().Source != workloadmeta.SourceRuntime {
 				t.Errorf("collectors = %v", in.Collectors)
 			}
 			if _, ok := in.Collectors[0].(workloadmeta.Streamer); !ok {

@@ -18,6 +18,9 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
 
+// rank is the collector's among those that describe containers: after Docker's.
+const rank = 40
+
 // Collector reports the containers and images of all Podman services on this machine. Create one
 // with [New].
 type Collector struct {
@@ -72,23 +75,18 @@ func New(o Options) (*Collector, error) {
 	c := &Collector{opts: o, places: placesFor(o.Sockets), paths: defaultPaths(),
 		union: newUnion(workloadmeta.SourceRuntime), decode: decodeEvent,
 		answered: map[address]bool{}}
-	c.log = o.Log.With("collector", c.ID())
+	c.log = o.Log.With("collector", "podman")
 	return c, nil
 }
 
-// ID implements [workloadmeta.Collector].
-func (c *Collector) ID() string { return "podman" }
-
-// Source implements [workloadmeta.Collector].
-func (c *Collector) Source() workloadmeta.Source { return workloadmeta.SourceRuntime }
-
-// Kinds implements [workloadmeta.Collector].
-func (c *Collector) Kinds() []workloadmeta.Kind {
+// Describe implements [workloadmeta.Collector].
+func (c *Collector) Describe() workloadmeta.Description {
 	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
 	if !c.opts.NoImages {
 		kinds = append(kinds, workloadmeta.KindContainerImage)
 	}
-	return kinds
+	return workloadmeta.Description{ID: "podman", Source: workloadmeta.SourceRuntime,
+		Kinds: kinds, Rank: rank}
 }
 
 // report is what a socket's goroutine tells.
@@ -126,7 +124,7 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	defer r.end(cancel)
 	r.rescan()
 	if len(c.sockets) == 0 {
-		return errors.New(c.Detect(ctx).Reason)
+		return c.Detect(ctx).Err()
 	}
 	tick := time.NewTicker(c.opts.RescanEvery)
 	defer tick.Stop()
@@ -278,7 +276,7 @@ func (r *run) rescan() {
 			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true},
 				state: SocketWaiting, reason: "it has not answered yet"}
 			s.follower = runtimesync.New(runtimesync.Options{
-				Tuning: c.opts.Tuning, Name: c.ID(), Source: c.Source(), NoImages: c.opts.NoImages,
+				Tuning: c.opts.Tuning, Name: "podman", Source: workloadmeta.SourceRuntime, NoImages: c.opts.NoImages,
 				KeepPause:   c.opts.KeepPause,
 				KeepStopped: c.opts.KeepStopped, SameAsListed: sameAsListed, Overlay: overlay,
 				Log: c.opts.Log.With("address", f.address.String()),

@@ -267,12 +267,12 @@ func TestOptions(t *testing.T) {
 		c.opts.RescanEvery != 10*time.Second || c.opts.CallTimeout != 5*time.Second {
 		t.Errorf("defaults = %+v", c.opts)
 	}
-	if kinds := c.Kinds(); len(kinds) != 2 || c.ID() != "podman" ||
-		c.Source() != workloadmeta.SourceRuntime {
-		t.Errorf("%v %s %s", kinds, c.ID(), c.Source())
+	if kinds := c.Describe().Kinds; len(kinds) != 2 || c.Describe().ID != "podman" ||
+		c.Describe().Source != workloadmeta.SourceRuntime {
+		t.Errorf("%v %s %s", kinds, c.Describe().ID, c.Describe().Source)
 	}
-	if c, err = New(Options{NoImages: true}); err != nil || len(c.Kinds()) != 1 {
-		t.Errorf("without images: %v, %v", c.Kinds(), err)
+	if c, err = New(Options{NoImages: true}); err != nil || len(c.Describe().Kinds) != 1 {
+		t.Errorf("without images: %v, %v", c.Describe().Kinds, err)
 	}
 }
 
@@ -287,7 +287,7 @@ func TestModule(t *testing.T) {
 	if err := app.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Collectors) != 1 || got.Collectors[0].ID() != "podman" {
+	if len(got.Collectors) != 1 || got.Collectors[0].Describe().ID != "podman" {
 		t.Errorf("collectors = %v", got.Collectors)
 	}
 	if err := fx.New(fx.NopLogger, Module, fx.Supply(Options{Sockets: []string{"x"}}),
