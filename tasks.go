@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/test/tasks/mutants"
 	"github.com/rollcall-dev/rollcall/test/tasks/results"
 )
 
@@ -49,6 +50,8 @@ func tasks() []task {
 		{"race", "run the tests with the race detector, without the slow ones", race},
 		{"bench", "run the benchmarks and write bench.json; arguments go to test/bench", bench},
 		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
+		{"mutate", "count how many deliberate faults the tests of the core catch; arguments are folders",
+			mutate},
 		{"lint", "check formatting, go vet, golangci-lint", lint},
 		{"cross", "build the packages for macOS and Windows", cross},
 		{"check", "do everything that CI does, in order; -except e2e,newest leaves steps out",
@@ -395,31 +398,32 @@ func fuzz(args []string) error {
 			})
 	})
 	packages, err := packagesWith(regexp.MustCompile(`(?m)^func Fuzz`))
-	if err != nil || packages == nil {
-		fmt.Println("no fuzz targets")
-		return err
-	}
-	out, err := capture(nil, "go",
-		append([]string{"test", "-vet=off", "-list=^Fuzz"}, packages...)...)
 	if err != nil {
 		return err
 	}
+	bin, err := os.MkdirTemp("", "rollcall-fuzz")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(bin)
 	r := results.New()
 	var errs []error
-	var names []string
-	for line := range strings.Lines(out) {
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) == 1 && strings.HasPrefix(fields[0], "Fuzz"):
-			names = append(names, fields[0])
-		case len(fields) > 1 && fields[0] == "ok": // ends the list of the package it names
-			for _, name := range names {
-				err := run("go", "test", "-vet=off", "-run=^$", "-fuzz=^"+name+"$",
-					"-fuzztime="+each, fields[1])
-				errs = append(errs, err)
-				r.Record(fields[1]+"."+name+" (fuzzed)", err)
-			}
-			names = nil
+	for i, pkg := range packages {
+		// go test -fuzz would link the binary anew for each target.
+		file := filepath.Join(bin, fmt.Sprint(i))
+		if err := run("go", "test", "-vet=off", "-c", "-fuzz=.", "-o", file, pkg); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list, err := capture(nil, file, "-test.list=^Fuzz")
+		errs = append(errs, err)
+		for _, name := range strings.Fields(list) {
+			cmd := command(nil, file, "-test.run=^$", "-test.fuzz=^"+name+"$",
+				"-test.fuzztime="+each, "-test.fuzzcachedir="+filepath.Join(bin, "corpus", pkg))
+			cmd.Dir = filepath.FromSlash(pkg) // where a failing input is written to
+			err := cmd.Run()
+			errs = append(errs, err)
+			r.Record(pkg+"."+name+" (fuzzed)", err)
 		}
 	}
 	return end(r, errors.Join(errs...))
@@ -454,6 +458,47 @@ func packagesWith(text *regexp.Regexp) ([]string, error) {
 	return slices.Sorted(maps.Keys(found)), err
 }
 
+// mutated are the packages that everything else stands on.
+var mutated = []string{
+	"pkg/statebus", "comp/workloadmeta/store", "comp/workloadmeta/collection",
+	"comp/tagger/tagstore", "comp/tagger/local", "comp/tagger/extract", "comp/rules",
+	"comp/workloadmeta/collectors/runtime/internal/runtimesync",
+}
+
+// mutate changes the source in many small ways, one at a time, and counts how many of these faults
+// the tests of the package catch.
+func mutate(args []string) error {
+	if len(args) == 0 {
+		args = mutated
+	}
+	accepted, err := mutants.ReadAccepted("test/tasks/mutants/accepted.txt")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "rollcall-mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var all mutants.Score
+	for i, folder := range args {
+		report := filepath.Join(dir, fmt.Sprint(i))
+		if _, err := capture(nil, "go", "tool", "-modfile=tools/go.mod", "gremlins", "unleash",
+			"--workers=2", "--timeout-coefficient=20", "--output="+report, "./"+folder); err != nil {
+			return err
+		}
+		score, err := mutants.Read(report, folder)
+		if err != nil {
+			return err
+		}
+		score.Print(os.Stdout, accepted)
+		all.Add(score)
+	}
+	fmt.Printf("\nall: %d of %d mutants caught, %.1f %%\n", all.Caught,
+		all.Caught+len(all.Survivors), all.Percent())
+	return nil
+}
+
 func lint(args []string) error {
 	parse("lint", args, nil)
 	out, err := gofmt("-l", ".")
@@ -461,8 +506,7 @@ func lint(args []string) error {
 		err = fmt.Errorf("not formatted (go run tasks.go gen does it):\n%s", out)
 	}
 	return errors.Join(err,
-		run("go", "vet", "./..."),
-		run("go", "vet", "tasks.go"),
+		run("go", "vet", "tasks.go"), // golangci-lint does it for the packages
 		run("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."),
 	)
 }
@@ -498,34 +542,70 @@ func check(args []string) error {
 		defer os.Remove(file.Name())
 		os.Setenv(resultsEnv, file.Name())
 	}
-	steps := []task{
-		{"test", "", test}, {"e2e", "", e2e}, {"newest", "-newest", e2e}, {"lint", "",
-			lint}, {"race", "", race}, {"cross", "", cross},
-		{"build", "", build},
-		// A count, because go test now and then reports the end of the time as a failure.
-		{"fuzz", "-fuzztime=2000x", fuzz},
-		{"bench", "", bench},
-	}
+	left := strings.Split(except, ",")
+	// Tests with real daemons mostly wait. What mostly compiles runs beside them, at a low
+	// priority, so that it does not slow the daemons down.
+	background := make(chan []step, 1)
+	go func() {
+		background <- runSteps(left, true, "daemons", "lint", "build", "race", "fuzz -fuzztime=2000x",
+			"cross")
+	}()
+	done := runSteps(left, false, "test", "e2e", "e2e -newest")
+	done = append(done, <-background...)
+	done = append(done, runSteps(left, false, "bench")...)
+
 	var errs []error
-	var times []string
-	for _, step := range steps {
-		if slices.Contains(strings.Split(except, ","), step.name) {
+	fmt.Printf("\n== all steps\n")
+	for _, s := range done {
+		word := "ok"
+		if s.err != nil {
+			word = "FAILED"
+			errs = append(errs, fmt.Errorf("%s failed", s.name))
+		}
+		fmt.Printf("  %-20s %-6s %v\n", s.name, word, s.took.Round(time.Second))
+	}
+	return errors.Join(append(errs, summary(nil))...)
+}
+
+// step is a task with its arguments that check has run.
+type step struct {
+	name string
+	took time.Duration
+	err  error
+}
+
+// runSteps runs tasks one after the other, each in a process of its own, but for those in except.
+// In the background their output is shown when they have ended, so that it does not mix with that
+// of others.
+func runSteps(except []string, background bool, names ...string) (done []step) {
+	self, err := os.Executable()
+	if err != nil {
+		return []step{{name: "find this program", err: err}}
+	}
+	for _, name := range names {
+		if slices.Contains(except, name) {
 			continue
 		}
-		fmt.Printf("\n== %s\n", step.name)
 		started := time.Now()
-		err := step.run(strings.Fields(step.help))
-		word := "ok"
-		if err != nil {
-			word = "FAILED"
-			fmt.Printf("%s: %v\n", step.name, err)
-			errs = append(errs, fmt.Errorf("%s failed", step.name))
+		cmd := exec.Command(self, strings.Fields(name)...)
+		if background {
+			if nice, err := exec.LookPath("nice"); err == nil {
+				cmd = exec.Command(nice, append([]string{"-n", "15", self}, cmd.Args[1:]...)...)
+			}
+			var out []byte
+			out, err = cmd.CombinedOutput()
+			fmt.Printf("\n== %s\n%s", name, out)
+		} else {
+			fmt.Printf("\n== %s\n", name)
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			err = cmd.Run()
 		}
-		times = append(times,
-			fmt.Sprintf("  %-6s %-6s %v", step.name, word, time.Since(started).Round(time.Second)))
+		if err != nil {
+			fmt.Printf("%s: %v\n", name, err)
+		}
+		done = append(done, step{name, time.Since(started), err})
 	}
-	fmt.Printf("\n== all steps\n%s\n", strings.Join(times, "\n"))
-	return errors.Join(append(errs, summary(nil))...)
+	return done
 }
 
 func summary(args []string) error {
