@@ -50,7 +50,8 @@ func tasks() []task {
 		{"race", "run the tests with the race detector, without the slow ones", race},
 		{"bench", "run the benchmarks and write bench.json; arguments go to test/bench", bench},
 		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
-		{"mutate", "count how many deliberate faults the tests of the core catch; arguments are folders",
+		{"mutate",
+			"count how many deliberate faults the tests of the core catch; arguments are folders",
 			mutate},
 		{"lint", "check formatting, go vet, golangci-lint", lint},
 		{"cross", "build the packages for macOS and Windows", cross},
@@ -484,7 +485,8 @@ func mutate(args []string) error {
 	for i, folder := range args {
 		report := filepath.Join(dir, fmt.Sprint(i))
 		if _, err := capture(nil, "go", "tool", "-modfile=tools/go.mod", "gremlins", "unleash",
-			"--workers=2", "--timeout-coefficient=20", "--output="+report, "./"+folder); err != nil {
+			"--workers=2", "--timeout-coefficient=20", "--output="+report, "./"+
+				folder); err != nil {
 			return err
 		}
 		score, err := mutants.Read(report, folder)
@@ -547,7 +549,8 @@ func check(args []string) error {
 	// priority, so that it does not slow the daemons down.
 	background := make(chan []step, 1)
 	go func() {
-		background <- runSteps(left, true, "daemons", "lint", "build", "race", "fuzz -fuzztime=2000x",
+		background <- runSteps(left, true, "daemons", "lint", "build", "race",
+			"fuzz -fuzztime=2000x",
 			"cross")
 	}()
 	done := runSteps(left, false, "test", "e2e", "e2e -newest")

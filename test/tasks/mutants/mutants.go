@@ -85,7 +85,8 @@ func Read(path, folder string) (Score, error) {
 				score.Caught++
 			case "LIVED", "NOT COVERED":
 				if m.Line < 1 || m.Line > len(lines) {
-					return Score{}, fmt.Errorf("mutants of %s: %s has no line %d", folder, f.Name, m.Line)
+					return Score{}, fmt.Errorf("mutants of %s: %s has no line %d", folder, f.Name,
+						m.Line)
 				}
 				score.Survivors = append(score.Survivors, Survivor{
 					File: filepath.ToSlash(name), Type: m.Type, Number: m.Line,
@@ -118,14 +119,16 @@ func ReadAccepted(path string) (Accepted, error) {
 		}
 		at := strings.LastIndex(line, " | ")
 		if at < 0 || strings.Count(line[:at], " | ") < 2 {
-			return nil, fmt.Errorf("%s:%d: want <file> | <type> | <source line> | <reason>", path, n)
+			return nil, fmt.Errorf("%s:%d: want <file> | <type> | <source line> | <reason>", path,
+				n)
 		}
 		list[line[:at]] = line[at+3:]
 	}
 	return list, lines.Err()
 }
 
-// Print lists the survivors that are not accepted and ends with the share of those that were caught.
+// Print lists the survivors that are not accepted and ends with the share of those that were
+// caught.
 func (s Score) Print(w io.Writer, accepted Accepted) {
 	known := 0
 	for _, m := range s.Survivors {

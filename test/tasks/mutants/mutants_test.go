@@ -39,7 +39,8 @@ func TestScore(t *testing.T) {
 	var out strings.Builder
 	score.Print(&out, accepted)
 	if got := out.String(); strings.Contains(got, "BOUNDARY") ||
-		!strings.Contains(got, "no test runs: "+filepath.ToSlash(dir)+"/a.go:4 | INCREMENT | n++") ||
+		!strings.Contains(got,
+			"no test runs: "+filepath.ToSlash(dir)+"/a.go:4 | INCREMENT | n++") ||
 		!strings.Contains(got, "2 caught, 2 survived (of them 1 with a reason): 50.0 % caught") {
 		t.Errorf("printed:\n%s", got)
 	}
