@@ -177,10 +177,7 @@ func (e *engine) complaints(late error, strict bool) {
 		return o.Result == collection.Listed && slices.Contains(runtimes[:], o.ID)
 	})
 	for _, o := range e.outcomes {
-		reason := o.Reason
-		if o.Err != nil {
-			reason = o.Err.Error()
-		}
+		reason := o.Problem.String()
 		option, where := e.asked(o.ID)
 		if strict && o.Result != collection.Listed && option != "" {
 			if o.Result == collection.Pending {
@@ -193,7 +190,7 @@ func (e *engine) complaints(late error, strict bool) {
 		meant := o.ID == "docker" && e.app.getenv("DOCKER_HOST") != "" &&
 			e.conf.Collectors.Docker != collection.Off
 		// Where one runtime answers, another that does not let us in is likely the one below it.
-		denied := !answered && strings.Contains(reason, "permission denied")
+		denied := !answered && o.Cause == workloadmeta.CauseDenied
 		if o.Result == collection.Failed || o.Result == collection.NotDetected &&
 			(denied || meant) {
 			e.app.say("%s: %s", o.ID, oneLine(reason))

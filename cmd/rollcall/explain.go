@@ -83,7 +83,7 @@ func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error 
 	}
 	for _, s := range silent {
 		if _, err := fmt.Fprintf(a.out, "not known is what %s would say: %s\n", s.Collector,
-			clean(oneLine(s.Reason))); err != nil {
+			clean(oneLine(s.Problem.String()))); err != nil {
 			return err
 		}
 	}

@@ -83,7 +83,8 @@ func TestPermissionDeniedByRealDaemons(t *testing.T) {
 			}
 			s := report.Collectors[i]
 			if s.State == collection.StateLive ||
-				!strings.Contains(s.Reason, "permission denied on "+socket+"; ") ||
+				s.Reason != "permission denied on "+socket || s.Hint == "" ||
+				s.Cause != workloadmeta.CauseDenied ||
 				s.LastError != "" {
 				t.Errorf("%s: %s is %s: %q, %q", how.name, id, s.State, s.Reason, s.LastError)
 			}

@@ -44,7 +44,7 @@ func TestWhoSaidWhat(t *testing.T) {
 
 // Who may not ask a runtime must not be told that everybody has been heard.
 func TestReasonBesideWhatCouldNotBeAsked(t *testing.T) {
-	denied := []unanswered{{"docker", "permission denied on /d.sock"}}
+	denied := []unanswered{{"docker", workloadmeta.Problem{Reason: "permission denied on /d.sock"}}}
 	for _, tc := range []struct {
 		known  tagger.Completeness
 		silent []unanswered

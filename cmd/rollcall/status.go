@@ -59,10 +59,12 @@ mend that; what the store and the tagger hold. It always answers: collectors tha
 // mend it, uncut: the table has no room for it. It ends with an empty line, if there is any.
 func troubles(collectors []collection.Status, now time.Time) string {
 	var b strings.Builder
-	reason := func(text string) {
-		for part := range strings.SplitSeq(strings.ReplaceAll(text, "\n", "; "), "; ") {
-			if part = strings.TrimSpace(part); part != "" {
-				fmt.Fprintf(&b, "  %s\n", clean(part))
+	tell := func(problems ...workloadmeta.Problem) {
+		for _, p := range problems {
+			for line := range strings.SplitSeq(p.Reason+"\n"+p.Hint, "\n") {
+				if line = strings.TrimSpace(line); line != "" {
+					fmt.Fprintf(&b, "  %s\n", clean(line))
+				}
 			}
 		}
 	}
@@ -72,7 +74,7 @@ func troubles(collectors []collection.Status, now time.Time) string {
 				if p.State != collection.StateLive {
 					fmt.Fprintf(&b, "%s is %s, but %s is %s:\n", c.ID, c.State, clean(p.Name),
 						p.State)
-					reason(p.Reason + "; " + remedy(p.Reason))
+					tell(p.Problem)
 				}
 			}
 			continue
@@ -85,7 +87,7 @@ func troubles(collectors []collection.Status, now time.Time) string {
 			fmt.Fprintf(&b, ", looked at again in %s", max(time.Second, wait.Round(time.Second)))
 		}
 		b.WriteString(":\n")
-		reason(c.Reason + "; " + remedy(c.Reason))
+		tell(append([]workloadmeta.Problem{c.Problem}, c.More...)...)
 	}
 	if b.Len() > 0 {
 		b.WriteString("\n")
@@ -143,11 +145,8 @@ func (e *engine) printStatus(r statusReport) error {
 		}
 		for _, c := range r.Collectors {
 			reason := c.Reason
-			if c.LastError != "" && !strings.Contains(reason, c.LastError) {
+			if c.LastError != "" && c.State == collection.StateLive {
 				reason = strings.TrimPrefix(reason+"; last error: "+c.LastError, "; ")
-			}
-			if c.State != collection.StateLive {
-				reason, _, _ = strings.Cut(reason, "; ") // the rest is below
 			}
 			row := []string{
 				c.ID, string(c.State), age(e.now, c.Since), fmt.Sprint(c.Entities),

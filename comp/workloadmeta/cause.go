@@ -77,6 +77,19 @@ type Problem struct {
 	Hint   string `json:"hint,omitempty"`   // what to do about it
 }
 
+// String returns the reason and the hint, on one line for people.
+func (p Problem) String() string {
+	if p.Hint == "" {
+		return p.Reason
+	}
+	return p.Reason + "; " + p.Hint
+}
+
+// Err returns the problem as an error.
+func (p Problem) Err() error {
+	return &Error{Cause: p.Cause, Hint: p.Hint, Err: errors.New(p.Reason)}
+}
+
 // ProblemOf returns what an error says, with the hint of its cause if it has none itself.
 func ProblemOf(err error) Problem {
 	if err == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -108,13 +107,22 @@ type Detection struct {
 // Problem returns what the detection says of the first place.
 func (d Detection) Problem() Problem { return Problem{d.Cause, d.Reason, d.Hint} }
 
+// String returns what was found and what to do about it, on one line for people.
+func (d Detection) String() string {
+	text := d.Problem().String()
+	for _, p := range d.More {
+		text += "; " + p.String()
+	}
+	return text
+}
+
 // Err returns the detection as an error, for a collector that finds nothing to connect to.
 func (d Detection) Err() error {
-	texts := make([]string, 0, 1+len(d.More))
-	for _, p := range append([]Problem{d.Problem()}, d.More...) {
-		texts = append(texts, p.Reason)
+	errs := []error{d.Problem().Err()}
+	for _, p := range d.More {
+		errs = append(errs, p.Err())
 	}
-	return &Error{Cause: d.Cause, Hint: d.Hint, Err: errors.New(strings.Join(texts, "; "))}
+	return errors.Join(errs...)
 }
 
 // DetectionState says what to do with a collector.

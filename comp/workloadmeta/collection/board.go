@@ -23,7 +23,7 @@ type board struct {
 
 	mu       sync.Mutex // guards the fields below; leaf: nothing else is locked under it
 	status   Status
-	found    string              // what detection found
+	found    workloadmeta.Detection
 	modes    [numModes]modeState // of the modes that run; the collector's state while it collects
 	failing  [numModes]bool      // has failed and not listed yet
 	failures map[string]bool     // failures the log has been told of
@@ -40,7 +40,7 @@ func (b *board) init(r *runner) {
 	b.log = r.s.opts.Log.With("collector", r.ID)
 	b.failures, b.problems = map[string]bool{}, map[string]bool{}
 	b.status = Status{ID: r.ID, Source: r.Source, Kinds: slices.Clone(r.Kinds), State: StateWaiting,
-		Reason: "not started"}
+		Problem: workloadmeta.Problem{Reason: "not started"}}
 	for m, on := range [numModes]bool{modeStream: r.streamer != nil, modePull: r.puller != nil,
 		modeFetch: r.fetcher != nil} {
 		if on {
@@ -60,34 +60,59 @@ func (b *board) snapshot() Status {
 	defer b.mu.Unlock()
 	st := b.status
 	st.Kinds, st.Modes = slices.Clone(st.Kinds), slices.Clone(st.Modes)
+	st.More = slices.Clone(st.More)
 	st.Entities, st.Parts = entities, parts
 	return st
 }
 
 // enter changes the collector's state and reports whether that is news. It needs mu.
-func (b *board) enter(state State, reason string, retry time.Time) (news bool) {
-	news = b.status.State != state || b.status.Reason != reason
+func (b *board) enter(state State, why workloadmeta.Problem, retry time.Time) (news bool) {
+	news = b.status.State != state || b.status.Problem != why
 	if b.status.State != state || b.status.Since.IsZero() {
 		b.status.Since = time.Now()
 	}
-	b.status.State, b.status.Reason, b.status.NextRetry = state, reason, retry
+	b.status.State, b.status.Problem, b.status.NextRetry = state, why, retry
+	b.status.More = nil
 	return news
 }
 
 // enterMode changes the state of one mode and the collector's with it. It needs mu.
-func (b *board) enterMode(m mode, state State, reason string, retry time.Time) {
-	b.modes[m] = modeState{on: true, state: state, reason: reason, retry: retry}
+func (b *board) enterMode(m mode, state State, why workloadmeta.Problem, retry time.Time) {
+	b.modes[m] = modeState{on: true, state: state, why: why, retry: retry}
 	worst := summarize(b.modes)
-	if worst.reason == "" {
-		worst.reason = b.found
+	found := worst.why.Reason == ""
+	if found {
+		worst.why = problemOf(b.found)
 	}
-	b.enter(worst.state, worst.reason, worst.retry)
+	b.enter(worst.state, worst.why, worst.retry)
+	if found {
+		b.status.More = b.found.More
+	}
+}
+
+// problemOf returns what a detection says, with the hint of its cause if it has none itself.
+func problemOf(d workloadmeta.Detection) workloadmeta.Problem {
+	p := d.Problem()
+	if p.Hint == "" {
+		p.Hint = p.Cause.Hint()
+	}
+	return p
+}
+
+// problemAttrs are a problem's attributes of a log line.
+func problemAttrs(p workloadmeta.Problem) []any {
+	out := []any{"reason", p.Reason}
+	if p.Hint != "" {
+		out = append(out, "hint", p.Hint)
+	}
+	return out
 }
 
 // detected: there is something to collect.
-func (b *board) detected(reason string) {
+func (b *board) detected(d workloadmeta.Detection) {
+	why := problemOf(d)
 	b.mu.Lock()
-	b.found = reason
+	b.found = d
 	begins := modeState{on: true, state: StateConnecting}
 	b.modes = [numModes]modeState{}
 	if b.r.streamer != nil {
@@ -96,47 +121,52 @@ func (b *board) detected(reason string) {
 	if b.r.puller != nil {
 		b.modes[modePull] = begins
 	}
-	news := b.enter(StateConnecting, reason, time.Time{})
+	news := b.enter(StateConnecting, why, time.Time{})
+	b.status.More = d.More
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, true)
 	if news {
-		b.log.Info("collector starts", "reason", reason)
+		b.log.Info("collector starts", problemAttrs(why)...)
 	}
 }
 
 // waiting: there is nothing to collect now. Being expected all the same is for what
 // has just been lost and may be back in a moment.
-func (b *board) waiting(reason string, retry time.Time, expected bool) {
+func (b *board) waiting(d workloadmeta.Detection, retry time.Time, expected bool) {
+	why := problemOf(d)
 	b.mu.Lock()
-	news := b.enter(StateWaiting, reason, retry)
+	news := b.enter(StateWaiting, why, retry)
+	b.status.More = d.More
 	b.absent = true
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, expected)
-	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: NotDetected, Reason: reason})
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: NotDetected, Problem: why, More: d.More})
 	if news {
-		b.log.Info("collector waits: nothing to collect here", "reason", reason)
+		b.log.Info("collector waits: nothing to collect here", problemAttrs(why)...)
 	}
 }
 
 // disabled: there will never be anything to collect.
-func (b *board) disabled(reason string) {
+func (b *board) disabled(d workloadmeta.Detection) {
+	why := problemOf(d)
 	b.mu.Lock()
-	b.enter(StateDisabled, reason, time.Time{})
+	b.enter(StateDisabled, why, time.Time{})
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, false)
-	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: NotDetected, Reason: reason})
-	b.log.Info("collector is off", "reason", reason)
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: NotDetected, Problem: why})
+	b.log.Info("collector is off", problemAttrs(why)...)
 }
 
 // gaveUp: a permanent error.
 func (b *board) gaveUp(err error) {
+	why := workloadmeta.ProblemOf(err)
 	b.mu.Lock()
-	b.enter(StateFailed, err.Error(), time.Time{})
+	b.enter(StateFailed, why, time.Time{})
 	b.count(err)
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, false)
-	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Failed, Reason: err.Error(), Err: err})
-	b.log.Error("collector failed for good", withStack(err, "error", err)...)
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Failed, Problem: why, Err: err})
+	b.log.Error("collector failed for good", withStack(err, "error", err, "hint", why.Hint)...)
 }
 
 // connecting: a run of the stream begins.
@@ -146,7 +176,7 @@ func (b *board) connecting() {
 	if b.runs++; b.runs > 1 {
 		b.status.Restarts++
 	}
-	b.enterMode(modeStream, StateConnecting, "", time.Time{})
+	b.enterMode(modeStream, StateConnecting, workloadmeta.Problem{}, time.Time{})
 }
 
 // took: n valid events have come.
@@ -158,7 +188,7 @@ func (b *board) took(m mode, n int) {
 		b.status.LastEvent = time.Now()
 	}
 	if b.modes[m].on && b.modes[m].state == StateConnecting {
-		b.enterMode(m, StateSyncing, "", time.Time{})
+		b.enterMode(m, StateSyncing, workloadmeta.Problem{}, time.Time{})
 	}
 }
 
@@ -173,7 +203,7 @@ func (b *board) listed(m mode) {
 	b.failing[m] = false
 	fresh := b.modes[m].state != StateLive
 	if fresh {
-		b.enterMode(m, StateLive, "", time.Time{})
+		b.enterMode(m, StateLive, workloadmeta.Problem{}, time.Time{})
 	}
 	recovered := b.warned && b.status.State == StateLive
 	if recovered {
@@ -195,9 +225,12 @@ func (b *board) listed(m mode) {
 
 // failed: a stream has ended or a pull has failed, and will be tried again.
 func (b *board) failed(m mode, err error, retry time.Time) {
+	why := workloadmeta.ProblemOf(err)
 	b.mu.Lock()
 	b.failing[m] = true
-	b.enterMode(m, StateDegraded, m.String()+": "+err.Error(), retry)
+	said := why
+	said.Reason = m.String() + ": " + why.Reason
+	b.enterMode(m, StateDegraded, said, retry)
 	all := true // of the modes that list
 	for other, st := range b.modes {
 		all = all && (!st.on || b.failing[other])
@@ -205,7 +238,7 @@ func (b *board) failed(m mode, err error, retry time.Time) {
 	b.mu.Unlock()
 	b.noteFailure(m.String(), err, "retry_in", time.Until(retry).Round(time.Millisecond))
 	if all {
-		b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Failed, Reason: err.Error(), Err: err})
+		b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Failed, Problem: why, Err: err})
 	}
 }
 
@@ -221,7 +254,11 @@ func (b *board) noteFailure(call string, err error, attrs ...any) {
 		b.warned = true
 	}
 	b.mu.Unlock()
-	attrs = append([]any{"call", call, "error", err}, attrs...)
+	told := []any{"call", call, "error", err}
+	if hint := workloadmeta.ProblemOf(err).Hint; hint != "" {
+		told = append(told, "hint", hint)
+	}
+	attrs = append(told, attrs...)
 	b.log.Log(context.Background(), level, "collector failed", withStack(err, attrs...)...)
 }
 

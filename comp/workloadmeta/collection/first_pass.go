@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 // Result is how a collector's first attempt went.
@@ -21,10 +23,12 @@ const (
 
 // Outcome is how one collector's first attempt went.
 type Outcome struct {
-	ID     string
-	Result Result
-	Reason string // why there is nothing, or what failed
-	Err    error  // of a failure
+	ID                   string
+	Result               Result
+	workloadmeta.Problem // why there is nothing, or what failed
+	// More is what was found at other places that were looked at.
+	More []workloadmeta.Problem
+	Err  error // of a failure
 }
 
 // firstPass knows how far the collectors' first attempts are.

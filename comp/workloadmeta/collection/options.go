@@ -32,9 +32,9 @@ type PartReporter interface {
 
 // Part is how one of several sources of a collector is doing.
 type Part struct {
-	Name   string `json:"name"` // such as the path of a socket
-	State  State  `json:"state"`
-	Reason string `json:"reason,omitempty"`
+	Name  string `json:"name"` // such as the path of a socket
+	State State  `json:"state"`
+	workloadmeta.Problem
 }
 
 // Switch says whether a collector may run.

@@ -65,14 +65,15 @@ func (s *Supervisor) newPauses(most time.Duration) *backoff.ExponentialBackOff {
 }
 
 // lostError ends the collection because there is nothing to collect any more.
-type lostError struct{ workloadmeta.Detection }
+type lostError struct{ found workloadmeta.Detection }
 
-func (e *lostError) Error() string { return e.State.String() + ": " + e.Reason }
+func (e *lostError) Error() string { return e.found.State.String() + ": " + e.found.Reason }
 
 // run runs the collector until ctx ends or there is no point in going on.
 func (r *runner) run(ctx context.Context) {
 	if r.s.opts.Enabled[r.ID] == Off {
-		r.disabled("switched off by configuration")
+		r.disabled(workloadmeta.Detection{Cause: workloadmeta.CauseOff,
+			Reason: "switched off by configuration"})
 		return
 	}
 	lost := time.Time{} // when what had been detected was found to be gone
@@ -105,17 +106,17 @@ func (r *runner) awaitDetected(ctx context.Context, lost time.Time) bool {
 		case ctx.Err() != nil:
 			return false
 		case d.State == workloadmeta.Detected:
-			r.detected(d.Reason)
+			r.detected(d)
 			return true
 		case d.State == workloadmeta.Disabled:
-			r.disabled(d.Reason)
+			r.disabled(d)
 			return false
 		case lost.IsZero():
-			r.waiting(d.Reason, time.Now().Add(pause), false)
+			r.waiting(d, time.Now().Add(pause), false)
 		default:
 			pause = min(pause, pauses.NextBackOff())
 			// Not long enough to make everybody believe that it will not come back.
-			r.waiting(d.Reason, time.Now().Add(pause), time.Since(lost) < r.s.opts.RedetectEvery)
+			r.waiting(d, time.Now().Add(pause), time.Since(lost) < r.s.opts.RedetectEvery)
 		}
 		if !sleep(ctx, pause) {
 			return false
@@ -133,7 +134,7 @@ func (r *runner) detect(ctx context.Context) (d workloadmeta.Detection) {
 	})
 	if err != nil {
 		r.noteFailure("detect", err)
-		d = workloadmeta.Detection{State: workloadmeta.Absent,
+		d = workloadmeta.Detection{State: workloadmeta.Absent, Cause: workloadmeta.CauseOf(err),
 			Reason: "detection failed: " + err.Error()}
 	}
 	if r.forced && d.State == workloadmeta.Absent {

@@ -35,9 +35,12 @@ type Status struct {
 	Kinds  []workloadmeta.Kind `json:"kinds,omitempty"`
 	Modes  []string            `json:"modes"` // of stream, pull, fetch
 
-	State  State     `json:"state"`
-	Since  time.Time `json:"since,omitzero"` // when State was entered
-	Reason string    `json:"reason,omitempty"`
+	State State     `json:"state"`
+	Since time.Time `json:"since,omitzero"` // when State was entered
+	// What was found, or why nothing is collected, and what to do about it.
+	workloadmeta.Problem
+	// More is what was found at other places that were looked at.
+	More []workloadmeta.Problem `json:"more,omitempty"`
 	// Parts are the collector's sources, if there may be several: see [PartReporter].
 	Parts []Part `json:"parts,omitempty"`
 
@@ -75,10 +78,10 @@ func (m mode) String() string { return modeNames[m] }
 
 // modeState is how one mode is doing.
 type modeState struct {
-	on     bool
-	state  State
-	reason string
-	retry  time.Time
+	on    bool
+	state State
+	why   workloadmeta.Problem
+	retry time.Time
 }
 
 // severity orders the states of the modes: the worst is the collector's.
@@ -140,7 +143,7 @@ func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
 		}
 		line := "collector " + status.ID + " is " + string(status.State)
 		if status.Reason != "" {
-			line += ": " + status.Reason
+			line += ": " + status.Problem.String()
 		}
 		lines = append(lines, line)
 	}

@@ -92,7 +92,7 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	}
 	if err := c.follower.Stream(ctx, &backend{daemon: d, shared: c.shared, opts: &c.opts},
 		sink); err != nil {
-		return fmt.Errorf("containerd at %s: %w", socket, err)
+		return fmt.Errorf("containerd at %s: %w", socket, d.peer.Explain(err))
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -30,13 +32,15 @@ import (
 )
 
 // errNotContainerd says that something else serves the socket.
-var errNotContainerd = errors.New("something else than containerd answers")
+var errNotContainerd error = &workloadmeta.Error{Cause: workloadmeta.CauseWrongPeer,
+	Err: errors.New("something else than containerd answers")}
 
 // daemon is a connection to one containerd. Its calls may be made from several goroutines; each
 // ends when its context does.
 type daemon struct {
 	conn   *grpc.ClientConn
 	cli    *client.Client
+	peer   *mapping.Peer
 	socket string // path
 	// of the socket when the connection was made; nil if it could not be looked at
 	file    os.FileInfo
@@ -60,10 +64,14 @@ func newDaemon(socket string, o *Options) (*daemon, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}
 	}
+	peer := mapping.NewGRPCPeer()
+	watched := peer.Watch(func(ctx context.Context, _, path string) (net.Conn, error) {
+		return dial(ctx, path)
+	})
 	conn, err := grpc.NewClient("passthrough:///"+socket, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // a Unix socket
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return dial(ctx, socket)
+			return watched(ctx, "unix", socket)
 		}),
 		grpc.WithAuthority("localhost"),
 		grpc.WithNoProxy(),
@@ -84,7 +92,7 @@ func newDaemon(socket string, o *Options) (*daemon, error) {
 		conn.Close() //nolint:errcheck // it was never used
 		return nil, fmt.Errorf("containerd at %s: %w", socket, err)
 	}
-	d := &daemon{conn: conn, cli: cli, socket: socket, timeout: o.CallTimeout}
+	d := &daemon{conn: conn, cli: cli, peer: peer, socket: socket, timeout: o.CallTimeout}
 	if info, err := os.Stat(socket); err == nil && o.Dial == nil {
 		d.file = info
 	}
@@ -113,7 +121,7 @@ func (d *daemon) version(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%w at %s", errNotContainerd, d.socket)
 	case err != nil:
 		return "", fmt.Errorf("ask containerd at %s for its version: %w", d.socket,
-			errgrpc.ToNative(err))
+			d.peer.Explain(errgrpc.ToNative(err)))
 	}
 	return v.Version, nil
 }

@@ -29,7 +29,7 @@ func (c *Collector) find(ctx context.Context) (socket string, found workloadmeta
 		return c.socket, found
 	}
 	quiet, ofQuiet := "", workloadmeta.Detection{}
-	var reasons []string
+	var problems []workloadmeta.Problem
 	for _, path := range mapping.Distinct(c.sockets) {
 		d, answers := c.probe(ctx, path)
 		switch {
@@ -38,38 +38,40 @@ func (c *Collector) find(ctx context.Context) (socket string, found workloadmeta
 		case d.State == workloadmeta.Detected && quiet == "":
 			quiet, ofQuiet = path, d
 		case d.State != workloadmeta.Detected:
-			reasons = append(reasons, d.Reason)
+			problems = append(problems, d.Problem())
 		}
 	}
 	if quiet != "" {
 		return quiet, ofQuiet
 	}
-	if len(reasons) == 0 {
-		reasons = []string{
-			fmt.Sprintf("no socket at %s; set containerd.address or CONTAINERD_ADDRESS",
-				strings.Join(c.sockets, " or "))}
+	if len(problems) == 0 {
+		problems = []workloadmeta.Problem{{Cause: workloadmeta.CauseAbsent,
+			Reason: "no socket at " + strings.Join(c.sockets, " or "), Hint: setAddress}}
 	}
-	return "", workloadmeta.Detection{State: workloadmeta.Absent,
-		Reason: strings.Join(reasons, "; ")}
+	return "", mapping.Undetected(problems)
 }
+
+// setAddress is what to do where there is no socket.
+const setAddress = "set containerd.address or CONTAINERD_ADDRESS"
 
 // probe says whether there is a containerd behind a socket, and whether it answers now.
 func (c *Collector) probe(ctx context.Context, socket string) (found workloadmeta.Detection,
 	answers bool) {
 	if c.opts.Dial == nil {
-		switch state, reason := mapping.ProbeSocket(ctx, socket, permission); state {
+		switch state, p := mapping.ProbeSocket(ctx, socket, permission); state {
 		case mapping.SocketAbsent:
-			return workloadmeta.Detection{State: workloadmeta.Absent,
-				Reason: reason + "; set containerd.address or CONTAINERD_ADDRESS"}, false
+			p.Hint = setAddress
+			return mapping.Found(workloadmeta.Absent, p), false
 		case mapping.SocketUnfit:
-			return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason}, false
+			return mapping.Found(workloadmeta.Absent, p), false
 		case mapping.SocketQuiet:
-			return workloadmeta.Detection{State: workloadmeta.Detected, Reason: reason}, false
+			return mapping.Found(workloadmeta.Detected, p), false
 		}
 	}
 	d, err := newDaemon(socket, &c.opts)
 	if err != nil {
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: err.Error()}, false
+		return workloadmeta.Detection{State: workloadmeta.Absent,
+			Cause: workloadmeta.CauseInvalid, Reason: err.Error()}, false
 	}
 	defer d.close()
 	ctx, cancel := context.WithTimeout(ctx, mapping.ProbeTimeout)
@@ -80,8 +82,9 @@ func (c *Collector) probe(ctx context.Context, socket string) (found workloadmet
 		return workloadmeta.Detection{State: workloadmeta.Detected,
 			Reason: fmt.Sprintf("containerd %s answers at %s", version, socket)}, true
 	case errors.Is(err, errNotContainerd):
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: err.Error()}, false
+		return workloadmeta.Detection{State: workloadmeta.Absent,
+			Cause: workloadmeta.CauseWrongPeer, Reason: err.Error()}, false
 	}
-	return workloadmeta.Detection{State: workloadmeta.Detected,
+	return workloadmeta.Detection{State: workloadmeta.Detected, Cause: workloadmeta.CauseOf(err),
 		Reason: fmt.Sprintf("something listens, but: %v", err)}, false
 }

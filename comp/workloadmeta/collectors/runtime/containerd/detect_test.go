@@ -88,8 +88,8 @@ func TestDetect(t *testing.T) {
 			c := newCollector(t, nil, func(o *Options) { o.Address = address })
 			began := time.Now()
 			got := c.Detect(context.Background())
-			if got.State != tc.state || !strings.Contains(got.Reason, tc.words) {
-				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.Reason, tc.state,
+			if got.State != tc.state || !strings.Contains(got.String(), tc.words) {
+				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.String(), tc.state,
 					tc.words)
 			}
 			if took := time.Since(began); took > 2*time.Second {
@@ -113,7 +113,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 		return c.find(t.Context())
 	}
 	if socket, d := detect("a", "b"); socket != "" || d.State != workloadmeta.Absent ||
-		d.Reason != "no socket at "+path("a")+" or "+path("b")+
+		d.String() != "no socket at "+path("a")+" or "+path("b")+
 			"; set containerd.address or CONTAINERD_ADDRESS" {
 		t.Errorf("nothing there: %q, %+v", socket, d)
 	}
@@ -131,7 +131,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 	}
 	serve(t, path("k3s"), "1.7")
 	if socket, d := detect("quiet", "link", "k3s"); socket != path("k3s") ||
-		!strings.Contains(d.Reason, "containerd 1.7 answers") {
+		!strings.Contains(d.String(), "containerd 1.7 answers") {
 		t.Errorf("one answers: %q, %+v", socket, d)
 	}
 	serve(t, path("crio"), "")
@@ -146,7 +146,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 
 	t.Setenv("CONTAINERD_ADDRESS", "unix://"+path("k3s"))
 	c := newCollector(t, nil, func(o *Options) { o.Address = "" })
-	if d := c.Detect(t.Context()); !strings.Contains(d.Reason, "answers at "+path("k3s")) {
+	if d := c.Detect(t.Context()); !strings.Contains(d.String(), "answers at "+path("k3s")) {
 		t.Errorf("CONTAINERD_ADDRESS: %+v", d)
 	}
 	for _, p := range []string{"/run/containerd/containerd.sock",
@@ -167,7 +167,7 @@ func TestDetectWithoutPermission(t *testing.T) {
 		}
 		c := newCollector(t, nil, func(o *Options) { o.Address = path })
 		if d := c.Detect(t.Context()); d.State != workloadmeta.Absent ||
-			!strings.Contains(d.Reason, "permission denied on "+path+"; run as root") {
+			!strings.Contains(d.String(), "permission denied on "+path+"; run as root") {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -248,7 +248,7 @@ func ExampleCollector_Detect() {
 	}
 	found := c.Detect(context.Background())
 	fmt.Println(found.State)
-	fmt.Println(found.Reason)
+	fmt.Println(found.String())
 	// Output:
 	// absent
 	// no socket at /nowhere/containerd.sock; set containerd.address or CONTAINERD_ADDRESS

@@ -2,7 +2,6 @@ package cri
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -51,52 +50,50 @@ func (c *Collector) find(ctx context.Context) (path string, found workloadmeta.D
 	if c.opts.Socket != "" {
 		return c.opts.Socket, c.probe(ctx, c.opts.Socket)
 	}
-	absent := func(reason string) workloadmeta.Detection {
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason}
-	}
-	var reasons []string
+	var problems []workloadmeta.Problem
 	for _, candidate := range mapping.Distinct(c.sockets) {
-		state, reason := mapping.ProbeSocket(ctx, candidate, permission)
+		state, p := mapping.ProbeSocket(ctx, candidate, permission)
 		switch {
 		case state == mapping.SocketUnfit || state == mapping.SocketAbsent:
-			reasons = append(reasons, reason)
+			problems = append(problems, p)
 		case strings.HasSuffix(candidate, "/cri-dockerd.sock") && c.dockerAnswers(ctx):
-			reasons = append(reasons,
-				"the containers behind "+candidate+
-					" are Docker's and collected by the docker collector; set cri_socket_path to ask cri-dockerd all the same")
+			problems = append(problems, workloadmeta.Problem{Cause: workloadmeta.CauseWrongPeer,
+				Reason: "the containers behind " + candidate +
+					" are Docker's and collected by the docker collector",
+				Hint: "set cri_socket_path to ask cri-dockerd all the same"})
 		case state == mapping.SocketOpen:
 			return candidate, workloadmeta.Detection{State: workloadmeta.Detected,
 				Reason: "socket at " + candidate}
 		case path == "":
-			path, found = candidate, workloadmeta.Detection{State: workloadmeta.Detected,
-				Reason: reason}
+			path, found = candidate, mapping.Found(workloadmeta.Detected, p)
 		}
 	}
-	switch {
-	case path != "":
+	if path != "" {
 		return path, found
-	case len(reasons) > 0:
-		return "", absent(strings.Join(reasons, "; "))
 	}
-	reason := fmt.Sprintf("no socket at %s; set cri_socket_path", strings.Join(c.sockets, " or "))
-	if !c.opts.UseContainerd {
-		reason += ", or collectors.cri to on to ask containerd over the CRI, too"
+	if len(problems) == 0 {
+		none := workloadmeta.Problem{Cause: workloadmeta.CauseAbsent,
+			Reason: "no socket at " + strings.Join(c.sockets, " or "), Hint: "set cri_socket_path"}
+		if !c.opts.UseContainerd {
+			none.Hint += ", or collectors.cri to on to ask containerd over the CRI, too"
+		}
+		problems = append(problems, none)
 	}
-	return "", absent(reason)
+	return "", mapping.Undetected(problems)
 }
 
 // probe looks at the socket that was asked for.
 func (c *Collector) probe(ctx context.Context, path string) workloadmeta.Detection {
-	switch state, reason := mapping.ProbeSocket(ctx, path, permission); state {
+	switch state, p := mapping.ProbeSocket(ctx, path, permission); state {
 	case mapping.SocketOpen:
 		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: "socket at " + path}
 	case mapping.SocketQuiet:
-		return workloadmeta.Detection{State: workloadmeta.Detected, Reason: reason}
+		return mapping.Found(workloadmeta.Detected, p)
 	case mapping.SocketAbsent:
-		return workloadmeta.Detection{State: workloadmeta.Absent,
-			Reason: reason + "; set cri_socket_path"}
+		p.Hint = "set cri_socket_path"
+		return mapping.Found(workloadmeta.Absent, p)
 	default:
-		return workloadmeta.Detection{State: workloadmeta.Absent, Reason: reason}
+		return mapping.Found(workloadmeta.Absent, p)
 	}
 }
 

@@ -39,8 +39,8 @@ func TestDetect(t *testing.T) {
 		{"unix://" + open, workloadmeta.Detected, "socket at " + open},
 	} {
 		got := newCollector(t, tc.socket, nil).Detect(context.Background())
-		if got.State != tc.state || !strings.Contains(got.Reason, tc.words) {
-			t.Errorf("%s: %s, %q; want %s, %q", tc.socket, got.State, got.Reason, tc.state,
+		if got.State != tc.state || !strings.Contains(got.String(), tc.words) {
+			t.Errorf("%s: %s, %q; want %s, %q", tc.socket, got.State, got.String(), tc.state,
 				tc.words)
 		}
 	}
@@ -69,11 +69,11 @@ func TestDetectDefaultSockets(t *testing.T) {
 	c.sockets, c.docker = []string{path("none"), path("nor-here")}, nil
 	got := c.Detect(t.Context())
 	if got.State != workloadmeta.Absent ||
-		!strings.HasPrefix(got.Reason, "no socket at "+path("none")+" or ") ||
-		!strings.Contains(got.Reason, "set cri_socket_path, or collectors.cri to on") {
+		!strings.HasPrefix(got.String(), "no socket at "+path("none")+" or ") ||
+		!strings.Contains(got.String(), "set cri_socket_path, or collectors.cri to on") {
 		t.Errorf("nothing there: %v", got)
 	}
-	if _, err := c.tryPull(); err == nil || err.Error() != got.Reason {
+	if _, err := c.tryPull(); err == nil || workloadmeta.ProblemOf(err).String() != got.String() {
 		t.Errorf("Pull without a socket: %v", err)
 	}
 
@@ -94,7 +94,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 	quiet.Close() // the file stays, nobody listens
 	c.sockets = []string{path("quiet"), link, open}
 	if got := c.Detect(t.Context()); got.State != workloadmeta.Detected ||
-		got.Reason != "socket at "+link {
+		got.String() != "socket at "+link {
 		t.Errorf("%v", got)
 	}
 	if a := c.pull(); len(a.containers) != 1 {
@@ -106,7 +106,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 	c = newCollector(t, "", nil)
 	c.sockets = []string{path("quiet"), path("none")}
 	if got := c.Detect(t.Context()); got.State != workloadmeta.Detected ||
-		!strings.Contains(got.Reason, "nobody answers") {
+		!strings.Contains(got.String(), "nobody answers") {
 		t.Errorf("only a quiet one: %v", got)
 	}
 }
@@ -124,7 +124,7 @@ func TestCRIDockerdIsLeftToDocker(t *testing.T) {
 	c := newCollector(t, "", nil)
 	c.sockets, c.docker = []string{socket}, []string{docker}
 	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
-		!strings.Contains(got.Reason, "collected by the docker collector; set cri_socket_path") {
+		!strings.Contains(got.String(), "collected by the docker collector; set cri_socket_path") {
 		t.Errorf("with Docker: %v", got)
 	}
 	c.docker = []string{filepath.Join(dir, "no-docker.sock")}
@@ -148,12 +148,13 @@ func testPermissionDenied(t *testing.T) {
 	}
 	c := newCollector(t, path, nil)
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
-		!strings.Contains(got.Reason, "permission denied on "+path+"; run as root") {
+		!strings.Contains(got.String(), "permission denied on "+path+"; run as root") {
 		t.Errorf("%v", got)
 	}
 	// Where detection is overruled the error says it, too.
 	if _, err := c.tryPull(); err == nil ||
-		!strings.Contains(err.Error(), "permission denied; run as root") {
+		workloadmeta.CauseOf(err) != workloadmeta.CauseDenied ||
+		!strings.Contains(workloadmeta.ProblemOf(err).String(), "permission denied; run as root") {
 		t.Errorf("pull: %v", err)
 	}
 }

@@ -444,8 +444,9 @@ func TestUnimplemented(t *testing.T) {
 	c := newCollector(t, f.socket(t), nil)
 	_, err := c.tryPull()
 	if !errors.Is(err, errNoCRI) ||
-		!strings.Contains(err.Error(), "containerd needs to be 1.6 or later") ||
-		!strings.Contains(err.Error(), "CRI-O 1.23") ||
+		workloadmeta.CauseOf(err) != workloadmeta.CauseUnsupported ||
+		!strings.Contains(workloadmeta.ProblemOf(err).Hint, "containerd needs to be 1.6 or later") ||
+		!strings.Contains(workloadmeta.ProblemOf(err).Hint, "CRI-O 1.23") ||
 		!strings.Contains(err.Error(), "unknown service runtime.v1.RuntimeService") {
 		t.Errorf("error = %v", err)
 	}

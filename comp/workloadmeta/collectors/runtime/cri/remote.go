@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"net"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -22,9 +23,10 @@ const maxAnswer = 32 << 20
 
 // errNoCRI says that somebody answers who does not know the interface. It is not for good: the
 // runtime may be upgraded or configured.
-var errNoCRI = errors.New(
-	"the runtime does not serve version v1 of the container runtime interface; " +
-		"containerd needs to be 1.6 or later with its CRI plugin not among disabled_plugins, CRI-O 1.23 or later")
+var errNoCRI error = &workloadmeta.Error{Cause: workloadmeta.CauseUnsupported,
+	Hint: "containerd needs to be 1.6 or later with its CRI plugin not among disabled_plugins, " +
+		"CRI-O 1.23 or later",
+	Err: errors.New("the runtime does not serve version v1 of the container runtime interface")}
 
 // remote is a connection to a runtime, for one pull. Its calls may be made from several goroutines;
 // each ends when its context does.
@@ -35,24 +37,20 @@ type remote struct {
 	images   runtimeapi.ImageServiceClient
 	timeout  time.Duration // of lists
 	counters *counters
-
-	mu      sync.Mutex // guards dialErr
-	dialErr error      // of the last attempt to connect
+	peer     *mapping.Peer
 }
 
 // newRemote prepares a connection, which the first call makes.
 func (c *Collector) newRemote(path string) (*remote, error) {
-	r := &remote{path: path, timeout: c.opts.CallTimeout, counters: c.counters}
+	r := &remote{path: path, timeout: c.opts.CallTimeout, counters: c.counters,
+		peer: mapping.NewGRPCPeer()}
+	dial := r.peer.Watch(new(net.Dialer).DialContext)
 	conn, err := grpc.NewClient(
 		"passthrough:///cri", // the address is path, whatever characters are in it
 		grpc.WithAuthority("localhost"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.dialErr = err
-			return conn, err
+			return dial(ctx, "unix", path)
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
@@ -98,15 +96,13 @@ func call[Q, A any](ctx context.Context, r *remote, method string, timeout time.
 }
 
 func (r *remote) explain(ctx, limited context.Context, timeout time.Duration, err error) error {
-	r.mu.Lock()
-	dialErr := r.dialErr
-	r.mu.Unlock()
+	dialErr := r.peer.DialError()
 	said := status.Convert(err)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(dialErr, fs.ErrPermission):
-		return fmt.Errorf("%w; %s", dialErr, permission)
+		return &workloadmeta.Error{Cause: workloadmeta.CauseDenied, Hint: permission, Err: dialErr}
 	case dialErr != nil && said.Code() == codes.Unavailable:
 		return dialErr
 	case limited.Err() != nil || gaveUp(limited, timeout, said.Code()):
@@ -114,7 +110,8 @@ func (r *remote) explain(ctx, limited context.Context, timeout time.Duration, er
 	case said.Code() == codes.Unimplemented:
 		return fmt.Errorf("%w (it says: %s)", errNoCRI, shortened(said.Message()))
 	}
-	return &callError{said.Code(), shortened(said.Message())}
+	return &workloadmeta.Error{Cause: workloadmeta.CauseOf(r.peer.Explain(err)),
+		Err: &callError{said.Code(), shortened(said.Message())}}
 }
 
 // gaveUp reports whether an answer means that the runtime's side, which is told of the time limit,

@@ -80,7 +80,7 @@ func TestBug37NothingHereIsNoFailure(t *testing.T) {
 	var l log
 	entities, outcomes := supervise(t, c.Collector, &l)
 	if len(outcomes) != 1 || outcomes[0].Result != collection.NotDetected ||
-		!strings.Contains(outcomes[0].Reason, "set cri_socket_path") {
+		!strings.Contains(outcomes[0].Hint, "set cri_socket_path") {
 		t.Errorf("%+v", outcomes)
 	}
 	if l.count("level=WARN")+l.count("level=ERROR") != 0 {

@@ -80,11 +80,11 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	}
 	defer d.close()
 	if err := d.connect(ctx); err != nil {
-		return err
+		return d.peer.Explain(err)
 	}
 	if err := c.follower.Stream(ctx, &backend{daemon: d, opts: &c.opts, decode: c.decode},
 		sink); err != nil {
-		return fmt.Errorf("docker at %s: %w", d.host, err)
+		return fmt.Errorf("docker at %s: %w", d.host, d.peer.Explain(err))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,18 +23,21 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/docker/go-connections/tlsconfig"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 )
 
 // errPodman says that Podman serves the socket.
-var errPodman = errors.New(
-	"podman answers in Docker's place; it is collected by the podman collector")
+var errPodman error = &workloadmeta.Error{Cause: workloadmeta.CauseWrongPeer,
+	Hint: "it is collected by the podman collector",
+	Err:  errors.New("podman answers in Docker's place")}
 
 // daemon is a connection to one Docker daemon. Its calls may be made from several goroutines; each
 // ends when its context does.
 type daemon struct {
 	cli     *client.Client
 	http    *http.Client // the one cli uses
+	peer    *mapping.Peer
 	host    string
 	base    url.URL       // of requests: scheme, host and, before a TCP host's API, a path
 	timeout time.Duration // of every call but events
@@ -56,6 +60,7 @@ func newDaemon(host string, o *Options) (*daemon, error) {
 	}
 	d := &daemon{
 		http:    &http.Client{Transport: transport, CheckRedirect: client.CheckRedirect},
+		peer:    mapping.NewHTTPPeer(),
 		host:    mapping.Redact(host),
 		base:    url.URL{Scheme: "http", Host: address.Host, Path: address.Path},
 		timeout: o.CallTimeout,
@@ -76,6 +81,13 @@ func newDaemon(host string, o *Options) (*daemon, error) {
 	}
 	if d.cli, err = client.NewClientWithOpts(opts...); err != nil {
 		return nil, fmt.Errorf("docker host %q: %w", mapping.Redact(host), err)
+	}
+	if d.base.Scheme == "http" {
+		dial := transport.DialContext
+		if dial == nil {
+			dial = new(net.Dialer).DialContext
+		}
+		transport.DialContext = d.peer.Watch(dial)
 	}
 	return d, nil
 }
@@ -222,7 +234,8 @@ func (d *daemon) get(ctx context.Context, p string, query url.Values) (*http.Res
 		if json.Unmarshal(text, &answer) != nil || answer.Message == "" {
 			answer.Message = strings.TrimSpace(string(text))
 		}
-		return nil, fmt.Errorf("the daemon answers %s: %s", resp.Status, answer.Message)
+		err := fmt.Errorf("the daemon answers %s: %s", resp.Status, answer.Message)
+		return nil, &workloadmeta.Error{Cause: mapping.CauseOfHTTP(resp.StatusCode), Err: err}
 	}
 	return resp, nil
 }

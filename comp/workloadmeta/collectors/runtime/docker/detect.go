@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 
-	"github.com/docker/docker/client"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 )
@@ -25,50 +24,54 @@ func (c *Collector) find(ctx context.Context) (host string, found workloadmeta.D
 	if c.host != "" {
 		return c.host, c.probe(ctx, c.host)
 	}
-	var reasons []string
+	var problems []workloadmeta.Problem
 	for _, path := range mapping.Distinct(c.sockets) {
 		d := c.probe(ctx, "unix://"+path)
 		if d.State == workloadmeta.Detected {
 			return "unix://" + path, d
 		}
-		reasons = append(reasons, d.Reason)
+		problems = append(problems, d.Problem())
 	}
-	if len(reasons) == 0 {
-		reasons = []string{fmt.Sprintf("no socket at %s; set docker.host or DOCKER_HOST",
-			strings.Join(c.sockets, " or "))}
+	if len(problems) == 0 {
+		problems = []workloadmeta.Problem{{Cause: workloadmeta.CauseAbsent,
+			Reason: "no socket at " + strings.Join(c.sockets, " or "), Hint: setHost}}
 	}
-	return "", workloadmeta.Detection{State: workloadmeta.Absent,
-		Reason: strings.Join(reasons, "; ")}
+	return "", mapping.Undetected(problems)
 }
+
+// setHost is what to do where there is no daemon.
+const setHost = "set docker.host or DOCKER_HOST"
 
 // probe says whether there is a Docker daemon behind an address.
 func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detection {
-	absent := func(format string, args ...any) workloadmeta.Detection {
-		return workloadmeta.Detection{State: workloadmeta.Absent,
-			Reason: fmt.Sprintf(format, args...)}
+	absent := func(cause workloadmeta.Cause, reason, hint string) workloadmeta.Detection {
+		return workloadmeta.Detection{State: workloadmeta.Absent, Cause: cause, Reason: reason,
+			Hint: hint}
 	}
-	address, err := client.ParseHostURL(host)
+	address, err := checkHost(host)
 	if err != nil {
-		return absent("%v", err)
+		return absent(workloadmeta.CauseInvalid, err.Error(), setHost)
 	}
 	path, isUnix := strings.CutPrefix(host, "unix://")
 	switch {
 	case c.opts.Dial != nil || address.Scheme == "npipe":
 	case isUnix:
-		switch state, words := mapping.ProbeSocket(ctx, path,
+		switch state, p := mapping.ProbeSocket(ctx, path,
 			"add the user to group docker or run as root"); state {
 		case mapping.SocketAbsent:
-			return absent("%s; set docker.host or DOCKER_HOST", words)
+			p.Hint = setHost
+			return mapping.Found(workloadmeta.Absent, p)
 		case mapping.SocketUnfit:
-			return absent("%s", words)
+			return mapping.Found(workloadmeta.Absent, p)
 		case mapping.SocketQuiet:
-			return workloadmeta.Detection{State: workloadmeta.Detected, Reason: words}
+			return mapping.Found(workloadmeta.Detected, p)
 		}
 	default:
 		conn, err := (&net.Dialer{Timeout: mapping.ProbeTimeout}).DialContext(ctx, "tcp",
 			address.Host)
 		if err != nil {
-			return absent("cannot reach %s: %v", host, err)
+			return absent(workloadmeta.CauseOf(err), fmt.Sprintf("cannot reach %s: %v", host, err),
+				"")
 		}
 		conn.Close() // nothing was sent
 	}
@@ -76,17 +79,19 @@ func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detecti
 	defer cancel()
 	d, err := newDaemon(host, &c.opts)
 	if err != nil {
-		return absent("%v", err)
+		return absent(workloadmeta.CauseInvalid, err.Error(), "")
 	}
 	defer d.close()
-	switch err := d.connect(ctx); {
+	switch err := d.peer.Explain(d.connect(ctx)); {
 	case err == nil:
 		return workloadmeta.Detection{State: workloadmeta.Detected,
 			Reason: fmt.Sprintf("docker answers at %s, API %s", host, d.cli.ClientVersion())}
 	case errors.Is(err, errPodman):
-		return absent("podman answers at %s; it is collected by the podman collector", host)
+		return absent(workloadmeta.CauseWrongPeer, "podman answers at "+host,
+			"it is collected by the podman collector")
 	default:
 		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Cause:  workloadmeta.CauseOf(err),
 			Reason: fmt.Sprintf("something listens, but: %v", err)}
 	}
 }

@@ -62,8 +62,8 @@ func TestDetect(t *testing.T) {
 		c := newCollector(t, nil, func(o *docker.Options) { o.Host = tc.host })
 		begin := time.Now()
 		got := c.Detect(context.Background())
-		if got.State != tc.state || !strings.Contains(got.Reason, tc.words) {
-			t.Errorf("%s: %s, %q; want %s, %q", tc.host, got.State, got.Reason, tc.state, tc.words)
+		if got.State != tc.state || !strings.Contains(got.String(), tc.words) {
+			t.Errorf("%s: %s, %q; want %s, %q", tc.host, got.State, got.String(), tc.state, tc.words)
 		}
 		if took := time.Since(begin); took > 2*time.Second {
 			t.Errorf("%s: took %v", tc.host, took)
@@ -84,7 +84,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 
 	docker.SetSockets(c, missing, filepath.Join(dir, "too"))
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
-		!strings.HasPrefix(got.Reason, "no socket at "+missing+" or ") {
+		!strings.HasPrefix(got.String(), "no socket at "+missing+" or ") {
 		t.Errorf("nothing there: %v", got)
 	}
 	w := collectortest.NewWorld()
@@ -97,12 +97,12 @@ func TestDetectDefaultSockets(t *testing.T) {
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Libpod/4" })
 	docker.SetSockets(c, missing, link, path)
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
-		strings.Count(got.Reason, "podman") != 2 || f.Count("ping") != 1 {
+		strings.Count(got.String(), "podman") != 2 || f.Count("ping") != 1 {
 		t.Errorf("one socket under two names was asked %d times: %v", f.Count("ping"), got)
 	}
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Docker" })
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Detected ||
-		!strings.Contains(got.Reason, link) {
+		!strings.Contains(got.String(), link) {
 		t.Errorf("second path: %v", got)
 	}
 }
@@ -116,7 +116,7 @@ func testPermissionDenied(t *testing.T) {
 	}
 	c := newCollector(t, nil, func(o *docker.Options) { o.Host = "unix://" + path })
 	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
-		!strings.Contains(got.Reason, "add the user to group docker or run as root") {
+		!strings.Contains(got.String(), "add the user to group docker or run as root") {
 		t.Errorf("%v", got)
 	}
 }

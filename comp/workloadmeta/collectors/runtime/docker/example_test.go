@@ -17,7 +17,7 @@ func ExampleCollector_Detect() {
 	}
 	found := c.Detect(context.Background())
 	fmt.Println(found.State)
-	fmt.Println(found.Reason)
+	fmt.Println(found.String())
 	// Output:
 	// absent
 	// no socket at /nowhere/docker.sock; set docker.host or DOCKER_HOST

@@ -194,7 +194,7 @@ func TestBug5InfoIsNotAskedFor(t *testing.T) {
 		w := collectortest.NewWorld()
 		c := newCollector(t, f, nil)
 		if got := c.Detect(t.Context()); got.State != workloadmeta.Detected ||
-			!strings.Contains(got.Reason, "docker answers") {
+			!strings.Contains(got.String(), "docker answers") {
 			t.Errorf("detection = %v", got)
 		}
 		s := start(t, c, w)
@@ -317,7 +317,7 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
-		!strings.Contains(got.Reason, "is a folder, not a socket; a bind mount may have made it") {
+		!strings.Contains(got.String(), "is a folder, not a socket; a bind mount may have made it") {
 		t.Errorf("detection with a folder = %v", got)
 	}
 	s = start(t, c, w)
@@ -329,7 +329,7 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
-		!strings.Contains(got.Reason, "no socket at ") {
+		!strings.Contains(got.String(), "no socket at ") {
 		t.Errorf("detection without a socket = %v", got)
 	}
 	restarted, _ := serve("c2")

@@ -56,7 +56,7 @@ type socket struct {
 	view     *view
 
 	state    SocketState // guarded by Collector.mu, as are the next two
-	reason   string
+	why      workloadmeta.Problem
 	version  string
 	tried    bool // in this run of Stream: has been synced or has failed
 	told     string
@@ -159,7 +159,7 @@ func (r *run) end(cancel context.CancelFunc) {
 		}
 		s.finished, s.cancel = nil, nil
 		s.tried, s.view.stale = false, true
-		s.set(r.c, SocketWaiting, s.reason, s.version)
+		s.set(r.c, SocketWaiting, s.why, s.version)
 	}
 }
 
@@ -177,7 +177,7 @@ func (r *run) settle() error {
 			return nil
 		case s.state == SocketWaiting && !r.c.ours(s.place, s.address): // whatever is wrong there
 		case s.state == SocketWaiting:
-			errs = append(errs, errors.New(s.reason))
+			errs = append(errs, s.why.Err())
 		default:
 			live++
 		}
@@ -187,7 +187,7 @@ func (r *run) settle() error {
 			return nil
 		}
 		if len(errs) == 0 {
-			errs = append(errs, errors.New(r.c.missing()))
+			errs = append(errs, r.c.missing().Err())
 		}
 		return errors.Join(errs...)
 	}
@@ -210,7 +210,7 @@ func (r *run) handle(q request) {
 		for _, s := range r.c.sockets {
 			if s.view == q.view {
 				s.tried, s.told = true, ""
-				s.set(r.c, SocketLive, "", s.version)
+				s.set(r.c, SocketLive, workloadmeta.Problem{}, s.version)
 			}
 		}
 	default:
@@ -231,7 +231,8 @@ func (r *run) note(rep report) {
 	case rep.err == nil:
 		r.c.setAnswered(s.place, s.address, true)
 		s.procs = rep.procs
-		s.set(r.c, SocketConnecting, "it answers; what it has is being read", rep.version)
+		s.set(r.c, SocketConnecting,
+			workloadmeta.Problem{Reason: "it answers; what it has is being read"}, rep.version)
 	case rep.docker:
 		r.c.log.Debug("a socket is left out", "address", s.address.String(), "reason", rep.err)
 		r.c.setAnswered(s.place, s.address, false)
@@ -242,24 +243,24 @@ func (r *run) note(rep report) {
 		// connection starts it again.
 		r.c.log.Debug("the connection has ended; it is made again", "address", s.address.String(),
 			"reason", rep.err)
-		s.set(r.c, SocketConnecting, rep.err.Error(), s.version)
+		s.set(r.c, SocketConnecting, workloadmeta.ProblemOf(rep.err), s.version)
 	default:
 		s.tried = true
-		s.set(r.c, SocketWaiting, rep.err.Error(), s.version)
+		s.set(r.c, SocketWaiting, workloadmeta.ProblemOf(rep.err), s.version)
 		// otherwise Stream returns it
-		if s.told != s.reason && len(r.c.sockets) > 1 && r.c.ours(s.place, s.address) {
-			s.told = s.reason
+		if s.told != s.why.Reason && len(r.c.sockets) > 1 && r.c.ours(s.place, s.address) {
+			s.told = s.why.Reason
 			r.c.log.Info("a podman service does not answer; it is tried again", "address",
-				s.address.String(), "reason", s.reason)
+				s.address.String(), "reason", s.why)
 		}
 	}
 }
 
 // set changes what is known of a socket's state.
-func (s *socket) set(c *Collector, state SocketState, reason, version string) {
+func (s *socket) set(c *Collector, state SocketState, why workloadmeta.Problem, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.state, s.reason, s.version = state, reason, version
+	s.state, s.why, s.version = state, why, version
 }
 
 // rescan looks for sockets and follows those that are new.
@@ -274,7 +275,8 @@ func (r *run) rescan() {
 			!slices.ContainsFunc(c.sockets,
 				func(s *socket) bool { return s.address == f.address }) {
 			s := &socket{place: f.place, address: f.address, view: &view{rank: c.rank, stale: true},
-				state: SocketWaiting, reason: "it has not answered yet"}
+				state: SocketWaiting,
+				why:   workloadmeta.Problem{Reason: "it has not answered yet"}}
 			s.follower = runtimesync.New(runtimesync.Options{
 				Tuning: c.opts.Tuning, Name: "podman", Source: workloadmeta.SourceRuntime, NoImages: c.opts.NoImages,
 				KeepPause:   c.opts.KeepPause,

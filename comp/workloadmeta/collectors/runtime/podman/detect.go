@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -110,10 +109,10 @@ func (c *Collector) find() []foundSocket {
 // is not one.
 func (c *Collector) findUnusable() []collection.Part {
 	var out []collection.Part
-	add := func(name, reason string) {
+	add := func(name string, why workloadmeta.Problem) {
 		if !slices.ContainsFunc(out, func(p collection.Part) bool { return p.Name == name }) {
 			out = append(out,
-				collection.Part{Name: name, State: collection.StateWaiting, Reason: reason})
+				collection.Part{Name: name, State: collection.StateWaiting, Problem: why})
 		}
 	}
 	for _, p := range c.places {
@@ -121,13 +120,17 @@ func (c *Collector) findUnusable() []collection.Part {
 		switch {
 		case !p.named:
 		case err != nil:
-			add(mapping.Redact(p.address), err.Error())
+			add(mapping.Redact(p.address), invalid(err))
 		case a.network == "unix" && c.opts.Dial == nil && !strings.Contains(a.target, "*") &&
 			!exists(a.target):
 			add(a.String(), noSocket(a))
 		}
 	}
 	return out
+}
+
+func invalid(err error) workloadmeta.Problem {
+	return workloadmeta.Problem{Cause: workloadmeta.CauseInvalid, Reason: err.Error()}
 }
 
 func exists(path string) bool {
@@ -138,28 +141,29 @@ func exists(path string) bool {
 // Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts
 // as detected: what made it is expected back.
 func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
-	var good, bad []string
+	var good, bad []workloadmeta.Problem
 	for _, f := range c.find() {
-		switch state, words := c.probe(ctx, f); state {
+		switch state, p := c.probe(ctx, f); state {
 		case mapping.SocketOpen, mapping.SocketQuiet:
-			good = append(good, words)
+			good = append(good, p)
 		case mapping.SocketUnfit:
-			bad = append(bad, words)
+			bad = append(bad, p)
 		}
 	}
 	for _, p := range c.places {
 		if _, err := parseAddress(p.address); err != nil && p.named {
-			bad = append(bad, err.Error())
+			bad = append(bad, invalid(err))
 		}
 	}
 	if len(good) > 0 {
-		return workloadmeta.Detection{State: workloadmeta.Detected,
-			Reason: strings.Join(append(good, bad...), "; ")}
+		d := mapping.Found(workloadmeta.Detected, good[0])
+		d.More = append(good[1:], bad...)
+		return d
 	}
 	if len(bad) == 0 {
 		bad = append(bad, c.missing())
 	}
-	return workloadmeta.Detection{State: workloadmeta.Absent, Reason: strings.Join(bad, "; ")}
+	return mapping.Undetected(bad)
 }
 
 // ours reports whether what is wrong at an address is our business: DOCKER_HOST is usually about a
@@ -183,24 +187,26 @@ func (c *Collector) setAnswered(p place, a address, podman bool) {
 }
 
 // probe says what there is behind an address, of which only what is ours is worth a word.
-func (c *Collector) probe(ctx context.Context, f foundSocket) (mapping.SocketState, string) {
-	state, words := c.look(ctx, f)
+func (c *Collector) probe(ctx context.Context, f foundSocket) (mapping.SocketState,
+	workloadmeta.Problem) {
+	state, p := c.look(ctx, f)
 	if state != mapping.SocketOpen && !c.ours(f.place, f.address) {
-		return mapping.SocketAbsent, ""
+		return mapping.SocketAbsent, workloadmeta.Problem{}
 	}
-	return state, words
+	return state, p
 }
 
 // look says what there is behind an address. At a path of Podman's own nobody else is expected;
 // anywhere else it is asked.
-func (c *Collector) look(ctx context.Context, f foundSocket) (mapping.SocketState, string) {
+func (c *Collector) look(ctx context.Context, f foundSocket) (mapping.SocketState,
+	workloadmeta.Problem) {
 	if f.address.network == "unix" && c.opts.Dial == nil {
-		state, words := mapping.ProbeSocket(ctx, f.address.target, permissionHint)
+		state, p := mapping.ProbeSocket(ctx, f.address.target, permissionHint)
 		if state != mapping.SocketOpen || !f.place.any {
 			if state == mapping.SocketOpen {
-				words = "podman socket at " + f.address.target
+				p.Reason = "podman socket at " + f.address.target
 			}
-			return state, words
+			return state, p
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, mapping.ProbeTimeout)
@@ -211,20 +217,23 @@ func (c *Collector) look(ctx context.Context, f foundSocket) (mapping.SocketStat
 	switch _, network := errors.AsType[net.Error](err); {
 	case err == nil:
 		c.setAnswered(f.place, f.address, true)
-		return mapping.SocketOpen, fmt.Sprintf("podman %s answers at %s", s.version, f.address)
+		return mapping.SocketOpen, workloadmeta.Problem{
+			Reason: fmt.Sprintf("podman %s answers at %s", s.version, f.address)}
 	case errors.Is(err, errDocker) && f.place.any:
 		c.setAnswered(f.place, f.address, false)
-		return mapping.SocketAbsent, err.Error()
+		return mapping.SocketAbsent, workloadmeta.ProblemOf(err)
 	case network && !errors.Is(err, fs.ErrPermission):
 		// As with a socket at which nobody listens.
-		return mapping.SocketQuiet, c.explain(f, err, mapping.ProbeTimeout).Error()
+		return mapping.SocketQuiet,
+			workloadmeta.ProblemOf(c.explain(f, err, mapping.ProbeTimeout))
 	default:
-		return mapping.SocketUnfit, c.explain(f, err, mapping.ProbeTimeout).Error()
+		return mapping.SocketUnfit,
+			workloadmeta.ProblemOf(c.explain(f, err, mapping.ProbeTimeout))
 	}
 }
 
 // missing says where there is no socket, and what to do about it.
-func (c *Collector) missing() string {
+func (c *Collector) missing() workloadmeta.Problem {
 	var where []string
 	for _, p := range c.places {
 		if !p.any && !strings.HasPrefix(p.address, "/host/") &&
@@ -232,43 +241,56 @@ func (c *Collector) missing() string {
 			where = append(where, mapping.Redact(p.address))
 		}
 	}
-	none := "no podman socket at " + strings.Join(where, " or ")
+	none := workloadmeta.Problem{Cause: workloadmeta.CauseAbsent,
+		Reason: "no podman socket at " + strings.Join(where, " or ")}
 	if !slices.ContainsFunc(where, func(a string) bool { return !strings.HasPrefix(a, "tcp:") }) {
 		return none // what this machine has is of no consequence
 	}
 	for _, pattern := range c.paths.storage {
 		if matches, err := filepath.Glob(pattern); err == nil && len(matches) > 0 {
-			return fmt.Sprintf("%s, but container storage in %s; if it is Podman's, %s", none,
-				matches[0], enableHint)
+			none.Reason += ", but container storage in " + matches[0]
+			none.Hint = "if it is Podman's, " + enableHint
+			return none
 		}
 	}
 	if _, err := exec.LookPath(c.paths.program); err == nil {
-		return none + ", but podman is installed; " + enableHint
+		none.Reason += ", but podman is installed"
+		none.Hint = enableHint
+		return none
 	}
-	return none + "; set podman.sockets or CONTAINER_HOST"
+	none.Hint = "set podman.sockets or CONTAINER_HOST"
+	return none
 }
 
-// explain says what to do about a connection that has failed, after waiting for answers for as long
-// as limit.
+// explain returns the error of a connection that has failed with its cause and a hint, after
+// waiting for answers for as long as limit.
 func (c *Collector) explain(f foundSocket, err error, limit time.Duration) error {
-	timeout, _ := errors.AsType[net.Error](err)
-	switch {
-	case errors.Is(err, fs.ErrPermission) && f.place.any: // it may be meant for others
-		return fmt.Errorf("permission denied on %s", f.address)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("permission denied on %s; %s", f.address, permissionHint)
-	case errors.Is(err, fs.ErrNotExist):
-		return errors.New(noSocket(f.address))
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("connection refused on %s; %s", f.address, startHint(f.address))
-	case errors.Is(err, context.DeadlineExceeded), timeout != nil && timeout.Timeout():
-		return fmt.Errorf(
-			"podman at %s does not answer within %v; restart its service, without which containers go on running", f.address, limit)
+	why := workloadmeta.Error{Cause: workloadmeta.CauseOf(err), Err: err}
+	switch why.Cause {
+	case workloadmeta.CauseDenied:
+		why.Err = fmt.Errorf("permission denied on %s", f.address)
+		if !f.place.any { // it may be meant for others
+			why.Hint = permissionHint
+		}
+	case workloadmeta.CauseAbsent:
+		why.Err = fmt.Errorf("no socket at %s", f.address)
+		why.Hint = startHint(f.address)
+	case workloadmeta.CauseRefused:
+		why.Err = fmt.Errorf("connection refused on %s", f.address)
+		why.Hint = startHint(f.address)
+	case workloadmeta.CauseTimeout:
+		why.Err = fmt.Errorf("podman at %s does not answer within %v", f.address, limit)
+		why.Hint = "restart its service, without which containers go on running"
+	case "":
+		return err
 	}
-	return err
+	return &why
 }
 
-func noSocket(a address) string { return fmt.Sprintf("no socket at %s; %s", a, startHint(a)) }
+func noSocket(a address) workloadmeta.Problem {
+	return workloadmeta.Problem{Cause: workloadmeta.CauseAbsent,
+		Reason: "no socket at " + a.String(), Hint: startHint(a)}
+}
 
 // startHint says how to start what should listen at an address.
 func startHint(a address) string {

@@ -107,9 +107,9 @@ func TestDetect(t *testing.T) {
 	} {
 		got := detectIn(t, Options{Sockets: tc.sockets}, tc.paths)
 		for _, words := range tc.words {
-			if got.State != tc.state || !strings.Contains(got.Reason, words) ||
-				tc.sockets[0][0] == 't' && strings.Contains(got.Reason, "systemctl") {
-				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.Reason, tc.state, words)
+			if got.State != tc.state || !strings.Contains(got.String(), words) ||
+				tc.sockets[0][0] == 't' && strings.Contains(got.String(), "systemctl") {
+				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.String(), tc.state, words)
 			}
 		}
 	}
@@ -159,8 +159,8 @@ func testPermissionDenied(t *testing.T) {
 	const words = "; run as root, or as the user whose socket it is"
 	if got := detectIn(t, Options{Sockets: []string{forbidden}},
 		paths{}); got.State != workloadmeta.Absent ||
-		got.Reason != "permission denied on "+forbidden+words {
-		t.Errorf("detection = %v %q", got.State, got.Reason)
+		got.String() != "permission denied on "+forbidden+words {
+		t.Errorf("detection = %v %q", got.State, got.String())
 	}
 	log := &collectortest.LogCount{}
 	c, err := New(Options{Sockets: []string{forbidden}, Log: slog.New(log)})
@@ -168,7 +168,7 @@ func testPermissionDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
-		err.Error() != "permission denied on "+forbidden+words {
+		workloadmeta.ProblemOf(err).String() != "permission denied on "+forbidden+words {
 		t.Errorf("Stream = %v", err)
 	}
 	if n := log.N(); n != 0 { // whoever called it has the error
@@ -176,9 +176,9 @@ func testPermissionDenied(t *testing.T) {
 	}
 	listen(t, allowed)
 	got := detectIn(t, Options{Sockets: []string{forbidden, allowed}}, paths{})
-	if got.State != workloadmeta.Detected || !strings.Contains(got.Reason, allowed) ||
-		!strings.Contains(got.Reason, "permission denied on "+forbidden) {
-		t.Errorf("detection = %v %q", got.State, got.Reason)
+	if got.State != workloadmeta.Detected || !strings.Contains(got.String(), allowed) ||
+		!strings.Contains(got.String(), "permission denied on "+forbidden) {
+		t.Errorf("detection = %v %q", got.State, got.String())
 	}
 }
 
@@ -217,9 +217,9 @@ func TestWhereToLook(t *testing.T) {
 	}
 	c.places = c.places[len(DefaultSockets()):]
 	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
-		!strings.Contains(got.Reason, "scheme ssh is not supported") ||
-		strings.Contains(got.Reason, "npipe") {
-		t.Errorf("detection = %v %q", got.State, got.Reason)
+		!strings.Contains(got.String(), "scheme ssh is not supported") ||
+		strings.Contains(got.String(), "npipe") {
+		t.Errorf("detection = %v %q", got.State, got.String())
 	}
 }
 

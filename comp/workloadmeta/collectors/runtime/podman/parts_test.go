@@ -18,7 +18,7 @@ import (
 func partOf(c *Collector, address string) string {
 	for _, p := range c.Parts() {
 		if p.Name == address {
-			return fmt.Sprintf("%s: %s", p.State, p.Reason)
+			return fmt.Sprintf("%s: %s", p.State, p.Problem)
 		}
 	}
 	return "not told"
@@ -53,7 +53,7 @@ func TestPartsHaveWhatIsMissing(t *testing.T) {
 		"scheme ssh is not supported; want a path") || strings.Contains(got, "secret") {
 		t.Errorf("of the address that makes no sense: %q", got)
 	}
-	if got := c.missing(); strings.Contains(got, "secret") {
+	if got := c.missing().String(); strings.Contains(got, "secret") {
 		t.Errorf("of what is missing: %q", got)
 	}
 	s.Stop()

@@ -3,6 +3,7 @@ package podman
 import (
 	"slices"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
@@ -24,8 +25,8 @@ const (
 type SocketStatus struct {
 	Address string
 	State   SocketState
-	Reason  string // why it is not live
-	Version string // of Podman, once it has answered
+	Problem workloadmeta.Problem // why it is not live
+	Version string               // of Podman, once it has answered
 	Stats   Stats
 }
 
@@ -38,7 +39,7 @@ func (c *Collector) Sockets() []SocketStatus {
 		func(s *socket) bool { return s.place.any && !c.answered[s.address] })
 	out := make([]SocketStatus, len(sockets))
 	for i, s := range sockets {
-		out[i] = SocketStatus{Address: s.address.String(), State: s.state, Reason: s.reason,
+		out[i] = SocketStatus{Address: s.address.String(), State: s.state, Problem: s.why,
 			Version: s.version}
 	}
 	c.mu.Unlock()
@@ -55,8 +56,8 @@ var _ collection.PartReporter = (*Collector)(nil)
 func (c *Collector) Parts() []collection.Part {
 	var parts []collection.Part
 	for _, s := range c.Sockets() {
-		p := collection.Part{Name: s.Address, State: collection.State(s.State), Reason: s.Reason}
-		if s.Reason == "" && s.Version != "" {
+		p := collection.Part{Name: s.Address, State: collection.State(s.State), Problem: s.Problem}
+		if s.Problem.Reason == "" && s.Version != "" {
 			p.Reason = "podman " + s.Version
 		}
 		parts = append(parts, p)

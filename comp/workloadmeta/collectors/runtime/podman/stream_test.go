@@ -495,7 +495,7 @@ func TestBug30SeveralUsersAtOnce(t *testing.T) {
 		}
 		states := []SocketState{c.Sockets()[0].State, c.Sockets()[1].State}
 		if states[0] != SocketLive || states[1] != SocketWaiting ||
-			!strings.Contains(c.Sockets()[1].Reason, "refused") {
+			!strings.Contains(c.Sockets()[1].Problem.Reason, "refused") {
 			t.Errorf("sockets = %+v", c.Sockets())
 		}
 		if n := user.Count("dial"); n > 30 {
@@ -552,7 +552,8 @@ func TestNobodyAnswers(t *testing.T) {
 		s = collectortest.Start(t, c.Stream, w.Sink())
 		pass(time.Second)
 		if !s.Over() ||
-			!strings.Contains(fmt.Sprint(s.Err), "permission denied on /a.sock; run as root") {
+			workloadmeta.ProblemOf(s.Err).Hint != permissionHint ||
+			!strings.Contains(fmt.Sprint(s.Err), "permission denied on /a.sock") {
 			t.Errorf("over: %v, %v", s.Over(), s.Err)
 		}
 		if w.Containers() != "c1" {
@@ -608,7 +609,7 @@ func TestReasonsOfAFailedConnection(t *testing.T) {
 			f.with(func(f *fakePodman) { f.down = tc.down })
 			s := collectortest.Start(t, c.Stream, w.Sink())
 			pass(c.opts.CallTimeout)
-			if !s.Over() || !strings.HasPrefix(fmt.Sprint(s.Err), tc.want) {
+			if !s.Over() || !strings.HasPrefix(workloadmeta.ProblemOf(s.Err).String(), tc.want) {
 				t.Errorf("%s: over: %v, %v; want %q", tc.name, s.Over(), s.Err, tc.want)
 			}
 			s.Stop()
@@ -633,8 +634,8 @@ func TestDockerIsLeftOut(t *testing.T) {
 				c.Sockets(), docker.Count("dial"))
 		}
 		found := c.Detect(t.Context())
-		if found.State != workloadmeta.Detected || strings.Contains(found.Reason, "/b.sock") {
-			t.Errorf("detection = %v %s", found.State, found.Reason)
+		if found.State != workloadmeta.Detected || strings.Contains(found.String(), "/b.sock") {
+			t.Errorf("detection = %v %s", found.State, found.String())
 		}
 		s.Stop()
 		c.places = c.places[1:]
@@ -682,9 +683,9 @@ func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 			c.places = c.places[1:]
 			c.sockets = nil
 			if found := c.Detect(t.Context()); found.State != workloadmeta.Absent ||
-				strings.Contains(found.Reason, "b.sock") ||
-				strings.Contains(found.Reason, "whose socket") {
-				t.Errorf("%v: detection = %v %s", down, found.State, found.Reason)
+				strings.Contains(found.String(), "b.sock") ||
+				strings.Contains(found.String(), "whose socket") {
+				t.Errorf("%v: detection = %v %s", down, found.State, found.String())
 			}
 			// It was Podman's, after all.
 			docker.Fail(nil)

@@ -147,7 +147,7 @@ func TestProbeSocket(t *testing.T) {
 		{"link", mapping.SocketOpen, ""},
 	} {
 		state, words := mapping.ProbeSocket(t.Context(), path(tc.name), "join the group")
-		if state != tc.state || !strings.Contains(words, tc.words) {
+		if state != tc.state || !strings.Contains(words.Reason, tc.words) {
 			t.Errorf("%s: state %d, %q; want %d, %q", tc.name, state, words, tc.state, tc.words)
 		}
 	}

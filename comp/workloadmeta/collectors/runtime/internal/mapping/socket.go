@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 // ProbeTimeout bounds how long one address may hold up a detection.
@@ -27,23 +29,28 @@ const (
 	SocketOpen // somebody listens
 )
 
-// ProbeSocket says whether the Unix socket at path can be used, and if not, why, in half a sentence
-// for people: "no socket at …". It connects and hangs up, which a daemon does not notice.
-// permission is what to do where access is denied: "add the user to group docker".
-func ProbeSocket(ctx context.Context, path, permission string) (SocketState, string) {
+// ProbeSocket says whether the Unix socket at path can be used, and if not, why. It connects and
+// hangs up, which a daemon does not notice. denied is what to do where access is denied: "add the
+// user to group docker".
+func ProbeSocket(ctx context.Context, path, denied string) (SocketState, workloadmeta.Problem) {
+	unfit := func(cause workloadmeta.Cause, reason, hint string) (SocketState,
+		workloadmeta.Problem) {
+		return SocketUnfit, workloadmeta.Problem{Cause: cause, Reason: reason, Hint: hint}
+	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return SocketAbsent, "no socket at " + path
+		return SocketAbsent, workloadmeta.Problem{Cause: workloadmeta.CauseAbsent,
+			Reason: "no socket at " + path}
 	case errors.Is(err, fs.ErrPermission):
-		return SocketUnfit, "permission denied on " + path + "; " + permission
+		return unfit(workloadmeta.CauseDenied, "permission denied on "+path, denied)
 	case err != nil:
-		return SocketUnfit, fmt.Sprintf("cannot look at %s: %v", path, err)
+		return unfit(workloadmeta.CauseOf(err), fmt.Sprintf("cannot look at %s: %v", path, err), "")
 	case info.IsDir():
-		return SocketUnfit, path +
-			" is a folder, not a socket; a bind mount may have made it before the daemon started"
+		return unfit(workloadmeta.CauseAbsent, path+" is a folder, not a socket",
+			"a bind mount may have made it before the daemon started")
 	case info.Mode()&fs.ModeSocket == 0:
-		return SocketUnfit, path + " is not a socket"
+		return unfit(workloadmeta.CauseAbsent, path+" is not a socket", "")
 	}
 	ctx, cancel := context.WithTimeout(ctx, ProbeTimeout)
 	defer cancel()
@@ -51,12 +58,12 @@ func ProbeSocket(ctx context.Context, path, permission string) (SocketState, str
 	switch {
 	case err == nil:
 		conn.Close() // nothing was sent
-		return SocketOpen, ""
+		return SocketOpen, workloadmeta.Problem{}
 	case errors.Is(err, fs.ErrPermission):
-		return SocketUnfit, "permission denied on " + path + "; " + permission
+		return unfit(workloadmeta.CauseDenied, "permission denied on "+path, denied)
 	}
-	return SocketQuiet, fmt.Sprintf("socket at %s, but nobody answers: %v", path,
-		errors.Unwrap(err))
+	return SocketQuiet, workloadmeta.Problem{Cause: workloadmeta.CauseOf(err),
+		Reason: fmt.Sprintf("socket at %s, but nobody answers: %v", path, errors.Unwrap(err))}
 }
 
 // Candidates returns the paths at which it makes sense to look here, in order: of two that are the

@@ -1,0 +1,77 @@
+package workloadmeta_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+func TestCauseOf(t *testing.T) {
+	_, missing := os.Stat(t.TempDir() + "/missing")
+	plain := errors.New("what")
+	for _, tc := range []struct {
+		err  error
+		want workloadmeta.Cause
+	}{
+		{nil, ""},
+		{plain, ""},
+		{missing, workloadmeta.CauseAbsent},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+			workloadmeta.CauseRefused},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)},
+			workloadmeta.CauseDenied},
+		{&net.DNSError{IsNotFound: true}, workloadmeta.CauseAbsent},
+		{&net.DNSError{IsTimeout: true}, workloadmeta.CauseTimeout},
+		{fmt.Errorf("ping: %w", context.DeadlineExceeded), workloadmeta.CauseTimeout},
+		{context.Canceled, ""},
+		{errors.ErrUnsupported, workloadmeta.CauseUnsupported},
+		// What a collector says counts before what the error shows.
+		{fmt.Errorf("list: %w", &workloadmeta.Error{Cause: workloadmeta.CauseForbidden,
+			Err: fs.ErrPermission}), workloadmeta.CauseForbidden},
+		{&workloadmeta.Error{Hint: "ask again", Err: fs.ErrPermission}, workloadmeta.CauseDenied},
+		{errors.Join(plain, &workloadmeta.Error{Cause: workloadmeta.CauseOff, Err: plain}),
+			workloadmeta.CauseOff},
+	} {
+		if got := workloadmeta.CauseOf(tc.err); got != tc.want {
+			t.Errorf("CauseOf(%v) = %q, want %q", tc.err, got, tc.want)
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	d := workloadmeta.Detection{Cause: workloadmeta.CauseDenied, Reason: "permission denied on a",
+		Hint: "run as root", More: []workloadmeta.Problem{{Reason: "no socket at b"}}}
+	if got, want := d.String(), "permission denied on a; run as root; no socket at b"; got != want {
+		t.Errorf("String() = %q, want %q", got, want)
+	}
+	// As an error it loses nothing.
+	got := workloadmeta.ProblemOf(fmt.Errorf("connect: %w", d.Err()))
+	want := workloadmeta.Problem{Cause: workloadmeta.CauseDenied,
+		Reason: "connect: permission denied on a\nno socket at b", Hint: "run as root"}
+	if got != want {
+		t.Errorf("ProblemOf its error = %+v, want %+v", got, want)
+	}
+	// Without a hint of its own, an error has that of its cause.
+	if p := workloadmeta.ProblemOf(syscall.ECONNREFUSED); p.Hint != p.Cause.Hint() || p.Hint == "" {
+		t.Errorf("ProblemOf(ECONNREFUSED) = %+v", p)
+	}
+	if p := workloadmeta.ProblemOf(nil); p != (workloadmeta.Problem{}) {
+		t.Errorf("ProblemOf(nil) = %+v", p)
+	}
+	// What is off, or has no valid value, is told by whoever knows where to change that.
+	for _, c := range workloadmeta.Causes() {
+		own := slices.Contains([]workloadmeta.Cause{workloadmeta.CauseOff,
+			workloadmeta.CauseInvalid}, c)
+		if (c.Hint() == "") != own {
+			t.Errorf("cause %s has the hint %q", c, c.Hint())
+		}
+	}
+}
