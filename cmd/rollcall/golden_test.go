@@ -64,7 +64,7 @@ func TestGolden(t *testing.T) {
 		"ls-excluded":         "ls --config testdata/filters.yaml",
 		"ls-excluded-all":     "ls container --all --config testdata/filters.yaml",
 		"ls-excluded-json":    "ls container --all --config testdata/filters.yaml -o json",
-		"ls-excluded-none":    "ls container --set container_exclude=name:",
+		"ls-excluded-none":    "ls container --set container_exclude=name:.*",
 		"tags-excluded":       "tags --config testdata/filters.yaml --set container_include=[]",
 		"tags-excluded-all":   "tags --all --config testdata/filters.yaml --width 100",
 		"tags-excluded-one":   "tags proxy --config testdata/filters.yaml",

@@ -144,6 +144,9 @@ func compileCondition(c *Condition) (condition, error) {
 		}
 	}
 	for _, text := range c.Patterns {
+		if !c.Field.Keyed() {
+			text = trimPattern(text) // no name, image or namespace begins or ends with a blank
+		}
 		if c.Field == Kind {
 			text = shortKind(text)
 		}

@@ -27,6 +27,7 @@ type fate struct {
 
 func (f *fates) add(c *compiled) error {
 	add := func(name, to string, level tagger.TagCardinality) error {
+		name, to = strings.TrimSpace(name), strings.TrimSpace(to)
 		p, err := compileGlob(name)
 		switch {
 		case err != nil:
@@ -45,7 +46,7 @@ func (f *fates) add(c *compiled) error {
 			switch {
 			case strings.Contains(r.Name, "*"):
 				return fmt.Errorf("rename: %q: want one name, not a glob", r.Name)
-			case r.To == "":
+			case strings.TrimSpace(r.To) == "":
 				return fmt.Errorf("rename: %q: the new name is empty; to be rid of a tag, drop it",
 					r.Name)
 			case strings.Contains(r.To, ":"):

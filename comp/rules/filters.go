@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -44,23 +45,23 @@ func Translate(filters []Filter, where func(option, item string) string) (list [
 			option = a.fallback
 		}
 		for _, item := range items[option] {
-			c, known, err := ParseFilter(item)
+			conditions, known, err := ParseFilter(item)
 			if err != nil {
 				return nil, nil, fmt.Errorf("option %s: item %q: %w", option, item, err)
 			}
 			r := Rule{Name: fmt.Sprintf("%s %q", option, item), Origin: Option, Action: a.action,
-				Purpose: a.purpose, When: []Condition{c}}
+				Purpose: a.purpose}
 			if where != nil {
 				r.Where = where(option, item)
 			}
 			if !known {
 				warnings = append(warnings,
-					fmt.Sprintf(
-						"%s: not understood and ignored (want image:…, name:… or kube_namespace:…)",
-						r.Label()))
-				continue
+					r.Label()+": not understood and ignored (want image:…, name:… or kube_namespace:…)")
 			}
-			list = append(list, r)
+			for _, c := range conditions {
+				r.When = []Condition{c}
+				list = append(list, r)
+			}
 		}
 	}
 	return list, warnings, nil
@@ -79,18 +80,50 @@ func FilterOptions() []string {
 	return names
 }
 
+// filterFields are what an item of an option with filters may be about.
+var filterFields = map[string]Field{"image": Image, "name": Name, "kube_namespace": Namespace}
+
+// nextFilter finds where the next filter of an item begins. No image, name or namespace
+// has a comma, a blank or a quote, so that these are never meant as part of an expression.
+var nextFilter = regexp.MustCompile(`[\s,"']+(image|name|kube_namespace):`)
+
 // ParseFilter reads an item of an option with filters: "image:", "name:" or
-// "kube_namespace:" and a regular expression that may match anywhere. known is false if
-// the item begins otherwise. As before, a value that is not there is matched by nothing,
-// with one exception: the expression "^$", which can have no other meaning, matches it.
-func ParseFilter(item string) (c Condition, known bool, err error) {
-	prefix, expr, _ := strings.Cut(item, ":")
-	field, ok := map[string]Field{"image": Image, "name": Name, "kube_namespace": Namespace}[prefix]
-	if !ok {
-		return Condition{}, false, nil
+// "kube_namespace:" and a regular expression that may match anywhere. Blanks, commas and
+// quotes around it do not count. Several filters in one item are one condition each, of
+// which one must hold. known is false if the item begins otherwise.
+//
+// An empty expression is an error: it would match everything, and it is what is left of
+// "image: nginx" where blanks separate the items.
+//
+// As before, a value that is not there is matched by nothing, with one exception: the
+// expression "^$", which can have no other meaning, matches it.
+func ParseFilter(item string) (conditions []Condition, known bool, err error) {
+	for rest := trimFilter(item); rest != ""; {
+		filter := rest
+		rest = ""
+		if next := nextFilter.FindStringSubmatchIndex(filter); next != nil {
+			filter, rest = filter[:next[0]], filter[next[2]:]
+		}
+		prefix, expr, _ := strings.Cut(filter, ":")
+		field, ok := filterFields[prefix]
+		if !ok {
+			return nil, false, nil
+		}
+		if expr = trimFilter(expr); expr == "" {
+			return nil, true, errEmptyExpression(prefix + ":.*")
+		}
+		if _, err := regexp.Compile(expr); err != nil {
+			return nil, true, err
+		}
+		conditions = append(conditions, Condition{Field: field, Patterns: []string{"/" + expr + "/"}})
 	}
-	if _, err := regexp.Compile(expr); err != nil {
-		return Condition{}, true, err
-	}
-	return Condition{Field: field, Patterns: []string{"/" + expr + "/"}}, true, nil
+	return conditions, len(conditions) > 0, nil
+}
+
+func trimFilter(s string) string { return strings.Trim(s, " \t\r\n,\"'") }
+
+// errEmptyExpression says how to write what an empty expression would mean.
+func errEmptyExpression(all string) error {
+	return errors.New("the expression is empty, which would match everything; to mean that, write " +
+		all)
 }

@@ -17,10 +17,27 @@ type pattern struct {
 	re   *regexp.Regexp
 }
 
+// trimPattern removes the blanks around a pattern, and those around its expression.
+func trimPattern(text string) string {
+	text = strings.TrimSpace(text)
+	if isExpression(text) {
+		return "/" + strings.TrimSpace(text[1:len(text)-1]) + "/"
+	}
+	return text
+}
+
+// isExpression reports whether a pattern is a regular expression.
+func isExpression(text string) bool {
+	return len(text) >= 2 && text[0] == '/' && text[len(text)-1] == '/'
+}
+
 // compilePattern compiles a pattern of a condition.
 func compilePattern(text string) (pattern, error) {
-	if len(text) >= 2 && text[0] == '/' && text[len(text)-1] == '/' {
+	if isExpression(text) {
 		expr := text[1 : len(text)-1]
+		if strings.TrimSpace(expr) == "" {
+			return pattern{}, fmt.Errorf("pattern %q: %w", text, errEmptyExpression("/.*/"))
+		}
 		re, err := regexp.Compile(expr)
 		if err != nil {
 			return pattern{}, fmt.Errorf("pattern %q: %w", text, err)

@@ -361,6 +361,67 @@ func TestBadFilters(t *testing.T) {
 	}
 }
 
+// An empty expression left out every container of a machine: "image: nginx" in a variable is
+// two items, of which the first is "image:".
+func TestAnEmptyExpressionIsAnError(t *testing.T) {
+	for _, item := range []string{"image:", "image: ", "name:", `name:""`, "kube_namespace: ,",
+		"name:a,image:"} {
+		_, _, err := rules.Translate(
+			[]rules.Filter{{Option: "container_exclude", Items: []string{item}}}, nil)
+		if err == nil || !strings.Contains(err.Error(), ":.*") {
+			t.Errorf("item %q: error %v; want one that says how to write all", item, err)
+		}
+	}
+	for _, pattern := range []string{"//", "/ /"} {
+		for _, field := range []string{"image", "label.team"} {
+			_, err := rules.Compile([]rules.Rule{exclude(when(field, pattern))})
+			if err == nil || !strings.Contains(err.Error(), "/.*/") {
+				t.Errorf("%s: %q: error %v; want one that says how to write all", field, pattern, err)
+			}
+		}
+	}
+}
+
+// What cannot be part of a name is not part of an expression: blanks, commas and quotes
+// around filters and between them.
+func TestFiltersAreToldApart(t *testing.T) {
+	for item, want := range map[string][]string{
+		"image: nginx":                      {"image /nginx/"},
+		"name:^cart$ ":                      {"name /^cart$/"},
+		"kube_namespace:a,kube_namespace:b": {"namespace /a/", "namespace /b/"},
+		"name:cart,":                        {"name /cart/"},
+		"name:cart, image:a{1,2}":           {"name /cart/", "image /a{1,2}/"},
+		"name:cart image:x":                 {"name /cart/", "image /x/"},
+		`"image:acme/agent`:                 {"image /acme/agent/"},
+		`"image:acme/agent" 'name:^cart$'`:  {"image /acme/agent/", "name /^cart$/"},
+		`name:"^cart$"`:                     {"name /^cart$/"},
+		"image:name:x":                      {"image /name:x/"},
+		"kube_namespace:^(a|b)$":            {"namespace /^(a|b)$/"},
+	} {
+		conditions, known, err := rules.ParseFilter(item)
+		var got []string
+		for _, c := range conditions {
+			got = append(got, c.Field.String()+" "+strings.Join(c.Patterns, " "))
+		}
+		if err != nil || !known || !slices.Equal(got, want) {
+			t.Errorf("ParseFilter(%q) = %q, %v, %v; want %q", item, got, known, err, want)
+		}
+	}
+}
+
+func TestBlanksAroundPatternsAndNamesDoNotCount(t *testing.T) {
+	for _, c := range []rules.Condition{when("name", " web "), when("name", "/^web$ /"),
+		when("image", "docker.io/acme/* "), when("kind", " container")} {
+		if !compile(t, exclude(c)).Why(container(), nil, 0).Excluded {
+			t.Errorf("%s: %q does not match", c.Field, c.Patterns)
+		}
+	}
+	s := compile(t, rules.Rule{Action: rules.Drop, Names: []string{"image_id "}})
+	if !s.Fate("image_id", tagger.LowCardinality, &rules.Subject{}).Dropped {
+		t.Error(`drop: "image_id " does not drop image_id`)
+	}
+}
+
 func TestPodAnnotationsExclude(t *testing.T) {
 	s := compile(t, rules.PodAnnotations()...)
 	c := container()

@@ -29,6 +29,12 @@ func TestHistory(t *testing.T) {
 			" DD_ENV=prod /bin/sh -c make # buildkit",
 		"RUN |1 DB=/hunter2 /bin/bash -c make": "RUN |1 DB=" + mask +
 			" /bin/bash -c make",
+		`CMD ["app" "--password" "hunter2"]`:                                       `CMD ["app" "--password" ` + mask,
+		`ENTRYPOINT ["app","--pass","hunter2"]`:                                    `ENTRYPOINT ["app","--pass",` + mask,
+		`/bin/sh -c #(nop)  CMD ["app" "--token" "hunter2" "x"]`:                   `/bin/sh -c #(nop)  CMD ["app" "--token" ` + mask + ` "x"]`,
+		`HEALTHCHECK &{["CMD" "curl" "-H" "Authorization: Bearer hunter2"] "5s"}`:  `HEALTHCHECK &{["CMD" "curl" "-H" "Authorization: ` + mask + `"] "5s"}`,
+		`HEALTHCHECK &{["CMD-SHELL" "curl -u a:hunter2 http://x || exit 1"] "5s"}`: `HEALTHCHECK &{["CMD-SHELL" "curl -u ` + mask + ` http://x || exit 1"] "5s"}`,
+		`CMD ["curl" "-u" "a:hunter2" "http://x"]`:                                 `CMD ["curl" "-u" ` + mask + ` "http://x"]`,
 		"RUN |1 DB=hunter2": "RUN |1 DB=" + mask,
 		"RUN |x DB_PASSWORD=hunter2": "RUN |x DB_PASSWORD=" +
 			mask,

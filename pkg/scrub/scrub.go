@@ -1,20 +1,21 @@
 // Package scrub takes secrets out of command lines.
 //
 // A value is a secret because of the word before it (--password x,
-// API_KEY=x, "password": "x") or because of its place in a URL
-// (scheme://user:x@host). It is replaced by [Mask]; nothing else changes, and
+// API_KEY=x, "password": "x", ["--password", "x"], Authorization: Bearer x),
+// because of its place in a URL or a data source name (scheme://user:x@host,
+// https://x@host, user:x@tcp(host)), or because of the program whose flag it
+// follows (curl -u user:x). It is replaced by [Mask]; nothing else changes, and
 // the number of arguments stays.
 //
 // In doubt more is hidden than needed: an argument that begins with a secret's
 // key is masked to its end, and whatever follows a flag that is named like a
-// secret is taken for its value. A secret without a telling word, and one glued
-// to a one-letter flag (-pX), cannot be recognised; where that is not enough,
-// [Strip] drops all arguments.
+// secret is taken for its value. A secret without a telling word cannot be
+// recognised; where that is not enough, [Strip] drops all arguments.
 //
 // Command lines may have megabytes, so the search for keys is bounded: after
 // 16 KiB of arguments that contain a telling word, the rest of each further one
-// is masked unread. The worst case is then about 16 ms on a small machine,
-// where a full search takes 1 µs a byte (BenchmarkArgsLong). URLs are searched
+// is masked unread. The worst case is then about 50 ms on a small machine,
+// where a full search takes 3 µs a byte (BenchmarkArgsLong). URLs are searched
 // throughout, at less than a tenth of that.
 package scrub
 
@@ -22,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -34,9 +36,16 @@ const Mask = "********"
 // "api_key" covers --api-key and apikey.
 var defaultWords = []string{
 	"*password*", "*passwd*", "*mysql_pwd*", "*access_token*", "*auth_token*",
-	"*api_key*", "*apikey*", "*secret*", "*credentials*", "stripetoken",
-	"*token", "*pwd", "*passphrase*", "*private_key*", "requirepass", "pgpass",
+	"*api_key*", "*apikey*", "*secret*", "*credential*", "stripetoken",
+	"*token", "*tokens", "*pwd", "*passphrase*", "*private_key*", "*access_key*",
+	"*account_key", "*encryption_key*", "*signing_key*", "*master_key*", "*signature",
+	"requirepass", "pgpass", "pass", "passin", "passout",
+	"*bearer", "jwt",
 }
+
+// separatedPass matches DB_PASS, db.pass and dbPass, but neither bypass nor
+// compass, which no word can tell apart.
+const separatedPass = keyChar + `*(?:[_.\-]pass|(?-i:[a-z0-9]Pass))`
 
 const (
 	// maxSearch bounds, in bytes of one command line, what is searched with
@@ -52,8 +61,24 @@ const (
 	// keyStart may come before one.
 	keyStart = `(?:^|[\s=:$"'?&;,|({\[` + "`" + `]|-)`
 	// value is what follows one inside a longer text: quoted, or up to a blank.
-	value = `(?:"[^"]*"?|'[^']*'?|\S)\S*`
+	value = `(?:"[^"]*"?|'[^']*'?|\\+"(?:[^"\\]|\\[^"])*(?:\\+")?|\S)\S*`
+	// quote may be escaped, in JSON within JSON.
+	quote = `\\*["']`
+	// header is a line of HTTP whose value has blanks.
+	header = `(?:[a-z\-]*authorization|[a-z\-]*cookie2?)`
 )
+
+// headers find the value of such a line: to the quote that closes the line, to
+// the one that closes the value, or to the end.
+var headers = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)("` + header + `\s*:\s*)(?:[^"\\]|\\.)+`),
+	regexp.MustCompile(`(?i)('` + header + `\s*:\s*)[^']+`),
+	regexp.MustCompile(`(?i)((?:` + keyStart + header + `(?:` + quote + `)?\s*[:=]\s*|(?:^|\s)-+` +
+		header + `\s+)(?:` + quote + `)?)[^"'\r\n]+`),
+}
+
+// bearer finds a token wherever its scheme stands before it.
+var bearer = regexp.MustCompile(`(?i)(` + keyStart + `bearer\s+)[^\s"'*]\S*`)
 
 // userinfo finds the password in a URL. The part before "@" ends at the last
 // one, because people do not escape it in passwords; nor do they escape "/", "?"
@@ -61,6 +86,14 @@ const (
 // begins like a port is one: http://host:8080/@scope/package has no password.
 var userinfo = regexp.MustCompile(
 	`([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/?#:@"'\[]*:)(?:[^\s/?#]+|[0-9]*[^0-9\s/?#]\S*)@`)
+
+// urlToken finds a user without a password, or with one that says that the user is the
+// secret: those of HTTP are tokens.
+var urlToken = regexp.MustCompile(
+	`(?i)(https?://)[^\s/?#:@"'\[]+((?::(?:x-oauth-basic)?)?@)`)
+
+// dataSource finds the password in the names that Go's database drivers use.
+var dataSource = regexp.MustCompile(`([^\s/:@"'=]+:)[^\s"']+(@(?:tcp|udp|unix)\()`)
 
 // defaultScrubber is immutable.
 var defaultScrubber = must(New())
@@ -79,16 +112,17 @@ type Scrubber struct {
 	flag   *regexp.Regexp // a whole argument that is a flag and a secret's key
 	whole  *regexp.Regexp // the key and the delimiter that begin an argument
 	inside *regexp.Regexp // key, delimiter and value inside an argument
+	form   *regexp.Regexp // flag and value as items of a list inside an argument
 }
 
 // New returns a scrubber for the default words and extra ones of the same kind:
 // letters of any case, digits, "_", "-", "." and the wildcard "*". Every other
 // word is reported in the error, quoted.
 func New(extra ...string) (*Scrubber, error) {
-	s := &Scrubber{}
+	s := &Scrubber{cores: []string{"authorization", "cookie"}}
 	var patterns []string
 	var errs []error
-	for _, word := range append(defaultWords[:len(defaultWords):len(defaultWords)], extra...) {
+	for _, word := range slices.Concat(defaultWords, extra) {
 		core := longestLiteral(word)
 		if core == "" || !validWord.MatchString(word) {
 			errs = append(errs,
@@ -103,14 +137,16 @@ func New(extra ...string) (*Scrubber, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	key := `(?:` + strings.Join(patterns, "|") + `)`
-	// A colon may have blanks around it (JSON, YAML, headers); "=" may not,
-	// or "PASSWORD= command" would lose its command.
-	delimiter := `["']?(?:\s*:\s*|=)`
-	s.flag = regexp.MustCompile(`(?i)^-+` + key + `:?$`)
-	s.whole = regexp.MustCompile(`(?i)^["']?[\-/]*` + key + delimiter)
+	key := `(?:` + strings.Join(append(patterns, separatedPass), "|") + `)`
+	withHeaders := `(?:` + key + `|` + header + `)`
+	// A colon may have blanks around it (JSON, YAML, headers). So may "=", but only on
+	// both sides, or "PASSWORD= command" would lose its command.
+	delimiter := `(?:` + quote + `)?(?:\s*:\s*|\s+=\s*|=)`
+	s.flag = regexp.MustCompile(`(?i)^-+` + withHeaders + `:?$`)
+	s.whole = regexp.MustCompile(`(?i)^["']?[\-/]*` + withHeaders + delimiter)
 	s.inside = regexp.MustCompile(`(?i)(` + keyStart + key + delimiter + `|(?:^|\s)-+` + key +
-		`\s+)` + value)
+		`\s+(?:-\s+)?)` + value)
+	s.form = regexp.MustCompile(`(?i)(` + quote + `-+` + key + quote + `\s*,?\s*)` + value)
 	return s, nil
 }
 
@@ -157,23 +193,32 @@ func (s *Scrubber) Args(args []string) []string {
 			return
 		}
 		if &out[0] == &args[0] {
-			out = append([]string(nil), args...)
+			out = slices.Clone(args)
 		}
 		out[i] = arg
 	}
 	budget := maxSearch
 	masked := false // the argument before was a flag that wants a secret
+	var running *program
 	for i, arg := range args {
 		telling := s.mayMatch(arg)
 		flag := telling && len(arg) <= maxFlag && s.flag.MatchString(arg)
+		if p := programOf(arg); p != nil {
+			running = p
+		}
+		ownFlag, glued := running.flag(arg)
 		switch {
 		case flag:
 			// Also after another such flag, which then had no value.
 		case masked && arg != "":
 			set(i, Mask)
+		case ownFlag:
+			flag = true
+		case glued != "":
+			set(i, glued+Mask)
 		default:
 			// Before the search, which may cut a URL in two.
-			arg = maskUserinfo(arg)
+			arg = maskPrograms(maskUserinfo(arg))
 			if telling {
 				arg = s.search(arg, &budget)
 			}
@@ -185,10 +230,15 @@ func (s *Scrubber) Args(args []string) []string {
 }
 
 func maskUserinfo(arg string) string {
-	if !strings.Contains(arg, "://") {
-		return arg
+	if strings.Contains(arg, "://") {
+		arg = urlToken.ReplaceAllString(arg, "${1}"+Mask+"${2}")
+		arg = userinfo.ReplaceAllString(arg, "${1}"+Mask+"@")
 	}
-	return userinfo.ReplaceAllString(arg, "${1}"+Mask+"@")
+	if strings.Contains(arg, "@tcp(") || strings.Contains(arg, "@udp(") ||
+		strings.Contains(arg, "@unix(") {
+		arg = dataSource.ReplaceAllString(arg, "${1}"+Mask+"${2}")
+	}
+	return arg
 }
 
 // search masks what follows keys in one argument and takes what it reads off
@@ -209,6 +259,11 @@ func (s *Scrubber) search(arg string, budget *int) string {
 		}
 		return arg[:end[1]] + Mask
 	}
+	for _, re := range headers {
+		arg = re.ReplaceAllString(arg, "${1}"+Mask)
+	}
+	arg = bearer.ReplaceAllString(arg, "${1}"+Mask)
+	arg = s.form.ReplaceAllString(arg, "${1}"+Mask)
 	return s.inside.ReplaceAllString(arg, "${1}"+Mask) + rest
 }
 

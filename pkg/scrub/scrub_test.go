@@ -58,6 +58,55 @@ func TestArgs(t *testing.T) {
 		{[]string{"app", "--password", "--api-key", "hunter2"}, []string{"app", "--password", "--api-key", m}},
 		{[]string{"app", "--password", "-hunter2"}, []string{"app", "--password", m}},
 		{[]string{"app --password hunter2 -v"}, []string{"app --password " + m + " -v"}},
+
+		{[]string{"app", "--pass=hunter2"}, []string{"app", "--pass=" + m}},
+		{[]string{"app", "--pass", "two hunter2"}, []string{"app", "--pass", m}},
+		{[]string{"env", "DB_PASS=hunter2", "a.pass=hunter2", "db-pass:hunter2", "dbPass=hunter2"},
+			[]string{"env", "DB_PASS=" + m, "a.pass=" + m, "db-pass:" + m, "dbPass=" + m}},
+		{[]string{"curl", "-H", "Authorization: Bearer hunter2"}, []string{"curl", "-H", "Authorization: " + m}},
+		{[]string{"git", "-c", "http.extraHeader=Authorization: Basic hunter2"}, []string{"git", "-c", "http.extraHeader=Authorization: " + m}},
+		{[]string{"curl", "-H", "Proxy-Authorization: Digest a=\"b\", response=\"hunter2\""}, []string{"curl", "-H", "Proxy-Authorization: " + m}},
+		{[]string{"curl", "-H", "Cookie: a=1; session=hunter2"}, []string{"curl", "-H", "Cookie: " + m}},
+		{[]string{"sh", "-c", `curl -H "Authorization: Bearer hunter2" -H 'Cookie: a=1; s=hunter2' http://x`},
+			[]string{"sh", "-c", `curl -H "Authorization: ` + m + `" -H 'Cookie: ` + m + `' http://x`}},
+		{[]string{"sh", "-c", `curl -H 'Authorization: Digest a="b", response="hunter2"' http://x`},
+			[]string{"sh", "-c", `curl -H 'Authorization: ` + m + `' http://x`}},
+		{[]string{"app", `{"Authorization": "Bearer hunter2", "x": 1}`}, []string{"app", `{"Authorization": "` + m + `", "x": 1}`}},
+		{[]string{"app", `{\"Authorization\": \"Bearer hunter2\"}`}, []string{"app", `{\"Authorization\": \"` + m + `"}`}},
+		{[]string{"app", "--auth", "Bearer hunter2"}, []string{"app", "--auth", "Bearer " + m}},
+		{[]string{"app", "--bearer", "hunter2", "--cookie=hunter2"}, []string{"app", "--bearer", m, "--cookie=" + m}},
+		{[]string{"sshpass", "-p", "hunter2", "ssh", "-p", "22"}, []string{"sshpass", "-p", m, "ssh", "-p", m}},
+		{[]string{"sudo", "/usr/bin/sshpass", "-phunter2", "ssh"}, []string{"sudo", "/usr/bin/sshpass", "-p" + m, "ssh"}},
+		{[]string{"curl", "-u", "user:hunter2", "http://x"}, []string{"curl", "-u", m, "http://x"}},
+		{[]string{"curl", "-su", "user:hunter2", "--proxy-user=a:hunter2"}, []string{"curl", "-su", m, "--proxy-user=" + m}},
+		{[]string{"sh", "-c", "cd /x && curl -s -u user:hunter2 http://x; ls -u y"}, []string{"sh", "-c", "cd /x && curl -s -u " + m + " http://x; ls -u y"}},
+		{[]string{"mysql", "-phunter2", "-P3306", "shop"}, []string{"mysql", "-p" + m, "-P3306", "shop"}},
+		{[]string{"sh", "-c", "mysqldump -u root -phunter2 shop"}, []string{"sh", "-c", "mysqldump -u root -p" + m + " shop"}},
+		{[]string{"app", `["mysql","-phunter2"]`}, []string{"app", `["mysql","-p` + m}},
+		{[]string{"app", `["curl","-u","a:hunter2","http://x"]`}, []string{"app", `["curl","-u",` + m}},
+		{[]string{"curl", "-XPUT", "-u", "a:hunter2", "-ua:hunter2"}, []string{"curl", "-XPUT", "-u", m, "-u" + m}},
+		{[]string{"sh", "-c", "curl -XPUT -u a:hunter2 -U a:hunter2 -XPUT x | curl --user=b:hunter2"},
+			[]string{"sh", "-c", "curl -XPUT -u " + m + " -U " + m + " -XPUT x | curl --user=" + m}},
+		{[]string{"sh", "-c", `curl "http://x?a=1&b=2;c" -u a:hunter2`}, []string{"sh", "-c", `curl "http://x?a=1&b=2;c" -u ` + m}},
+		{[]string{"redis-cli", "-a", "hunter2", "ping"}, []string{"redis-cli", "-a", m, "ping"}},
+		{[]string{"openssl", "rsa", "-passin", "pass:hunter2"}, []string{"openssl", "rsa", "-passin", m}},
+		{[]string{"openssl", "enc", "-pass", "pass:hunter2", "-k"}, []string{"openssl", "enc", "-pass", m, "-k"}},
+		{[]string{"openssl", "pass:hunter2"}, []string{"openssl", "pass:" + m}},
+		{[]string{"app", "--access-key=hunter2", "--credential=hunter2", "--tokens=hunter2"},
+			[]string{"app", "--access-key=" + m, "--credential=" + m, "--tokens=" + m}},
+		{[]string{"app", "Server=x;Password = hunter2"}, []string{"app", "Server=x;Password = " + m}},
+		{[]string{"app", "Password = hunter2"}, []string{"app", "Password = " + m}},
+		{[]string{"sh", "-c", `app ["--password","hunter2"]`}, []string{"sh", "-c", `app ["--password",` + m}},
+		{[]string{"app", `{"args":["--password","hunter2"]}`}, []string{"app", `{"args":["--password",` + m}},
+		{[]string{"app", `{"args":["--password", "a hunter2", "-v"]}`}, []string{"app", `{"args":["--password", ` + m + ` "-v"]}`}},
+		{[]string{"app", `{\"args\":[\"--password\",\"a hunter2\"]}`}, []string{"app", `{\"args\":[\"--password\",` + m}},
+		{[]string{"app", "args:\n- --password\n- hunter2\n- x"}, []string{"app", "args:\n- --password\n- " + m + "\n- x"}},
+		{[]string{"app", "https://hunter2@github.com/x"}, []string{"app", "https://" + m + "@github.com/x"}},
+		{[]string{"app", "git+https://hunter2:x-oauth-basic@github.com/x", "https://hunter2:@h"},
+			[]string{"app", "git+https://" + m + ":" + m + "@github.com/x", "https://" + m + ":@h"}},
+		{[]string{"app", "--dsn", "user:hunter2@tcp(db:3306)/x"}, []string{"app", "--dsn", "user:" + m + "@tcp(db:3306)/x"}},
+		{[]string{"app", "--dsn=user:hunter2@unix(/run/db)/x"}, []string{"app", "--dsn=user:" + m + "@unix(/run/db)/x"}},
+		{[]string{"az", "AccountKey=hunter2", "https://h/x?sv=1&X-Amz-Signature=hunter2"}, []string{"az", "AccountKey=" + m, "https://h/x?sv=1&X-Amz-Signature=" + m}},
 	}
 	for _, tt := range tests {
 		in := slices.Clone(tt.in)
@@ -80,7 +129,8 @@ func TestArgsWithoutSecrets(t *testing.T) {
 		{},
 		{""},
 		{"nginx", "-g", "daemon off;"},
-		{"mysql", "-pX"},
+		{"mysql", "-p", "shop"},
+		{"app", "-pX", "-u", "me"},
 		{"passwd", "root"},
 		{"/usr/bin/passwd", "root"},
 		{"app", "--password="},
@@ -94,7 +144,11 @@ func TestArgsWithoutSecrets(t *testing.T) {
 		{"get", "http://[::1]:8080/x@1.2", "http://host:80?mail=a@b"},
 		{"git", "clone", "git@example.com:org/repo.git"},
 		{"sshd: root@pts/0"},
-		{"app", "--api", "key", "--pass", "word"},
+		{"app", "--api", "key"},
+		{"app", "--bypass", "cache", "--compass=north", "BYPASS=1", "mountpass", "x"},
+		{"app", "--authorization-mode=RBAC", "--passenger", "x"},
+		{"ssh", "ssh://git@github.com/org/repo", "git+ssh://git@host/x"},
+		{"docker", "run", "reg/app:1@sha256:ab", "user:x@host"},
 	} {
 		got := scrub.Args(args)
 		if !slices.Equal(got, args) {
@@ -181,6 +235,7 @@ func FuzzArgs(f *testing.F) {
 	f.Add(`sh -c "a`, `password: "b`, `c" d`)
 	f.Add("a://b:c@d", "--password", "--secret=x y")
 	f.Add("-", "'", "=:$")
+	f.Add(`-H "Cookie: a`, `curl -u x`, `bearer b`)
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		in := []string{a, b, c}
 		got := scrub.Args(in)
@@ -195,6 +250,9 @@ func FuzzArgs(f *testing.F) {
 			{a, "--password", "Zq9"},
 			{a, "x --api-key Zq9 " + c},
 			{a, "p://u:Zq9@h", c},
+			{a, "Authorization: Bearer Zq9" + b + "Zq9", c},
+			{a, `x ["--password", "Zq9"] ` + c},
+			{"curl", "-u", "Zq9", c},
 		} {
 			if strings.Contains(a+b+c, "Zq9") {
 				break
