@@ -3,7 +3,8 @@ package tagger
 import "time"
 
 // TagInfo is what one source says about one entity. It replaces everything the same
-// source said about the entity before. The lists belong to the tagger once handed over.
+// source said about the entity before; without tags it says that the entity is known and
+// has none. The lists belong to the tagger once handed over.
 type TagInfo struct {
 	Source string // such as [SourceContainer]; any non-empty name
 	Entity EntityID
@@ -20,7 +21,9 @@ type TagInfo struct {
 	DeleteEntity bool
 	// ExpiryDate, if set, is when the source's tags go by themselves.
 	ExpiryDate time.Time
-	// IsComplete says that all sources expected to know the entity have reported it.
+	// IsComplete says that all collectors expected to know the entity have reported it. An
+	// entity is complete when all of rollcall's own sources that speak of it say so. What
+	// other sources say counts only for entities that nobody else speaks of.
 	IsComplete bool
 }
 
@@ -31,8 +34,9 @@ func (i *TagInfo) Empty() bool {
 }
 
 // Sources of rollcall's own tag infos: "workloadmeta-<kind>" for tags taken from an
-// entity of that kind, and the static tags of the configuration.
+// entity of that kind, and the static tags of the configuration. All begin with SourcePrefix.
 const (
+	SourcePrefix         = "workloadmeta-"
 	SourceStatic         = "workloadmeta-static"
 	SourceContainer      = "workloadmeta-container"
 	SourceContainerImage = "workloadmeta-container_image_metadata"

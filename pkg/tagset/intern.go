@@ -54,6 +54,7 @@ func (l *List) Sum() uint64 {
 type Interner struct {
 	seed    maphash.Seed
 	lists   map[uint64]*List
+	n       int // lists, those of one sum included
 	strings map[string]*interned
 }
 
@@ -86,6 +87,7 @@ func (in *Interner) List(tags []string) *List {
 		l.tags[i] = in.String(tag)
 	}
 	in.lists[sum] = l
+	in.n++
 	return l
 }
 
@@ -105,6 +107,7 @@ func (in *Interner) Release(l *List) {
 	if l.refs--; l.refs > 0 {
 		return
 	}
+	in.n--
 	first := in.lists[l.sum]
 	switch {
 	case first == l && l.next == nil:
@@ -144,14 +147,7 @@ func (in *Interner) ReleaseString(s string) {
 }
 
 // Len returns the number of lists and strings stored, for statistics.
-func (in *Interner) Len() (lists, strings int) {
-	for _, l := range in.lists {
-		for ; l != nil; l = l.next {
-			lists++
-		}
-	}
-	return lists, len(in.strings)
-}
+func (in *Interner) Len() (lists, strings int) { return in.n, len(in.strings) }
 
 // Sum returns a 64-bit keyed hash of tags in any order; none give 0. Lists whose sums
 // are equal may be taken for equal: the key is random, so that nobody can make two

@@ -2,7 +2,6 @@ package tagstore
 
 import (
 	"container/heap"
-	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -19,7 +18,7 @@ import (
 type expiryHeap []expiry
 
 type expiry struct {
-	at int64 // Unix nanoseconds
+	at int64 // nanoseconds
 	id tagger.EntityID
 }
 
@@ -54,18 +53,22 @@ func nanoseconds(t time.Time) int64 {
 func (h *expiryHeap) push(at int64, id tagger.EntityID) { heap.Push(h, expiry{at, id}) }
 func (h *expiryHeap) pop() expiry                       { return heap.Pop(h).(expiry) }
 
-// rebuild drops the items that will find nothing to do: an entity whose expiry is renewed
-// again and again leaves one each time, and if it is far off, they would gather.
-func (h *expiryHeap) rebuild(entries iter.Seq2[tagger.EntityID, *entry]) {
-	*h = nil
-	for id, e := range entries {
+// rebuildExpiries drops the items that will find nothing to do: an entity whose expiry is
+// renewed again and again leaves one each time, and if it is far off, they would gather.
+func (s *Store) rebuildExpiries() {
+	s.graces, s.dates = nil, nil
+	for id, e := range s.table.All() {
 		for i := range e.sources {
-			if at := e.sources[i].expiry; at != 0 {
-				*h = append(*h, expiry{at, id})
+			switch src := &e.sources[i]; {
+			case src.withdrawn:
+				s.graces = append(s.graces, expiry{src.expiry, id})
+			case src.expiry != 0:
+				s.dates = append(s.dates, expiry{src.expiry, id})
 			}
 		}
 	}
-	heap.Init(h)
+	heap.Init(&s.graces)
+	heap.Init(&s.dates)
 }
 
 // tombstones are the entities that are only remembered, oldest first.
@@ -157,40 +160,47 @@ func (f *forgotten) when(id tagger.EntityID) (time.Time, bool) {
 type waiters struct {
 	n  atomic.Int32
 	mu sync.Mutex // guards m
-	m  map[tagger.EntityID][]chan struct{}
+	m  map[tagger.EntityID]*waiting
+}
+
+// waiting is what those who wait for one entity share.
+type waiting struct {
+	n     int           // how many they are
+	woken chan struct{} // closed by the next wake
 }
 
 func (w *waiters) any() bool { return w.n.Load() > 0 }
 
 // wait returns a channel that is closed by the next wake of the ID, and what gives it back.
 func (w *waiters) wait(id tagger.EntityID) (woken <-chan struct{}, done func()) {
-	ch := make(chan struct{})
 	w.n.Add(1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.m == nil {
-		w.m = map[tagger.EntityID][]chan struct{}{}
+		w.m = map[tagger.EntityID]*waiting{}
 	}
-	w.m[id] = append(w.m[id], ch)
-	return ch, func() {
+	all := w.m[id]
+	if all == nil {
+		all = &waiting{woken: make(chan struct{})}
+		w.m[id] = all
+	}
+	all.n++
+	return all.woken, func() {
 		w.n.Add(-1)
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		rest := slices.DeleteFunc(w.m[id], func(c chan struct{}) bool { return c == ch })
-		if len(rest) == 0 {
+		if all.n--; all.n == 0 && w.m[id] == all {
 			delete(w.m, id)
-		} else {
-			w.m[id] = rest
 		}
 	}
 }
 
 func (w *waiters) wake(id tagger.EntityID) {
 	w.mu.Lock()
-	woken := w.m[id]
+	all := w.m[id]
 	delete(w.m, id)
 	w.mu.Unlock()
-	for _, ch := range woken {
-		close(ch)
+	if all != nil {
+		close(all.woken)
 	}
 }

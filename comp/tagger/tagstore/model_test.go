@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,9 +35,8 @@ type shown struct {
 }
 
 type modelEntity struct {
-	sources  map[string]modelSource
-	complete bool
-	stone    int // 0 = alive; the larger, the younger
+	sources map[string]modelSource
+	stone   int // 0 = alive; the larger, the younger
 }
 
 type modelSource struct {
@@ -44,6 +44,7 @@ type modelSource struct {
 	standard  []string
 	expiry    time.Time
 	withdrawn bool
+	complete  bool
 }
 
 func (m *model) process(infos []tagger.TagInfo, now time.Time) {
@@ -91,21 +92,45 @@ func (e *modelEntity) take(info tagger.TagInfo, now time.Time) {
 		}
 		return
 	}
-	e.complete = info.IsComplete
-	if info.Empty() {
-		delete(e.sources, info.Source)
-		return
-	}
 	e.sources[info.Source] = modelSource{
 		levels:   [3][]string{info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags},
-		standard: info.StandardTags, expiry: info.ExpiryDate,
+		standard: info.StandardTags, expiry: info.ExpiryDate, complete: info.IsComplete,
 	}
+}
+
+// gone reports whether all sources have withdrawn.
+func (e *modelEntity) gone() bool {
+	for _, src := range e.sources {
+		if !src.withdrawn {
+			return false
+		}
+	}
+	return true
+}
+
+// complete is the least of what rollcall's own sources say, or else the others.
+func (e *modelEntity) complete() bool {
+	own, others := []bool{}, []bool{}
+	for name, src := range e.sources {
+		switch {
+		case src.withdrawn:
+		case strings.HasPrefix(name, "workloadmeta-"):
+			own = append(own, src.complete)
+		default:
+			others = append(others, src.complete)
+		}
+	}
+	if len(own) > 0 {
+		return !slices.Contains(own, false)
+	}
+	return !slices.Contains(others, false)
 }
 
 // settle stores the entity or forgets it.
 func (m *model) settle(id tagger.EntityID, e *modelEntity) {
-	if len(e.sources) == 0 {
-		if m.entities[id] != nil {
+	levels, _ := e.resolve()
+	if e.gone() && len(slices.Concat(levels[0], levels[1], levels[2])) == 0 {
+		if m.entities[id] != nil && len(m.last[id].tags) > 0 {
 			m.forgotten[id] = true
 		}
 		delete(m.entities, id)
@@ -114,15 +139,24 @@ func (m *model) settle(id tagger.EntityID, e *modelEntity) {
 	m.entities[id] = e
 	delete(m.forgotten, id)
 	m.last[id] = shown{m.tags(id, tagger.HighCardinality), m.last[id].version + 1}
-	for _, src := range e.sources {
-		if !src.withdrawn {
-			e.stone = 0
-			return
-		}
+	if !e.gone() {
+		e.stone = 0
+		return
 	}
 	if e.stone == 0 {
 		m.stones++
 		e.stone = m.stones
+		// All goes together.
+		var last time.Time
+		for _, src := range e.sources {
+			if src.expiry.After(last) {
+				last = src.expiry
+			}
+		}
+		for name, src := range e.sources {
+			src.expiry = last
+			e.sources[name] = src
+		}
 	}
 }
 
@@ -143,7 +177,7 @@ func (m *model) completeness(id tagger.EntityID) tagger.Completeness {
 		return tagger.Expired
 	case e == nil:
 		return tagger.Unknown
-	case e.complete:
+	case e.complete():
 		return tagger.Complete
 	}
 	return tagger.Partial
@@ -231,7 +265,8 @@ func drawInfo(t *rapid.T, now time.Time, expiries bool) tagger.TagInfo {
 		info.OrchestratorCardTags = tags("orchestrator", "x:2", "y:2", "pod:1")
 		info.HighCardTags = tags("high", "x:3", "z:3", "z:4", "bare")
 		for _, tag := range info.LowCardTags {
-			if name := tagset.Name(tag); name == "env" || name == "service" {
+			if name := tagset.Name(tag); (name == "env" || name == "service") &&
+				rapid.IntRange(0, 4).Draw(t, "standard") > 0 {
 				info.StandardTags = append(info.StandardTags, tag)
 			}
 		}

@@ -183,5 +183,5 @@ func (s *Store) Withdrawn(id tagger.EntityID) (until time.Time, ok bool) {
 	for i := range e.sources {
 		last = max(last, e.sources[i].expiry)
 	}
-	return time.Unix(0, last), true
+	return s.opts.Now().Add(time.Duration(last - s.since())), true
 }

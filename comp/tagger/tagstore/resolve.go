@@ -60,7 +60,7 @@ func (r *resolver) resolve(in *tagset.Interner, sources []source, old *entry) (t
 	}
 	lowIsSame := r.sameLow(sources, old)
 	for i, src := range r.order {
-		above := r.above(i)
+		above := r.hiding(i)
 		if !lowIsSame {
 			r.levels[0] = visible(r.levels[0], src.low.Tags(), above)
 		}
@@ -101,44 +101,66 @@ func (r *resolver) sameLow(sources []source, old *entry) bool {
 	return true
 }
 
-// above returns the sources of strictly higher priority than the i-th.
-func (r *resolver) above(i int) []*source {
+// hiding are the names of tags that sources of a higher priority have. They are in a set
+// if they are many, else they are looked for in the sources.
+type hiding struct {
+	above []*source
+	names map[string]struct{}
+}
+
+// manyTags is how many tags of higher priority are worth a set of their names.
+const manyTags = 64
+
+// hiding returns what the sources of strictly higher priority than the i-th hide.
+func (r *resolver) hiding(i int) hiding {
 	priority := r.order[i].priority()
 	for i > 0 && r.order[i-1].priority() == priority {
 		i--
 	}
-	return r.order[:i]
+	h := hiding{above: r.order[:i]}
+	n := 0
+	for _, src := range h.above {
+		n += src.low.Len() + len(src.rest)
+	}
+	if n <= manyTags {
+		return h
+	}
+	h.names = make(map[string]struct{}, n)
+	for _, src := range h.above {
+		for _, tag := range src.low.Tags() {
+			h.names[tagset.Name(tag)] = struct{}{}
+		}
+		for _, tag := range src.rest {
+			h.names[tagset.Name(tag)] = struct{}{}
+		}
+	}
+	return h
 }
 
 // resolveStandard is resolve for standard tags, which have no doubles.
 func (r *resolver) resolveStandard() *tagset.List {
-	var first *tagset.List
-	var united []string // nil as long as the first list says it all
+	var first *tagset.List // of the first source that has any, unless some are hidden
+	r.scratch = r.scratch[:0]
 	for i, src := range r.order {
-		if src.standard.Len() == 0 {
+		tags := src.standard.Tags()
+		if len(tags) == 0 {
 			continue
 		}
-		if first == nil {
+		before := len(r.scratch)
+		r.scratch = visible(r.scratch, tags, r.hiding(i))
+		if before == 0 && len(r.scratch) == len(tags) {
 			first = distinct(src.standard)
-			continue
-		}
-		above := r.above(i)
-		for _, tag := range src.standard.Tags() {
-			if slices.Contains(first.Tags(), tag) || slices.Contains(united, tag) ||
-				hidden(tag, above) {
-				continue
-			}
-			if united == nil {
-				united = slices.Clone(first.Tags())
-			}
-			united = append(united, tag)
 		}
 	}
-	if united == nil {
+	if len(r.scratch) == 0 || len(r.scratch) == first.Len() {
 		return first
 	}
-	tagset.Sort(united)
-	return tagset.ListOf(united)
+	tagset.Sort(r.scratch)
+	united := slices.Compact(r.scratch)
+	if slices.Equal(united, first.Tags()) {
+		return first
+	}
+	return tagset.ListOf(slices.Clone(united))
 }
 
 // distinct returns the list without doubles: itself, if it has none.
@@ -160,21 +182,24 @@ func sameSlice(a, b []string) bool {
 func (s *source) priority() tagger.Priority { return tagger.SourcePriority(s.name.Value()) }
 
 // visible appends the tags whose name no source above has.
-func visible(dst, tags []string, above []*source) []string {
-	if len(above) == 0 {
+func visible(dst, tags []string, above hiding) []string {
+	if len(above.above) == 0 {
 		return append(dst, tags...)
 	}
 	for _, tag := range tags {
-		if !hidden(tag, above) {
+		if !above.hides(tagset.Name(tag)) {
 			dst = append(dst, tag)
 		}
 	}
 	return dst
 }
 
-func hidden(tag string, above []*source) bool {
-	name := tagset.Name(tag)
-	for _, src := range above {
+func (h *hiding) hides(name string) bool {
+	if h.names != nil {
+		_, ok := h.names[name]
+		return ok
+	}
+	for _, src := range h.above {
 		if hasName(src.low.Tags(), name) || hasName(src.rest, name) {
 			return true
 		}

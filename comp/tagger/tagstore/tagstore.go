@@ -4,19 +4,27 @@
 // # Promises
 //
 //   - An info replaces everything its source said about the entity before. An info that
-//     says nothing new is no event; one without any tags takes the source out at once.
+//     says nothing new is no event; one without any tags makes the entity known without.
+//   - An entity is as complete as the least complete of its sources that have not
+//     withdrawn. Where rollcall's own sources speak, those of embedders do not count.
 //   - Between sources of different priority, the tags of one name come from the higher
 //     only, at whatever cardinality. Sources of equal priority keep all their tags.
 //   - A source that withdraws keeps its tags for a grace time; [Store.Prune] takes them
 //     out after it. A new report cancels the withdrawal. Nothing but Prune forgets.
 //   - An entity whose sources have all withdrawn is a tombstone: it keeps its whole set,
-//     so that late telemetry is still tagged. Tombstones are bounded in number, too.
+//     so that late telemetry is still tagged, until the grace time of the last source is
+//     over. Tombstones are bounded in number, too. Without any tags there is nothing to
+//     keep, and the entity is unknown at once.
+//   - Grace times run by the monotonic clock, so that a step of the wall clock neither
+//     shortens nor prolongs them. Expiry dates are dates and follow the wall clock.
 //   - Queries take no lock, do no work and allocate nothing.
 package tagstore
 
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unique"
@@ -39,7 +47,8 @@ type Options struct {
 	MaxTombstones int
 	// MaxForgotten bounds the IDs of which only is known that they have expired. Default 16384.
 	MaxForgotten int
-	// Now is the clock. Default [time.Now].
+	// Now is the clock. Default [time.Now]. Of a time with a monotonic reading, that
+	// reading measures grace times.
 	Now func() time.Time
 	// Bus tunes the subscriptions.
 	Bus statebus.Options
@@ -76,7 +85,9 @@ type Store struct {
 	// What follows is used under the table's commit lock only.
 	in         *tagset.Interner
 	resolver   resolver
-	expiries   expiryHeap
+	begin      time.Time  // from which since counts
+	graces     expiryHeap // ends of grace times, as since counts
+	dates      expiryHeap // expiry dates, in Unix nanoseconds
 	tombstones tombstones
 	handles    handles
 
@@ -102,9 +113,10 @@ type source struct {
 	low       *tagset.List
 	standard  *tagset.List
 	rest      []string // orchestrator tags, then high ones
-	expiry    int64    // Unix nanoseconds; 0 = none
+	expiry    int64    // Unix nanoseconds, 0 = none; of a withdrawn one as since counts
 	nOrch     int32
 	withdrawn bool
+	complete  bool
 }
 
 // counts are for metrics. A query that finds its entity counts nothing.
@@ -117,6 +129,7 @@ type counts struct {
 func New(opts Options) *Store {
 	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner()}
 	s.table = statebus.New[tagger.EntityID, *entry](opts.Bus)
+	s.begin = s.opts.Now()
 	s.handles = handles{}
 	s.forgotten = newForgotten(s.opts.MaxForgotten)
 	return s
@@ -158,7 +171,6 @@ func (s *Store) Process(infos []tagger.TagInfo) error {
 func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad []error) {
 	old, _ := t.Get(id)
 	sources := s.resolver.begin(old)
-	complete := old != nil && old.complete
 	changed := false
 	for i := range infos {
 		info := &infos[i]
@@ -175,27 +187,14 @@ func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad [
 				continue
 			}
 			sources[at].withdrawn = true
-			sources[at].expiry = s.opts.Now().Add(s.opts.Grace).UnixNano()
-			s.expiries.push(sources[at].expiry, id)
+			sources[at].expiry = s.graceEnd()
+			s.graces.push(sources[at].expiry, id)
 			changed = true
 			continue
-		case info.Empty():
-			if complete != info.IsComplete {
-				complete, changed = info.IsComplete, true
-			}
-			if at >= 0 {
-				s.release(&sources[at])
-				sources = append(sources[:at], sources[at+1:]...)
-				changed = true
-			}
-			continue
-		}
-		if complete != info.IsComplete {
-			complete, changed = info.IsComplete, true
-		}
-		if at < 0 {
+		case at < 0:
 			sources = append(sources, source{name: unique.Make(info.Source)})
 			at = len(sources) - 1
+			changed = true
 		}
 		if s.replace(&sources[at], info, id) {
 			changed = true
@@ -203,9 +202,9 @@ func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad [
 	}
 	s.resolver.sources = sources // keep the buffer
 	switch {
-	case changed && (old != nil || len(sources) > 0):
+	case changed:
 		s.counts.updated.Add(1)
-		s.commit(t, id, old, sources, complete)
+		s.commit(t, id, old, sources)
 	case len(bad) < len(infos):
 		s.counts.unchanged.Add(1)
 	}
@@ -231,12 +230,15 @@ func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (
 		src.rest, src.nOrch = rest, nOrch
 		changed = true
 	}
+	if src.complete != info.IsComplete {
+		src.complete, changed = info.IsComplete, true
+	}
 	expiry := nanoseconds(info.ExpiryDate)
 	if expiry != src.expiry || src.withdrawn {
 		src.expiry, src.withdrawn = expiry, false
 		changed = true
 		if expiry != 0 {
-			s.expiries.push(expiry, id)
+			s.dates.push(expiry, id)
 		}
 	}
 	return changed
@@ -261,27 +263,37 @@ func (s *Store) release(src *source) {
 	s.in.Release(src.standard)
 }
 
-// commit stores the entity as these sources make it. sources is a scratch buffer.
-func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, complete bool) {
-	if len(sources) == 0 { // then there is an old entry
-		s.in.Release(old.set.LowList())
-		if old.tomb != 0 {
-			s.tombstones.count--
-		}
-		last := *old
-		last.tomb = max(old.tomb, 1)
-		s.handles.show(id, &last)
-		s.forgotten.add(id, s.opts.Now()) // first, so that nobody finds it unknown in between
-		t.Delete(id, old)
-		return
+// since returns the time since the store was made, in nanoseconds.
+func (s *Store) since() int64 { return int64(s.opts.Now().Sub(s.begin)) }
+
+// graceEnd returns when the grace time of a source that withdraws now is over.
+func (s *Store) graceEnd() int64 {
+	now, grace := s.since(), int64(s.opts.Grace)
+	if now > 0 && grace > math.MaxInt64-now {
+		return math.MaxInt64 // as late as can be
 	}
-	e := &entry{sources: append(make([]source, 0, len(sources)), sources...), complete: complete}
+	return now + grace
+}
+
+// commit stores the entity as these sources make it, or forgets it. sources is a scratch
+// buffer.
+func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source) (kept bool) {
+	gone := allWithdrawn(sources)
+	if gone && tagless(sources) {
+		s.forget(t, id, old)
+		return false
+	}
+	if gone && (old == nil || old.tomb == 0) {
+		s.keepTogether(id, sources)
+	}
+	e := &entry{sources: append(make([]source, 0, len(sources)), sources...),
+		complete: allComplete(sources)}
 	e.set, e.standard = s.resolver.resolve(s.in, e.sources, old)
 	if old != nil {
 		s.in.Release(old.set.LowList())
 		e.tomb = old.tomb
 	}
-	switch gone := allWithdrawn(sources); {
+	switch {
 	case gone && e.tomb == 0:
 		e.tomb = s.tombstones.add(id)
 	case !gone && e.tomb != 0:
@@ -293,6 +305,75 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source, 
 		s.forgotten.remove(id)
 	}
 	s.handles.show(id, e)
+	return true
+}
+
+// forget takes an entity out. Its sources have been released, or have no tags.
+func (s *Store) forget(t *tx, id tagger.EntityID, old *entry) {
+	if old == nil {
+		return
+	}
+	s.in.Release(old.set.LowList())
+	if old.tomb != 0 {
+		s.tombstones.count--
+	}
+	if old.set.High().Len() > 0 {
+		last := *old
+		last.tomb = max(old.tomb, 1)
+		s.handles.show(id, &last)
+		s.forgotten.add(id, s.opts.Now()) // first, so that nobody finds it unknown in between
+	} else {
+		s.handles.show(id, nil)
+	}
+	t.Delete(id, old)
+}
+
+// keepTogether makes all sources of an entity that becomes a tombstone go at once, with
+// the last: the tags of a pod that went a minute before its container belong to what is
+// kept.
+func (s *Store) keepTogether(id tagger.EntityID, sources []source) {
+	first, last := sources[0].expiry, sources[0].expiry
+	for i := range sources {
+		first, last = min(first, sources[i].expiry), max(last, sources[i].expiry)
+	}
+	if first == last {
+		return
+	}
+	for i := range sources {
+		sources[i].expiry = last
+	}
+	s.graces.push(last, id)
+}
+
+// tagless reports whether the sources have no tags.
+func tagless(sources []source) bool {
+	for i := range sources {
+		if sources[i].low.Len()+len(sources[i].rest)+sources[i].standard.Len() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// allComplete reports whether all sources that count say that the entity is complete.
+// Those of embedders count where no other is.
+func allComplete(sources []source) bool {
+	own, others := true, true
+	decided := false
+	for i := range sources {
+		switch src := &sources[i]; {
+		case src.withdrawn:
+		case strings.HasPrefix(src.name.Value(), tagger.SourcePrefix):
+			decided = true
+			own = own && src.complete
+		default:
+			others = others && src.complete
+		}
+	}
+	if decided {
+		return own
+	}
+	return others
 }
 
 func allWithdrawn(sources []source) bool {
@@ -308,18 +389,27 @@ func allWithdrawn(sources []source) bool {
 func (s *Store) Prune() (forgotten int) {
 	var touched []tagger.EntityID
 	s.table.Update(func(t *tx) {
-		now := s.opts.Now().UnixNano()
-		for len(s.expiries) > 0 && s.expiries[0].at < now {
-			id := s.expiries.pop().id
-			if s.expire(t, id,
-				func(src *source) bool { return src.expiry != 0 && src.expiry < now }) {
-				forgotten++
+		since, now := s.since(), s.opts.Now().UnixNano()
+		over := func(src *source) bool {
+			if src.withdrawn {
+				return src.expiry < since
 			}
-			touched = append(touched, id)
+			return src.expiry != 0 && src.expiry < now
 		}
+		take := func(h *expiryHeap, until int64) {
+			for len(*h) > 0 && (*h)[0].at < until {
+				id := h.pop().id
+				if s.expire(t, id, over) {
+					forgotten++
+				}
+				touched = append(touched, id)
+			}
+		}
+		take(&s.graces, since)
+		take(&s.dates, now)
 		s.limitTombstones(t)
-		if len(s.expiries) > 1024+4*s.table.Len() {
-			s.expiries.rebuild(s.table.All())
+		if len(s.graces)+len(s.dates) > 1024+4*s.table.Len() {
+			s.rebuildExpiries()
 		}
 		s.tombstones.trim(func(stone tombstone) bool {
 			e, ok := t.Get(stone.id)
@@ -354,9 +444,8 @@ func (s *Store) expire(t *tx, id tagger.EntityID, match func(*source) bool) bool
 	if !dropped {
 		return false
 	}
-	s.commit(t, id, old, kept, old.complete)
 	s.counts.pruned.Add(1)
-	return len(kept) == 0
+	return !s.commit(t, id, old, kept)
 }
 
 // limitTombstones lets the oldest tombstones go while there are too many.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
@@ -163,17 +165,139 @@ func TestRenewedExpiryDatesDoNotGather(t *testing.T) {
 	}
 }
 
-func TestEmptyInfoTakesTheSourceOut(t *testing.T) {
-	s, _ := newStore(t, tagstore.Options{})
+func TestKnownWithoutTags(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
 	process(t, s, tagger.TagInfo{Source: low, Entity: c2, IsComplete: true})
-	if st := s.Stats(); s.Len() != 0 || st.Updated != 0 || st.Unchanged != 1 {
-		t.Errorf("no tags for an unknown entity: %d entities, %+v", s.Len(), st)
+	wantTags(t, s, c2)
+	if c := s.Completeness(c2); c != tagger.Complete {
+		t.Errorf("an entity without tags is %s", c)
 	}
 	process(t, s, lowTags(c1, low, "a:1"), lowTags(c1, high, "b:1"))
 	process(t, s, tagger.TagInfo{Source: low, Entity: c1, IsComplete: true})
 	wantTags(t, s, c1, "b:1")
 	process(t, s, tagger.TagInfo{Source: high, Entity: c1})
+	wantTags(t, s, c1)
+
+	// There is nothing to keep of it for late telemetry.
+	process(t, s, gone(c2, low), gone(c1, low), gone(c1, high))
+	wantMiss(t, s, c2, tagger.LowCardinality, tagger.ErrUnknown)
+	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrUnknown)
+	clock.advance(time.Hour)
+	if n := s.Prune(); n != 0 || s.Len() != 0 || s.Stats().Tombstones != 0 {
+		t.Errorf("%d pruned, %d entities left, %+v", n, s.Len(), s.Stats())
+	}
+}
+
+func TestEntityIsAsCompleteAsItsLeastCompleteSource(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	want := func(step string, want tagger.Completeness) {
+		t.Helper()
+		if got := s.Completeness(c1); got != want {
+			t.Errorf("%s: %s, want %s", step, got, want)
+		}
+	}
+	info := func(source string, complete bool) tagger.TagInfo {
+		return tagger.TagInfo{Source: source, Entity: c1, LowCardTags: []string{source + ":1"},
+			IsComplete: complete}
+	}
+	process(t, s, info(plain, false))
+	want("nobody else speaks of it", tagger.Partial)
+	process(t, s, info(low, true))
+	want("an embedder's source says nothing", tagger.Complete)
+	process(t, s, info(high, false))
+	want("the pod is partial", tagger.Partial)
+	process(t, s, info(low, true), info(plain, true))
+	want("whoever speaks last", tagger.Partial)
+	process(t, s, gone(c1, high))
+	want("a source that has withdrawn says nothing", tagger.Complete)
+	process(t, s, gone(c1, low))
+	want("the embedder's alone", tagger.Complete)
+}
+
+func TestTombstoneKeepsTheWholeSet(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	process(t, s, lowTags(c1, low, "a:1"), lowTags(c1, high, "b:1"))
+	process(t, s, gone(c1, high))
+	clock.advance(tagstore.DefaultGrace - time.Minute)
+	process(t, s, gone(c1, low))
+	clock.advance(tagstore.DefaultGrace)
+	s.Prune()
+	wantTags(t, s, c1, "a:1", "b:1")
+	clock.advance(1)
+	if n := s.Prune(); n != 1 {
+		t.Errorf("Prune = %d after the grace time", n)
+	}
 	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrExpired)
+}
+
+func TestGraceIsAsLongAsItIs(t *testing.T) {
+	for _, grace := range []time.Duration{200 * 365 * 24 * time.Hour, math.MaxInt64} {
+		s, clock := newStore(t, tagstore.Options{Grace: grace})
+		clock.advance(time.Hour)
+		process(t, s, lowTags(c1, low, "a:1"))
+		process(t, s, gone(c1, low))
+		clock.advance(100 * 365 * 24 * time.Hour)
+		if n := s.Prune(); n != 0 {
+			t.Errorf("grace %s: forgotten at the first Prune", grace)
+		}
+		if until, ok := s.Withdrawn(c1); !ok || until.Before(clock.now) {
+			t.Errorf("grace %s: withdrawn until %s, %t", grace, until, ok)
+		}
+	}
+}
+
+func TestStepsOfTheWallClockDoNotMatter(t *testing.T) {
+	var step time.Duration
+	s := tagstore.New(tagstore.Options{Now: func() time.Time { return stepped(step) }})
+	defer s.Close()
+	process(t, s, lowTags(c1, low, "a:1"))
+	process(t, s, gone(c1, low))
+	for _, step = range []time.Duration{56 * 365 * 24 * time.Hour, -24 * time.Hour} {
+		if n := s.Prune(); n != 0 {
+			t.Errorf("a step of %s: forgotten", step)
+		}
+		if until, ok := s.Withdrawn(c1); !ok ||
+			until.Sub(stepped(step)) > tagstore.DefaultGrace {
+			t.Errorf("a step of %s: withdrawn until %s, %t", step, until, ok)
+		}
+	}
+}
+
+// stepped returns the time after the wall clock was stepped: the monotonic reading is the
+// same.
+func stepped(by time.Duration) time.Time {
+	now := time.Now()
+	type clock struct {
+		wall uint64
+		ext  int64
+		loc  *time.Location
+	}
+	(*clock)(unsafe.Pointer(&now)).wall += uint64(by/time.Second) << 30
+	return now
+}
+
+func TestManyTagsCostWhatTheyAre(t *testing.T) {
+	tags := func(name string, n int) []string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = fmt.Sprintf("%s_%06d:v", name, i)
+		}
+		return list
+	}
+	cost := func(n int) time.Duration {
+		s, _ := newStore(t, tagstore.Options{})
+		container, pod := tags("label", n), tags("annotation", n)
+		began := time.Now()
+		process(t, s, tagger.TagInfo{Source: low, Entity: c1, LowCardTags: container,
+			StandardTags: container},
+			tagger.TagInfo{Source: plain, Entity: c1, StandardTags: container[:n/2]},
+			tagger.TagInfo{Source: high, Entity: c1, HighCardTags: pod, StandardTags: pod})
+		return time.Since(began)
+	}
+	cost(100)
+	if small, large := cost(1000), cost(32_000); large > 32*10*small {
+		t.Errorf("%s for 1000 tags of two sources, %s for 32000", small, large)
+	}
 }
 
 func TestInvalidInfosAreNamedAndTheRestApplied(t *testing.T) {
@@ -299,7 +423,9 @@ func TestHandle(t *testing.T) {
 	}
 
 	process(t, s, lowTags(c2, low, "a:1"))
-	process(t, s, tagger.TagInfo{Source: low, Entity: c2})
+	process(t, s, gone(c2, low))
+	clock.advance(time.Hour)
+	s.Prune()
 	if late := s.Handle(c2); late.Completeness() != tagger.Expired ||
 		late.Tags(tagger.LowCardinality).Len() != 0 {
 		t.Errorf("a handle on what is forgotten: %s", late.Completeness())
