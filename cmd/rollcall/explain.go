@@ -90,6 +90,12 @@ func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error 
 	if err := a.printSelection(x.Selection); err != nil {
 		return err
 	}
+	for _, p := range x.Problems {
+		if _, err := fmt.Fprintf(a.out, "problem: %s\n", clean(strings.TrimSpace(p.Entity+" "+
+			p.Field+": "+oneLine(p.Problem)))); err != nil {
+			return err
+		}
+	}
 	if len(x.Tags) == 0 {
 		return a.printDropped(x.Dropped)
 	}

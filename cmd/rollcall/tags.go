@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -71,27 +70,30 @@ func (a *app) tags(ctx context.Context, args []string, all bool) error {
 			list = slices.DeleteFunc(list,
 				func(entity tagger.Entity) bool { return left[entity.ID] })
 		}
-		return e.printTags(list, c)
+		return e.printTags(slices.DeleteFunc(list, tagless), c)
 	}
 	id, err := e.entityID(args[0])
 	if err != nil {
 		return err
 	}
 	entity, err := e.tagger.GetEntity(id)
-	if errors.Is(err, tagger.ErrUnknown) && e.runs(id) {
-		// It is there, and no rule makes a tag of anything known about it.
+	if err != nil {
+		return notFoundf("%w: %s", err, e.tagger.Explain(id).Reason)
+	}
+	if tagless(entity) {
 		if hint := e.hint(id); hint != "" {
 			a.say("%s", hint)
 		}
-		entity, err = tagger.Entity{ID: id, Completeness: tagger.Complete}, nil
-	}
-	if err != nil {
-		return notFoundf("%w: %s", err, e.tagger.Explain(id).Reason)
 	}
 	if a.structured() {
 		return e.printTags([]tagger.Entity{entity}, c)
 	}
 	return e.printOne(entity, c)
+}
+
+// tagless reports whether an entity is known to have no tags. Lists leave it out.
+func tagless(entity tagger.Entity) bool {
+	return len(entity.LowCardTags)+len(entity.OrchestratorCardTags)+len(entity.HighCardTags) == 0
 }
 
 // runs reports whether the store knows what a tagger's entity stands for.
@@ -210,7 +212,7 @@ func tagged(entity tagger.Entity, c tagger.TagCardinality) taggedEntity {
 			upTo(tagger.OrchestratorCardinality, s.Orchestrator), upTo(tagger.HighCardinality,
 				s.High))
 		slices.Sort(all)
-		out.Sources[s.Source] = all
+		out.Sources[s.Source] = orEmpty(all)
 	}
 	return out
 }

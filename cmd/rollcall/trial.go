@@ -109,8 +109,10 @@ func (e *engine) try(ctx context.Context, before extract.Options) (*trial, error
 		})
 
 	sets := e.tagSets(other)
-	out.Live = len(sets)
 	for _, s := range sets {
+		if !tagless(s.before) || !tagless(s.after) {
+			out.Live++
+		}
 		if changes := s.changes(other, e.tagger); len(changes) > 0 {
 			out.Entities = append(out.Entities, entityChange{s.id, s.name, changes})
 		}

@@ -164,6 +164,18 @@ type Explanation struct {
 	Selection *Selection `json:"selection,omitempty"`
 	// Waiting names the sources that are expected to report the entity and have not.
 	Waiting []string `json:"waiting_for,omitempty"`
+	// Problems are fields that should make tags and cannot be understood, and standard
+	// tags that have several values.
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Problem is something that is wrong with what an entity's tags are made of.
+type Problem struct {
+	// Entity is what has the field, such as a container's pod; empty for a tag.
+	Entity string `json:"entity,omitempty"`
+	// Field that cannot be understood, or the name of the tag.
+	Field   string `json:"field"`
+	Problem string `json:"problem"`
 }
 
 // Selection says whether an entity is left out, and why.

@@ -10,8 +10,7 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
-// builder collects tags. It only ever grows until it is reset to a mark, so that a
-// pod's tags are made once and serve the pod and each of its containers.
+// builder collects tags.
 //
 // One goroutine uses a builder at a time.
 type builder struct {
@@ -22,8 +21,10 @@ type builder struct {
 	entity workloadmeta.Entity // whose fields are being read
 	// For rules only.
 	subject rules.Subject // the same
-	lookup  Lookup
 	made    []rules.Made
+
+	lookup Lookup
+	report func(Problem) // nil: nobody wants to know
 
 	// For explanations only: nil and unused on the hot path.
 	trace  *trace
@@ -32,9 +33,6 @@ type builder struct {
 
 // levels are the tags so far, doubles included. standard repeats tags of low.
 type levels struct{ low, orchestrator, high, standard []string }
-
-// mark is how much a builder holds at some moment.
-type mark struct{ low, orchestrator, high, standard, traced int }
 
 // read says that from here on the fields of this entity are read.
 func (b *builder) read(e workloadmeta.Entity) {
@@ -201,10 +199,11 @@ func (b *builder) judge(fate rules.Fate, name, rest string, standard bool) {
 		return
 	}
 	b.append(fate.Name+rest, fate.Level, standard && fate.Level == tagger.LowCardinality &&
-		isStandard(fate.Name))
+		IsStandard(fate.Name))
 }
 
-func isStandard(name string) bool { return name == "env" || name == "service" || name == "version" }
+// IsStandard reports whether a name is that of a standard tag.
+func IsStandard(name string) bool { return name == "env" || name == "service" || name == "version" }
 
 func (b *builder) append(tag string, level tagger.TagCardinality, standard bool) {
 	switch level {
@@ -223,29 +222,21 @@ func (b *builder) append(tag string, level tagger.TagCardinality, standard bool)
 	}
 }
 
-func (b *builder) mark() mark {
-	m := mark{low: len(b.levels.low), orchestrator: len(b.levels.orchestrator),
-		high: len(b.levels.high), standard: len(b.levels.standard)}
+// begin starts the tags of another source: what this entity says.
+func (b *builder) begin(e workloadmeta.Entity) {
+	l := &b.levels
+	l.low, l.orchestrator, l.high, l.standard = l.low[:0], l.orchestrator[:0], l.high[:0],
+		l.standard[:0]
 	if b.trace != nil {
-		m.traced = len(b.trace.pending)
+		b.trace.pending = b.trace.pending[:0]
 	}
-	return m
-}
-
-// reset forgets what was added after the mark.
-func (b *builder) reset(m mark) {
-	b.levels.low = b.levels.low[:m.low]
-	b.levels.orchestrator = b.levels.orchestrator[:m.orchestrator]
-	b.levels.high = b.levels.high[:m.high]
-	b.levels.standard = b.levels.standard[:m.standard]
-	if b.trace != nil {
-		b.trace.pending = b.trace.pending[:m.traced]
-	}
+	b.source = Source(e.GetID().Kind)
+	b.read(e)
 }
 
 // info returns what the builder holds as a tag info: each list sorted, without
-// doubles, nil if empty. The builder keeps its contents.
-func (b *builder) info(id tagger.EntityID) tagger.TagInfo {
+// doubles, nil if empty.
+func (b *builder) info(id tagger.EntityID, complete bool) tagger.TagInfo {
 	if b.trace != nil {
 		b.trace.flush(id)
 	}
@@ -271,24 +262,31 @@ func (b *builder) info(id tagger.EntityID) tagger.TagInfo {
 		OrchestratorCardTags: take(l.orchestrator),
 		HighCardTags:         take(l.high),
 		StandardTags:         take(l.standard),
+		IsComplete:           complete,
 	}
 }
 
+// keepCap is the number of tags up to which a list is used again. Longer ones go, so that
+// one giant costs memory, and time to clear it, only once.
+const keepCap = 128
+
 // release forgets everything, so that a builder at rest keeps no entity alive.
 func (b *builder) release() {
-	for _, tags := range [][]string{b.levels.low, b.levels.orchestrator, b.levels.high,
-		b.levels.standard} {
-		clear(tags[:cap(tags)])
+	l := &b.levels
+	for _, tags := range [...]*[]string{&l.low, &l.orchestrator, &l.high, &l.standard} {
+		if cap(*tags) > keepCap {
+			*tags = nil
+		}
+		clear((*tags)[:cap(*tags)])
+		*tags = (*tags)[:0]
 	}
-	b.trace, b.entity, b.lookup, b.origin = nil, nil, nil, origin{}
+	b.trace, b.report, b.entity, b.lookup, b.origin = nil, nil, nil, nil, origin{}
 	b.subject.Reset(nil, "", nil)
-	b.reset(mark{})
 }
 
 // problem reports a field of the entity being read that cannot be understood.
 func (b *builder) problem(field string, err error) {
-	if b.trace != nil {
-		b.trace.problems = append(b.trace.problems,
-			Problem{Entity: b.entity.GetID(), Field: field, Err: err})
+	if b.report != nil {
+		b.report(Problem{Entity: b.entity.GetID(), Field: field, Err: err})
 	}
 }

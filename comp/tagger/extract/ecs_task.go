@@ -7,35 +7,21 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// ecsTask returns the infos of a task, of those of its containers that lookup knows,
-// and of the global entity: where one agent serves one task, the task's tags; where it
-// serves an instance, those of the cluster, as soon as it is known.
-func (x *Extractor) ecsTask(b *builder, t *workloadmeta.ECSTask, lookup Lookup) []tagger.TagInfo {
-	x.taskTags(b, t)
-	infos := make([]tagger.TagInfo, 1, 2+len(t.Containers))
-	infos[0] = b.info(TaggerID(t.EntityID))
-	shared := b.mark()
-	for i := range t.Containers {
-		container, ok := find[*workloadmeta.Container](lookup, workloadmeta.KindContainer,
-			t.Containers[i].ID)
-		if !ok {
-			continue
-		}
-		b.add(ruleECSContainerName, t.Containers[i].Name)
-		infos = append(infos, b.info(TaggerID(container.EntityID)))
-		b.reset(shared)
-	}
+// globalTaskTags adds what a task says of everything on the machine: where one agent serves
+// one task, the task's tags; where it serves an instance, those of the cluster, as soon as
+// it is known. It reports whether the task speaks for the machine at all.
+func (x *Extractor) globalTaskTags(b *builder, t *workloadmeta.ECSTask) bool {
 	switch {
 	case t.LaunchType == workloadmeta.ECSLaunchTypeFargate,
 		t.LaunchType == workloadmeta.ECSLaunchTypeManagedInstances && x.sidecar:
-		infos = append(infos, b.info(tagger.GlobalEntityID))
+		x.taskTags(b, t)
 	case t.ClusterName != "":
-		b.reset(mark{})
 		b.add(ruleECSClusterName, t.ClusterName)
 		b.add(ruleClusterARN, t.ClusterARN)
-		infos = append(infos, b.info(tagger.GlobalEntityID))
+	default:
+		return false
 	}
-	return infos
+	return true
 }
 
 func (x *Extractor) taskTags(b *builder, t *workloadmeta.ECSTask) {

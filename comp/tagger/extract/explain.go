@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/rules"
@@ -39,13 +40,23 @@ type Problem struct {
 	Err    error
 }
 
-// Explain makes the tags that [Extractor.Extract] makes, each with its origin, and tells which
-// fields could not be understood. A tag that several fields make is there once for each of them;
-// tags that rules drop are there, too. The order is: by tagged entity as in Extract, then as made.
+// Explain makes the tags that [Extractor.Extract], or for a nil entity [Extractor.Global],
+// makes, each with its origin, and tells which fields could not be understood. A tag that
+// several fields make is there once for each of them; tags that rules drop are there, too. The
+// order is: by source as in Extract, then as made.
 func (x *Extractor) Explain(e workloadmeta.Entity, lookup Lookup) ([]Traced, []Problem) {
 	t := &trace{}
-	x.run(e, lookup, t)
-	return t.done, t.problems
+	var problems []Problem
+	x.run(e, lookup, t, func(p Problem) {
+		if !slices.ContainsFunc(problems, p.same) {
+			problems = append(problems, p)
+		}
+	})
+	return t.done, problems
+}
+
+func (p Problem) same(o Problem) bool {
+	return p.Entity == o.Entity && p.Field == o.Field && p.Err.Error() == o.Err.Error()
 }
 
 // Check returns only the problems that [Extractor.Explain] finds.
@@ -65,9 +76,8 @@ type origin struct {
 
 // trace keeps what the hot path throws away.
 type trace struct {
-	pending  []Traced // parallel to what the builder holds
-	done     []Traced
-	problems []Problem
+	pending []Traced // parallel to what the builder holds
+	done    []Traced
 }
 
 func (t *trace) record(b *builder, tag string, level tagger.TagCardinality, standard bool) {

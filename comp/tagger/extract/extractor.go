@@ -11,13 +11,6 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// Lookup finds other entities: the containers of a pod, the GPUs of a process, the
-// queues of a Kueue workload. An error means that the entity is not known. A nil
-// Lookup knows nothing.
-type Lookup interface {
-	Get(id workloadmeta.EntityID) (workloadmeta.Entity, error)
-}
-
 // Extractor makes tags by fixed options. Create one with [New]. It may be used by any
 // number of goroutines.
 type Extractor struct {
@@ -112,35 +105,48 @@ func (x *Extractor) setRules(set *rules.Set) {
 // Rules returns the rules in effect, those about containers included.
 func (x *Extractor) Rules() *rules.Set { return x.rules }
 
-// Extract returns the tag infos of an entity: about itself, then about those of its
-// containers that lookup knows, then about the global entity. A kind that has no tags
-// gives none; an entity that happens to have none gives one empty info about itself.
+// Extract returns the tag infos of an entity, all about itself: what it says, and for a
+// container what its pod or task says of it. Each source gives one info, an empty one if it
+// has no tags.
 //
-// The infos and their lists are the caller's. IsComplete is not set.
+// The infos and their lists are the caller's.
 func (x *Extractor) Extract(e workloadmeta.Entity, lookup Lookup) []tagger.TagInfo {
-	return x.run(e, lookup, nil)
+	return x.run(e, lookup, nil, nil)
 }
 
-func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace) []tagger.TagInfo {
+// Global returns the tag infos about the global entity: what the host and the ECS task
+// say of everything on this machine.
+func (x *Extractor) Global(lookup Lookup) []tagger.TagInfo { return x.run(nil, lookup, nil, nil) }
+
+// ExtractAndCheck is Extract, or for a nil entity Global, that also tells of what it
+// cannot understand.
+func (x *Extractor) ExtractAndCheck(e workloadmeta.Entity, lookup Lookup,
+	report func(Problem)) []tagger.TagInfo {
+	return x.run(e, lookup, nil, report)
+}
+
+// run makes the tags of an entity, or for nil those of the global entity.
+func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace,
+	report func(Problem)) []tagger.TagInfo {
 	if lookup == nil {
 		lookup = emptyLookup{}
 	}
 	b := x.builders.Get().(*builder)
-	defer func() {
-		b.release()
-		x.builders.Put(b)
-	}()
-	b.trace = t
+	defer x.builders.Put(b)
+	defer b.release()
+	b.trace, b.report, b.lookup = t, report, lookup
+	if e == nil {
+		return x.global(b)
+	}
 	b.source = Source(e.GetID().Kind)
-	b.lookup = lookup
 	b.read(e)
 	switch e := e.(type) {
 	case *workloadmeta.Container:
-		x.container(b, e)
+		return x.containerInfos(b, e)
 	case *workloadmeta.KubernetesPod:
-		return x.pod(b, e, lookup)
+		x.podTags(b, e, lookup)
 	case *workloadmeta.ECSTask:
-		return x.ecsTask(b, e, lookup)
+		x.taskTags(b, e)
 	case *workloadmeta.ContainerImageMetadata:
 		x.containerImage(b, e)
 	case *workloadmeta.KubernetesMetadata:
@@ -161,36 +167,78 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace) []tagger
 		x.kueueFlavor(b, e)
 	case *workloadmeta.KueueWorkload:
 		x.kueueWorkload(b, e, lookup, allPodSets)
-	case *workloadmeta.Host:
-		for _, tag := range e.HostTags {
-			b.addVerbatim(ruleHostTag, tag)
+	}
+	return []tagger.TagInfo{b.info(TaggerID(e.GetID()), complete(e, lookup))}
+}
+
+// containerInfos returns what a container, its pod and its task say of it.
+func (x *Extractor) containerInfos(b *builder, c *workloadmeta.Container) []tagger.TagInfo {
+	x.container(b, c)
+	id, p := TaggerID(c.EntityID), parentsOf(c, b.lookup)
+	known := b.lookup.Complete(c.EntityID) && parentsComplete(c, p, b.lookup)
+	own := b.info(id, known)
+	if p.pod == nil && p.task == nil {
+		return []tagger.TagInfo{own}
+	}
+	infos := append(make([]tagger.TagInfo, 0, 3), own)
+	if p.pod != nil {
+		b.begin(p.pod)
+		x.podTags(b, p.pod, b.lookup)
+		if listed := containerOf(p.pod, c.ID); listed != nil {
+			x.podContainer(b, p.pod, listed, c)
 		}
-		return []tagger.TagInfo{b.info(tagger.GlobalEntityID)}
-	default: // kubelets and their metrics have no tags
-		return nil
+		infos = append(infos, b.info(id, known))
 	}
-	return []tagger.TagInfo{b.info(TaggerID(e.GetID()))}
+	if p.task != nil {
+		b.begin(p.task)
+		x.taskTags(b, p.task)
+		for i := range p.task.Containers {
+			if p.task.Containers[i].ID == c.ID {
+				b.add(ruleECSContainerName, p.task.Containers[i].Name)
+				break
+			}
+		}
+		infos = append(infos, b.info(id, known))
+	}
+	return infos
 }
 
-// emptyLookup knows nothing.
-type emptyLookup struct{}
-
-func (emptyLookup) Get(workloadmeta.EntityID) (workloadmeta.Entity, error) {
-	return nil, tagger.ErrUnknown
+// containerOf returns what a pod lists of a container.
+func containerOf(p *workloadmeta.KubernetesPod, id string) *workloadmeta.OrchestratorContainer {
+	for _, list := range [...][]workloadmeta.OrchestratorContainer{p.InitContainers, p.Containers,
+		p.EphemeralContainers} {
+		for i := range list {
+			if list[i].ID == id {
+				return &list[i]
+			}
+		}
+	}
+	return nil
 }
 
-// find returns an entity if lookup has it and it is of the Go type of its kind.
-func find[T workloadmeta.Entity](lookup Lookup, kind workloadmeta.Kind, id string) (found T,
-	ok bool) {
-	if id == "" {
-		return found, false
+// global returns what the host and the task of this machine say of everything on it. Of
+// several hosts or tasks it is the one with the last ID.
+func (x *Extractor) global(b *builder) (infos []tagger.TagInfo) {
+	if hosts := b.lookup.Find(everywhere(workloadmeta.KindHost)); len(hosts) > 0 {
+		if host, ok := hosts[len(hosts)-1].(*workloadmeta.Host); ok {
+			b.begin(host)
+			for _, tag := range host.HostTags {
+				b.addVerbatim(ruleHostTag, tag)
+			}
+			infos = append(infos, b.info(tagger.GlobalEntityID, true))
+		}
 	}
-	e, err := lookup.Get(workloadmeta.EntityID{Kind: kind, ID: id})
-	if err != nil {
-		return found, false
+	for _, e := range slices.Backward(b.lookup.Find(everywhere(workloadmeta.KindECSTask))) {
+		task, ok := e.(*workloadmeta.ECSTask)
+		if !ok {
+			continue
+		}
+		b.begin(task)
+		if x.globalTaskTags(b, task) {
+			return append(infos, b.info(tagger.GlobalEntityID, complete(task, b.lookup)))
+		}
 	}
-	found, ok = e.(T)
-	return found, ok
+	return infos
 }
 
 // sources are the names of the sources of the kinds' tag infos.

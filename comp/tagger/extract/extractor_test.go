@@ -13,6 +13,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
 // entities is a lookup over a list.
@@ -25,6 +26,41 @@ func (l entities) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
 		}
 	}
 	return nil, errors.New("not found")
+}
+
+func (l entities) Find(q extract.Query) []workloadmeta.Entity {
+	found := slices.DeleteFunc(slices.Clone(l), func(e workloadmeta.Entity) bool {
+		for answered := range extract.Answers(e) {
+			if answered == q {
+				return false
+			}
+		}
+		return true
+	})
+	slices.SortFunc(found, func(a, b workloadmeta.Entity) int {
+		return extract.Query{ID: a.GetID()}.Compare(extract.Query{ID: b.GetID()})
+	})
+	return found
+}
+
+func (entities) Complete(workloadmeta.EntityID) bool { return true }
+func (entities) Expected(workloadmeta.Kind) bool     { return false }
+func (entities) Listed() bool                        { return true }
+
+// saidBy returns the infos in which an entity speaks: of itself, of those of the known
+// containers that it lists, and of everything.
+func saidBy(x *extract.Extractor, e workloadmeta.Entity, known entities) []tagger.TagInfo {
+	known = append(slices.Clone(known), e)
+	infos := x.Extract(e, known)
+	for _, other := range known {
+		if other.GetID() != e.GetID() {
+			infos = append(infos, x.Extract(other, known)...)
+		}
+	}
+	infos = append(infos, x.Global(known)...)
+	return slices.DeleteFunc(infos, func(info tagger.TagInfo) bool {
+		return info.Source != extract.Source(e.GetID().Kind)
+	})
 }
 
 func newExtractor(t testing.TB, o extract.Options) *extract.Extractor {
@@ -73,15 +109,6 @@ func TestEveryKindGivesInfosAboutItself(t *testing.T) {
 		}
 		infos := x.Extract(e, nil)
 		want := extract.TaggerID(id)
-		switch kind {
-		case workloadmeta.KindKubelet, workloadmeta.KindKubeletMetrics:
-			if len(infos) != 0 {
-				t.Errorf("%s: %v, want no infos", kind, infos)
-			}
-			continue
-		case workloadmeta.KindHost:
-			want = tagger.GlobalEntityID
-		}
 		if len(infos) != 1 || infos[0].Entity != want ||
 			infos[0].Source != "workloadmeta-"+kind.String() {
 			t.Errorf("%s: %+v, want one info about %s", kind, infos, want)
@@ -129,27 +156,57 @@ func TestExtractIsPure(t *testing.T) {
 	wg.Wait()
 }
 
-func TestOrderOfInfos(t *testing.T) {
+func TestWhoSpeaksOfAnEntity(t *testing.T) {
 	pod, known := shop(t)
+	mirror := entity(t,
+		`{"kind": "kubernetes_pod", "id": "u0", "name": "mirror", "containers": [{"id": "c1"}]}`)
+	host := entity(t, `{"kind": "host", "id": "host", "host_tags": ["rack:1"]}`)
 	task := entity(t,
 		`{"kind": "ecs_task", "id": "arn:t", "cluster_name": "shop", "containers": [{"id": "c2", "name": "b"}, {"id": "gone", "name": "a"}, {"id": "c1", "name": "c"}]}`)
 	x := newExtractor(t, extract.DefaultOptions())
-	for _, c := range []struct {
+	const container, podSays, taskSays = tagger.SourceContainer, tagger.SourceKubernetesPod,
+		tagger.SourceECSTask
+	owned := func(owner string) workloadmeta.Entity {
+		return entity(t, `{"kind": "container", "id": "c1", "owner": `+owner+`}`)
+	}
+	for name, c := range map[string]struct {
 		entity workloadmeta.Entity
-		want   []tagger.EntityID
+		others entities
+		want   []string // sources
+		pod    string   // whose tags a container has
 	}{
-		{pod, []tagger.EntityID{"kubernetes_pod_uid://u1", "container_id://c1", "container_id://c2"}},
-		{task, []tagger.EntityID{"ecs_task://arn:t", "container_id://c2", "container_id://c1", tagger.GlobalEntityID}},
+		"a pod":                {pod, known, []string{podSays}, "pod_name:cart-0"},
+		"a container":          {known[0], nil, []string{container}, ""},
+		"in a pod":             {known[0], entities{pod}, []string{container, podSays}, "pod_name:cart-0"},
+		"in a task":            {known[0], entities{task}, []string{container, taskSays}, ""},
+		"in both":              {known[0], entities{task, pod}, []string{container, podSays, taskSays}, "pod_name:cart-0"},
+		"two pods":             {known[0], entities{pod, mirror}, []string{container, podSays}, "pod_name:mirror"},
+		"two pods, one named":  {owned(`{"kind": "kubernetes_pod", "id": "u1"}`), entities{pod, mirror}, []string{container, podSays}, "pod_name:cart-0"},
+		"everything":           {nil, entities{task, pod, host}, []string{tagger.SourceHost, taskSays}, ""},
+		"everything, no task":  {nil, entities{host}, []string{tagger.SourceHost}, ""},
+		"everything, and none": {nil, entities{pod}, nil, ""},
 	} {
-		var got []tagger.EntityID
-		for _, info := range x.Extract(c.entity, known) {
-			got = append(got, info.Entity)
-			if info.IsComplete || info.DeleteEntity || !info.ExpiryDate.IsZero() {
-				t.Errorf("%s: %+v: flags set", info.Entity, info)
+		infos := x.Global(c.others)
+		want := tagger.GlobalEntityID
+		if c.entity != nil {
+			infos, want = x.Extract(c.entity, c.others), extract.TaggerID(c.entity.GetID())
+		}
+		var got []string
+		named := ""
+		for _, info := range infos {
+			got = append(got, info.Source)
+			if info.Entity != want || !info.IsComplete || info.DeleteEntity ||
+				!info.ExpiryDate.IsZero() {
+				t.Errorf("%s: %+v", name, info)
+			}
+			for _, tag := range info.OrchestratorCardTags {
+				if tagset.Name(tag) == "pod_name" {
+					named += tag
+				}
 			}
 		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("infos about %q, want %q", got, c.want)
+		if !slices.Equal(got, c.want) || named != c.pod {
+			t.Errorf("%s: infos of %q, pod %q, want %q, %q", name, got, named, c.want, c.pod)
 		}
 	}
 }
@@ -252,9 +309,18 @@ func TestExplainNamesRuleAndField(t *testing.T) {
 	o.KubernetesPodLabelsAsTags = map[string]string{"app.*": "lbl_%%label%%"}
 	o.StaticTags = []string{"site:lyon"}
 	x := newExtractor(t, o)
-	traced, problems := x.Explain(pod, known)
-	if len(problems) > 0 {
-		t.Errorf("problems: %v", problems)
+	known = append(known, pod)
+	var traced []extract.Traced
+	for _, e := range known {
+		tags, problems := x.Explain(e, known)
+		if len(problems) > 0 {
+			t.Errorf("problems: %v", problems)
+		}
+		for _, tr := range tags {
+			if tr.Source == tagger.SourceKubernetesPod {
+				traced = append(traced, tr)
+			}
+		}
 	}
 	for _, c := range []struct {
 		entity        tagger.EntityID
@@ -275,11 +341,6 @@ func TestExplainNamesRuleAndField(t *testing.T) {
 			!slices.Equal(fields, c.fields) {
 			t.Errorf("%s %s: rules %q, fields %q; want %q, %q", c.entity, c.tag, rules, fields,
 				c.rules, c.fields)
-		}
-	}
-	for _, tr := range traced {
-		if tr.Source != tagger.SourceKubernetesPod {
-			t.Errorf("%+v: source", tr)
 		}
 	}
 }
@@ -317,7 +378,11 @@ func TestProblemsNameTheField(t *testing.T) {
 	} {
 		e := entity(t, c.entity)
 		var got []string
-		for _, p := range x.Check(e, known) {
+		all := append(slices.Clone(known), e)
+		for _, p := range append(x.Check(e, all), x.Check(known[0], entities{e})...) {
+			if slices.Contains(got, p.Field+" "+p.Err.Error()) {
+				continue // what a pod says of its containers is made for the pod and for each
+			}
 			got = append(got, p.Field+" "+p.Err.Error())
 			if p.Entity != e.GetID() {
 				t.Errorf("%s: problem of %s", c.entity, p.Entity)

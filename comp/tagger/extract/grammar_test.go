@@ -116,7 +116,7 @@ func TestWhenIsAboutWhatATagIsMadeFrom(t *testing.T) {
 - {tag: pod_team, from: {label: app.kubernetes.io/name}, when: {resource: pods}}
 - {tag: nowhere, from: {label: app.kubernetes.io/name}, when: {resource: namespaces}}
 `))
-	infos := x.Extract(pod, known)
+	infos := saidBy(x, pod, known)
 	for i, want := range []struct{ low, high []string }{
 		{[]string{"app:cart", "kube_qos:Burstable", "pod_team:cart"}, nil},
 		{[]string{"app:cart", "kube_qos:Burstable", "pod_team:cart"}, []string{"container_id:c1"}},

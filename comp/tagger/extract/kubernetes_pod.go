@@ -3,7 +3,6 @@ package extract
 import (
 	"strings"
 
-	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
@@ -43,29 +42,6 @@ const (
 	autoscalerAnnotation  = "autoscaling.datadoghq.com/autoscaler-id"
 	autoscalerKind        = "datadogpodautoscaler"
 )
-
-// pod returns the infos of a pod and of those of its containers that lookup knows.
-func (x *Extractor) pod(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) []tagger.TagInfo {
-	x.podTags(b, p, lookup)
-	lists := [...][]workloadmeta.OrchestratorContainer{p.InitContainers, p.Containers,
-		p.EphemeralContainers}
-	infos := make([]tagger.TagInfo, 1, 1+len(lists[0])+len(lists[1])+len(lists[2]))
-	infos[0] = b.info(TaggerID(p.EntityID))
-	shared := b.mark()
-	for _, list := range lists {
-		for i := range list {
-			container, ok := find[*workloadmeta.Container](lookup, workloadmeta.KindContainer,
-				list[i].ID)
-			if !ok {
-				continue
-			}
-			x.podContainer(b, p, &list[i], container)
-			infos = append(infos, b.info(TaggerID(container.EntityID)))
-			b.reset(shared)
-		}
-	}
-	return infos
-}
 
 func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) {
 	b.add(rulePodName, p.Name)

@@ -151,7 +151,7 @@ func TestRulesWithoutVectors(t *testing.T) {
 			for _, text := range c.known {
 				known = append(known, entity(t, text))
 			}
-			for _, info := range newExtractor(t, c.options).Extract(entity(t, c.entity), known) {
+			for _, info := range saidBy(newExtractor(t, c.options), entity(t, c.entity), known) {
 				if info.Entity != c.about {
 					continue
 				}

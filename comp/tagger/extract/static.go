@@ -64,8 +64,7 @@ func StaticTags(c StaticConfig) []string {
 func (x *Extractor) StaticInfo() (tagger.TagInfo, bool) {
 	b := &builder{x: x, source: tagger.SourceStatic}
 	x.staticTags(b)
-	info := b.info(tagger.GlobalEntityID)
-	info.IsComplete = true
+	info := b.info(tagger.GlobalEntityID, true)
 	return info, !info.Empty()
 }
 

@@ -152,6 +152,25 @@ func (w *world) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
 	return workloadmeta.Merge(views), nil
 }
 
+func (w *world) all() (all entities) {
+	for _, views := range w.views {
+		all = append(all, workloadmeta.Merge(views))
+	}
+	return all
+}
+
+func (w *world) extractAll() (infos [][]tagger.TagInfo) {
+	for _, e := range w.all() {
+		infos = append(infos, w.x.Extract(e, w))
+	}
+	return infos
+}
+
+func (w *world) Find(q extract.Query) []workloadmeta.Entity { return w.all().Find(q) }
+func (*world) Complete(workloadmeta.EntityID) bool          { return true }
+func (*world) Expected(workloadmeta.Kind) bool              { return false }
+func (*world) Listed() bool                                 { return true }
+
 func (w *world) set(source workloadmeta.Source, e workloadmeta.Entity) workloadmeta.Entity {
 	id := e.GetID()
 	views := slices.DeleteFunc(w.views[id],
@@ -255,8 +274,11 @@ func runVector(t *testing.T, v vector, each func(*world, workloadmeta.Entity)) {
 		if each != nil {
 			each(w, merged)
 		}
-		for _, info := range w.x.Extract(merged, w) {
-			w.put(info)
+		// Every time everything, which is the simplest way to follow what depends on what.
+		for _, infos := range append(w.extractAll(), w.x.Global(w)) {
+			for _, info := range infos {
+				w.put(info)
+			}
 		}
 	}
 }
@@ -299,7 +321,7 @@ func TestEveryTagIsDefined(t *testing.T) {
 			for _, tr := range traced {
 				explained[key{tr.Entity, tr.Tag, tr.Cardinality}] = true
 				made[tr.Rule] = true
-				if tr.Rule == "" || tr.Field == "" || tr.Source != extract.Source(e.GetID().Kind) {
+				if tr.Rule == "" || tr.Field == "" || tr.Source == "" {
 					t.Errorf("%s: incomplete %+v", v.ID, tr)
 				}
 				if tr.Rule == "static tag" || strings.Contains(tr.Rule, "_as_tags[") {

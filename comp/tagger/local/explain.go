@@ -1,7 +1,9 @@
 package local
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,16 +38,40 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 	}
 	out.Selection = t.selection(entity)
 	known, err := t.tags.GetEntity(id)
-	out.Reason = t.reason(id, workload, entity, err)
-	traced := t.trace(id, entity)
+	traced, problems := t.trace(id, entity)
 	out.Dropped = dropped(traced, id)
-	if err != nil && len(out.Dropped) > 0 {
+	tagless := len(known.LowCardTags)+len(known.OrchestratorCardTags)+len(known.HighCardTags) == 0
+	switch {
+	case tagless && len(out.Dropped) > 0:
 		out.Reason = "rules drop all of its tags"
+	case tagless && entity != nil:
+		out.Reason = t.untagged(workload)
+	default:
+		out.Reason = t.reason(id, workload, entity, err)
 	}
-	if err != nil {
-		return out
+	if err == nil {
+		out.Tags = lines(known, traced)
 	}
+	out.Problems = problemsOf(problems, out.Tags)
+	return out
+}
+
+// lines explains each tag of each source of an entity.
+func lines(known tagger.Entity, traced []extract.Traced) []tagger.TagExplanation {
+	origins := map[tagOf][]*extract.Traced{}
+	for i := range traced {
+		if tr := &traced[i]; tr.Entity == known.ID && tr.DroppedBy == nil {
+			key := tagOf{tr.Source, tr.Tag, tr.Cardinality}
+			origins[key] = append(origins[key], tr)
+		}
+	}
+	hidden := hiders(known.Sources)
+	var out []tagger.TagExplanation
 	for _, src := range known.Sources {
+		standard := map[string]bool{}
+		for _, tag := range src.Standard {
+			standard[tag] = true
+		}
 		for _, level := range []struct {
 			c    tagger.TagCardinality
 			tags []string
@@ -54,73 +80,63 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 			for _, tag := range level.tags {
 				line := tagger.TagExplanation{
 					Tag: tag, Cardinality: level.c.String(), Source: src.Source,
-					Standard: level.c == tagger.LowCardinality &&
-						slices.Contains(src.Standard, tag),
-					HiddenBy: hiddenBy(known.Sources, src.Source, tag),
+					Standard: level.c == tagger.LowCardinality && standard[tag],
 				}
-				ruleOf(&line, traced, id, level.c)
-				out.Tags = append(out.Tags, line)
+				if by := hidden[tagset.Name(tag)]; tagger.SourcePriority(by) >
+					tagger.SourcePriority(src.Source) {
+					line.HiddenBy = by
+				}
+				ruleOf(&line, origins[tagOf{src.Source, tag, level.c}])
+				out = append(out, line)
 			}
 		}
 	}
-	slices.SortStableFunc(out.Tags,
+	slices.SortStableFunc(out,
 		func(a, b tagger.TagExplanation) int { return tagset.Compare(a.Tag, b.Tag) })
 	return out
 }
 
-// trace returns where the tags of an entity come from: itself, and for a container its
-// pod or task; for the global entity, the host and the tasks. entity is nil if the store
-// does not have it.
-func (t *Tagger) trace(id tagger.EntityID, entity workloadmeta.Entity) []extract.Traced {
-	var makers []workloadmeta.Entity
-	switch {
-	case id == tagger.GlobalEntityID:
-		makers = slices.AppendSeq(makers, t.store.List(workloadmeta.KindHost))
-		makers = slices.AppendSeq(makers, t.store.List(workloadmeta.KindECSTask))
-	case entity != nil:
-		makers = append(makers, entity)
-		if parent := t.parent(entity); parent != nil {
-			makers = append(makers, parent)
-		}
-	}
-	var traced []extract.Traced
-	for _, maker := range makers {
-		tags, _ := t.x.Explain(maker, t.store)
-		traced = append(traced, tags...)
-	}
-	return traced
+// tagOf is a tag of one source.
+type tagOf struct {
+	source, tag string
+	c           tagger.TagCardinality
 }
 
-// parent returns the pod or task that a container belongs to, nil if there is none.
-func (t *Tagger) parent(entity workloadmeta.Entity) workloadmeta.Entity {
-	c, ok := entity.(*workloadmeta.Container)
-	if !ok {
-		return nil
-	}
-	if c.Owner != nil {
-		if owner, err := t.store.Get(*c.Owner); err == nil {
-			return owner
+// hiders returns for each name of a tag the source of the highest priority that has it.
+func hiders(sources []tagger.SourceTags) map[string]string {
+	by := map[string]string{}
+	for _, src := range sources {
+		for _, tag := range src.All() {
+			name := tagset.Name(tag)
+			if have, ok := by[name]; !ok ||
+				tagger.SourcePriority(src.Source) > tagger.SourcePriority(have) {
+				by[name] = src.Source
+			}
 		}
 	}
-	if pod, err := t.store.GetKubernetesPodForContainer(c.ID); err == nil {
-		return pod
+	return by
+}
+
+// trace returns where the tags of an entity come from, and what of it could not be
+// understood. entity is nil if the store does not have it.
+func (t *Tagger) trace(id tagger.EntityID, entity workloadmeta.Entity) (traced []extract.Traced,
+	problems []extract.Problem) {
+	if entity == nil && id != tagger.GlobalEntityID {
+		return nil, nil
 	}
-	return nil
+	t.following.Lock()
+	defer t.following.Unlock()
+	return t.follower.x.Explain(entity, t.follower)
 }
 
 // ruleOf fills in which rules made a tag of what, and what others did to it.
-func ruleOf(line *tagger.TagExplanation, traced []extract.Traced, id tagger.EntityID,
-	c tagger.TagCardinality) {
+func ruleOf(line *tagger.TagExplanation, origins []*extract.Traced) {
 	if line.Source == tagger.SourceStatic {
 		line.Rule = "static tag"
 		return
 	}
 	var made, fields []string
-	for _, tr := range traced {
-		if tr.Entity != id || tr.Source != line.Source || tr.Tag != line.Tag ||
-			tr.Cardinality != c || tr.DroppedBy != nil {
-			continue
-		}
+	for _, tr := range origins {
 		if !slices.Contains(made, tr.Rule) {
 			made = append(made, tr.Rule)
 			fields = append(fields, tr.Field)
@@ -138,6 +154,7 @@ func ruleOf(line *tagger.TagExplanation, traced []extract.Traced, id tagger.Enti
 // dropped returns the tags of an entity that rules drop.
 func dropped(traced []extract.Traced, id tagger.EntityID) []tagger.TagExplanation {
 	var list []tagger.TagExplanation
+	seen := map[tagger.TagExplanation]bool{}
 	for _, tr := range traced {
 		if tr.Entity != id || tr.DroppedBy == nil {
 			continue
@@ -147,7 +164,8 @@ func dropped(traced []extract.Traced, id tagger.EntityID) []tagger.TagExplanatio
 			Source: tr.Source,
 			Rule:   tr.Rule, Field: tr.Field, DroppedBy: tr.DroppedBy.Label(),
 		}
-		if !slices.Contains(list, line) {
+		if !seen[line] {
+			seen[line] = true
 			list = append(list, line)
 		}
 	}
@@ -161,33 +179,21 @@ func (t *Tagger) selection(entity workloadmeta.Entity) *tagger.Selection {
 	if _, ok := entity.(*workloadmeta.Container); !ok {
 		return nil
 	}
-	v := t.x.Rules().Why(entity, t.store, rules.Everything)
+	set := t.Rules()
+	v := set.Why(entity, t.store, rules.Everything)
 	s := &tagger.Selection{Excluded: v.Excluded, Rule: v.Rule.Label()}
 	for _, purpose := range []rules.Purpose{rules.Metrics, rules.Logs} {
-		if alone := t.x.Rules().Why(entity, t.store, purpose); alone.Excluded && !v.Excluded {
+		if alone := set.Why(entity, t.store, purpose); alone.Excluded && !v.Excluded {
 			if s.ExcludedFrom == nil {
 				s.ExcludedFrom = map[string]string{}
 			}
 			s.ExcludedFrom[purpose.String()] = alone.Rule.Label()
 		}
 	}
-	if v.Rule == nil && s.ExcludedFrom == nil && !t.x.Rules().Selects() {
+	if v.Rule == nil && s.ExcludedFrom == nil && !set.Selects() {
 		return nil
 	}
 	return s
-}
-
-func hiddenBy(sources []tagger.SourceTags, source, tag string) string {
-	name := tagset.Name(tag)
-	for _, other := range sources {
-		if tagger.SourcePriority(other.Source) <= tagger.SourcePriority(source) {
-			continue
-		}
-		if slices.ContainsFunc(other.All(), func(t string) bool { return tagset.Name(t) == name }) {
-			return other.Source
-		}
-	}
-	return ""
 }
 
 // waitingFor names the sources that are expected to report the entity and have not.
@@ -245,16 +251,6 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID,
 	if _, parseErr := tagger.ParseEntityID(string(id)); parseErr != nil {
 		return parseErr.Error()
 	}
-	if entity != nil {
-		views, _ := t.store.Views(workload)
-		sources := make([]string, len(views))
-		for i, v := range views {
-			sources[i] = string(v.Source)
-		}
-		return fmt.Sprintf(
-			"%s is running (reported by %s), but no rule makes a tag of anything known about it",
-			workload, strings.Join(sources, ", "))
-	}
 	if workload.Kind == 0 {
 		return "nothing has given it any tags"
 	}
@@ -265,4 +261,43 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID,
 		}
 	}
 	return reason
+}
+
+// untagged says that an entity is there and has no tags.
+func (t *Tagger) untagged(id workloadmeta.EntityID) string {
+	views, _ := t.store.Views(id)
+	sources := make([]string, len(views))
+	for i, v := range views {
+		sources[i] = string(v.Source)
+	}
+	return fmt.Sprintf(
+		"%s is running (reported by %s), but no rule makes a tag of anything known about it",
+		id, strings.Join(sources, ", "))
+}
+
+// problemsOf returns what could not be understood of an entity, and standard tags of which
+// it has several values.
+func problemsOf(problems []extract.Problem, tags []tagger.TagExplanation) []tagger.Problem {
+	var out []tagger.Problem
+	for _, p := range problems {
+		out = append(out, tagger.Problem{Entity: p.Entity.String(), Field: p.Field,
+			Problem: p.Err.Error()})
+	}
+	values := map[string][]string{} // with where they are from
+	for _, line := range tags {
+		if name := tagset.Name(line.Tag); line.HiddenBy == "" && extract.IsStandard(name) {
+			value := strings.TrimPrefix(line.Tag, name+":")
+			if from := cmp.Or(line.Rule, line.Source); !slices.ContainsFunc(values[name],
+				func(have string) bool { return strings.HasPrefix(have, value+" (") }) {
+				values[name] = append(values[name], value+" ("+from+")")
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(values[name]) > 1 {
+			out = append(out, tagger.Problem{Field: name, Problem: fmt.Sprintf(
+				"%d different values: %s", len(values[name]), strings.Join(values[name], ", "))})
+		}
+	}
+	return out
 }

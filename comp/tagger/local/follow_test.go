@@ -108,7 +108,7 @@ func TestTagsOfThePodComeAndGoWithIt(t *testing.T) {
 	w.notify(unsets(kubelet, pod("p1")))
 	w.tagger.Prune()
 	w.lacks("the pod is gone", c1, "pod_name")
-	w.has("the pod is gone", c1, tagger.Complete, "container_id:c1")
+	w.has("the pod is gone", c1, tagger.Partial, "container_id:c1")
 	w.has("the pod is gone", p1, tagger.Expired)
 
 	w.notify(sets(kubelet, pod("p1", "c1")), unsets(runtime, container("c1", noOne)))
@@ -287,10 +287,17 @@ func TestPIDThatIsReusedGetsTheNewTagsOnly(t *testing.T) {
 }
 
 func TestStartAndStop(t *testing.T) {
-	w := newWorld(t, local.Options{}, false)
-	if err := w.tagger.Stop(t.Context()); err != nil {
+	never := newWorld(t, local.Options{}, false)
+	if err := never.tagger.Stop(t.Context()); err != nil {
 		t.Errorf("Stop before Start: %v", err)
 	}
+	if err := never.tagger.Start(t.Context()); err == nil {
+		t.Error("Start after Stop: no error")
+	}
+	if subs := never.store.Stats().Subscriptions; len(subs) != 0 {
+		t.Errorf("what has never started is still subscribed: %+v", subs)
+	}
+	w := newWorld(t, local.Options{}, false)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // the context of Start is for Start alone
 	if err := w.tagger.Start(ctx); err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
 
-// What the tagger notes about containers and their parents must go with them, in
+// What the tagger notes about entities and who asked for whom must go with them, in
 // whichever order they end, or a node that lives long runs out of memory.
 func TestTheFollowerForgets(t *testing.T) {
 	pod := workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: "p"}
@@ -25,17 +25,17 @@ func TestTheFollowerForgets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := &tg.follower
+			defer func() { _ = tg.Stop(t.Context()) }()
+			f := tg.follower
 			apply := func(typ workloadmeta.EventType, e workloadmeta.Entity) {
-				t.Helper()
-				if err := entities.Push(workloadmeta.SourceRuntime,
-					workloadmeta.CollectorEvent{Type: typ, Entity: e}); err != nil {
-					t.Fatal(err)
-				}
-				f.infos([]workloadmeta.Event{{Type: typ, Entity: e, Complete: true}})
+				f.apply([]workloadmeta.Event{{Type: typ, Entity: e, Complete: true}})
 			}
+			f.settle()
+			before := len(f.topics) // what is asked about everything
+			all := map[workloadmeta.EntityID]workloadmeta.Entity{}
 			for _, e := range []workloadmeta.Entity{
-				&workloadmeta.Container{EntityID: inPod}, &workloadmeta.Container{EntityID: inTask},
+				&workloadmeta.Container{EntityID: inPod, Owner: &pod},
+				&workloadmeta.Container{EntityID: inTask},
 				&workloadmeta.KubernetesPod{
 					EntityID: pod, EntityMeta: workloadmeta.EntityMeta{Name: "cart-0"},
 					Containers: []workloadmeta.OrchestratorContainer{{ID: "c1", Name: "web"}},
@@ -47,24 +47,18 @@ func TestTheFollowerForgets(t *testing.T) {
 				},
 			} {
 				apply(workloadmeta.EventTypeSet, e)
+				all[e.GetID()] = e
 			}
-			if len(f.children) != 2 || len(f.parentOf) != 2 || len(f.global) != 1 ||
-				len(f.complete) != 4 {
-				t.Fatalf("notes while all live: children %v, parents %v, global %v, complete %v",
-					f.children, f.parentOf, f.global, f.complete)
+			if len(f.nodes) != 4 || len(f.topics) <= before {
+				t.Fatalf("notes while all live: %v, %v", f.nodes, f.topics)
 			}
 			for _, id := range ends {
-				e, err := entities.Get(id)
-				if err != nil {
-					t.Fatal(err)
-				}
-				apply(workloadmeta.EventTypeUnset, e)
+				apply(workloadmeta.EventTypeUnset, all[id])
 			}
-			if n := len(f.children) + len(f.parentOf) + len(f.orphans) + len(f.global) +
-				len(f.complete); n != 0 {
-				t.Errorf(
-					"%d notes are left: children %v, parents %v, orphans %v, global %v, complete %v",
-					n, f.children, f.parentOf, f.orphans, f.global, f.complete)
+			if len(f.nodes) != 0 || len(f.topics) != before || len(f.dirty) != 0 ||
+				len(f.leaving) != 0 || len(f.out) != 0 {
+				t.Errorf("left: nodes %v, topics %v, %d to do", f.nodes, f.topics,
+					len(f.dirty)+len(f.leaving)+len(f.out))
 			}
 		})
 	}

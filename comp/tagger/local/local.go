@@ -58,21 +58,27 @@ type Store interface {
 	Subscribe(name string, filter *workloadmeta.Filter,
 		options ...workloadmeta.SubscribeOption) workloadmeta.Subscription
 	Revision() uint64
+	Synced() bool
+	WaitSynced(ctx context.Context) error
 	List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity]
 	GetKubernetesPod(uid string) (*workloadmeta.KubernetesPod, error)
 	GetKubernetesPodForContainer(containerID string) (*workloadmeta.KubernetesPod, error)
 	ContainerForPID(pid int) (*workloadmeta.Container, error)
 }
 
-// Tagger implements [tagger.Component]. Create one with [New], then call Start.
+// Tagger implements [tagger.Component]. Create one with [New], then call Start, and Stop in
+// any case.
 type Tagger struct {
 	opts  Options
 	store Store
-	x     *extract.Extractor
+	sub   workloadmeta.Subscription
 	tags  *tagstore.Store
 	self  string // ID of the container this process runs in, or ""
 
-	follower follower // owned by the goroutine that follows the store
+	following sync.Mutex // guards the fields below
+	follower  *follower
+	said      map[string]struct{} // problems that the log has
+	lost      error               // of the tag store; not in the log yet
 
 	handled  atomic.Uint64 // revision of the store up to which everything is handled
 	mu       sync.Mutex    // guards advanced
@@ -81,15 +87,16 @@ type Tagger struct {
 
 	unresolved atomic.Uint64 // origins of which nothing had tags
 
-	lifecycle sync.Mutex // guards cancel and stopped
+	lifecycle sync.Mutex // guards cancel and stopped; stopped is closed if nothing runs
 	cancel    context.CancelFunc
 	stopped   chan struct{}
 }
 
 var _ tagger.Component = (*Tagger)(nil)
 
-// New returns a tagger that follows store. Options that make no sense are an error
-// that names them.
+// New returns a tagger of what store knows. It is in the store's first tier from here on:
+// whoever subscribes later hears of nothing that has no tags yet. Options that make no sense
+// are an error that names them.
 func New(store Store, opts Options) (*Tagger, error) {
 	if opts.PruneEvery == 0 {
 		opts.PruneEvery = time.Minute
@@ -108,8 +115,9 @@ func New(store Store, opts Options) (*Tagger, error) {
 		return nil, fmt.Errorf("tagger: %w", err)
 	}
 	t := &Tagger{
-		opts: opts, store: store, x: x, tags: tagstore.New(opts.TagStore),
+		opts: opts, store: store, tags: tagstore.New(opts.TagStore),
 		self: opts.SelfContainerID, advanced: make(chan struct{}),
+		said: map[string]struct{}{},
 	}
 	switch t.self {
 	case "none":
@@ -117,46 +125,51 @@ func New(store Store, opts Options) (*Tagger, error) {
 	case "":
 		t.self = selfContainerID()
 	}
-	t.follower = newFollower(t)
+	t.follower = newFollower(x, store, t.process)
 	if static, ok := x.StaticInfo(); ok {
 		if err := t.tags.Process([]tagger.TagInfo{static}); err != nil {
 			return nil, fmt.Errorf("tagger: static tags: %w", err)
 		}
 	}
+	t.sub = store.Subscribe("tagger", nil, workloadmeta.FirstTier)
 	return t, nil
 }
 
-// Start begins to follow the store. It does not wait. Starting twice is an error.
+// Start begins to follow the store. It does not wait. Starting twice, or what has been
+// stopped, is an error.
 func (t *Tagger) Start(context.Context) error {
 	t.lifecycle.Lock()
 	defer t.lifecycle.Unlock()
-	if t.cancel != nil {
-		return errors.New("tagger: started already")
+	if t.stopped != nil {
+		return errors.New("tagger: started or stopped already")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel
 	t.stopped = make(chan struct{})
-	sub := t.store.Subscribe("tagger", nil, workloadmeta.FirstTier)
 	go func() {
 		defer close(t.stopped)
-		defer sub.Close()
 		var work sync.WaitGroup
 		work.Go(func() { t.prune(ctx) })
-		t.follow(ctx, sub)
+		work.Go(func() { t.watchSources(ctx) })
+		t.follow(ctx)
 		work.Wait()
 	}()
 	return nil
 }
 
-// Stop ends what Start began and waits for it, or for the end of ctx. Queries go on to
-// be answered from what is known.
+// Stop ends what Start began, waits for it or for the end of ctx, and leaves the store's
+// first tier. Queries go on to be answered from what is known.
 func (t *Tagger) Stop(ctx context.Context) error {
 	t.lifecycle.Lock()
 	defer t.lifecycle.Unlock()
-	if t.cancel == nil {
-		return nil
+	t.sub.Close()
+	if t.stopped == nil {
+		t.stopped = make(chan struct{})
+		close(t.stopped)
 	}
-	t.cancel()
+	if t.cancel != nil {
+		t.cancel()
+	}
 	select {
 	case <-t.stopped:
 	case <-ctx.Done():
@@ -166,13 +179,71 @@ func (t *Tagger) Stop(ctx context.Context) error {
 	return nil
 }
 
-func (t *Tagger) follow(ctx context.Context, sub workloadmeta.Subscription) {
-	for bundle := range sub.Bundles(ctx) {
-		if infos := t.follower.infos(bundle.Events); len(infos) > 0 {
-			if err := t.tags.Process(infos); err != nil {
-				t.opts.Log.Error("tagger: some tags are lost", "error", err)
-			}
+// update changes what the follower knows, and says in the log, once, what could not be
+// understood.
+func (t *Tagger) update(change func(*follower)) {
+	t.following.Lock()
+	change(t.follower)
+	var news []extract.Problem
+	for _, p := range t.follower.problems {
+		key := p.Entity.String() + " " + p.Field + " " + p.Err.Error()
+		if _, said := t.said[key]; !said && len(t.said) < maxSaid {
+			t.said[key] = struct{}{}
+			news = append(news, p)
 		}
+	}
+	lost := t.lost
+	t.follower.problems, t.lost = nil, nil
+	t.following.Unlock()
+	if lost != nil {
+		t.opts.Log.Error("tagger: some tags are lost", "error", lost)
+	}
+	for _, p := range news {
+		t.opts.Log.Warn("tagger: this makes no tags, or not all that it could",
+			"entity", p.Entity.String(), "field", p.Field, "error", p.Err)
+	}
+}
+
+// maxSaid bounds how many problems the log is told. After it, explain tells of them.
+const maxSaid = 1000
+
+// process gives infos to the tag store. It is called under following.
+func (t *Tagger) process(infos []tagger.TagInfo) {
+	t.lost = errors.Join(t.lost, t.tags.Process(infos))
+}
+
+// watchSources has completeness judged anew when all sources have listed, and when others
+// are expected.
+func (t *Tagger) watchSources(ctx context.Context) {
+	listed := make(chan struct{})
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	waiting.Go(func() {
+		if t.store.WaitSynced(ctx) == nil {
+			close(listed)
+		}
+	})
+	synced := (<-chan struct{})(listed)
+	expecting, _ := t.store.(interface{ ExpectationsChanged() <-chan struct{} })
+	for {
+		var changed <-chan struct{}
+		if expecting != nil {
+			changed = expecting.ExpectationsChanged()
+		}
+		t.update((*follower).settle)
+		select {
+		case <-changed:
+		case <-synced:
+			synced = nil
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *Tagger) follow(ctx context.Context) {
+	for bundle := range t.sub.Bundles(ctx) {
+		t.update(func(f *follower) { f.apply(bundle.Events) })
 		t.handled.Store(bundle.Revision)
 		if t.waiting.Load() > 0 {
 			t.mu.Lock()
@@ -215,6 +286,7 @@ func (t *Tagger) CatchUp(ctx context.Context) error {
 		advanced := t.advanced
 		t.mu.Unlock()
 		if t.handled.Load() >= goal {
+			t.update((*follower).settle) // who is expected may have changed without any event
 			return nil
 		}
 		select {
@@ -227,7 +299,36 @@ func (t *Tagger) CatchUp(ctx context.Context) error {
 
 // Rules returns the rules in effect: those about tags, and those that leave containers out,
 // which consumers ask by [rules.Set.Why] or [rules.Set.Predicate].
-func (t *Tagger) Rules() *rules.Set { return t.x.Rules() }
+func (t *Tagger) Rules() *rules.Set { return t.extractor().Rules() }
+
+func (t *Tagger) extractor() *extract.Extractor {
+	t.following.Lock()
+	defer t.following.Unlock()
+	return t.follower.x
+}
+
+// Reload goes on with other options, as if they had been there from the beginning: all tags
+// are made anew, and subscribers hear of those that become others. With options that make
+// no sense nothing changes.
+func (t *Tagger) Reload(opts extract.Options) error {
+	x, err := extract.New(opts)
+	if err != nil {
+		return fmt.Errorf("tagger: %w", err)
+	}
+	t.update(func(f *follower) {
+		static, ok := x.StaticInfo()
+		infos := []tagger.TagInfo{static}
+		if !ok { // at once, not after the grace time
+			infos = append(infos, tagger.TagInfo{Source: static.Source, Entity: static.Entity,
+				DeleteEntity: true})
+		}
+		if _, had := f.x.StaticInfo(); had || ok {
+			t.process(infos)
+		}
+		f.reload(x)
+	})
+	return nil
+}
 
 // Stats returns figures for status and metrics.
 func (t *Tagger) Stats() tagstore.Stats { return t.tags.Stats() }

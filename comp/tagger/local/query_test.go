@@ -437,7 +437,7 @@ func TestExplain(t *testing.T) {
 			"kubernetes_pod/nobody, which it belongs to, is not completely known yet: docker is off", ""},
 		tagger.Container("dead"):    {"expired", "kept until", "node_orchestrator runtime"},
 		tagger.Container("nobody"):  {"unknown", "docker is off", "node_orchestrator runtime"},
-		"kubelet://kubelet-id":      {"unknown", "reported by node_orchestrator", ""},
+		"kubelet://kubelet-id":      {"complete", "reported by node_orchestrator", ""},
 		"":                          {"unknown", "empty", ""},
 		"nonsense":                  {"unknown", `"://"`, ""},
 		"pod://x":                   {"unknown", `"pod"`, ""},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -179,7 +180,7 @@ func (s *Store) Withdrawn(id tagger.EntityID) (until time.Time, ok bool) {
 	if !found || e.tomb == 0 {
 		return time.Time{}, false
 	}
-	var last int64
+	last := int64(math.MinInt64)
 	for i := range e.sources {
 		last = max(last, e.sources[i].expiry)
 	}

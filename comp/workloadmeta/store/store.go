@@ -45,8 +45,10 @@ type Store struct {
 	fingerprints *fingerprints // nil unless Options.OnMutation
 
 	expected [workloadmeta.NumKinds]atomic.Pointer[[]workloadmeta.Source]
-	synced   chan struct{} // closed by MarkSynced
-	syncOnce sync.Once
+	// closed and replaced under the commit lock when expected changes
+	expectations atomic.Pointer[chan struct{}]
+	synced       chan struct{} // closed by MarkSynced
+	syncOnce     sync.Once
 }
 
 var (
@@ -97,6 +99,8 @@ func New(opts Options) *Store {
 		index:  newIndexes(),
 		synced: make(chan struct{}),
 	}
+	expectations := make(chan struct{})
+	s.expectations.Store(&expectations)
 	if opts.OnMutation != nil {
 		s.fingerprints = &fingerprints{report: opts.OnMutation,
 			sums: map[fingerprintKey]fingerprint{}}
@@ -346,6 +350,8 @@ func (s *Store) Expect(kind workloadmeta.Kind, sources []workloadmeta.Source) {
 		}
 		sources = slices.Clone(sources)
 		s.expected[kind].Store(&sources)
+		next := make(chan struct{})
+		defer close(*s.expectations.Swap(&next))
 		var changed []*record
 		for id, r := range s.table.All() {
 			if id.Kind == kind && r.complete != s.isComplete(kind, r.views) {
@@ -370,6 +376,10 @@ func (s *Store) Expected(kind workloadmeta.Kind) []workloadmeta.Source {
 	}
 	return nil
 }
+
+// ExpectationsChanged returns a channel that is closed by the next [Store.Expect] that
+// changes what is expected.
+func (s *Store) ExpectationsChanged() <-chan struct{} { return *s.expectations.Load() }
 
 // Stats returns figures about the store and its subscriptions.
 func (s *Store) Stats() statebus.Stats { return s.table.Stats() }

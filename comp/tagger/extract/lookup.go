@@ -1,0 +1,175 @@
+package extract
+
+import (
+	"cmp"
+	"iter"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// Lookup answers an extraction's questions about other entities. It sees each question,
+// also those that have no answer yet: whoever keeps the tags up to date notes them and
+// extracts again when an answer changes. See [Query].
+type Lookup interface {
+	// Get finds an entity by its ID. An error means that it is not known.
+	Get(id workloadmeta.EntityID) (workloadmeta.Entity, error)
+	// Find returns the entities that answer a query, in the order of their IDs. The
+	// slice is the lookup's.
+	Find(q Query) []workloadmeta.Entity
+	// Complete reports whether every source that is expected to report the entity has
+	// done so. It is asked about entities that are known only.
+	Complete(id workloadmeta.EntityID) bool
+	// Expected reports whether a source is expected to report entities of the kind.
+	Expected(kind workloadmeta.Kind) bool
+	// Listed reports whether all sources have listed what there is at least once.
+	Listed() bool
+}
+
+// Relation is a way in which extractions find other entities.
+type Relation uint8
+
+// Relations.
+const (
+	// ByID leads to the entity with the query's ID. It is what [Lookup.Get] and
+	// [Lookup.Complete] ask.
+	ByID Relation = iota
+	// Lists leads from a container to the pods and tasks that list it.
+	Lists
+	// Everywhere leads from a kind, in an ID without ID, to the entities of the kind
+	// whose tags everything on the machine carries.
+	Everywhere
+	// Sources leads to no entity. It is what [Lookup.Expected] and [Lookup.Listed] ask;
+	// the query has no ID.
+	Sources
+)
+
+// Query is a question of an extraction.
+type Query struct {
+	Relation Relation
+	ID       workloadmeta.EntityID
+}
+
+// Compare orders queries.
+func (q Query) Compare(o Query) int {
+	return cmp.Or(cmp.Compare(q.Relation, o.Relation), cmp.Compare(q.ID.Kind, o.ID.Kind),
+		strings.Compare(q.ID.ID, o.ID.ID))
+}
+
+// Answers yields the queries that lead to an entity, but for the one by its ID. A new
+// relation is a look-up where tags are made, and its other direction here.
+func Answers(e workloadmeta.Entity) iter.Seq[Query] {
+	return func(yield func(Query) bool) {
+		switch e := e.(type) {
+		case *workloadmeta.KubernetesPod:
+			for c := range e.AllContainers() {
+				if c.ID != "" && !yield(listing(c.ID)) {
+					return
+				}
+			}
+		case *workloadmeta.ECSTask:
+			if !yield(everywhere(workloadmeta.KindECSTask)) {
+				return
+			}
+			for i := range e.Containers {
+				if id := e.Containers[i].ID; id != "" && !yield(listing(id)) {
+					return
+				}
+			}
+		case *workloadmeta.Host:
+			yield(everywhere(workloadmeta.KindHost))
+		}
+	}
+}
+
+func listing(container string) Query {
+	return Query{Lists, workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: container}}
+}
+
+func everywhere(kind workloadmeta.Kind) Query {
+	return Query{Everywhere, workloadmeta.EntityID{Kind: kind}}
+}
+
+// emptyLookup knows nothing, and nothing is to come.
+type emptyLookup struct{}
+
+func (emptyLookup) Get(workloadmeta.EntityID) (workloadmeta.Entity, error) {
+	return nil, tagger.ErrUnknown
+}
+func (emptyLookup) Find(Query) []workloadmeta.Entity    { return nil }
+func (emptyLookup) Complete(workloadmeta.EntityID) bool { return true }
+func (emptyLookup) Expected(workloadmeta.Kind) bool     { return false }
+func (emptyLookup) Listed() bool                        { return true }
+
+// find returns an entity if lookup has it and it is of the Go type of its kind.
+func find[T workloadmeta.Entity](lookup Lookup, kind workloadmeta.Kind, id string) (found T,
+	ok bool) {
+	if id == "" {
+		return found, false
+	}
+	e, err := lookup.Get(workloadmeta.EntityID{Kind: kind, ID: id})
+	if err != nil {
+		return found, false
+	}
+	found, ok = e.(T)
+	return found, ok
+}
+
+// parents are what a container belongs to; nil = nothing that is known.
+type parents struct {
+	pod  *workloadmeta.KubernetesPod
+	task *workloadmeta.ECSTask
+}
+
+// parentsOf finds the pod and the task that list a container. Should several pods list
+// it, as a static pod and its mirror may, it is the one the container names as its owner,
+// else the one with the first ID: the tags of one of them, never a mixture.
+func parentsOf(c *workloadmeta.Container, lookup Lookup) (p parents) {
+	named := func(e workloadmeta.Entity) bool { return c.Owner != nil && *c.Owner == e.GetID() }
+	for _, e := range lookup.Find(listing(c.ID)) {
+		switch e := e.(type) {
+		case *workloadmeta.KubernetesPod:
+			if p.pod == nil || named(e) {
+				p.pod = e
+			}
+		case *workloadmeta.ECSTask:
+			if p.task == nil || named(e) {
+				p.task = e
+			}
+		}
+	}
+	return p
+}
+
+// complete reports whether all that can be known of an entity is known: every expected
+// source has reported it, and a container's pod or task is completely known, too.
+func complete(e workloadmeta.Entity, lookup Lookup) bool {
+	if !lookup.Complete(e.GetID()) {
+		return false
+	}
+	switch e := e.(type) {
+	case *workloadmeta.ECSTask:
+		return e.ClusterName != "" // without, it comes from before the metadata service was ready
+	case *workloadmeta.Container:
+		return parentsComplete(e, parentsOf(e, lookup), lookup)
+	}
+	return true
+}
+
+func parentsComplete(c *workloadmeta.Container, p parents, lookup Lookup) bool {
+	if p.pod != nil || p.task != nil {
+		return (p.pod == nil || complete(p.pod, lookup)) &&
+			(p.task == nil || complete(p.task, lookup))
+	}
+	if c.Owner == nil || c.Owner.Kind != workloadmeta.KindKubernetesPod &&
+		c.Owner.Kind != workloadmeta.KindECSTask {
+		// It may yet turn out to belong to something.
+		return lookup.Listed() || !lookup.Expected(workloadmeta.KindKubernetesPod) &&
+			!lookup.Expected(workloadmeta.KindECSTask)
+	}
+	if owner, err := lookup.Get(*c.Owner); err == nil {
+		return complete(owner, lookup) // it does not list its containers, or not yet
+	}
+	return lookup.Listed() && !lookup.Expected(c.Owner.Kind)
+}
