@@ -10,15 +10,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 // explanation is what explain prints for programs.
 type explanation struct {
 	tagger.Explanation
 	// Unanswered are collectors that might know of it and could not be asked.
-	Unanswered []unanswered        `json:"unanswered,omitempty"`
-	Reports    []collection.Report `json:"reports,omitempty"` // who says what, the strongest first
+	Unanswered []unanswered          `json:"unanswered,omitempty"`
+	Reports    []workloadmeta.Report `json:"reports,omitempty"` // who says what, the strongest first
 }
 
 func (a *app) explainCommand() *cobra.Command {

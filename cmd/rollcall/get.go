@@ -58,7 +58,7 @@ of it, its name, or its namespace and name.`,
 			if err != nil {
 				return err
 			}
-			views, _ := e.store.Views(entity.GetID())
+			views, _ := e.store.Reports(entity.GetID())
 			v := e.view(entity, views, c)
 			if a.structured() {
 				return a.print(v)

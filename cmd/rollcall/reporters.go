@@ -8,27 +8,15 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
-// reporters returns who says what of an entity, the strongest first: collectors, or for a
-// recording, which does not know them, sources.
-func (e *engine) reporters(id tagger.EntityID) []collection.Report {
+// reporters returns who says what of an entity, the strongest first.
+func (e *engine) reporters(id tagger.EntityID) []workloadmeta.Report {
 	workload, ok := workloadOf(id)
 	if !ok {
 		return nil
 	}
-	if e.supervisor != nil {
-		return e.supervisor.Reports(workload)
-	}
-	views, err := e.store.Views(workload)
-	if err != nil {
-		return nil
-	}
-	reports := make([]collection.Report, len(views))
-	for i, v := range views {
-		reports[i] = collection.Report{Source: v.Source, Entity: v.Entity}
-	}
+	reports, _ := e.store.Reports(workload) // none if it is not there
 	return reports
 }
 
@@ -43,21 +31,14 @@ func workloadOf(id tagger.EntityID) (workloadmeta.EntityID, bool) {
 	return workloadmeta.EntityID{}, false
 }
 
-func reporterName(r collection.Report) string {
-	if r.Collector == "" {
-		return string(r.Source)
-	}
-	return r.Collector
-}
-
 // printReporters says who reports an entity, and of which fields who said what.
-func (e *engine) printReporters(id tagger.EntityID, reports []collection.Report) error {
+func (e *engine) printReporters(id tagger.EntityID, reports []workloadmeta.Report) error {
 	if len(reports) == 0 {
 		return nil
 	}
 	names := make([]string, len(reports))
 	for i, r := range reports {
-		names[i] = reporterName(r)
+		names[i] = r.Name
 	}
 	if _, err := fmt.Fprintf(e.app.out, "\nreported by %s\n",
 		clean(strings.Join(names, ", "))); err != nil || len(reports) == 1 {
@@ -88,7 +69,7 @@ func (e *engine) printReporters(id tagger.EntityID, reports []collection.Report)
 }
 
 // whoSaidWhat compares an entity with the reports it is made of, field by field.
-func whoSaidWhat(entity workloadmeta.Entity, reports []collection.Report) (agreed []string,
+func whoSaidWhat(entity workloadmeta.Entity, reports []workloadmeta.Report) (agreed []string,
 	t *table, err error) {
 	merged, err := fieldsOf(entity)
 	if err != nil {
@@ -113,9 +94,9 @@ func whoSaidWhat(entity workloadmeta.Entity, reports []collection.Report) (agree
 			switch value, ok := said[i][f.name]; {
 			case !ok:
 			case value == f.value:
-				by = append(by, reporterName(r))
+				by = append(by, r.Name)
 			default:
-				others = append(others, reporterName(r)+": "+value)
+				others = append(others, r.Name+": "+value)
 			}
 		}
 		if len(by) == len(reports) {

@@ -3,29 +3,26 @@ package main
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
 func TestWhoSaidWhat(t *testing.T) {
-	report := func(collector, name, cgroup string) collection.Report {
+	report := func(collector, name, cgroup string, rank int) workloadmeta.Report {
 		c := &workloadmeta.Container{
 			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer,
 				ID: "a"}, CgroupPath: cgroup}
 		c.Name = name
 		c.State.Status, c.State.Running = workloadmeta.StatusRunning, true
 		c.Labels = map[string]string{"by": collector}
-		return collection.Report{Collector: collector, Source: workloadmeta.SourceRuntime,
-			Entity: c}
+		return workloadmeta.NewReport(&workloadmeta.Reporter{Name: collector,
+			Source: workloadmeta.SourceRuntime, Rank: rank}, c, time.Now())
 	}
-	reports := []collection.Report{report("docker", "web", ""),
-		report("containerd", "a", "/docker/a")}
-	agreed, table,
-		err := whoSaidWhat(
-		workloadmeta.Combine([]workloadmeta.Entity{reports[0].Entity, reports[1].Entity},
-			[]workloadmeta.Entity{reports[0].Entity, reports[1].Entity}), reports)
+	reports := []workloadmeta.Report{report("docker", "web", "", 50),
+		report("containerd", "a", "/docker/a", 30)}
+	agreed, table, err := whoSaidWhat(workloadmeta.Merge(reports), reports)
 	if err != nil {
 		t.Fatal(err)
 	}

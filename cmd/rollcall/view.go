@@ -88,12 +88,13 @@ func orEmpty(list []string) []string {
 }
 
 // view returns an entity with its tags up to a cardinality.
-func (e *engine) view(entity workloadmeta.Entity, views []workloadmeta.View,
+func (e *engine) view(entity workloadmeta.Entity, views []workloadmeta.Report,
 	c tagger.TagCardinality) view {
 	v := view{entity: entity, tags: e.tagsOf(entity, c), excludedBy: e.excludedBy(entity)}
-	for _, s := range views {
-		v.sources = append(v.sources, string(s.Source))
+	for _, r := range views { // those of one source stand together
+		v.sources = append(v.sources, string(r.Source))
 	}
+	v.sources = slices.Compact(v.sources)
 	return v
 }
 
@@ -119,7 +120,7 @@ func (e *engine) views(kinds []workloadmeta.Kind, c tagger.TagCardinality) []vie
 	for _, kind := range kinds {
 		from := len(list)
 		for entity := range e.store.List(kind) {
-			views, _ := e.store.Views(entity.GetID()) // none if it has just gone
+			views, _ := e.store.Reports(entity.GetID()) // none if it has just gone
 			list = append(list, e.view(entity, views, c))
 		}
 		slices.SortFunc(list[from:],

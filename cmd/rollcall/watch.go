@@ -180,7 +180,7 @@ func (w *watcher) print(e *engine, bundle workloadmeta.Bundle) error {
 			continue
 		}
 		c := change{Time: now, Type: ev.Type, Snapshot: bundle.Snapshot,
-			Entity: e.view(ev.Entity, ev.Views, w.level)}
+			Entity: e.view(ev.Entity, ev.Reports, w.level)}
 		switch w.app.output {
 		case "json", "yaml":
 			line, err := encode(c, false)
@@ -248,9 +248,9 @@ func (w *watcher) reconsidered(e *engine,
 				if err != nil || told[id] || (e.excludedBy(c) == "") == w.shown[id] {
 					continue
 				}
-				views, _ := e.store.Views(id)
+				views, _ := e.store.Reports(id)
 				events = append(events,
-					workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: c, Views: views})
+					workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: c, Reports: views})
 			}
 		}
 	}

@@ -23,9 +23,9 @@ var (
 type Component interface {
 	// Get returns the merged entity.
 	Get(id EntityID) (Entity, error)
-	// Views returns each source's view of the entity, strongest source first. The
+	// Reports returns what each reporter says of the entity, the strongest first. The
 	// slice is shared.
-	Views(id EntityID) ([]View, error)
+	Reports(id EntityID) ([]Report, error)
 	// List yields the merged entities of a kind in no particular order. Changes made
 	// meanwhile may or may not be seen.
 	List(kind Kind) iter.Seq[Entity]
@@ -62,7 +62,7 @@ type Component interface {
 	// [Subscription]. A nil filter matches everything.
 	Subscribe(name string, filter *Filter, options ...SubscribeOption) Subscription
 
-	// Dump returns every entity with the views of its sources, sorted by kind, then ID.
+	// Dump returns every entity with what each reporter says, sorted by kind, then ID.
 	Dump() []DumpedEntity
 	// Revision counts the changes so far.
 	Revision() uint64
@@ -80,7 +80,7 @@ const MinIDPrefix = 4
 // DumpedEntity is one entity with all that is known about it.
 type DumpedEntity struct {
 	Entity   Entity
-	Views    []View
+	Reports  []Report
 	Complete bool
 }
 
@@ -93,7 +93,11 @@ type Writer interface {
 	// Push is Notify for code that is no collector. If any event is invalid, or from
 	// another source, nothing is applied.
 	Push(source Source, events ...CollectorEvent) error
-	// Reset makes the source's view exactly these entities, as one change.
+	// Away says that the reporter has lost what it reported these entities from. What it said
+	// of them stays until somebody who is not away contradicts.
+	Away(reporter *Reporter, ids []EntityID)
+	// Reset makes what code that is no collector says under the source exactly these
+	// entities, as one change.
 	Reset(source Source, entities []Entity) error
 }
 

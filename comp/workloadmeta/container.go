@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -110,19 +111,10 @@ func (s *ContainerState) equal(o *ContainerState) bool {
 		equalPtr(s.ExitCode, o.ExitCode)
 }
 
-func (s *ContainerState) fill(o *ContainerState) {
-	s.Running = s.Running || o.Running
-	s.OOMKilled = s.OOMKilled || o.OOMKilled
-	if s.Status == "" || s.Status == StatusUnknown && o.Status != "" {
-		s.Status = o.Status
-	}
-	if s.Health == "" || s.Health == HealthUnknown && o.Health != "" {
-		s.Health = o.Health
-	}
-	fillTime(&s.CreatedAt, o.CreatedAt)
-	fillTime(&s.StartedAt, o.StartedAt)
-	fillTime(&s.FinishedAt, o.FinishedAt)
-	fill(&s.ExitCode, o.ExitCode)
+// known reports whether this says anything of what the container does.
+func (s *ContainerState) known() bool {
+	return s.Status != "" && s.Status != StatusUnknown || s.Running || s.ExitCode != nil ||
+		!s.FinishedAt.IsZero()
 }
 
 // ContainerImage says what a container was started from.
@@ -253,13 +245,13 @@ func (c *Container) Equal(other Entity) bool {
 		slices.Equal(c.AllocatedResources, o.AllocatedResources)
 }
 
-func (c *Container) merged(byIdentity, byObservation []Entity) Entity {
-	out := &Container{EntityID: c.EntityID}
-	for _, v := range as[*Container](byIdentity) {
+func (c *Container) merged(views *views) Entity {
+	out := &Container{EntityID: c.EntityID, Image: mergedImage(views.byIdentity)}
+	for _, e := range views.byIdentity {
+		v := e.(*Container)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fillMap(&out.EnvVars, v.EnvVars)
 		fill(&out.Hostname, v.Hostname)
-		out.Image.fill(&v.Image)
 		out.Ports = mergePorts(out.Ports, v.Ports)
 		fill(&out.Runtime, v.Runtime)
 		fill(&out.RuntimeFlavor, v.RuntimeFlavor)
@@ -272,19 +264,58 @@ func (c *Container) merged(byIdentity, byObservation []Entity) Entity {
 		fill(&out.ReadinessProbe, v.ReadinessProbe)
 		fillList(&out.AllocatedResources, v.AllocatedResources)
 	}
-	for _, v := range as[*Container](byObservation) {
-		fillMap(&out.NetworkIPs, v.NetworkIPs)
-		fillMap(&out.NetworkIPv6s, v.NetworkIPv6s)
-		fill(&out.PID, v.PID)
-		out.State.fill(&v.State)
-		fill(&out.RestartCount, v.RestartCount)
+	best, others := observer(views, func(c *Container) bool { return c.State.known() })
+	out.State, out.PID, out.RestartCount = best.State, best.PID, best.RestartCount
+	open := best.State.Running || !best.State.known()
+	for _, e := range others {
+		v := e.(*Container)
+		agrees := v.State.Running == best.State.Running
+		if agrees && open {
+			fill(&out.PID, v.PID)
+			if h := out.State.Health; h == "" || h == HealthUnknown && v.State.Health != "" {
+				out.State.Health = v.State.Health
+			}
+		}
+		// That of a later run would not fit the end.
+		if started := v.State.StartedAt; agrees || started.Before(best.State.FinishedAt) {
+			fillTime(&out.State.StartedAt, started)
+		}
+	}
+	for _, e := range views.byObservation {
+		v := e.(*Container)
+		fillTime(&out.State.CreatedAt, v.State.CreatedAt)
 		fill(&out.CgroupPath, v.CgroupPath)
+		if len(out.NetworkIPs)+len(out.NetworkIPv6s) == 0 {
+			out.NetworkIPs, out.NetworkIPv6s = v.NetworkIPs, v.NetworkIPv6s
+		}
+	}
+	return out
+}
+
+// mergedImage returns the image as the first that knows its name has it, filled up by those
+// that have the same name: parts of the names of two images make no third. ID and digest are
+// anybody's.
+func mergedImage(containers []Entity) (out ContainerImage) {
+	for _, e := range containers {
+		if image := &e.(*Container).Image; image.Name != "" {
+			out = *image
+			break
+		}
+	}
+	for _, e := range containers {
+		image := &e.(*Container).Image
+		if out.Name == image.Name || out.Name == "" {
+			out.fill(image)
+			continue
+		}
+		fill(&out.ID, image.ID)
+		fill(&out.RepoDigest, image.RepoDigest)
 	}
 	return out
 }
 
 // mergePorts unites two lists of ports. An empty side leaves the other as it is.
-// Otherwise ports are the same when number and protocol are, to the letter; the
+// Otherwise ports are the same when number and protocol are, however that is spelt; the
 // first one stays, unless the other brings a name or a host port where there was
 // none: then the other replaces it whole. The result is sorted by number, then protocol.
 func mergePorts(first, second []ContainerPort) []ContainerPort {
@@ -301,7 +332,7 @@ func mergePorts(first, second []ContainerPort) []ContainerPort {
 	merged := make(map[key]ContainerPort, len(first)+len(second))
 	for _, list := range [][]ContainerPort{first, second} {
 		for _, p := range list {
-			k := key{p.Port, p.Protocol}
+			k := key{p.Port, strings.ToLower(p.Protocol)}
 			have, ok := merged[k]
 			if !ok || have.Name == "" && p.Name != "" || have.HostPort == 0 && p.HostPort != 0 {
 				merged[k] = p

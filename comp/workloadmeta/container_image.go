@@ -80,9 +80,10 @@ func (i *ContainerImageMetadata) Equal(other Entity) bool {
 		equalPtrFunc(i.SBOM, o.SBOM, (*SBOM).equal))
 }
 
-func (i *ContainerImageMetadata) merged(byIdentity, _ []Entity) Entity {
+func (i *ContainerImageMetadata) merged(views *views) Entity {
 	out := &ContainerImageMetadata{EntityID: i.EntityID}
-	for _, v := range as[*ContainerImageMetadata](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*ContainerImageMetadata)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fillList(&out.RepoTags, v.RepoTags)
 		fillList(&out.RepoDigests, v.RepoDigests)

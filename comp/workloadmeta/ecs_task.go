@@ -129,9 +129,10 @@ func (t *ECSTask) Equal(other Entity) bool {
 		slices.EqualFunc(t.Containers, o.Containers, OrchestratorContainer.equal))
 }
 
-func (t *ECSTask) merged(byIdentity, _ []Entity) Entity {
+func (t *ECSTask) merged(views *views) Entity {
 	out := &ECSTask{EntityID: t.EntityID}
-	for _, v := range as[*ECSTask](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*ECSTask)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.ClusterName, v.ClusterName)
 		fill(&out.ClusterARN, v.ClusterARN)
@@ -147,17 +148,19 @@ func (t *ECSTask) merged(byIdentity, _ []Entity) Entity {
 		fill(&out.Family, v.Family)
 		fill(&out.Version, v.Version)
 		fill(&out.LaunchType, v.LaunchType)
-		fill(&out.DesiredStatus, v.DesiredStatus)
-		fill(&out.KnownStatus, v.KnownStatus)
 		fill(&out.VPCID, v.VPCID)
 		fill(&out.PullStartedAt, v.PullStartedAt)
 		fill(&out.PullStoppedAt, v.PullStoppedAt)
-		fill(&out.ExecutionStoppedAt, v.ExecutionStoppedAt)
 		fillMap(&out.EphemeralStorageMetrics, v.EphemeralStorageMetrics)
 		fillMap(&out.Limits, v.Limits)
 		fillMap(&out.Tags, v.Tags)
 		fillMap(&out.ContainerInstanceTags, v.ContainerInstanceTags)
-		fillListFunc(&out.Containers, v.Containers, OrchestratorContainer.same)
+	}
+	best, _ := observer(views, func(t *ECSTask) bool { return t.KnownStatus != "" })
+	out.DesiredStatus, out.KnownStatus = best.DesiredStatus, best.KnownStatus
+	out.ExecutionStoppedAt = best.ExecutionStoppedAt
+	for _, e := range views.byObservation {
+		out.Containers = mergeContainers(out.Containers, e.(*ECSTask).Containers)
 	}
 	return out
 }

@@ -26,11 +26,10 @@ type Entity interface {
 	// field. Empty and nil maps and lists are the same.
 	Equal(other Entity) bool
 
-	// merged returns one entity made of several sources' views of it: views in
-	// identity order and the same views in observation order (precedence.go).
-	// The receiver is the first view. Nothing of the views is written to, but
-	// the result may share their maps and lists.
-	merged(byIdentity, byObservation []Entity) Entity
+	// merged returns one entity made of what several reporters say of it. Nothing of the
+	// views is written to, but the result may share their maps and lists. Which reporter
+	// counts for which field: precedence.go.
+	merged(views *views) Entity
 }
 
 // EntityMeta is what most kinds have in common.

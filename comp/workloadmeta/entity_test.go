@@ -112,7 +112,7 @@ func TestMergeKeepsEveryField(t *testing.T) {
 			want := full(t, kind, 2)
 			silent, _ := NewEntity(want.GetID())
 			other := SourceNodeOrchestrator
-			views := []View{{said, want}, {other, silent}}
+			views := []Report{by(said, want), by(other, silent)}
 			if CompareSources(said, other) > 0 {
 				views[0], views[1] = views[1], views[0]
 			}
@@ -127,7 +127,7 @@ func TestMergeKeepsEveryField(t *testing.T) {
 func TestMergeWritesToNoView(t *testing.T) {
 	for _, kind := range Kinds() {
 		a, b := full(t, kind, 3), full(t, kind, 4)
-		Merge([]View{{SourceNodeOrchestrator, a}, {SourceRuntime, b}})
+		Merge([]Report{by(SourceNodeOrchestrator, a), by(SourceRuntime, b)})
 		Finalize(a, b)
 		if !a.Equal(full(t, kind, 3)) || !b.Equal(full(t, kind, 4)) {
 			t.Errorf("%s: merging changed a view", kind)

@@ -52,6 +52,8 @@ type CollectorEvent struct {
 	Type   EventType
 	Source Source
 	Entity Entity
+	// Reporter is who says so. nil is code that is no collector: see [NewReporter].
+	Reporter *Reporter
 }
 
 // Validate returns an error that names what is wrong with the event, if anything.
@@ -65,6 +67,9 @@ func (e CollectorEvent) Validate() error {
 		return fmt.Errorf("event for %s: unknown type %d", id, uint8(e.Type))
 	case e.Source == "":
 		return fmt.Errorf("event for %s: no source", id)
+	case e.Reporter != nil && e.Reporter.Source != e.Source:
+		return fmt.Errorf("event for %s: from %s, but reported by %s of %s", id, e.Source,
+			e.Reporter.Name, e.Reporter.Source)
 	case id.ID == "":
 		return fmt.Errorf("event from %s: %s without an ID", e.Source, id.Kind)
 	case id.Kind != kindOf(e.Entity):
@@ -76,14 +81,15 @@ func (e CollectorEvent) Validate() error {
 // Event is what the store tells a subscriber.
 type Event struct {
 	Type EventType
-	// Entity is the merged entity or, under a filter on one source, that source's
-	// view. For an unset it is the last state, filled up with what the end revealed.
+	// Entity is the merged entity or, under a filter on one source, what the reporters of
+	// that source say. For an unset it is the last state, filled up with what the end
+	// revealed.
 	Entity Entity
 	// Complete says that every source expected to report this kind has reported the entity.
 	Complete bool
-	// Views are the sources' views behind a merged entity, strongest first. They are
+	// Reports are what the reporters say of a merged entity, strongest first. They are
 	// shared with the store and must not be written to.
-	Views []View
+	Reports []Report
 }
 
 // Bundle is a set of events that became true together.

@@ -64,9 +64,10 @@ func (g *GPU) Equal(other Entity) bool {
 		g.PCIBusID == o.PCIBusID)
 }
 
-func (g *GPU) merged(byIdentity, byObservation []Entity) Entity {
+func (g *GPU) merged(views *views) Entity {
 	out := &GPU{EntityID: g.EntityID}
-	for _, v := range as[*GPU](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*GPU)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.Vendor, v.Vendor)
 		fill(&out.Device, v.Device)
@@ -83,14 +84,11 @@ func (g *GPU) merged(byIdentity, byObservation []Entity) Entity {
 		fill(&out.DeviceType, v.DeviceType)
 		fill(&out.ParentGPUUUID, v.ParentGPUUUID)
 		fillList(&out.ChildrenGPUUUIDs, v.ChildrenGPUUUIDs)
-		out.Healthy = out.Healthy || v.Healthy
 		fill(&out.PCIBusID, v.PCIBusID)
 	}
-	for _, v := range as[*GPU](byObservation) {
-		// The list is a snapshot of one moment; two moments do not add up.
-		if len(out.ActivePIDs) == 0 {
-			out.ActivePIDs = v.ActivePIDs
-		}
-	}
+	// The list is a snapshot of one moment; two moments do not add up.
+	best, _ := observer(views,
+		func(g *GPU) bool { return g.Device != "" || g.Healthy || len(g.ActivePIDs) > 0 })
+	out.Healthy, out.ActivePIDs = best.Healthy, best.ActivePIDs
 	return out
 }

@@ -17,9 +17,10 @@ func (h *Host) Equal(other Entity) bool {
 	return ok && (h == o || h.EntityID == o.EntityID && slices.Equal(h.HostTags, o.HostTags))
 }
 
-func (h *Host) merged(byIdentity, _ []Entity) Entity {
+func (h *Host) merged(views *views) Entity {
 	out := &Host{EntityID: h.EntityID}
-	for _, v := range as[*Host](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*Host)
 		fillList(&out.HostTags, v.HostTags)
 	}
 	return out

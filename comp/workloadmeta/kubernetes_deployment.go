@@ -53,9 +53,10 @@ func (d *KubernetesDeployment) Equal(other Entity) bool {
 		slices.Equal(d.AutoscalerKinds, o.AutoscalerKinds))
 }
 
-func (d *KubernetesDeployment) merged(byIdentity, _ []Entity) Entity {
+func (d *KubernetesDeployment) merged(views *views) Entity {
 	out := &KubernetesDeployment{EntityID: d.EntityID}
-	for _, v := range as[*KubernetesDeployment](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KubernetesDeployment)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.Env, v.Env)
 		fill(&out.Service, v.Service)

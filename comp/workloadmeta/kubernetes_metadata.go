@@ -31,9 +31,10 @@ func (m *KubernetesMetadata) Equal(other Entity) bool {
 		(m == o || m.EntityID == o.EntityID && m.EntityMeta.equal(&o.EntityMeta) && m.GVR == o.GVR)
 }
 
-func (m *KubernetesMetadata) merged(byIdentity, _ []Entity) Entity {
+func (m *KubernetesMetadata) merged(views *views) Entity {
 	out := &KubernetesMetadata{EntityID: m.EntityID}
-	for _, v := range as[*KubernetesMetadata](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KubernetesMetadata)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.GVR, v.GVR)
 	}

@@ -50,9 +50,10 @@ func (k *Kubelet) Equal(other Entity) bool {
 			slices.Equal(k.Config, o.Config))
 }
 
-func (k *Kubelet) merged(byIdentity, _ []Entity) Entity {
+func (k *Kubelet) merged(views *views) Entity {
 	out := &Kubelet{EntityID: k.EntityID}
-	for _, v := range as[*Kubelet](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*Kubelet)
 		out.EntityMeta.fill(&v.EntityMeta)
 		if len(out.Config) == 0 {
 			out.Config = v.Config
@@ -76,9 +77,10 @@ func (k *KubeletMetrics) Equal(other Entity) bool {
 			equalMaps(k.Metrics, o.Metrics))
 }
 
-func (k *KubeletMetrics) merged(byIdentity, _ []Entity) Entity {
+func (k *KubeletMetrics) merged(views *views) Entity {
 	out := &KubeletMetrics{EntityID: k.EntityID}
-	for _, v := range as[*KubeletMetrics](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KubeletMetrics)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fillMap(&out.Metrics, v.Metrics)
 	}
@@ -100,9 +102,10 @@ func (k *KubeCapabilities) Equal(other Entity) bool {
 			k.ServerVersion == o.ServerVersion)
 }
 
-func (k *KubeCapabilities) merged(byIdentity, _ []Entity) Entity {
+func (k *KubeCapabilities) merged(views *views) Entity {
 	out := &KubeCapabilities{EntityID: k.EntityID}
-	for _, v := range as[*KubeCapabilities](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KubeCapabilities)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.ServerVersion, v.ServerVersion)
 	}
@@ -125,9 +128,10 @@ func (c *CRD) Equal(other Entity) bool {
 		c.Group == o.Group && c.ResourceKind == o.ResourceKind && c.Version == o.Version)
 }
 
-func (c *CRD) merged(byIdentity, _ []Entity) Entity {
+func (c *CRD) merged(views *views) Entity {
 	out := &CRD{EntityID: c.EntityID}
-	for _, v := range as[*CRD](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*CRD)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.Group, v.Group)
 		fill(&out.ResourceKind, v.ResourceKind)

@@ -55,6 +55,11 @@ func (o KubernetesPodOwner) equal(p KubernetesPodOwner) bool {
 		equalPtr(o.Controller, p.Controller)
 }
 
+// same reports whether both name the same owner.
+func (o KubernetesPodOwner) same(p KubernetesPodOwner) bool {
+	return o.Kind == p.Kind && o.Name == p.Name && (o.ID == p.ID || o.ID == "" || p.ID == "")
+}
+
 // OrchestratorContainer is a container as its pod or task lists it.
 type OrchestratorContainer struct {
 	// the container entity's ID; empty while there is none
@@ -69,10 +74,6 @@ func (c OrchestratorContainer) equal(o OrchestratorContainer) bool {
 	return c.ID == o.ID && c.Name == o.Name && c.Image == o.Image &&
 		c.Resources.equal(&o.Resources) &&
 		equalPtr(c.ResizePolicy, o.ResizePolicy)
-}
-
-func (c OrchestratorContainer) same(o OrchestratorContainer) bool {
-	return c.ID == o.ID && c.Name == o.Name
 }
 
 // PodSecurityContext is what a whole pod runs as.
@@ -122,15 +123,14 @@ func (p *KubernetesPod) Equal(other Entity) bool {
 		p.FinishedAt.Equal(o.FinishedAt) && equalPtr(p.SecurityContext, o.SecurityContext)
 }
 
-func (p *KubernetesPod) merged(byIdentity, byObservation []Entity) Entity {
+func (p *KubernetesPod) merged(views *views) Entity {
 	out := &KubernetesPod{EntityID: p.EntityID}
-	for _, v := range as[*KubernetesPod](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KubernetesPod)
 		out.EntityMeta.fill(&v.EntityMeta)
-		fillListFunc(&out.Owners, v.Owners, KubernetesPodOwner.equal)
+		fillListFunc(&out.Owners, v.Owners, KubernetesPodOwner.same)
 		fillList(&out.PersistentVolumeClaimNames, v.PersistentVolumeClaimNames)
-		fillListFunc(&out.InitContainers, v.InitContainers, OrchestratorContainer.same)
-		fillListFunc(&out.Containers, v.Containers, OrchestratorContainer.same)
-		fillListFunc(&out.EphemeralContainers, v.EphemeralContainers, OrchestratorContainer.same)
+		out.HostNetwork = out.HostNetwork || v.HostNetwork
 		fill(&out.NodeName, v.NodeName)
 		fill(&out.PriorityClass, v.PriorityClass)
 		fill(&out.QOSClass, v.QOSClass)
@@ -142,15 +142,57 @@ func (p *KubernetesPod) merged(byIdentity, byObservation []Entity) Entity {
 		fillTime(&out.CreationTimestamp, v.CreationTimestamp)
 		fill(&out.SecurityContext, v.SecurityContext)
 	}
-	for _, v := range as[*KubernetesPod](byObservation) {
-		out.Ready = out.Ready || v.Ready
-		fill(&out.Phase, v.Phase)
-		fill(&out.Reason, v.Reason)
-		fill(&out.IP, v.IP)
-		fill(&out.HostIP, v.HostIP)
-		out.HostNetwork = out.HostNetwork || v.HostNetwork
-		fillTime(&out.StartTime, v.StartTime)
-		fillTime(&out.FinishedAt, v.FinishedAt)
+	best, others := observer(views,
+		func(p *KubernetesPod) bool { return p.Phase != "" || p.Ready || p.Reason != "" })
+	out.Phase, out.Ready, out.Reason = best.Phase, best.Ready, best.Reason
+	out.IP, out.HostIP = best.IP, best.HostIP
+	out.StartTime, out.FinishedAt = best.StartTime, best.FinishedAt
+	for _, e := range others {
+		if v := e.(*KubernetesPod); v.Phase == best.Phase || best.Phase == "" {
+			fill(&out.IP, v.IP)
+			fill(&out.HostIP, v.HostIP)
+			fillTime(&out.StartTime, v.StartTime)
+		}
+	}
+	for _, e := range views.byObservation {
+		v := e.(*KubernetesPod)
+		out.InitContainers = mergeContainers(out.InitContainers, v.InitContainers)
+		out.Containers = mergeContainers(out.Containers, v.Containers)
+		out.EphemeralContainers = mergeContainers(out.EphemeralContainers, v.EphemeralContainers)
+	}
+	return out
+}
+
+// mergeContainers unites two lists of the containers of one pod or task. A container is known
+// by its name in the pod: the second list fills in what the first does not know of it. So the
+// ID of a container that was restarted is that of the first list.
+func mergeContainers(first, second []OrchestratorContainer) []OrchestratorContainer {
+	if len(second) == 0 {
+		return first
+	}
+	if len(first) == 0 {
+		return second
+	}
+	out := slices.Clone(first)
+	for _, c := range second {
+		i := slices.IndexFunc(out, func(have OrchestratorContainer) bool {
+			return have.Name == c.Name && (c.Name != "" || have.ID == c.ID) ||
+				c.ID != "" && have.ID == c.ID
+		})
+		if i < 0 {
+			out = append(out, c)
+			continue
+		}
+		have := &out[i]
+		fill(&have.ID, c.ID)
+		fill(&have.Name, c.Name)
+		if have.Image.Name == "" {
+			have.Image.fill(&c.Image)
+		}
+		fill(&have.Image.ID, c.Image.ID)
+		fill(&have.Image.RepoDigest, c.Image.RepoDigest)
+		have.Resources.fill(&c.Resources)
+		fill(&have.ResizePolicy, c.ResizePolicy)
 	}
 	return out
 }

@@ -21,9 +21,10 @@ func (q *KueueQueue) Equal(other Entity) bool {
 		q.QueueType == o.QueueType && q.ClusterQueueName == o.ClusterQueueName)
 }
 
-func (q *KueueQueue) merged(byIdentity, _ []Entity) Entity {
+func (q *KueueQueue) merged(views *views) Entity {
 	out := &KueueQueue{EntityID: q.EntityID}
-	for _, v := range as[*KueueQueue](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KueueQueue)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.QueueType, v.QueueType)
 		fill(&out.ClusterQueueName, v.ClusterQueueName)
@@ -45,9 +46,10 @@ func (f *KueueResourceFlavor) Equal(other Entity) bool {
 		equalMaps(f.NodeAffinityLabels, o.NodeAffinityLabels))
 }
 
-func (f *KueueResourceFlavor) merged(byIdentity, _ []Entity) Entity {
+func (f *KueueResourceFlavor) merged(views *views) Entity {
 	out := &KueueResourceFlavor{EntityID: f.EntityID}
-	for _, v := range as[*KueueResourceFlavor](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KueueResourceFlavor)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fillMap(&out.NodeAffinityLabels, v.NodeAffinityLabels)
 	}
@@ -81,13 +83,15 @@ func (w *KueueWorkload) Equal(other Entity) bool {
 		slices.EqualFunc(w.PodSetAssignments, o.PodSetAssignments, PodSetAssignment.equal))
 }
 
-func (w *KueueWorkload) merged(byIdentity, _ []Entity) Entity {
+func (w *KueueWorkload) merged(views *views) Entity {
 	out := &KueueWorkload{EntityID: w.EntityID}
-	for _, v := range as[*KueueWorkload](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*KueueWorkload)
 		out.EntityMeta.fill(&v.EntityMeta)
 		fill(&out.QueueName, v.QueueName)
 		fill(&out.ClusterQueueName, v.ClusterQueueName)
-		fillListFunc(&out.PodSetAssignments, v.PodSetAssignments, PodSetAssignment.equal)
+		fillListFunc(&out.PodSetAssignments, v.PodSetAssignments,
+			func(a, b PodSetAssignment) bool { return a.Name == b.Name })
 	}
 	return out
 }

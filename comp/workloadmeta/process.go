@@ -103,9 +103,10 @@ func (p *Process) Equal(other Entity) bool {
 			slices.Equal(p.GPUs, o.GPUs))
 }
 
-func (p *Process) merged(byIdentity, _ []Entity) Entity {
+func (p *Process) merged(views *views) Entity {
 	out := &Process{EntityID: p.EntityID}
-	for _, v := range as[*Process](byIdentity) {
+	for _, e := range views.byIdentity {
+		v := e.(*Process)
 		fill(&out.PID, v.PID)
 		fill(&out.NsPID, v.NsPID)
 		fill(&out.PPID, v.PPID)
@@ -125,7 +126,9 @@ func (p *Process) merged(byIdentity, _ []Entity) Entity {
 			out.GIDs = v.GIDs
 		}
 		fillTime(&out.CreationTime, v.CreationTime)
-		fill(&out.ContainerID, v.ContainerID)
+		if out.ContainerID == "" && v.ContainerID != "" {
+			out.ContainerID, out.Owner = v.ContainerID, v.Owner
+		}
 		fill(&out.Owner, v.Owner)
 		fill(&out.Language, v.Language)
 		fill(&out.Service, v.Service)

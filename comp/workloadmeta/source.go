@@ -1,6 +1,6 @@
 package workloadmeta
 
-// Source names who reported a view of an entity. Any non-empty string is a
+// Source names the sort of information that a reporter has. Any non-empty string is a
 // source; the constants are the ones with a place in the precedence table.
 type Source string
 

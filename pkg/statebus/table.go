@@ -229,6 +229,15 @@ func (tx *Tx[K, V]) Set(k K, v V) {
 	})
 }
 
+// Replace gives k, which must be there, a value that subscribers need not hear of: they see
+// it with the next change of k. It is no change of the table.
+func (tx *Tx[K, V]) Replace(k K, v V) {
+	tx.check()
+	if old, had := tx.t.slots.Load(k); had {
+		tx.t.slots.Store(k, slot[V]{v, old.rev})
+	}
+}
+
 // Delete removes k and reports whether it was there. The Unset event carries
 // final, the last full value of k as subscribers should know it.
 func (tx *Tx[K, V]) Delete(k K, final V) bool {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -218,9 +219,11 @@ var helpers = map[string]func(*testing.T, *helperCase) error{
 	"json_number_format": jsonNumberFormat,
 	"merge_ports": func(t *testing.T, c *helperCase) error {
 		id := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "c"}
-		merged := workloadmeta.Merge([]workloadmeta.View{
-			{Source: workloadmeta.SourceNodeOrchestrator, Entity: &workloadmeta.Container{EntityID: id, Ports: c.First}},
-			{Source: workloadmeta.SourceRuntime, Entity: &workloadmeta.Container{EntityID: id, Ports: c.Second}},
+		merged := workloadmeta.Merge([]workloadmeta.Report{
+			reported(workloadmeta.SourceNodeOrchestrator,
+				&workloadmeta.Container{EntityID: id, Ports: c.First}),
+			reported(workloadmeta.SourceRuntime,
+				&workloadmeta.Container{EntityID: id, Ports: c.Second}),
 		}).(*workloadmeta.Container)
 		var want []workloadmeta.ContainerPort
 		decode(t, c.Out, &want)
@@ -230,21 +233,25 @@ var helpers = map[string]func(*testing.T, *helperCase) error{
 		return nil
 	},
 	"merge_container": func(t *testing.T, c *helperCase) error {
-		var views []workloadmeta.View
+		var reports []workloadmeta.Report
 		for source, fields := range c.BySource {
-			views = append(views, workloadmeta.View{Source: source, Entity: container(t, fields)})
+			reports = append(reports, reported(source, container(t, fields)))
 		}
-		slices.SortFunc(views,
-			func(a, b workloadmeta.View) int {
-				return workloadmeta.CompareSources(a.Source, b.Source)
-			})
+		slices.SortFunc(reports, func(a, b workloadmeta.Report) int {
+			return workloadmeta.CompareReporters(a.Reporter, b.Reporter)
+		})
 		var want map[string]any
 		decode(t, c.Out, &want)
-		if got, want := workloadmeta.Merge(views), container(t, want); !got.Equal(want) {
+		if got, want := workloadmeta.Merge(reports), container(t, want); !got.Equal(want) {
 			return fmt.Errorf("merged differs (-want +got):\n%s", cmp.Diff(want, got))
 		}
 		return nil
 	},
+}
+
+// reported is a live report of code that is no collector.
+func reported(source workloadmeta.Source, e workloadmeta.Entity) workloadmeta.Report {
+	return workloadmeta.NewReport(workloadmeta.NewReporter(source), e, time.Time{})
 }
 
 func stringHelper(f func(string) string) func(*testing.T, *helperCase) error {

@@ -138,8 +138,9 @@ func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 // fromWho says who reports a container, the one whose word counts most first.
 func fromWho(a *app, id string) string {
 	var by []string
-	for _, r := range a.runs.Reports(containerID(id)) {
-		by = append(by, r.Collector)
+	reports, _ := a.store.Reports(containerID(id))
+	for _, r := range reports {
+		by = append(by, r.Name)
 	}
 	return strings.Join(by, " ")
 }

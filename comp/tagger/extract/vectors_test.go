@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 
@@ -127,7 +128,7 @@ func (v *vector) options(t testing.TB) extract.Options {
 // tag info of each source.
 type world struct {
 	x     *extract.Extractor
-	views map[workloadmeta.EntityID][]workloadmeta.View
+	views map[workloadmeta.EntityID][]workloadmeta.Report
 	infos map[tagger.EntityID]map[string]tagger.TagInfo
 }
 
@@ -136,7 +137,7 @@ func newWorld(t testing.TB, o extract.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{x: x, views: map[workloadmeta.EntityID][]workloadmeta.View{},
+	w := &world{x: x, views: map[workloadmeta.EntityID][]workloadmeta.Report{},
 		infos: map[tagger.EntityID]map[string]tagger.TagInfo{}}
 	if info, ok := x.StaticInfo(); ok {
 		w.put(info)
@@ -173,11 +174,8 @@ func (*world) Listed() bool                                 { return true }
 
 func (w *world) set(source workloadmeta.Source, e workloadmeta.Entity) workloadmeta.Entity {
 	id := e.GetID()
-	views := slices.DeleteFunc(w.views[id],
-		func(v workloadmeta.View) bool { return v.Source == source })
-	views = append(views, workloadmeta.View{Source: source, Entity: e})
-	slices.SortFunc(views,
-		func(a, b workloadmeta.View) int { return workloadmeta.CompareSources(a.Source, b.Source) })
+	report := workloadmeta.NewReport(workloadmeta.NewReporter(source), e, time.Time{})
+	views := workloadmeta.Confirm(w.views[id], report)
 	w.views[id] = views
 	return workloadmeta.Merge(views)
 }

@@ -204,11 +204,11 @@ func (t *Tagger) waitingFor(id workloadmeta.EntityID) []string {
 	if !ok {
 		return nil
 	}
-	views, _ := t.store.Views(id)
+	views, _ := t.store.Reports(id)
 	var missing []string
 	for _, source := range expecting.Expected(id.Kind) {
 		if !slices.ContainsFunc(views,
-			func(v workloadmeta.View) bool { return v.Source == source }) {
+			func(v workloadmeta.Report) bool { return v.Source == source }) {
 			missing = append(missing, string(source))
 		}
 	}
@@ -265,7 +265,7 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID,
 
 // untagged says that an entity is there and has no tags.
 func (t *Tagger) untagged(id workloadmeta.EntityID) string {
-	views, _ := t.store.Views(id)
+	views, _ := t.store.Reports(id)
 	sources := make([]string, len(views))
 	for i, v := range views {
 		sources[i] = string(v.Source)

@@ -54,7 +54,7 @@ func DefaultOptions() Options { return Options{Extract: extract.DefaultOptions()
 // Store is what the tagger needs of the workloadmeta store.
 type Store interface {
 	Get(id workloadmeta.EntityID) (workloadmeta.Entity, error)
-	Views(id workloadmeta.EntityID) ([]workloadmeta.View, error)
+	Reports(id workloadmeta.EntityID) ([]workloadmeta.Report, error)
 	Subscribe(name string, filter *workloadmeta.Filter,
 		options ...workloadmeta.SubscribeOption) workloadmeta.Subscription
 	Revision() uint64

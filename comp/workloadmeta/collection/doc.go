@@ -22,12 +22,10 @@
 //     list is unset when that list is finished, and not before. A stream's list is
 //     finished by [workloadmeta.Sink.Synced]; a pull is a full list if it returns nil. A
 //     list that is not finished removes nothing.
-//   - A collector removes only what it has reported itself, and only when no other
-//     collector still reports the same entity under the same source.
-//   - Several collectors of one source may report one entity, as Docker and the containerd
-//     below it do. The store gets one view made of all of them, in a written order (see
-//     reports.go), whichever reports last. An end that a stronger one has seen counts until
-//     a weaker one reports the entity anew. [Supervisor.Reports] tells who says what.
+//   - A collector removes only what it has reported itself. What becomes of an entity that
+//     several collectors report is the store's business: [workloadmeta.Merge].
+//   - What a pull or a fetch has found is not used for entities of which there is newer news:
+//     reported or withdrawn by the collector's stream, or seen ending by anybody since.
 //   - Calls of one mode never overlap. A collector with both Stream and Pull has both run
 //     side by side over one set of reported entities: the stream tells what is new, the
 //     pull repairs. Where they disagree about something that changed during the pull,

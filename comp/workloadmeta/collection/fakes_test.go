@@ -15,15 +15,15 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStore keeps the views of each source in maps and refuses what the real one would
-// have to repair.
+// fakeStore is the real store, and what it was told.
 type fakeStore struct {
+	*store.Store
 	mu       sync.Mutex
-	views    map[workloadmeta.EntityID]map[workloadmeta.Source]workloadmeta.Entity
 	batches  [][]string // events as "set runtime container/a", one list per Notify
 	expected map[workloadmeta.Kind][]workloadmeta.Source
 	expects  int
@@ -32,10 +32,8 @@ type fakeStore struct {
 }
 
 func newStore() *fakeStore {
-	return &fakeStore{
-		views:    map[workloadmeta.EntityID]map[workloadmeta.Source]workloadmeta.Entity{},
-		expected: map[workloadmeta.Kind][]workloadmeta.Source{},
-	}
+	return &fakeStore{Store: store.New(store.Options{}),
+		expected: map[workloadmeta.Kind][]workloadmeta.Source{}}
 }
 
 func (s *fakeStore) Notify(events []workloadmeta.CollectorEvent) error {
@@ -50,28 +48,11 @@ func (s *fakeStore) Notify(events []workloadmeta.CollectorEvent) error {
 			s.misuse = append(s.misuse, err.Error())
 			continue
 		}
-		id := ev.Entity.GetID()
-		batch = append(batch, fmt.Sprintf("%s %s %s", ev.Type, ev.Source, id))
-		if ev.Type == workloadmeta.EventTypeUnset {
-			delete(s.views[id], ev.Source)
-			if len(s.views[id]) == 0 {
-				delete(s.views, id)
-			}
-			continue
-		}
-		if s.views[id] == nil {
-			s.views[id] = map[workloadmeta.Source]workloadmeta.Entity{}
-		}
-		s.views[id][ev.Source] = ev.Entity
+		batch = append(batch, fmt.Sprintf("%s %s %s", ev.Type, ev.Source, ev.Entity.GetID()))
 	}
 	s.batches = append(s.batches, batch)
-	return nil
+	return s.Store.Notify(events)
 }
-
-func (s *fakeStore) Push(workloadmeta.Source, ...workloadmeta.CollectorEvent) error {
-	panic("not used")
-}
-func (s *fakeStore) Reset(workloadmeta.Source, []workloadmeta.Entity) error { panic("not used") }
 
 func (s *fakeStore) Expect(kind workloadmeta.Kind, sources []workloadmeta.Source) {
 	s.mu.Lock()
@@ -100,11 +81,9 @@ func (s *fakeStore) expectedOf(kind workloadmeta.Kind) string {
 
 // has returns the IDs of the entities of a source, sorted and joined: "a b c".
 func (s *fakeStore) has(source workloadmeta.Source) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var ids []string
-	for id, views := range s.views {
-		if views[source] != nil {
+	for _, d := range s.Dump() {
+		if id := d.Entity.GetID(); s.view(source, id) != nil {
 			ids = append(ids, id.ID)
 		}
 	}
@@ -112,11 +91,15 @@ func (s *fakeStore) has(source workloadmeta.Source) string {
 	return strings.Join(ids, " ")
 }
 
-// view returns one view, or nil.
+// view returns what the strongest reporter of a source says, or nil.
 func (s *fakeStore) view(source workloadmeta.Source, id workloadmeta.EntityID) workloadmeta.Entity {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.views[id][source]
+	reports, _ := s.Reports(id)
+	for _, r := range reports {
+		if r.Source == source && r.State != workloadmeta.Done {
+			return r.Entity
+		}
+	}
+	return nil
 }
 
 // changes returns and forgets what has been notified so far.
@@ -140,9 +123,12 @@ type fake struct {
 	period     time.Duration
 }
 
+// ranks are those of the collectors of the same names.
+var ranks = map[string]int{"docker": 50, "podman": 40, "containerd": 30, "cri": 20}
+
 func (f *fake) Describe() workloadmeta.Description {
 	d := workloadmeta.Description{ID: f.id, Source: f.source, Kinds: f.kinds,
-		ByProducts: f.byProducts, MultiSource: f.many, Period: f.period}
+		Rank: ranks[f.id], ByProducts: f.byProducts, MultiSource: f.many, Period: f.period}
 	if d.Source == "" {
 		d.Source = workloadmeta.SourceRuntime
 	}

@@ -2,20 +2,21 @@ package collection
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// ledger knows which collector reports what, and is the only one to write to the store.
+// ledger knows what each collector has reported and not withdrawn, so that what a full list no
+// longer has can be removed, and is the only one to write to the store. What the reports say,
+// and what becomes of several reports of one entity, is the store's business.
 //
-// Each collector has a book with what it has reported and not withdrawn. The book's
-// clock ticks whenever something is reported and whenever a list begins; every entry
-// carries the tick at which it was last reported. A list that began at tick n and is
-// finished removes the entries older than n.
+// Each collector has a book. The book's clock ticks whenever something is reported and whenever
+// a list begins; every entry carries the tick at which it was last reported. A list that began
+// at tick n and is finished removes the entries older than n.
 type ledger struct {
 	store Store
 
@@ -23,52 +24,89 @@ type ledger struct {
 	// of making no calls under a lock: the books and the store must change in the same
 	// order, or a removal by one collector could overtake a report by another. The
 	// store promises not to wait for anybody, and takes one writer at a time anyway.
-	mu    sync.Mutex
-	books []*book
+	mu     sync.Mutex
+	books  []*book
+	closed bool // nothing is taken any more
 }
 
 // book is what one collector reports. The ledger's mutex guards it.
 type book struct {
-	clock    uint64
-	id       string // the collector's
-	source   workloadmeta.Source
-	multi    bool               // reports under other sources, too
-	reported map[entry]report   // what was reported and not withdrawn
-	trusted  uint64             // older entries have not been confirmed since the last failure
-	syncedAt uint64             // tick of the last finished list of the stream
-	pulling  bool               // a pull is under way, so that the next two are kept
-	gone     map[entry]struct{} // what was withdrawn since the pull began
-	ended    map[entry]struct{} // what a stronger collector has seen ending since then
+	clock uint64
+	// the collector itself and, if it passes on what others report, those
+	reporters []*workloadmeta.Reporter
+	reported  map[entry]report   // what was reported and not withdrawn
+	peak      int                // most entries since the map was made
+	syncedAt  uint64             // tick of the last finished list of the stream
+	looks     map[*look]struct{} // pulls and fetches under way
+	// what was withdrawn since the first of looks began; nil if there are none
+	gone map[workloadmeta.EntityID]withdrawal
 }
 
-// report is what a collector last said of an entity.
+// report is what is remembered of a collector's last report of an entity.
 type report struct {
-	tick   uint64 // of the book
-	entity workloadmeta.Entity
-	// end is the last word of a stronger collector of the source, which has seen the entity's end
-	// since; nil = none has.
-	end workloadmeta.Entity
+	tick  uint64    // of the book
+	ended bool      // says that the entity has ended
+	away  time.Time // when the collector lost its daemon; zero: it has not
 }
 
-// entry is one source's view of one entity.
+// look is a pull or a fetch under way. What it finds may have changed by the time it is done.
+type look struct {
+	b     *book
+	began uint64 // tick of the book
+	fetch bool
+}
+
+// withdrawal is what happened to an entity while somebody was looking.
+type withdrawal struct {
+	tick uint64 // of the book of who looks
+	// ours says that the looking collector itself has withdrawn it, or that somebody has
+	// seen its end; otherwise another collector does not report it any longer.
+	ours bool
+}
+
+// entry is what one reporter says of one entity.
 type entry struct {
-	source workloadmeta.Source
-	id     workloadmeta.EntityID
+	by *workloadmeta.Reporter // of book.reporters
+	id workloadmeta.EntityID
 }
 
 func compareEntries(a, b entry) int {
 	return cmp.Or(cmp.Compare(a.id.Kind, b.id.Kind), strings.Compare(a.id.ID, b.id.ID),
-		strings.Compare(string(a.source), string(b.source)))
+		workloadmeta.CompareReporters(a.by, b.by))
 }
 
-// open adds a collector's book. Books are kept in the order of compareReporters.
-func (l *ledger) open(collector string, source workloadmeta.Source, multi bool) *book {
-	b := &book{id: collector, source: source, multi: multi, reported: map[entry]report{}}
+// open adds a collector's book.
+func (l *ledger) open(d workloadmeta.Description) *book {
+	b := &book{
+		reporters: []*workloadmeta.Reporter{{Name: d.ID, Source: d.Source, Rank: d.Rank}},
+		reported:  map[entry]report{},
+		looks:     map[*look]struct{}{},
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.books = append(l.books, b)
-	slices.SortStableFunc(l.books, func(a, b *book) int { return compareReporters(a.id, b.id) })
 	return b
+}
+
+// entry returns whose report of what an event is.
+func (b *book) entry(ev *workloadmeta.CollectorEvent) entry {
+	return entry{b.reporter(ev), ev.Entity.GetID()}
+}
+
+// reporter returns who an event is from, the same pointer for the same reporter.
+func (b *book) reporter(ev *workloadmeta.CollectorEvent) *workloadmeta.Reporter {
+	own := b.reporters[0]
+	who := workloadmeta.Reporter{Name: own.Name, Source: ev.Source, Rank: own.Rank}
+	if ev.Reporter != nil {
+		who = *ev.Reporter
+	}
+	for _, r := range b.reporters {
+		if *r == who {
+			return r
+		}
+	}
+	b.reporters = append(b.reporters, &who)
+	return &who
 }
 
 // beginStream returns the tick at which a run of the stream begins.
@@ -79,19 +117,27 @@ func (l *ledger) beginStream(b *book) uint64 {
 	return b.clock
 }
 
-// beginPull returns the tick at which a pull begins. endPull must follow.
-func (l *ledger) beginPull(b *book) uint64 {
+// beginLook is called when a pull or a fetch begins. endLook must follow.
+func (l *ledger) beginLook(b *book, fetch bool) *look {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.clock++
-	b.pulling, b.gone, b.ended = true, map[entry]struct{}{}, map[entry]struct{}{}
-	return b.clock
+	if b.gone == nil {
+		b.gone = map[workloadmeta.EntityID]withdrawal{}
+	}
+	k := &look{b: b, began: b.clock, fetch: fetch}
+	b.looks[k] = struct{}{}
+	return k
 }
 
-func (l *ledger) endPull(b *book) {
+// endLook may be called more than once. What the look finds after that is not used.
+func (l *ledger) endLook(k *look) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b.pulling, b.gone, b.ended = false, nil, nil
+	delete(k.b.looks, k)
+	if len(k.b.looks) == 0 {
+		k.b.gone = nil
+	}
 }
 
 // report applies valid events that are true now.
@@ -102,14 +148,22 @@ func (l *ledger) report(b *book, events []workloadmeta.CollectorEvent) error {
 	return l.write(l.post(b, events, b.clock, nil))
 }
 
-// distrust is called when a list or a stream has failed. What it reported stays, but
-// no longer outvotes another collector of the source that says an entity is gone: who
-// sees nothing cannot contradict who does.
-func (l *ledger) distrust(b *book) {
+// lost is called when a list or a stream has failed. What the collector reported stays, but
+// until it reports it again, a live reporter outvotes it.
+func (l *ledger) lost(b *book, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b.clock++
-	b.trusted = b.clock
+	ids := map[*workloadmeta.Reporter][]workloadmeta.EntityID{}
+	for e, r := range b.reported {
+		if r.away.IsZero() {
+			r.away = now
+			b.reported[e] = r
+			ids[e.by] = append(ids[e.by], e.id)
+		}
+	}
+	for by, ids := range ids {
+		l.store.Away(by, ids)
+	}
 }
 
 // finishStream removes what was last reported before the run of the stream began.
@@ -118,34 +172,50 @@ func (l *ledger) finishStream(b *book, began uint64) error {
 	defer l.mu.Unlock()
 	b.clock++
 	b.syncedAt = b.clock
-	return l.write(l.sweep(b, began, nil))
+	return l.write(l.sweep(b, began, nil, nil))
 }
 
 // applyPull makes the book, and with it the store, what a pull found. Whatever the
 // stream of the same collector has said since the pull began is newer and stays, and so
-// is an end that a stronger collector has seen since.
-func (l *ledger) applyPull(b *book, began uint64, events []workloadmeta.CollectorEvent) error {
+// is an end that somebody else has seen since.
+func (l *ledger) applyPull(k *look, events []workloadmeta.CollectorEvent) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b.syncedAt > began {
-		return nil // the stream has just listed everything
+	b := k.b
+	if _, ok := b.looks[k]; !ok || b.syncedAt > k.began {
+		return nil // it took too long, or the stream has just listed everything
 	}
-	newer := func(e entry) bool {
-		_, gone := b.gone[e]
-		_, ended := b.ended[e]
-		return gone || ended || b.reported[e].tick > began
-	}
-	// The pull's own events must not count as news from the stream.
-	b.pulling = false
 	// What is gone goes first: a container that was replaced by one of the same name
 	// must not make the name ambiguous.
 	marked := map[entry]bool{}
 	for _, ev := range events {
-		marked[entry{ev.Source, ev.Entity.GetID()}] = true
+		marked[b.entry(&ev)] = true
 	}
-	var out []workloadmeta.CollectorEvent
-	out = l.sweepUnless(b, began, marked, out)
-	return l.write(append(out, l.post(b, events, began, newer)...))
+	skip := l.newerThan(k) // before the sweep, which is no news from the stream
+	out := l.sweep(b, k.began, marked, nil)
+	return l.write(append(out, l.post(b, events, k.began, skip)...))
+}
+
+// applyFetch reports what a fetch has found, except for what has gone meanwhile.
+func (l *ledger) applyFetch(k *look, events []workloadmeta.CollectorEvent) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := k.b.looks[k]; !ok {
+		return nil
+	}
+	return l.write(l.post(k.b, events, k.began, l.newerThan(k)))
+}
+
+// newerThan returns which entries have news that a look cannot know of.
+func (l *ledger) newerThan(k *look) func(entry) bool {
+	b := k.b
+	gone := map[workloadmeta.EntityID]bool{}
+	for id, w := range b.gone {
+		if w.tick > k.began && (w.ours || k.fetch) {
+			gone[id] = true
+		}
+	}
+	return func(e entry) bool { return gone[e.id] || b.reported[e].tick > k.began }
 }
 
 // drop removes one entity if it has not been reported since the given tick.
@@ -177,11 +247,21 @@ func (l *ledger) count(b *book) int {
 	return len(b.reported)
 }
 
+// close makes the ledger deaf: whoever still reports is not listened to.
+func (l *ledger) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+}
+
 // The functions below need l.mu.
 
 func (l *ledger) write(events []workloadmeta.CollectorEvent) error {
-	if len(events) == 0 {
+	switch {
+	case len(events) == 0:
 		return nil
+	case l.closed:
+		return errAfterRun
 	}
 	return l.store.Notify(events)
 }
@@ -192,7 +272,7 @@ func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64
 	skip func(entry) bool) []workloadmeta.CollectorEvent {
 	out := make([]workloadmeta.CollectorEvent, 0, len(events))
 	for _, ev := range events {
-		e := entry{ev.Source, ev.Entity.GetID()}
+		e := b.entry(&ev)
 		if skip != nil && skip(e) {
 			continue
 		}
@@ -200,8 +280,9 @@ func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64
 			out = l.remove(b, e, ev.Entity, out)
 			continue
 		}
-		b.reported[e] = report{tick: tick, entity: ev.Entity}
-		ev.Entity = l.combined(e, ev.Entity)
+		b.reported[e] = report{tick: tick, ended: workloadmeta.HasEnded(ev.Entity)}
+		b.peak = max(b.peak, len(b.reported))
+		ev.Reporter = e.by
 		out = append(out, ev)
 	}
 	return out
@@ -216,129 +297,37 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity,
 		return out // not this collector's to remove
 	}
 	delete(b.reported, e)
-	if b.pulling {
-		b.gone[e] = struct{}{}
+	if b.peak > 1024 && len(b.reported) < b.peak/4 {
+		b.shrink()
 	}
 	if last == nil {
 		last, _ = workloadmeta.NewEntity(e.id) // the kind was valid when it was reported
 	}
-	l.tellOthers(b, e, workloadmeta.Finalize(mine.entity, last))
-	if l.standing(e) {
-		return append(out,
-			workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: e.source,
-				Entity: l.combined(e, nil)})
-	}
-	if mine.end != nil {
-		ends := []workloadmeta.Entity{mine.end, last}
-		last = workloadmeta.Combine(ends, ends)
-	}
-	return append(out,
-		workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset, Source: e.source,
-			Entity: last})
-}
-
-// standing reports whether a collector that can be trusted still reports the entry.
-func (l *ledger) standing(e entry) bool {
-	for _, b := range l.books {
-		if r, ok := b.reported[e]; ok && r.tick >= b.trusted {
-			return true
-		}
-	}
-	return false
-}
-
-// tellOthers notes the end that b has seen with the weaker collectors: with their reports of the
-// entry, where it counts until they report it anew, and with the pulls that are under way, which
-// may have looked before.
-func (l *ledger) tellOthers(b *book, e entry, end workloadmeta.Entity) {
-	stronger := true
-	for _, other := range l.books {
-		if other == b {
-			stronger = false
+	ended := mine.ended || workloadmeta.HasEnded(last)
+	for _, looking := range l.books {
+		if looking.gone == nil || looking != b && e.by.Source.Infers(e.id.Kind) {
 			continue
 		}
-		if stronger {
-			continue
-		}
-		if other.pulling && workloadmeta.Ended(end, end) != nil {
-			other.ended[e] = struct{}{}
-		}
-		if r, ok := other.reported[e]; ok {
-			r.end = end
-			other.reported[e] = r
-		}
+		looking.clock++
+		looking.gone[e.id] = withdrawal{looking.clock, looking == b || ended ||
+			looking.gone[e.id].ours}
 	}
+	return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset,
+		Source: e.by.Source, Entity: last, Reporter: e.by})
 }
 
-// combined returns what all collectors of a source say of an entry. only is returned if nobody but
-// its reporter does; nil = not known.
-func (l *ledger) combined(e entry, only workloadmeta.Entity) workloadmeta.Entity {
-	var room, fresh, stale [4]workloadmeta.Entity
-	reports, confirmed, unconfirmed := room[:0], fresh[:0], stale[:0]
-	for _, b := range l.books {
-		r, ok := b.reported[e]
-		if !ok {
-			continue
-		}
-		entity := r.entity
-		if r.end != nil {
-			if ended := workloadmeta.Ended(entity, r.end); ended != nil {
-				entity = ended
-			}
-		}
-		reports = append(reports, entity)
-		// What nobody has confirmed since its collector failed may have changed since, however
-		// strong the collector is. Who it is has not.
-		if r.tick >= b.trusted {
-			confirmed = append(confirmed, entity)
-		} else {
-			unconfirmed = append(unconfirmed, entity)
-		}
+// shrink gives back what the map took when it was at its largest.
+func (b *book) shrink() {
+	reported := make(map[entry]report, len(b.reported))
+	for e, r := range b.reported {
+		reported[e] = r
 	}
-	if only != nil && len(reports) == 1 {
-		return only
-	}
-	return workloadmeta.Combine(reports, append(confirmed, unconfirmed...))
+	b.reported, b.peak = reported, len(reported)
 }
 
-// reports returns who says what of an entity, the strongest of each source first.
-func (l *ledger) reports(id workloadmeta.EntityID) []Report {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var out []Report
-	for _, b := range l.books {
-		for e, r := range b.of(id) {
-			out = append(out, Report{Collector: b.id, Source: e.source, Entity: r.entity})
-		}
-	}
-	slices.SortStableFunc(out,
-		func(a, b Report) int { return workloadmeta.CompareSources(a.Source, b.Source) })
-	return out
-}
-
-// of yields what the book has of an entity: usually under one source.
-func (b *book) of(id workloadmeta.EntityID) iter.Seq2[entry, report] {
-	return func(yield func(entry, report) bool) {
-		if r, ok := b.reported[entry{b.source, id}]; ok && !b.multi {
-			yield(entry{b.source, id}, r)
-			return
-		}
-		for e, r := range b.reported {
-			if b.multi && e.id == id && !yield(e, r) {
-				return
-			}
-		}
-	}
-}
-
-func (l *ledger) sweep(b *book, before uint64,
-	out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
-	return l.sweepUnless(b, before, nil, out)
-}
-
-// sweepUnless removes the entries last reported before the tick, in a stable order, but
-// not those in keep.
-func (l *ledger) sweepUnless(b *book, before uint64, keep map[entry]bool,
+// sweep removes the entries last reported before the tick, in a stable order, but not those
+// in keep.
+func (l *ledger) sweep(b *book, before uint64, keep map[entry]bool,
 	out []workloadmeta.CollectorEvent) []workloadmeta.CollectorEvent {
 	var old []entry
 	for e, r := range b.reported {

@@ -142,7 +142,7 @@ func told(t *testing.T, all ...says) (sinks map[string]workloadmeta.Sink, byID m
 
 func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, s, sinks, _ := hands(t, "cri", "containerd", "docker")
+		store, _, sinks, _ := hands(t, "cri", "containerd", "docker")
 		heard := changes(t, store)
 		running := workloadmeta.StatusRunning
 		for range 3 {
@@ -158,15 +158,13 @@ func TestSeveralCollectorsOfOneSourceDoNotFlap(t *testing.T) {
 			t.Errorf("container = %v, %v", c, err)
 		}
 		var by []string
-		for _, r := range s.Reports(c.EntityID) {
-			by = append(by, r.Collector+" says "+r.Entity.(*workloadmeta.Container).Name)
+		reports, _ := store.Reports(c.EntityID)
+		for _, r := range reports {
+			by = append(by, r.Name+" says "+r.Entity.(*workloadmeta.Container).Name)
 		}
 		if got, want := fmt.Sprint(by),
 			"[docker says docker containerd says containerd cri says cri]"; got != want {
 			t.Errorf("reports %s, want %s", got, want)
-		}
-		if s.Reports(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "b"}) != nil {
-			t.Error("somebody reports what is not there")
 		}
 	})
 }
@@ -293,10 +291,12 @@ func TestReportersModel(t *testing.T) {
 					last[who] = seenAs(who, workloadmeta.ContainerStatus(step[1]))
 					sinks[who].Set(last[who])
 				}
-				var reports []workloadmeta.Entity
+				var reports []workloadmeta.Report
 				for _, id := range order {
 					if e := last[id]; e != nil {
-						reports = append(reports, e)
+						reports = append(reports, workloadmeta.NewReport(&workloadmeta.Reporter{
+							Name: id, Source: workloadmeta.SourceRuntime, Rank: ranks[id]}, e,
+							time.Now()))
 					}
 				}
 				got, err := store.GetContainer("a")
@@ -306,9 +306,9 @@ func TestReportersModel(t *testing.T) {
 					}
 					continue
 				}
-				if err != nil || !got.Equal(workloadmeta.Combine(reports, reports)) {
+				if err != nil || !got.Equal(workloadmeta.Merge(reports)) {
 					rt.Fatalf("after %v the store has %v (%v), want %v", step, got, err,
-						workloadmeta.Combine(reports, reports))
+						workloadmeta.Merge(reports))
 				}
 			}
 		})

@@ -46,7 +46,7 @@ func newRunner(s *Supervisor, c workloadmeta.Collector) *runner {
 	r.streamer, _ = c.(workloadmeta.Streamer)
 	r.puller, _ = c.(workloadmeta.Puller)
 	r.fetcher, _ = c.(workloadmeta.Fetcher)
-	r.book = s.ledger.open(r.ID, r.Source, r.MultiSource)
+	r.book = s.ledger.open(r.Description)
 	r.limiter = rate.NewLimiter(rate.Limit(s.opts.FetchRate), s.opts.FetchBurst)
 	r.board.init(r)
 	return r
@@ -82,15 +82,15 @@ func (r *runner) run(ctx context.Context) {
 			return
 		}
 		err := r.collect(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case IsPermanent(err):
-			r.gaveUp(err)
+		if ctx.Err() != nil {
 			return
 		}
 		lost = time.Now()
-		r.s.ledger.distrust(r.book)
+		r.s.ledger.lost(r.book, lost)
+		if IsPermanent(err) {
+			r.gaveUp(err)
+			return
+		}
 	}
 }
 
@@ -191,7 +191,7 @@ func (r *runner) streamLoop(ctx context.Context) error {
 			r.pauses.Reset()
 			r.forgetFailures()
 		}
-		r.s.ledger.distrust(r.book)
+		r.s.ledger.lost(r.book, time.Now())
 		pause := r.pauses.NextBackOff()
 		r.failed(modeStream, err, time.Now().Add(pause))
 		if !sleep(ctx, pause) {
@@ -241,7 +241,7 @@ func (r *runner) pullLoop(ctx context.Context) error {
 		}
 		pause := max(r.s.jittered(period)-time.Since(began), period/4)
 		if err != nil {
-			r.s.ledger.distrust(r.book)
+			r.s.ledger.lost(r.book, time.Now())
 			r.failed(modePull, err, time.Now().Add(pause))
 		} else {
 			r.listed(modePull)
@@ -261,8 +261,10 @@ func (r *runner) pullLoop(ctx context.Context) error {
 func (r *runner) pullOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.s.opts.PullTimeout)
 	defer cancel()
-	tick := r.s.ledger.beginPull(r.book)
-	defer r.s.ledger.endPull(r.book)
+	look := r.s.ledger.beginLook(r.book, false)
+	defer r.s.ledger.endLook(look)
+	// What has gone is not remembered for longer on account of a pull that hangs.
+	defer context.AfterFunc(ctx, func() { r.s.ledger.endLook(look) })()
 	out, events := newBuffer(r)
 	began := time.Now()
 	err := guard(func() error { return r.puller.Pull(ctx, out) })
@@ -275,7 +277,7 @@ func (r *runner) pullOnce(ctx context.Context) error {
 		return err
 	}
 	r.took(modePull, len(*events))
-	r.problem(r.s.ledger.applyPull(r.book, tick, *events))
+	r.problem(r.s.ledger.applyPull(look, *events))
 	return nil
 }
 
@@ -318,6 +320,9 @@ func (r *runner) fetch(ctx context.Context, id workloadmeta.EntityID) (found boo
 		}
 		return false, fmt.Errorf("%s: %w", r.ID, ErrRateLimited) // its turn would come too late
 	}
+	look := r.s.ledger.beginLook(r.book, true)
+	defer r.s.ledger.endLook(look)
+	defer context.AfterFunc(ctx, func() { r.s.ledger.endLook(look) })()
 	out, events := newBuffer(r)
 	err = guard(func() error { return r.fetcher.Fetch(ctx, id, out) })
 	out.close()
@@ -332,7 +337,7 @@ func (r *runner) fetch(ctx context.Context, id workloadmeta.EntityID) (found boo
 		found = found || ev.Type == workloadmeta.EventTypeSet && ev.Entity.GetID() == id
 	}
 	r.took(modeFetch, len(*events))
-	r.problem(r.s.ledger.report(r.book, *events))
+	r.problem(r.s.ledger.applyFetch(look, *events))
 	return found, nil
 }
 

@@ -49,7 +49,7 @@ func (s *sink) Apply(events []workloadmeta.CollectorEvent) {
 	var problems []error
 	for _, ev := range events {
 		if ev.Source == "" || !s.r.MultiSource {
-			ev.Source = s.r.Source
+			ev.Source, ev.Reporter = s.r.Source, nil
 		}
 		if err := ev.Validate(); err != nil {
 			problems = append(problems, err)

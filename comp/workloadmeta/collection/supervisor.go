@@ -113,6 +113,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	s.ledger.close()
 	var stuck []string
 	for _, r := range s.runners {
 		if r.active.Load() {

@@ -44,7 +44,11 @@ type wireLine struct {
 	Time   *time.Time             `json:"time,omitempty"`
 	Type   workloadmeta.EventType `json:"type"`
 	Source workloadmeta.Source    `json:"source"`
-	Entity workloadmeta.Entity    `json:"entity"`
+	// Reporter and Rank are of a collector ([workloadmeta.Reporter]); without them it is code
+	// that is none.
+	Reporter string              `json:"reporter,omitempty"`
+	Rank     int                 `json:"rank,omitempty"`
+	Entity   workloadmeta.Entity `json:"entity"`
 }
 
 // encode appends the line and a line break to buf.
@@ -53,6 +57,9 @@ func (l Line) encode(buf *bytes.Buffer) error {
 		return err
 	}
 	w := wireLine{Type: l.Event.Type, Source: l.Event.Source, Entity: l.Event.Entity}
+	if r := l.Event.Reporter; r != nil && *r != *workloadmeta.NewReporter(r.Source) {
+		w.Reporter, w.Rank = r.Name, r.Rank
+	}
 	if !l.Time.IsZero() {
 		utc := l.Time.UTC()
 		w.Time = &utc
@@ -127,6 +134,20 @@ func decode(data []byte) (l Line, unknown []string, bad *fieldError) {
 		return Line{}, nil, &fieldError{"source", errors.New("missing")}
 	}
 	l.Event.Source = workloadmeta.Source(source)
+	reporter, bad := text("reporter")
+	if bad != nil {
+		return Line{}, nil, bad
+	}
+	if reporter != "" {
+		by := &workloadmeta.Reporter{Name: reporter, Source: l.Event.Source}
+		if raw, ok := fields["rank"]; ok {
+			if err := json.Unmarshal(raw, &by.Rank); err != nil {
+				return Line{}, nil, &fieldError{"rank",
+					fmt.Errorf("want a whole number, have %s", excerpt(raw))}
+			}
+		}
+		l.Event.Reporter = by
+	}
 	raw, ok := fields["entity"]
 	if !ok {
 		return Line{}, nil, &fieldError{"entity", errors.New("missing")}
@@ -140,7 +161,7 @@ func decode(data []byte) (l Line, unknown []string, bad *fieldError) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		switch name {
-		case "time", "type", "op", "source", "entity":
+		case "time", "type", "op", "source", "reporter", "rank", "entity":
 		default:
 			unknown = append(unknown, name)
 		}

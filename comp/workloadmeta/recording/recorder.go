@@ -2,7 +2,6 @@ package recording
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -14,18 +13,18 @@ const sourceUnknown workloadmeta.Source = "unknown"
 
 // Recorder writes down what happens in a store.
 type Recorder struct {
-	store  workloadmeta.Component
-	filter *workloadmeta.Filter
-	out    *Writer
-	views  map[workloadmeta.EntityID][]workloadmeta.View // as last written
-	lines  int
+	store   workloadmeta.Component
+	filter  *workloadmeta.Filter
+	out     *Writer
+	reports map[workloadmeta.EntityID][]workloadmeta.Report // as last written
+	lines   int
 }
 
 // NewRecorder returns a recorder of what the filter lets through; nil is everything.
 // Filters on a source or an event type have no place here: they hide the views.
 func NewRecorder(store workloadmeta.Component, filter *workloadmeta.Filter, out *Writer) *Recorder {
 	return &Recorder{store: store, filter: filter, out: out,
-		views: map[workloadmeta.EntityID][]workloadmeta.View{}}
+		reports: map[workloadmeta.EntityID][]workloadmeta.Report{}}
 }
 
 // Run writes everything there is and then every change, until ctx ends, which is no
@@ -51,69 +50,70 @@ func (r *Recorder) Run(ctx context.Context) error {
 // Lines returns how many lines have been written, after Run.
 func (r *Recorder) Lines() int { return r.lines }
 
-// write writes the lines that make the entity's views what the event says.
+// write writes the lines that make the entity's reports what the event says.
 func (r *Recorder) write(now time.Time, ev workloadmeta.Event) error {
 	id := ev.Entity.GetID()
-	before := r.views[id]
-	line := func(t workloadmeta.EventType, source workloadmeta.Source,
+	before := r.reports[id]
+	line := func(t workloadmeta.EventType, by *workloadmeta.Reporter,
 		e workloadmeta.Entity) error {
 		r.lines++
-		return r.out.Write(
-			Line{Time: now, Event: workloadmeta.CollectorEvent{Type: t, Source: source, Entity: e}})
+		return r.out.Write(Line{Time: now, Event: workloadmeta.CollectorEvent{Type: t,
+			Source: by.Source, Entity: e, Reporter: by}})
 	}
 
 	if ev.Type == workloadmeta.EventTypeUnset {
-		delete(r.views, id)
+		delete(r.reports, id)
 		if len(before) == 0 {
 			// It came and went between two bundles: both belong into the recording.
-			before = ev.Views
+			before = ev.Reports
 			if len(before) == 0 {
-				before = []workloadmeta.View{{Source: sourceUnknown, Entity: ev.Entity}}
+				before = []workloadmeta.Report{workloadmeta.NewReport(
+					workloadmeta.NewReporter(sourceUnknown), ev.Entity, now)}
 			}
 			for _, v := range before {
-				if err := line(workloadmeta.EventTypeSet, v.Source, v.Entity); err != nil {
+				if err := line(workloadmeta.EventTypeSet, v.Reporter, v.Entity); err != nil {
 					return err
 				}
 			}
 		}
 		for _, v := range before {
-			last := viewOf(ev.Views, v.Source) // filled up with what the end revealed
-			if last == nil {
-				last = v.Entity // gone some time before the end
+			last := v.Entity // gone some time before the end
+			if at, ok := workloadmeta.FindReport(ev.Reports, v.Reporter); ok {
+				last = ev.Reports[at].Entity // filled up with what the end revealed
 			}
-			if err := line(workloadmeta.EventTypeUnset, v.Source, last); err != nil {
+			if err := line(workloadmeta.EventTypeUnset, v.Reporter, last); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 
+	var standing []workloadmeta.Report // of those who have not withdrawn
+	for _, v := range ev.Reports {
+		if v.State != workloadmeta.Done {
+			standing = append(standing, v)
+		}
+	}
 	for _, v := range before {
-		if viewOf(ev.Views, v.Source) == nil {
-			if err := line(workloadmeta.EventTypeUnset, v.Source, v.Entity); err != nil {
+		if _, ok := workloadmeta.FindReport(standing, v.Reporter); !ok {
+			last := v.Entity
+			if at, ok := workloadmeta.FindReport(ev.Reports, v.Reporter); ok {
+				last = ev.Reports[at].Entity
+			}
+			if err := line(workloadmeta.EventTypeUnset, v.Reporter, last); err != nil {
 				return err
 			}
 		}
 	}
-	for _, v := range ev.Views {
-		have := viewOf(before, v.Source)
-		if have != nil && (have == v.Entity || have.Equal(v.Entity)) {
+	for _, v := range standing {
+		if at, ok := workloadmeta.FindReport(before, v.Reporter); ok &&
+			before[at].Entity.Equal(v.Entity) {
 			continue
 		}
-		if err := line(workloadmeta.EventTypeSet, v.Source, v.Entity); err != nil {
+		if err := line(workloadmeta.EventTypeSet, v.Reporter, v.Entity); err != nil {
 			return err
 		}
 	}
-	r.views[id] = slices.Clone(ev.Views) // the event's slice is the store's
-	return nil
-}
-
-// viewOf returns the source's view, or nil.
-func viewOf(views []workloadmeta.View, source workloadmeta.Source) workloadmeta.Entity {
-	for _, v := range views {
-		if v.Source == source {
-			return v.Entity
-		}
-	}
+	r.reports[id] = standing // the event's slice is the store's
 	return nil
 }

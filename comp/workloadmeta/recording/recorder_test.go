@@ -63,7 +63,7 @@ func play(t *testing.T, text string, s *store.Store) {
 func views(s *store.Store) []string {
 	var list []string
 	for _, e := range s.Dump() {
-		for _, v := range e.Views {
+		for _, v := range e.Reports {
 			c := v.Entity.(*workloadmeta.Container)
 			list = append(list, fmt.Sprint(v.Source, c.EntityID, c.Name, c.Labels))
 		}

@@ -15,8 +15,8 @@ type fingerprints struct {
 }
 
 type fingerprintKey struct {
-	id     workloadmeta.EntityID
-	source workloadmeta.Source
+	id       workloadmeta.EntityID
+	reporter workloadmeta.Reporter
 }
 
 type fingerprint struct {
@@ -24,23 +24,23 @@ type fingerprint struct {
 	sum    string
 }
 
-func (f *fingerprints) note(id workloadmeta.EntityID, views []workloadmeta.View) {
+func (f *fingerprints) note(id workloadmeta.EntityID, reports []workloadmeta.Report) {
 	if f == nil {
 		return
 	}
-	for _, v := range views {
-		key := fingerprintKey{id, v.Source}
+	for _, v := range reports {
+		key := fingerprintKey{id, *v.Reporter}
 		if have, ok := f.sums[key]; !ok || have.entity != v.Entity {
 			f.sums[key] = fingerprint{v.Entity, sum(v.Entity)}
 		}
 	}
 }
 
-func (f *fingerprints) check(id workloadmeta.EntityID, source workloadmeta.Source) {
+func (f *fingerprints) check(id workloadmeta.EntityID, who *workloadmeta.Reporter) {
 	if f == nil {
 		return
 	}
-	key := fingerprintKey{id, source}
+	key := fingerprintKey{id, *who}
 	if have, ok := f.sums[key]; ok && sum(have.entity) != have.sum {
 		f.mutated = append(f.mutated, key)
 		delete(f.sums, key)
@@ -57,9 +57,9 @@ func (f *fingerprints) take() []fingerprintKey {
 	return mutated
 }
 
-func (f *fingerprints) forget(id workloadmeta.EntityID, source workloadmeta.Source) {
+func (f *fingerprints) forget(id workloadmeta.EntityID, who *workloadmeta.Reporter) {
 	if f != nil {
-		delete(f.sums, fingerprintKey{id, source})
+		delete(f.sums, fingerprintKey{id, *who})
 	}
 }
 
@@ -68,7 +68,7 @@ func (f *fingerprints) checkAll() {
 		return
 	}
 	for key := range f.sums {
-		f.check(key.id, key.source)
+		f.check(key.id, &key.reporter)
 	}
 }
 

@@ -264,8 +264,8 @@ func TestTypedLookups(t *testing.T) {
 	wants(t, "image", image, err, "sha256:0a")
 	task, err := s.GetECSTask("arn")
 	wants(t, "task", task, err, "arn")
-	_, err = s.Views(id(wm.KindGPU, "x"))
-	wants(t, "views of nothing", task, err, wm.ErrNotFound)
+	_, err = s.Reports(id(wm.KindGPU, "x"))
+	wants(t, "reports of nothing", task, err, wm.ErrNotFound)
 	if got := collect(s.Containers()); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("Containers = %v", got)
 	}

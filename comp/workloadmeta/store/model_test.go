@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -16,70 +17,152 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
 
-// model is the store as a map of maps: what each source says about each entity.
-type model map[wm.EntityID]map[wm.Source]wm.Entity
+// model is the store as a map of maps: what each reporter says about each entity.
+type model map[wm.EntityID]map[string]*said
 
-func (m model) set(source wm.Source, e wm.Entity) {
+// said is what a reporter said last of an entity.
+type said struct {
+	by       *wm.Reporter
+	e        wm.Entity
+	away     bool
+	ended    bool // and that was its last word
+	outdated bool // somebody stronger has seen an end since
+}
+
+// observes says whose word counts more for what is observed.
+func observes(a, b *wm.Reporter) bool {
+	order := []wm.Source{runtime, wm.SourceProcess, kubelet, cluster, "custom"}
+	x, y := slices.Index(order, a.Source), slices.Index(order, b.Source)
+	return x < y || x == y && (a.Rank > b.Rank || a.Rank == b.Rank && a.Name < b.Name)
+}
+
+func (m model) set(by *wm.Reporter, e wm.Entity) {
 	id := e.GetID()
-	for other, view := range m[id] {
-		if wm.SameIncarnation(view, e) {
+	for other, s := range m[id] {
+		if wm.SameIncarnation(s.e, e) {
 			continue
 		}
-		if !wm.Newer(e, view) && (other != source || len(m[id]) > 1) {
+		if !wm.Newer(e, s.e) && (other != by.Name || len(m[id]) > 1) {
 			return
 		}
 		delete(m, id)
 		break
 	}
 	if m[id] == nil {
-		m[id] = map[wm.Source]wm.Entity{}
+		m[id] = map[string]*said{}
 	}
-	m[id][source] = e
+	m[id][by.Name] = &said{by: by, e: e}
+	m.settle(id)
 }
 
-func (m model) unset(source wm.Source, e wm.Entity) {
+func (m model) unset(by *wm.Reporter, e wm.Entity) {
 	id := e.GetID()
-	if view, ok := m[id][source]; ok && wm.SameIncarnation(view, e) {
-		delete(m[id], source)
+	mine := m[id][by.Name]
+	if mine == nil || mine.ended {
+		return
 	}
-	if len(m[id]) == 0 {
-		delete(m, id)
-	}
-}
-
-func (m model) reset(source wm.Source, entities []wm.Entity) {
-	for id, views := range m {
-		if _, held := views[source]; held &&
-			!slices.ContainsFunc(entities, func(e wm.Entity) bool { return e.GetID() == id }) {
-			e, _ := wm.NewEntity(id)
-			m.unset(source, e)
+	for _, s := range m[id] {
+		if !wm.SameIncarnation(s.e, e) {
+			return
 		}
 	}
+	mine.e = wm.Finalize(mine.e, e)
+	c, ok := mine.e.(*wm.Container)
+	p, isPod := mine.e.(*wm.KubernetesPod)
+	mine.away = false
+	if mine.ended = ok && !alive(c) || isPod && p.Phase == "Succeeded"; !mine.ended {
+		delete(m[id], by.Name)
+	} else {
+		for name, s := range m[id] {
+			if s == mine || s.ended || !observes(by, s.by) {
+				continue
+			}
+			if s.outdated = true; ok && s.by.Source == wm.SourceProcess {
+				delete(m[id], name)
+			}
+		}
+	}
+	m.settle(id)
+}
+
+func (m model) away(by *wm.Reporter) {
+	for _, all := range m {
+		if s := all[by.Name]; s != nil && !s.ended {
+			s.away = true
+		}
+	}
+}
+
+// settle forgets what nobody live reports, and ends that all have looked after.
+func (m model) settle(id wm.EntityID) {
+	live, late := false, false
+	for _, s := range m[id] {
+		live = live || !s.away && !s.ended
+		late = late || s.outdated && !s.away && !s.ended
+	}
+	if !live {
+		delete(m, id)
+	} else if !late {
+		maps.DeleteFunc(m[id], func(_ string, s *said) bool { return s.ended })
+	}
+}
+
+func (m model) reset(by *wm.Reporter, entities []wm.Entity) {
 	for _, e := range entities {
-		m.set(source, e)
+		m.set(by, e)
+	}
+	for id, all := range m {
+		if s := all[by.Name]; s != nil && !s.ended &&
+			!slices.ContainsFunc(entities, func(e wm.Entity) bool { return e.GetID() == id }) {
+			m.unset(by, s.e)
+		}
 	}
 }
 
 // merged returns the entities as a subscriber to a source sees them.
 func (m model) merged(source wm.Source) map[wm.EntityID]wm.Entity {
 	out := map[wm.EntityID]wm.Entity{}
-	for id, bySource := range m {
-		if source != wm.SourceAll {
-			if e, ok := bySource[source]; ok {
-				out[id] = e
+	for id, all := range m {
+		var reports []wm.Report
+		for _, s := range all {
+			if source != wm.SourceAll && (s.by.Source != source || s.ended) {
+				continue
 			}
-			continue
+			r := wm.NewReport(s.by, s.e, time.Time{})
+			r.Outdated = s.outdated
+			if s.away {
+				r.State = wm.Away
+			} else if s.ended {
+				r.State = wm.Done
+			}
+			reports = append(reports, r)
 		}
-		var views []wm.View
-		for _, source := range slices.SortedFunc(maps.Keys(bySource), wm.CompareSources) {
-			views = append(views, wm.View{Source: source, Entity: bySource[source]})
+		slices.SortFunc(reports,
+			func(a, b wm.Report) int { return wm.CompareReporters(a.Reporter, b.Reporter) })
+		if len(reports) > 0 {
+			out[id] = wm.Merge(reports)
 		}
-		out[id] = wm.Merge(views)
 	}
 	return out
 }
 
-var modelSources = []wm.Source{runtime, kubelet, cluster, "custom"}
+// modelReporters are those of the model. Some are code that is no collector.
+var modelReporters = []*wm.Reporter{
+	{Name: "docker", Source: runtime, Rank: 50}, {Name: "containerd", Source: runtime, Rank: 30},
+	wm.NewReporter(runtime), wm.NewReporter(kubelet), wm.NewReporter(cluster),
+	{Name: "process", Source: wm.SourceProcess}, wm.NewReporter("custom"),
+}
+
+// modelSources are those of the reporters.
+var modelSources = []wm.Source{runtime, kubelet, cluster, wm.SourceProcess, "custom"}
+
+func says(by *wm.Reporter, typ wm.EventType, e wm.Entity) wm.CollectorEvent {
+	ev := wm.CollectorEvent{Type: typ, Source: by.Source, Entity: e, Reporter: by}
+	if by.Name == string(by.Source) {
+		ev.Reporter = nil
+	}
+	return ev
+}
 
 func drawEntity(t *rapid.T) wm.Entity {
 	pick := func(label string,
@@ -318,8 +401,8 @@ func hasName(e wm.Entity) bool {
 	return ok && c.Name == "n1"
 }
 
-// Random reports of several sources, against a map of maps: the same entities, the same
-// views, the same answers to all look-ups as from looking at everything, and
+// Random reports of several reporters, against a map of maps: the same entities, the same
+// reports, the same answers to all look-ups as from looking at everything, and
 // subscribers that end where the store ends.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -343,21 +426,30 @@ func TestModel(t *testing.T) {
 			"notify": func(rt *rapid.T) {
 				var events []wm.CollectorEvent
 				for range rapid.IntRange(1, 5).Draw(rt, "events") {
-					source, e := rapid.SampledFrom(modelSources).Draw(rt, "source"), drawEntity(rt)
+					by, e := rapid.SampledFrom(modelReporters).Draw(rt, "by"), drawEntity(rt)
 					switch rapid.IntRange(0, 3).Draw(rt, "what") {
 					case 0:
-						events = append(events, unsets(source, e))
-						m.unset(source, e)
+						events = append(events, says(by, wm.EventTypeUnset, e))
+						m.unset(by, e)
 					case 1:
 						e, _ = wm.NewEntity(e.GetID())
-						events = append(events, unsets(source, e))
-						m.unset(source, e)
+						events = append(events, says(by, wm.EventTypeUnset, e))
+						m.unset(by, e)
 					default:
-						events = append(events, sets(source, e))
-						m.set(source, e)
+						events = append(events, says(by, wm.EventTypeSet, e))
+						m.set(by, e)
 					}
 				}
 				notify(t, s, events...)
+			},
+			"away": func(rt *rapid.T) {
+				by := rapid.SampledFrom(modelReporters).Draw(rt, "by")
+				var ids []wm.EntityID
+				for id := range m {
+					ids = append(ids, id)
+				}
+				s.Away(by, ids)
+				m.away(by)
 			},
 			"reset": func(rt *rapid.T) {
 				source := rapid.SampledFrom(modelSources).Draw(rt, "source")
@@ -368,7 +460,7 @@ func TestModel(t *testing.T) {
 				if err := s.Reset(source, entities); err != nil {
 					rt.Fatal(err)
 				}
-				m.reset(source, entities)
+				m.reset(wm.NewReporter(source), entities)
 			},
 			"subscribe": func(rt *rapid.T) {
 				if len(followers) < 5 {
@@ -380,8 +472,8 @@ func TestModel(t *testing.T) {
 				got := map[wm.EntityID]wm.Entity{}
 				for _, d := range s.Dump() {
 					got[d.Entity.GetID()] = d.Entity
-					if len(d.Views) != len(m[d.Entity.GetID()]) {
-						rt.Fatalf("%s: %d views, want %d", d.Entity.GetID(), len(d.Views),
+					if len(d.Reports) != len(m[d.Entity.GetID()]) {
+						rt.Fatalf("%s: %d reports, want %d", d.Entity.GetID(), len(d.Reports),
 							len(m[d.Entity.GetID()]))
 					}
 				}
@@ -432,9 +524,9 @@ func TestRacingSources(t *testing.T) {
 			consumers.Go(func() { f.run(t) })
 		}
 	}
-	said := make([]map[wm.EntityID]wm.Entity, len(modelSources))
+	told := make([]map[wm.EntityID]wm.Entity, len(modelSources))
 	for i, source := range modelSources {
-		said[i] = map[wm.EntityID]wm.Entity{}
+		told[i] = map[wm.EntityID]wm.Entity{}
 		producers.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(i)))
 			for range 2000 {
@@ -449,10 +541,10 @@ func TestRacingSources(t *testing.T) {
 				}
 				if rng.IntN(3) == 0 {
 					notify(t, s, unsets(source, e))
-					delete(said[i], e.GetID())
+					delete(told[i], e.GetID())
 				} else {
 					notify(t, s, sets(source, e))
-					said[i][e.GetID()] = e
+					told[i][e.GetID()] = e
 				}
 			}
 		})
@@ -463,8 +555,8 @@ func TestRacingSources(t *testing.T) {
 	consumers.Wait()
 	m := model{}
 	for i, source := range modelSources {
-		for _, e := range said[i] {
-			m.set(source, e)
+		for _, e := range told[i] {
+			m.set(wm.NewReporter(source), e)
 		}
 	}
 	for _, f := range followers {

@@ -20,10 +20,10 @@ func (s *Store) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
 	return nil, fmt.Errorf("%s: %w", id, workloadmeta.ErrNotFound)
 }
 
-// Views implements [workloadmeta.Component].
-func (s *Store) Views(id workloadmeta.EntityID) ([]workloadmeta.View, error) {
+// Reports implements [workloadmeta.Component].
+func (s *Store) Reports(id workloadmeta.EntityID) ([]workloadmeta.Report, error) {
 	if r, ok := s.table.Get(id); ok {
-		return r.views, nil
+		return r.reports(), nil
 	}
 	return nil, fmt.Errorf("%s: %w", id, workloadmeta.ErrNotFound)
 }
@@ -240,7 +240,7 @@ func (s *Store) Dump() []workloadmeta.DumpedEntity {
 	dump := make([]workloadmeta.DumpedEntity, 0, s.table.Len())
 	for _, r := range s.table.All() {
 		dump = append(dump,
-			workloadmeta.DumpedEntity{Entity: r.entity, Views: r.views, Complete: r.complete})
+			workloadmeta.DumpedEntity{Entity: r.entity, Reports: r.reports(), Complete: r.complete})
 	}
 	slices.SortFunc(dump, func(a, b workloadmeta.DumpedEntity) int {
 		x, y := a.Entity.GetID(), b.Entity.GetID()
@@ -262,8 +262,12 @@ func (s *Store) Count() map[workloadmeta.Kind]map[workloadmeta.Source]int {
 			bySource = map[workloadmeta.Source]int{}
 			counts[id.Kind] = bySource
 		}
-		for i := range r.views {
-			bySource[r.views[i].Source]++
+		last := workloadmeta.SourceAll
+		for _, report := range r.reports() { // those of one source stand together
+			if report.Source != last {
+				last = report.Source
+				bySource[last]++
+			}
 		}
 	}
 	return counts

@@ -157,7 +157,7 @@ func TestUnsetCarriesWhatTheEndRevealed(t *testing.T) {
 	})
 }
 
-func TestEventsCarryViewsAndCompleteness(t *testing.T) {
+func TestEventsCarryReportsAndCompleteness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.New(store.Options{})
 		defer s.Close()
@@ -166,14 +166,14 @@ func TestEventsCarryViewsAndCompleteness(t *testing.T) {
 		r.take()
 		notify(t, s, sets(runtime, container("c", host("h"))))
 		ev := r.take()[0].Events[0]
-		if ev.Complete || len(ev.Views) != 1 || ev.Views[0].Source != runtime {
-			t.Errorf("after the runtime: complete %v, views %v", ev.Complete, ev.Views)
+		if ev.Complete || len(ev.Reports) != 1 || ev.Reports[0].Source != runtime {
+			t.Errorf("after the runtime: complete %v, views %v", ev.Complete, ev.Reports)
 		}
 		notify(t, s, sets(kubelet, container("c", named("n"))))
 		ev = r.take()[0].Events[0]
-		if !ev.Complete || len(ev.Views) != 2 || ev.Views[0].Source != kubelet {
+		if !ev.Complete || len(ev.Reports) != 2 || ev.Reports[0].Source != kubelet {
 			t.Errorf("after the kubelet: complete %v, views %v; want the strongest first",
-				ev.Complete, ev.Views)
+				ev.Complete, ev.Reports)
 		}
 		notify(t, s, unsets(kubelet, container("c")))
 		if ev = r.take()[0].Events[0]; ev.Complete {
@@ -232,7 +232,7 @@ func TestReusedPIDIsAnEndAndABeginning(t *testing.T) {
 		r.want(t, "the end of the old process comes late")
 		notify(t, s, sets(discovery, process(7, 300, "")))
 		r.want(t, "another source notices first", "unset(7@200) set(7@300)")
-		if views, _ := s.Views(id(wm.KindProcess, "7")); len(views) != 1 ||
+		if views, _ := s.Reports(id(wm.KindProcess, "7")); len(views) != 1 ||
 			views[0].Source != discovery {
 			t.Errorf("views = %v, want the one of who noticed", views)
 		}
@@ -422,7 +422,7 @@ func TestDumpIsSorted(t *testing.T) {
 	var got []string
 	for _, d := range s.Dump() {
 		line := d.Entity.GetID().String()
-		for _, v := range d.Views {
+		for _, v := range d.Reports {
 			line += " " + string(v.Source)
 		}
 		if d.Complete {

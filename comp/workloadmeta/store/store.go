@@ -4,14 +4,19 @@
 // # Promises
 //
 //   - Notify is synchronous and never waits for a subscriber.
-//   - What a source reports replaces everything it reported about the entity before.
-//     A report that says nothing new is no event.
-//   - When one of several sources withdraws, subscribers get the state after it. When
+//   - What a reporter says replaces everything it said about the entity before. A report
+//     that says nothing new is no event.
+//   - The merged entity is a function of the reports that there are, whatever their order
+//     ([workloadmeta.Merge]). An entity is there while a reporter that is live reports it,
+//     or, when nobody who is live ever contradicted, one that is away.
+//   - When one of several reporters withdraws, subscribers get the state after it. When
 //     the last one withdraws, they get an unset with the last full state, filled up with
 //     what the message of the end revealed.
+//   - An end that was seen counts until those who have not looked since look again
+//     ([workloadmeta.Withdraw]).
 //   - A process ID that is reused arrives as an unset of the old process, then a set of
-//     the new one, in one bundle, whichever source notices first. What another source
-//     still says about an older process, its end included, is not mixed into the newer.
+//     the new one, in one bundle, whoever notices first. What another reporter still says
+//     about an older process, its end included, is not mixed into the newer.
 //   - Look-ups by name, owner, PID or address use indexes. An index entry belongs to
 //     whoever made it: removing one entity never removes another's entry, and several
 //     owners are "ambiguous".
@@ -23,6 +28,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/statebus"
@@ -43,6 +49,8 @@ type Store struct {
 	table        *statebus.Table[workloadmeta.EntityID, *record]
 	index        indexes
 	fingerprints *fingerprints // nil unless Options.OnMutation
+	// own are the reporters of code that is no collector; written under the commit lock
+	own map[workloadmeta.Source]*workloadmeta.Reporter
 
 	expected [workloadmeta.NumKinds]atomic.Pointer[[]workloadmeta.Source]
 	// closed and replaced under the commit lock when expected changes
@@ -58,38 +66,82 @@ var (
 
 // record is what the table holds per entity. It is immutable.
 type record struct {
-	entity   workloadmeta.Entity // merged
-	views    []workloadmeta.View // strongest first; one[:] if there is one
+	entity   workloadmeta.Entity    // merged
+	one      [1]workloadmeta.Report // if there is one report only
+	several  *[]workloadmeta.Report // otherwise: strongest first
 	complete bool
-	one      [1]workloadmeta.View
+	final    bool // of an entity that has ended: nobody stands by the reports any more
 }
 
-// newRecord returns the record of these views, which it keeps. They are sorted.
-func newRecord(views ...workloadmeta.View) *record {
-	r := &record{views: views}
-	if len(views) == 1 {
-		r.one[0] = views[0]
-		r.views = r.one[:]
+// recordOf returns the record of one report.
+func recordOf(report workloadmeta.Report) *record {
+	return &record{entity: report.Entity, one: [1]workloadmeta.Report{report}}
+}
+
+// merge returns the record of these reports, which it keeps. They are sorted.
+func merge(reports []workloadmeta.Report) *record {
+	if len(reports) == 1 {
+		return recordOf(reports[0])
 	}
-	r.entity = workloadmeta.Merge(r.views)
-	return r
+	return &record{entity: workloadmeta.Merge(reports), several: &reports}
 }
 
-func (r *record) view(source workloadmeta.Source) workloadmeta.Entity {
-	for i := range r.views {
-		if r.views[i].Source == source {
-			return r.views[i].Entity
-		}
+// reports returns what the reporters say, the strongest first. The slice is shared.
+func (r *record) reports() []workloadmeta.Report {
+	if r.several != nil {
+		return *r.several
 	}
-	return nil
+	return r.one[:]
 }
 
-// as is the entity as a subscriber with this source in its filter sees it.
+// as is the entity as a subscriber with this source in its filter sees it: what the source's
+// reporters say that have not withdrawn, merged.
 func (r *record) as(source workloadmeta.Source) workloadmeta.Entity {
 	if source == workloadmeta.SourceAll {
 		return r.entity
 	}
-	return r.view(source)
+	var room [4]workloadmeta.Report
+	of := room[:0]
+	for _, report := range r.reports() {
+		if report.Source == source && (report.State != workloadmeta.Done || r.final) {
+			of = append(of, report)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	return workloadmeta.Merge(of)
+}
+
+// looksLike reports whether no subscriber, whatever its filter, can tell the records apart.
+func (r *record) looksLike(o *record) bool {
+	if !r.entity.Equal(o.entity) {
+		return false
+	}
+	last := workloadmeta.SourceAll
+	for _, report := range o.reports() { // those of one source stand together
+		if report.Source != last {
+			last = report.Source
+			if !sameView(r.as(last), o.as(last)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func sameView(a, b workloadmeta.Entity) bool {
+	return a == b || a != nil && b != nil && a.Equal(b)
+}
+
+// of returns what the reporter says.
+func (r *record) of(reporter *workloadmeta.Reporter) (report workloadmeta.Report, found bool) {
+	reports := r.reports()
+	at, found := workloadmeta.FindReport(reports, reporter)
+	if found {
+		report = reports[at]
+	}
+	return report, found && report.State != workloadmeta.Done
 }
 
 // New returns an empty store.
@@ -97,6 +149,7 @@ func New(opts Options) *Store {
 	s := &Store{
 		table:  statebus.New[workloadmeta.EntityID, *record](opts.Bus),
 		index:  newIndexes(),
+		own:    map[workloadmeta.Source]*workloadmeta.Reporter{},
 		synced: make(chan struct{}),
 	}
 	expectations := make(chan struct{})
@@ -125,7 +178,7 @@ func (s *Store) update(change func(*tx)) {
 		mutated = s.fingerprints.take()
 	})
 	for _, m := range mutated {
-		s.fingerprints.report(m.id, m.source)
+		s.fingerprints.report(m.id, m.reporter.Source)
 	}
 }
 
@@ -195,19 +248,33 @@ func (s *Store) Reset(source workloadmeta.Source, entities []workloadmeta.Entity
 		keep[ev.Entity.GetID()] = struct{}{}
 	}
 	s.update(func(t *tx) {
+		own := s.reporter(&workloadmeta.CollectorEvent{Source: source})
 		for i := range events {
 			s.apply(t, &events[i])
 		}
 		for id, r := range s.table.All() {
-			if view := r.view(source); view != nil {
+			if report, held := r.of(own); held {
 				if _, ok := keep[id]; !ok {
 					s.unset(t, &workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset,
-						Source: source, Entity: view})
+						Source: source, Entity: report.Entity})
 				}
 			}
 		}
 	})
 	return nil
+}
+
+// reporter returns who an event is from. It runs under the commit lock.
+func (s *Store) reporter(ev *workloadmeta.CollectorEvent) *workloadmeta.Reporter {
+	if ev.Reporter != nil {
+		return ev.Reporter
+	}
+	r := s.own[ev.Source]
+	if r == nil {
+		r = workloadmeta.NewReporter(ev.Source)
+		s.own[ev.Source] = r
+	}
+	return r
 }
 
 // apply carries out one valid event, under the commit lock.
@@ -216,105 +283,141 @@ func (s *Store) apply(t *tx, ev *workloadmeta.CollectorEvent) {
 		s.unset(t, ev)
 		return
 	}
-	id := ev.Entity.GetID()
+	id, who := ev.Entity.GetID(), s.reporter(ev)
 	old, known := t.Get(id)
 	if !known {
-		s.put(t, id, nil, newRecord(workloadmeta.View{Source: ev.Source, Entity: ev.Entity}))
+		s.put(t, id, nil, recordOf(workloadmeta.NewReport(who, ev.Entity, time.Now())), loud)
 		return
 	}
-	at, held := s.find(old.views, ev.Source)
+	reports := old.reports()
+	at, held := workloadmeta.FindReport(reports, who)
+	same := false // as before
 	if held {
-		s.fingerprints.check(id, ev.Source)
-		have := old.views[at].Entity
-		if have.Equal(ev.Entity) {
+		s.fingerprints.check(id, who)
+		same = reports[at].Entity.Equal(ev.Entity)
+		if same && reports[at].Current() {
 			return
 		}
 	}
 	switch {
 	case workloadmeta.SameIncarnation(old.entity, ev.Entity):
-	case held && len(old.views) == 1, workloadmeta.Newer(ev.Entity, old.entity):
-		// What the sources said until now was about the old incarnation.
-		for _, v := range old.views {
-			s.fingerprints.forget(id, v.Source)
+	case held && len(reports) == 1, workloadmeta.Newer(ev.Entity, old.entity):
+		// What the reporters said until now was about the old incarnation.
+		for _, r := range reports {
+			s.fingerprints.forget(id, r.Reporter)
 		}
 		s.remove(t, id, old, old)
-		s.put(t, id, nil, newRecord(workloadmeta.View{Source: ev.Source, Entity: ev.Entity}))
+		s.put(t, id, nil, recordOf(workloadmeta.NewReport(who, ev.Entity, time.Now())), loud)
 		return
 	default:
-		return // this source has not noticed yet that what it reports is gone
+		return // this reporter has not noticed yet that what it reports is gone
 	}
-	view := workloadmeta.View{Source: ev.Source, Entity: ev.Entity}
-	if len(old.views) == 1 && held {
-		s.put(t, id, old, newRecord(view))
+	report := workloadmeta.NewReport(who, ev.Entity, time.Now())
+	if len(reports) == 1 && held {
+		s.put(t, id, old, recordOf(report), quietIf(same))
 		return
 	}
-	views := slices.Clone(old.views)
-	if held {
-		views[at] = view
-	} else {
-		views = slices.Insert(views, at, view)
-	}
-	s.put(t, id, old, newRecord(views...))
+	s.put(t, id, old, merge(workloadmeta.Confirm(reports, report)), quietIf(same))
 }
 
 func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
-	id := ev.Entity.GetID()
+	id, who := ev.Entity.GetID(), s.reporter(ev)
 	old, known := t.Get(id)
 	if !known {
 		return
 	}
-	at, held := s.find(old.views, ev.Source)
-	if !held || !workloadmeta.SameIncarnation(old.views[at].Entity, ev.Entity) {
+	reports := old.reports()
+	at, held := workloadmeta.FindReport(reports, who)
+	if !held || reports[at].State == workloadmeta.Done ||
+		!workloadmeta.SameIncarnation(reports[at].Entity, ev.Entity) ||
+		!workloadmeta.SameIncarnation(old.entity, ev.Entity) {
 		return
 	}
-	s.fingerprints.check(id, ev.Source)
-	defer s.fingerprints.forget(id, ev.Source)
-	view := old.views[at]
-	view.Entity = workloadmeta.Finalize(view.Entity, ev.Entity)
-	if len(old.views) == 1 {
-		final := newRecord(view)
-		final.complete = old.complete
+	s.fingerprints.check(id, who)
+	defer s.fingerprints.forget(id, who)
+	last := workloadmeta.Finalize(reports[at].Entity, ev.Entity)
+	after, alive := workloadmeta.Withdraw(reports, at, last)
+	if !alive {
+		final := merge(after)
+		final.complete, final.final = old.complete, true
 		s.remove(t, id, old, final)
+		for _, r := range reports {
+			s.fingerprints.forget(id, r.Reporter)
+		}
 		return
 	}
-	if view.Entity != old.views[at].Entity {
-		// The source had something to say at the end. Those who watch this source alone
-		// get it with their unset, the others as the last state before the withdrawal.
-		views := slices.Clone(old.views)
-		views[at] = view
-		next := newRecord(views...)
-		s.put(t, id, old, next)
+	alone := !slices.ContainsFunc(after, func(r workloadmeta.Report) bool {
+		return r.Source == who.Source && r.State != workloadmeta.Done
+	})
+	if alone && last != reports[at].Entity {
+		// The reporter had something to say at the end. Those who watch its source alone get
+		// it with their unset, the others as the last state before the withdrawal.
+		before := slices.Clone(reports)
+		before[at].Entity = last
+		next := merge(before)
+		s.put(t, id, old, next, loud)
 		old = next
 	}
-	s.put(t, id, old, newRecord(slices.Delete(slices.Clone(old.views), at, at+1)...))
+	s.put(t, id, old, merge(after), quietIf(!alone))
 }
 
-// find returns where the source's view is, or where it would go.
-func (s *Store) find(views []workloadmeta.View, source workloadmeta.Source) (at int, held bool) {
-	for i := range views {
-		if views[i].Source == source {
-			return i, true
+// Away implements [workloadmeta.Writer].
+func (s *Store) Away(reporter *workloadmeta.Reporter, ids []workloadmeta.EntityID) {
+	s.update(func(t *tx) {
+		for _, id := range ids {
+			old, known := t.Get(id)
+			if !known {
+				continue
+			}
+			at, held := workloadmeta.FindReport(old.reports(), reporter)
+			if !held || old.reports()[at].State != workloadmeta.Live {
+				continue
+			}
+			reports := slices.Clone(old.reports())
+			reports[at].State = workloadmeta.Away
+			s.put(t, id, old, merge(reports), quiet)
 		}
+	})
+}
+
+// volume says whether a change is told to subscribers.
+type volume uint8
+
+const (
+	loud volume = iota
+	// quiet is a change that only they hear of who would see another entity: it is not worth
+	// an event that one reporter of several agrees, is away, or is back.
+	quiet
+)
+
+func quietIf(is bool) volume {
+	if is {
+		return quiet
 	}
-	return slices.BinarySearchFunc(views, source,
-		func(v workloadmeta.View, source workloadmeta.Source) int {
-			return workloadmeta.CompareSources(v.Source, source)
-		})
+	return loud
 }
 
 // put makes r what the table holds. old is what it holds now, or nil.
-func (s *Store) put(t *tx, id workloadmeta.EntityID, old, r *record) {
-	r.complete = s.isComplete(id.Kind, r.views)
-	s.fingerprints.note(id, r.views)
+func (s *Store) put(t *tx, id workloadmeta.EntityID, old, r *record, v volume) {
+	r.complete = s.isComplete(id.Kind, r.reports())
+	s.fingerprints.note(id, r.reports())
+	if old == nil {
+		s.index.add(nil, r.entity)
+		t.Set(id, r)
+		return
+	}
+	if r.several != nil && r.entity.Equal(old.entity) {
+		r.entity = old.entity // what is the same is kept once
+	}
+	if v == quiet && r.complete == old.complete && r.looksLike(old) {
+		t.Replace(id, r)
+		return
+	}
 	// Indexes first when adding, last when removing: whoever finds an ID in an index
 	// may find nothing behind it, but never misses what the table shows.
-	var before workloadmeta.Entity
-	if old != nil {
-		before = old.entity
-	}
-	s.index.add(before, r.entity)
+	s.index.add(old.entity, r.entity)
 	t.Set(id, r)
-	s.index.drop(before, r.entity)
+	s.index.drop(old.entity, r.entity)
 }
 
 func (s *Store) remove(t *tx, id workloadmeta.EntityID, old, final *record) {
@@ -322,14 +425,14 @@ func (s *Store) remove(t *tx, id workloadmeta.EntityID, old, final *record) {
 	s.index.drop(old.entity, nil)
 }
 
-func (s *Store) isComplete(kind workloadmeta.Kind, views []workloadmeta.View) bool {
+func (s *Store) isComplete(kind workloadmeta.Kind, reports []workloadmeta.Report) bool {
 	expected := s.expected[kind].Load()
 	if expected == nil {
 		return true
 	}
 	for _, source := range *expected {
-		if !slices.ContainsFunc(views,
-			func(v workloadmeta.View) bool { return v.Source == source }) {
+		if !slices.ContainsFunc(reports,
+			func(r workloadmeta.Report) bool { return r.Source == source }) {
 			return false
 		}
 	}
@@ -354,16 +457,13 @@ func (s *Store) Expect(kind workloadmeta.Kind, sources []workloadmeta.Source) {
 		defer close(*s.expectations.Swap(&next))
 		var changed []*record
 		for id, r := range s.table.All() {
-			if id.Kind == kind && r.complete != s.isComplete(kind, r.views) {
+			if id.Kind == kind && r.complete != s.isComplete(kind, r.reports()) {
 				changed = append(changed, r)
 			}
 		}
 		for _, r := range changed {
 			again := *r
 			again.complete = !r.complete
-			if len(again.views) == 1 {
-				again.views = again.one[:]
-			}
 			t.Set(r.entity.GetID(), &again)
 		}
 	})

@@ -43,7 +43,7 @@ func (s *Store) Subscribe(name string, filter *workloadmeta.Filter,
 	}
 	if source != workloadmeta.SourceAll {
 		opts.Same = func(a, b *record) bool {
-			return a.as(source) == b.as(source) && a.complete == b.complete
+			return a.complete == b.complete && sameView(a.as(source), b.as(source))
 		}
 	}
 	return &subscription{s.table.Subscribe(opts), source}
@@ -65,7 +65,7 @@ func (s *subscription) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle
 					out.Type = workloadmeta.EventTypeUnset
 				}
 				if s.source == workloadmeta.SourceAll {
-					out.Views = ev.Value.views
+					out.Reports = ev.Value.reports()
 				}
 				events = append(events, out)
 			}

@@ -233,7 +233,7 @@ func TestCoveredByTheStore(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
-		views, _ := s.Views(k.EntityID)
+		views, _ := s.Reports(k.EntityID)
 		if k.State.Running != running || len(views) != sources {
 			t.Errorf("%s: running %v, %d sources", when, k.State.Running, len(views))
 		}

@@ -4,7 +4,7 @@ import "github.com/rollcall-dev/rollcall/comp/workloadmeta"
 
 // Viewer is the part of the store that [KnownTo] and [CoveredBy] ask.
 type Viewer interface {
-	Views(id workloadmeta.EntityID) ([]workloadmeta.View, error)
+	Reports(id workloadmeta.EntityID) ([]workloadmeta.Report, error)
 }
 
 // KnownTo returns an [Options.Known] that asks the store: a container is known if any
@@ -26,7 +26,7 @@ func CoveredBy(store Viewer) func(containerID string) bool {
 }
 
 func hasView(store Viewer, id string, accept func(workloadmeta.Source) bool) bool {
-	views, err := store.Views(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id})
+	views, err := store.Reports(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id})
 	if err != nil {
 		return false // not found is the only reason there is
 	}

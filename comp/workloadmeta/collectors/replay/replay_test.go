@@ -69,7 +69,7 @@ func run(t *testing.T, opts replay.Options) (*store.Store, *collection.Superviso
 func dump(s *store.Store) string {
 	var list []string
 	for _, e := range s.Dump() {
-		for _, v := range e.Views {
+		for _, v := range e.Reports {
 			list = append(list, fmt.Sprintf("%s:%s", v.Source, e.Entity.GetID().ID))
 		}
 	}

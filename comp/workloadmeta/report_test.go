@@ -18,12 +18,22 @@ func reported(edit func(*workloadmeta.Container)) *workloadmeta.Container {
 	return c
 }
 
-// combine combines reports of reporters who can all be trusted.
-func combine(reports ...workloadmeta.Entity) workloadmeta.Entity {
-	return workloadmeta.Combine(reports, reports)
+// reports are live reports of reporters of one source, the strongest first.
+func reports(entities ...workloadmeta.Entity) []workloadmeta.Report {
+	var out []workloadmeta.Report
+	for i, e := range entities {
+		out = append(out, workloadmeta.NewReport(&workloadmeta.Reporter{Name: "r",
+			Source: workloadmeta.SourceRuntime, Rank: 9 - i}, e, at(0)))
+	}
+	return out
 }
 
-func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
+// combine merges reports of reporters of one source who are all live.
+func combine(entities ...workloadmeta.Entity) workloadmeta.Entity {
+	return workloadmeta.Merge(reports(entities...))
+}
+
+func TestMergeTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 	code := int64(3)
 	docker := reported(func(c *workloadmeta.Container) {
 		c.Name, c.Runtime = "web", "docker"
@@ -62,8 +72,9 @@ func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 		t.Error("a single report is copied")
 	}
 	// Who has lost the connection knows who it is, and not how it does.
-	lost := workloadmeta.Combine([]workloadmeta.Entity{docker, containerd},
-		[]workloadmeta.Entity{containerd, docker}).(*workloadmeta.Container)
+	dockerAway := reports(docker, containerd)
+	dockerAway[0].State = workloadmeta.Away
+	lost := workloadmeta.Merge(dockerAway).(*workloadmeta.Container)
 	if lost.Name != "web" || lost.Runtime != "docker" || lost.Image.Name != "app" ||
 		!lost.State.Running || lost.PID != 42 ||
 		lost.NetworkIPs[""] != "172.17.0.2" || len(lost.NetworkIPs) != 1 {
@@ -77,7 +88,7 @@ func TestCombineTakesWhatBelongsTogetherFromOneReporter(t *testing.T) {
 	}
 }
 
-func TestCombinedImagesMixNoLayers(t *testing.T) {
+func TestMergedImagesMixNoLayers(t *testing.T) {
 	image := func(size int64, tag string, digests ...string) *workloadmeta.ContainerImageMetadata {
 		i := &workloadmeta.ContainerImageMetadata{
 			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: "sha256:1"}}
@@ -95,7 +106,7 @@ func TestCombinedImagesMixNoLayers(t *testing.T) {
 	}
 }
 
-func TestEnded(t *testing.T) {
+func TestAnEndBeatsWhoHasNotLookedSince(t *testing.T) {
 	code := int64(0)
 	running := reported(func(c *workloadmeta.Container) {
 		c.Name, c.PID = "web", 42
@@ -112,10 +123,19 @@ func TestEnded(t *testing.T) {
 		c.State = workloadmeta.ContainerState{Status: workloadmeta.StatusStopped, ExitCode: &code,
 			FinishedAt: at(9), StartedAt: at(1)}
 	})
-	if diff := cmp.Diff(want, workloadmeta.Ended(running, end)); diff != "" {
+	left, alive := workloadmeta.Withdraw(reports(running, running), 0, end)
+	if !alive || len(left) != 2 || left[0].State != workloadmeta.Done || !left[1].Outdated {
+		t.Fatalf("after the end: %v, alive %v", left, alive)
+	}
+	if diff := cmp.Diff(want, workloadmeta.Merge(left)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if got := workloadmeta.Ended(running, running); got != nil {
-		t.Errorf("a withdrawal that tells of no end makes one: %v", got)
+	left = workloadmeta.Confirm(left, reports(running, running)[1])
+	if len(left) != 1 || workloadmeta.Merge(left) != workloadmeta.Entity(running) {
+		t.Errorf("after the other has looked again: %v", left)
+	}
+	left, alive = workloadmeta.Withdraw(reports(running, running), 0, running)
+	if !alive || len(left) != 1 || left[0].Outdated {
+		t.Errorf("a withdrawal that tells of no end makes one: %v", left)
 	}
 }

@@ -95,13 +95,3 @@ func equalPtrFunc[T any](a, b *T, equal func(a, b *T) bool) bool {
 func equalTimePtr(a, b *time.Time) bool {
 	return a == b || a != nil && b != nil && a.Equal(*b)
 }
-
-// as returns the entities as their concrete type; a foreign type is a mistake of
-// the store, which keys views by kind.
-func as[T Entity](entities []Entity) []T {
-	out := make([]T, len(entities))
-	for i, e := range entities {
-		out[i] = e.(T)
-	}
-	return out
-}
