@@ -16,9 +16,12 @@ import (
 func benchmarks() []benchmark {
 	return []benchmark{
 		{"tag queries", tagQueries},
+		{"tag query kinds", tagQueryKinds},
 		{"tag replacement", tagReplacement},
 		{"tag memory", tagMemory},
+		{"store queries", storeQueries},
 		{"store notify", storeNotify},
+		{"store notify beside one that lags", laggingSubscriber},
 		{"store memory", storeMemory},
 		{"snapshot", snapshot},
 		{"stalled subscriber", stalledSubscriber},
@@ -109,6 +112,79 @@ func storeNotify() []row {
 		compared("go-memdb, one insert per transaction", radix/1000, "µs", alone/1000,
 			"Notify, no subscriber"),
 	}
+}
+
+// storeQueries compares the typed getters with a bare map from ID to entity.
+func storeQueries() []row {
+	const n, queries = 10_000, 20_000
+	s := store.New(store.Options{})
+	containers := make(map[string]*workloadmeta.Container, n)
+	pods := make(map[string]*workloadmeta.KubernetesPod, n)
+	uid := func(i int) string {
+		return fmt.Sprintf("%08x-0000-4000-8000-%012x", i*104729, i*7919)
+	}
+	for i := range n {
+		c := container(i, 0)
+		containers[c.ID] = c
+		p := &workloadmeta.KubernetesPod{EntityID: workloadmeta.EntityID{
+			Kind: workloadmeta.KindKubernetesPod, ID: uid(i)}}
+		pods[p.ID] = p
+		must(s.Notify(append(set(c), set(p)...)))
+	}
+	ids, uids := make([]string, n), make([]string, n)
+	for i := range n { // not beside the keys: see fillBeside
+		ids[i], uids[i] = containerID(i), uid(i)
+	}
+	shuffle(ids)
+	shuffle(uids)
+	var c *workloadmeta.Container
+	var p *workloadmeta.KubernetesPod
+	var e workloadmeta.Entity
+	out := best(shortRounds,
+		func() float64 { return nsPer(queries, func(i int) { c = containers[ids[i%n]] }) },
+		func() float64 { return nsPer(queries, func(i int) { c, _ = s.GetContainer(ids[i%n]) }) },
+		func() float64 {
+			return nsPer(queries, func(i int) {
+				e, _ = s.Get(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: ids[i%n]})
+			})
+		},
+		func() float64 { return nsPer(queries, func(i int) { p = pods[uids[i%n]] }) },
+		func() float64 {
+			return nsPer(queries, func(i int) { p, _ = s.GetKubernetesPod(uids[i%n]) })
+		},
+	)
+	_, _, _ = c, p, e
+	return []row{
+		compared("GetContainer, 10k containers and 10k pods", out[1], "ns", out[0], "bare map"),
+		compared("Get of a container", out[2], "ns", out[0], "bare map"),
+		compared("GetKubernetesPod", out[4], "ns", out[3], "bare map"),
+	}
+}
+
+// laggingSubscriber compares Notify without a subscriber with Notify beside one that is
+// further behind than the events that it is handed one by one.
+func laggingSubscriber() []row {
+	const n = 1000
+	prepare := func(lagging bool) func() float64 {
+		s := filledStore(n)
+		if lagging {
+			s.Subscribe("lags", nil) // and takes nothing
+		}
+		var events [2][n][]workloadmeta.CollectorEvent
+		for i := range n {
+			events[0][i], events[1][i] = set(container(i, 1)), set(container(i, 2))
+		}
+		call := 0
+		return func() float64 {
+			return nsPer(5*n, func(int) {
+				must(s.Notify(events[call/n%2][call%n]))
+				call++
+			})
+		}
+	}
+	out := best(20, prepare(false), prepare(true))
+	return []row{compared("store: Notify beside a subscriber that lags", out[1]/1000, "µs",
+		out[0]/1000, "no subscriber")}
 }
 
 func storeMemory() []row {

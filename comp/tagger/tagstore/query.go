@@ -17,7 +17,9 @@ import (
 // it fails.
 func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, error) {
 	e, ok := s.table.Get(id)
-	if !ok {
+	if !ok || e == nil {
+		// That it is not nil must be said here: the compiler would check it by reading the
+		// entry, which is a cache miss and the only one that this query can spare.
 		return tagset.Tags{}, s.miss(id, c)
 	}
 	switch c {
@@ -35,7 +37,7 @@ func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, 
 // does not count as a miss.
 func (s *Store) Find(id tagger.EntityID, c tagger.TagCardinality) (tags tagset.Tags, ok bool) {
 	e, ok := s.table.Get(id)
-	if !ok {
+	if !ok || e == nil {
 		return tagset.Tags{}, false
 	}
 	return e.at(c), true
