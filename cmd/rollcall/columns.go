@@ -7,36 +7,53 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 // column is one column of a kind's table.
 type column struct {
-	title string
-	value func(e *engine, v view) string
+	tableColumn
+	value func(l *listing, e inspect.Entity) string
 	wide  bool // in the wide table only
-	fixed bool // never cut short
-	right bool
 	last  bool // behind the tags, where its longest text widens no other row
 }
 
-// of makes a column's function of one about the kind's own type.
-func of[T workloadmeta.Entity](f func(e *engine, t T) string) func(*engine, view) string {
-	return func(e *engine, v view) string { return f(e, v.entity.(T)) }
+// listing is what the columns of a table have in common.
+type listing struct {
+	wide  bool              // nothing is cut short
+	now   time.Time         // when the answer is from
+	names map[string]string // of what entities refer to
 }
+
+// of makes a column's function of one about the kind's own type.
+func of[T workloadmeta.Entity](f func(l *listing, t T) string) func(*listing,
+	inspect.Entity) string {
+	return func(l *listing, e inspect.Entity) string { return f(l, e.Workload.(T)) }
+}
+
+// excludedTitle is the column of the rules that leave containers out, if any is listed.
+const excludedTitle = "EXCLUDED BY"
 
 // columnsOf returns the columns of a kind's table.
 func columnsOf(kind workloadmeta.Kind) []column {
 	columns := append(kindColumns(kind),
-		column{title: "SOURCES", wide: true,
-			value: func(_ *engine, v view) string { return strings.Join(v.sources, ",") }},
-		column{title: "TAGS", value: func(_ *engine, v view) string { return tagLine(v.tags) }})
+		column{tableColumn: tableColumn{title: excludedTitle, cut: cutFront, rank: 1, least: 10},
+			value: func(_ *listing, e inspect.Entity) string { return e.ExcludedBy }},
+		column{tableColumn: tableColumn{title: "SOURCES"}, wide: true,
+			value: func(_ *listing, e inspect.Entity) string {
+				return strings.Join(e.Sources, ",")
+			}},
+		column{tableColumn: tableColumn{title: tagsTitle, rank: 1, least: 24},
+			value: func(_ *listing, e inspect.Entity) string { return tagLine(e.Tags) }})
 	if i := slices.IndexFunc(columns, func(c column) bool { return c.last }); i >= 0 {
 		c := columns[i]
 		columns = append(slices.Delete(columns, i, i+1), c)
 	}
 	return columns
 }
+
+const tagsTitle = "TAGS"
 
 // tagLine writes tags on one line for people, who may see the beginning only: first what the thing
 // is to its owners, last what other columns say anyway.
@@ -71,219 +88,223 @@ func kindColumns(kind workloadmeta.Kind) []column {
 		return taskColumns()
 	}
 	return []column{
-		{title: strings.ToUpper(kind.String()), fixed: true,
-			value: func(_ *engine, v view) string { return v.entity.GetID().ID }},
-		{title: "NAME", value: func(_ *engine, v view) string {
-			if m, ok := v.entity.(interface {
-				Meta() *workloadmeta.EntityMeta
-			}); ok {
-				return m.Meta().Name
-			}
-			return ""
-		}},
+		{tableColumn: tableColumn{title: strings.ToUpper(kind.String()), fixed: true},
+			value: func(_ *listing, e inspect.Entity) string { return e.Workload.GetID().ID }},
+		{tableColumn: tableColumn{title: "NAME", spare: 1},
+			value: func(_ *listing, e inspect.Entity) string { return inspect.NameOf(e.Workload) }},
 	}
 }
+
+// The columns that several tables have.
+func nameColumn() tableColumn  { return tableColumn{title: "NAME", rank: 2, least: 20} }
+func imageColumn() tableColumn { return tableColumn{title: "IMAGE", cut: cutFront, rank: 1, least: 20} }
+func ageColumn() tableColumn   { return tableColumn{title: "AGE", fixed: true, right: true, spare: 1} }
+func ownerColumn() tableColumn { return tableColumn{title: "OWNER", least: 12, spare: 3} }
 
 func containerColumns() []column {
 	type entity = *workloadmeta.Container
 	return []column{
-		{title: "CONTAINER", fixed: true, value: of(func(e *engine, c entity) string {
-			if e.app.wide() {
-				return c.ID
-			}
-			return shortID(c.ID)
-		})},
-		{title: "NAME", value: of(func(_ *engine, c entity) string { return c.Name })},
-		{title: "IMAGE", value: of(func(_ *engine, c entity) string { return imageOf(c.Image) })},
-		{title: "RUNTIME", fixed: true, value: of(func(_ *engine, c entity) string {
-			if c.RuntimeFlavor != "" {
-				return string(c.Runtime) + "/" + string(c.RuntimeFlavor)
-			}
-			return string(c.Runtime)
-		})},
-		{title: "STATE", fixed: true,
-			value: of(func(_ *engine, c entity) string { return stateOf(c.State) })},
-		{title: "AGE", fixed: true, right: true,
-			value: of(func(e *engine,
-				c entity) string {
-				return age(e.now, firstTime(c.State.StartedAt, c.State.CreatedAt))
+		{tableColumn: tableColumn{title: "CONTAINER", fixed: true},
+			value: of(func(l *listing, c entity) string { return l.id(c.ID) })},
+		{tableColumn: nameColumn(),
+			value: of(func(_ *listing, c entity) string { return c.Name })},
+		{tableColumn: imageColumn(),
+			value: of(func(_ *listing, c entity) string { return imageOf(c.Image) })},
+		{tableColumn: tableColumn{title: "RUNTIME", fixed: true, spare: 2},
+			value: of(func(_ *listing, c entity) string {
+				if c.RuntimeFlavor != "" {
+					return string(c.Runtime) + "/" + string(c.RuntimeFlavor)
+				}
+				return string(c.Runtime)
 			})},
-		{title: "OWNER", value: of(func(e *engine, c entity) string { return e.ownerOf(c.Owner) })},
-		{title: "PID", fixed: true, right: true,
-			value: of(func(_ *engine, c entity) string { return number(c.PID) })},
-		{title: "HEALTH", wide: true,
-			value: of(func(_ *engine, c entity) string { return string(c.State.Health) })},
-		{title: "IP", wide: true,
-			value: of(func(_ *engine, c entity) string { return values(c.NetworkIPs) })},
-		{title: "PORTS", wide: true,
-			value: of(func(_ *engine, c entity) string { return portsOf(c.Ports) })},
-		{title: "RESTARTS", wide: true, right: true,
-			value: of(func(_ *engine, c entity) string { return number(c.RestartCount) })},
+		{tableColumn: tableColumn{title: stateTitle, fixed: true, spare: 1},
+			value: of(func(_ *listing, c entity) string { return stateOf(c.State) })},
+		{tableColumn: ageColumn(), value: of(func(l *listing, c entity) string {
+			return age(l.now, firstTime(c.State.StartedAt, c.State.CreatedAt))
+		})},
+		{tableColumn: ownerColumn(),
+			value: of(func(l *listing, c entity) string { return l.ownerOf(c.Owner) })},
+		{tableColumn: tableColumn{title: "PID", fixed: true, right: true, spare: 4},
+			value: of(func(_ *listing, c entity) string { return number(c.PID) })},
+		{tableColumn: tableColumn{title: "HEALTH"}, wide: true,
+			value: of(func(_ *listing, c entity) string { return string(c.State.Health) })},
+		{tableColumn: tableColumn{title: "IP"}, wide: true,
+			value: of(func(_ *listing, c entity) string { return values(c.NetworkIPs) })},
+		{tableColumn: tableColumn{title: "PORTS"}, wide: true,
+			value: of(func(_ *listing, c entity) string { return portsOf(c.Ports) })},
+		{tableColumn: tableColumn{title: "RESTARTS", right: true}, wide: true,
+			value: of(func(_ *listing, c entity) string { return number(c.RestartCount) })},
 	}
 }
 
 func processColumns() []column {
 	type entity = *workloadmeta.Process
 	return []column{
-		{title: "PROCESS", fixed: true, right: true,
-			value: of(func(_ *engine, p entity) string { return p.ID })},
-		{title: "NAME",
-			value: of(func(_ *engine, p entity) string { return firstText(p.Name, p.Comm) })},
-		{title: "CONTAINER", value: of(func(e *engine, p entity) string {
-			if c, err := e.store.GetContainer(p.ContainerID); err == nil && c.Name != "" {
-				return c.Name
-			}
-			return shortID(p.ContainerID)
-		})},
-		{title: "LANG", fixed: true, value: of(func(_ *engine, p entity) string {
-			if p.Language == nil {
-				return ""
-			}
-			return p.Language.Name
-		})},
-		{title: "COMMAND", last: true,
-			value: of(func(_ *engine, p entity) string { return strings.Join(p.Cmdline, " ") })},
-		{title: "PPID", wide: true, right: true,
-			value: of(func(_ *engine, p entity) string { return number(int(p.PPID)) })},
-		{title: "UID", wide: true, right: true, value: of(func(_ *engine, p entity) string {
-			if len(p.UIDs) == 0 {
-				return ""
-			}
-			return strconv.Itoa(int(p.UIDs[0]))
-		})},
-		{title: "AGE", wide: true, right: true,
-			value: of(func(e *engine, p entity) string { return age(e.now, p.CreationTime) })},
-		{title: "PROGRAM", wide: true,
-			value: of(func(_ *engine, p entity) string { return p.Exe })},
+		{tableColumn: tableColumn{title: "PROCESS", fixed: true, right: true},
+			value: of(func(_ *listing, p entity) string { return p.ID })},
+		{tableColumn: nameColumn(),
+			value: of(func(_ *listing, p entity) string { return inspect.NameOf(p) })},
+		{tableColumn: tableColumn{title: "CONTAINER", least: 12, spare: 1},
+			value: of(func(l *listing, p entity) string {
+				id := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: p.ContainerID}
+				return firstText(l.names[id.String()], l.id(p.ContainerID))
+			})},
+		{tableColumn: tableColumn{title: "LANG", fixed: true, spare: 2},
+			value: of(func(_ *listing, p entity) string {
+				if p.Language == nil {
+					return ""
+				}
+				return p.Language.Name
+			})},
+		{tableColumn: tableColumn{title: "COMMAND", least: 16}, last: true,
+			value: of(func(_ *listing, p entity) string { return strings.Join(p.Cmdline, " ") })},
+		{tableColumn: tableColumn{title: "PPID", right: true}, wide: true,
+			value: of(func(_ *listing, p entity) string { return number(int(p.PPID)) })},
+		{tableColumn: tableColumn{title: "UID", right: true}, wide: true,
+			value: of(func(_ *listing, p entity) string {
+				if len(p.UIDs) == 0 {
+					return ""
+				}
+				return strconv.Itoa(int(p.UIDs[0]))
+			})},
+		{tableColumn: ageColumn(), wide: true,
+			value: of(func(l *listing, p entity) string { return age(l.now, p.CreationTime) })},
+		{tableColumn: tableColumn{title: "PROGRAM"}, wide: true,
+			value: of(func(_ *listing, p entity) string { return p.Exe })},
 	}
 }
 
 func podColumns() []column {
 	type entity = *workloadmeta.KubernetesPod
 	return []column{
-		{title: "POD",
-			value: of(func(_ *engine, p entity) string { return qualified(p.Namespace, p.Name) })},
-		{title: "PHASE", fixed: true,
-			value: of(func(_ *engine, p entity) string { return p.Phase })},
-		{title: "READY", fixed: true,
-			value: of(func(_ *engine, p entity) string { return yesNo(p.Ready) })},
-		{title: "CONTAINERS", fixed: true, right: true,
-			value: of(func(_ *engine, p entity) string { return strconv.Itoa(len(p.Containers)) })},
-		{title: "IP", fixed: true, value: of(func(_ *engine, p entity) string { return p.IP })},
-		{title: "OWNER", value: of(func(_ *engine, p entity) string {
+		{tableColumn: tableColumn{title: "POD", rank: 2, least: 24},
+			value: of(func(_ *listing, p entity) string { return inspect.NameOf(p) })},
+		{tableColumn: tableColumn{title: phaseTitle, fixed: true, spare: 1},
+			value: of(func(_ *listing, p entity) string { return p.Phase })},
+		{tableColumn: tableColumn{title: "READY", fixed: true, spare: 1},
+			value: of(func(_ *listing, p entity) string { return yesNo(p.Ready) })},
+		{tableColumn: tableColumn{title: "CONTAINERS", fixed: true, right: true, spare: 4},
+			value: of(func(_ *listing, p entity) string { return strconv.Itoa(len(p.Containers)) })},
+		{tableColumn: tableColumn{title: "IP", fixed: true, spare: 2},
+			value: of(func(_ *listing, p entity) string { return p.IP })},
+		{tableColumn: ownerColumn(), value: of(func(_ *listing, p entity) string {
 			var owners []string
 			for _, o := range p.Owners {
 				owners = append(owners, o.Kind+"/"+o.Name)
 			}
 			return strings.Join(owners, ",")
 		})},
-		{title: "AGE", fixed: true, right: true,
-			value: of(func(e *engine,
-				p entity) string {
-				return age(e.now, firstTime(p.StartTime, p.CreationTimestamp))
-			})},
-		{title: "QOS", wide: true,
-			value: of(func(_ *engine, p entity) string { return p.QOSClass })},
-		{title: "NODE", wide: true,
-			value: of(func(_ *engine, p entity) string { return p.NodeName })},
-		{title: "UID", wide: true, value: of(func(_ *engine, p entity) string { return p.ID })},
+		{tableColumn: ageColumn(), value: of(func(l *listing, p entity) string {
+			return age(l.now, firstTime(p.StartTime, p.CreationTimestamp))
+		})},
+		{tableColumn: tableColumn{title: "QOS"}, wide: true,
+			value: of(func(_ *listing, p entity) string { return p.QOSClass })},
+		{tableColumn: tableColumn{title: "NODE"}, wide: true,
+			value: of(func(_ *listing, p entity) string { return p.NodeName })},
+		{tableColumn: tableColumn{title: "UID"}, wide: true,
+			value: of(func(_ *listing, p entity) string { return p.ID })},
 	}
 }
 
 func imageColumns() []column {
 	type entity = *workloadmeta.ContainerImageMetadata
 	return []column{
-		{title: "IMAGE", fixed: true, value: of(func(e *engine, i entity) string {
-			if e.app.wide() {
-				return i.ID
-			}
-			return shortID(i.ID)
-		})},
-		{title: "NAME",
-			value: of(func(_ *engine,
-				i entity) string {
-				return firstText(strings.Join(i.RepoTags, ","), i.Name)
+		{tableColumn: tableColumn{title: "IMAGE", fixed: true},
+			value: of(func(l *listing, i entity) string { return l.id(i.ID) })},
+		{tableColumn: tableColumn{title: "NAME", cut: cutFront, rank: 2, least: 30},
+			value: of(func(_ *listing, i entity) string { return inspect.NameOf(i) })},
+		{tableColumn: tableColumn{title: "PLATFORM", fixed: true, spare: 2},
+			value: of(func(_ *listing, i entity) string {
+				return strings.Trim(i.OS+"/"+i.Architecture+"/"+i.Variant, "/")
 			})},
-		{title: "PLATFORM", fixed: true, value: of(func(_ *engine, i entity) string {
-			return strings.Trim(i.OS+"/"+i.Architecture+"/"+i.Variant, "/")
-		})},
-		{title: "SIZE", fixed: true, right: true,
-			value: of(func(_ *engine, i entity) string { return size(i.SizeBytes) })},
-		{title: "LAYERS", wide: true, right: true,
-			value: of(func(_ *engine, i entity) string { return number(len(i.Layers)) })},
-		{title: "DIGESTS", wide: true,
-			value: of(func(_ *engine,
-				i entity) string {
-				return strings.Join(i.RepoDigests, ",")
-			})},
+		{tableColumn: tableColumn{title: "SIZE", fixed: true, right: true, spare: 2},
+			value: of(func(_ *listing, i entity) string { return size(i.SizeBytes) })},
+		{tableColumn: tableColumn{title: "LAYERS", right: true}, wide: true,
+			value: of(func(_ *listing, i entity) string { return number(len(i.Layers)) })},
+		{tableColumn: tableColumn{title: "DIGESTS"}, wide: true,
+			value: of(func(_ *listing, i entity) string { return strings.Join(i.RepoDigests, ",") })},
 	}
 }
 
 func taskColumns() []column {
 	type entity = *workloadmeta.ECSTask
 	return []column{
-		{title: "TASK", value: of(func(e *engine, t entity) string {
-			if e.app.wide() {
-				return t.ID
-			}
-			return t.ID[strings.LastIndex(t.ID, "/")+1:]
-		})},
-		{title: "FAMILY",
-			value: of(func(_ *engine,
-				t entity) string {
+		{tableColumn: tableColumn{title: "TASK", rank: 2, least: 20},
+			value: of(func(l *listing, t entity) string {
+				if l.wide {
+					return t.ID
+				}
+				return t.ID[strings.LastIndex(t.ID, "/")+1:]
+			})},
+		{tableColumn: tableColumn{title: "FAMILY", rank: 2, least: 16},
+			value: of(func(_ *listing, t entity) string {
 				return strings.Trim(t.Family+":"+t.Version, ":")
 			})},
-		{title: "CLUSTER", value: of(func(_ *engine, t entity) string { return t.ClusterName })},
-		{title: "LAUNCH", fixed: true,
-			value: of(func(_ *engine, t entity) string { return string(t.LaunchType) })},
-		{title: "STATUS", fixed: true,
-			value: of(func(_ *engine, t entity) string { return t.KnownStatus })},
-		{title: "CONTAINERS", fixed: true, right: true,
-			value: of(func(_ *engine, t entity) string { return strconv.Itoa(len(t.Containers)) })},
+		{tableColumn: tableColumn{title: "CLUSTER", spare: 2},
+			value: of(func(_ *listing, t entity) string { return t.ClusterName })},
+		{tableColumn: tableColumn{title: "LAUNCH", fixed: true, spare: 2},
+			value: of(func(_ *listing, t entity) string { return string(t.LaunchType) })},
+		{tableColumn: tableColumn{title: statusTitle, fixed: true, spare: 1},
+			value: of(func(_ *listing, t entity) string { return t.KnownStatus })},
+		{tableColumn: tableColumn{title: "CONTAINERS", fixed: true, right: true, spare: 3},
+			value: of(func(_ *listing, t entity) string { return strconv.Itoa(len(t.Containers)) })},
 	}
 }
 
-// tableOf returns the table of views of one kind, sorted for people: by namespace and name where
+// The columns that say how something is.
+const (
+	stateTitle  = "STATE"
+	phaseTitle  = "PHASE"
+	statusTitle = "STATUS"
+)
+
+// tableOf returns the table of entities of one kind, sorted for people: by namespace and name where
 // there is one.
-func (e *engine) tableOf(kind workloadmeta.Kind, list []view) *table {
+func (a *app) tableOf(kind workloadmeta.Kind, entities []inspect.Entity,
+	list inspect.List) *table {
+	l := &listing{wide: a.wide(), now: list.At, names: list.Names}
+	excluded := slices.ContainsFunc(entities,
+		func(e inspect.Entity) bool { return e.ExcludedBy != "" })
 	t := &table{}
 	var columns []column
-	state := -1
 	for _, c := range columnsOf(kind) {
-		if c.wide && !e.app.wide() {
+		if c.wide && !l.wide || c.title == excludedTitle && !excluded {
 			continue
 		}
-		if c.title == "STATE" || c.title == "PHASE" {
-			state = len(columns)
-		}
 		columns = append(columns, c)
-		if c.title == "TAGS" {
-			t.favour = len(columns)
-		}
-		t.titles = append(t.titles, c.title)
-		t.fixed = append(t.fixed, c.fixed)
-		t.right = append(t.right, c.right)
+		t.columns = append(t.columns, c.tableColumn)
 	}
-	sorted := slices.Clone(list)
-	slices.SortStableFunc(sorted,
-		func(a, b view) int { return strings.Compare(nameOf(a.entity), nameOf(b.entity)) })
-	for _, v := range sorted {
+	sorted := slices.Clone(entities)
+	slices.SortStableFunc(sorted, func(a, b inspect.Entity) int {
+		return strings.Compare(sortName(a.Workload), sortName(b.Workload))
+	})
+	for _, e := range sorted {
 		row := make([]string, len(columns))
 		for i, c := range columns {
-			row[i] = c.value(e, v)
+			row[i] = c.value(l, e)
 		}
 		t.rows = append(t.rows, row)
 	}
 	t.color = func(row, col int) string {
 		switch {
-		case col == state:
+		case sorted[row].ExcludedBy != "":
+			return faint
+		case t.columns[col].title == stateTitle, t.columns[col].title == phaseTitle:
 			return stateColor(t.rows[row][col])
-		case t.titles[col] == "TAGS":
+		case t.columns[col].title == tagsTitle:
 			return faint
 		}
 		return ""
 	}
 	return t
+}
+
+// id is an ID as it is shown.
+func (l *listing) id(id string) string {
+	if l.wide {
+		return id
+	}
+	return inspect.ShortID(id)
 }
 
 func stateColor(state string) string {
@@ -299,36 +320,27 @@ func stateColor(state string) string {
 	return ""
 }
 
-// nameOf is what entities are sorted by for people; "" leaves them in the order of their IDs.
-func nameOf(entity workloadmeta.Entity) string {
-	if m, ok := entity.(interface {
-		Meta() *workloadmeta.EntityMeta
-	}); ok {
-		return qualified(m.Meta().Namespace, m.Meta().Name)
+// sortName is what entities are sorted by for people; "" leaves them in the order of their IDs.
+func sortName(entity workloadmeta.Entity) string {
+	if _, ok := entity.(*workloadmeta.Process); ok {
+		return ""
 	}
-	return ""
+	return inspect.NameOf(entity)
 }
 
-func (e *engine) ownerOf(owner *workloadmeta.EntityID) string {
+func (l *listing) ownerOf(owner *workloadmeta.EntityID) string {
 	if owner == nil {
 		return ""
 	}
-	entity, err := e.store.Get(*owner)
-	if err != nil {
-		return owner.Kind.String() + "/" + owner.ID
+	if name := l.names[owner.String()]; name != "" {
+		return inspect.ShortKind(owner.Kind) + "/" + name
 	}
-	switch o := entity.(type) {
-	case *workloadmeta.KubernetesPod:
-		return "pod/" + qualified(o.Namespace, o.Name)
-	case *workloadmeta.ECSTask:
-		return "task/" + strings.Trim(o.Family+":"+o.Version, ":")
-	}
-	return owner.Kind.String() + "/" + owner.ID
+	return owner.String()
 }
 
 func imageOf(i workloadmeta.ContainerImage) string {
 	if i.Name == "" {
-		return firstText(i.RawName, shortID(i.ID))
+		return firstText(i.RawName, inspect.ShortID(i.ID))
 	}
 	if i.Tag == "" {
 		return i.Name
@@ -374,13 +386,6 @@ func values(m map[string]string) string {
 	return strings.Join(slices.Compact(list), ",")
 }
 
-func qualified(namespace, name string) string {
-	if namespace == "" {
-		return name
-	}
-	return namespace + "/" + name
-}
-
 func number(n int) string {
 	if n == 0 {
 		return ""
@@ -423,4 +428,21 @@ func size(n int64) string {
 		value, units = value/1000, units[1:]
 	}
 	return fmt.Sprintf("%.3g%s", value, units[0])
+}
+
+// age says how long ago something was in one unit, "" if it is not known.
+func age(now, t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	switch d := max(now.Sub(t), 0); {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
 }

@@ -2,14 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 )
 
 // vector is one of test/conformance, as far as the command line can play it.
@@ -92,17 +94,17 @@ func (v vector) check(t *testing.T) {
 	}
 	r := rollcallEnv(t, env, "tags", "-o", "json", "--from", filepath.Join(dir, "r.jsonl"),
 		"--config", filepath.Join(dir, "c.yaml"))
-	var printed struct{ Entities []taggedEntity }
+	var printed struct{ Entities []inspect.Tagged }
 	if err := json.Unmarshal([]byte(r.out), &printed); err != nil || r.code != 0 || r.err != "" {
 		t.Fatalf("%v, %+v", err, r)
 	}
 	if !slices.IsSortedFunc(printed.Entities,
-		func(a, b taggedEntity) int { return strings.Compare(a.ID, b.ID) }) {
+		func(a, b inspect.Tagged) int { return cmp.Compare(a.ID, b.ID) }) {
 		t.Error("the entities are not sorted")
 	}
-	got := map[string]taggedEntity{}
+	got := map[string]inspect.Tagged{}
 	for _, e := range printed.Entities {
-		got[e.ID] = e
+		got[string(e.ID)] = e
 	}
 	sorted := func(list []string) []string {
 		list = append([]string{}, list...)
@@ -120,7 +122,7 @@ func (v vector) check(t *testing.T) {
 			if level.name == "standard" && want.Standard == nil {
 				continue
 			}
-			if diff := cmp.Diff(sorted(level.want), append([]string{}, level.have...)); diff != "" {
+			if diff := gocmp.Diff(sorted(level.want), append([]string{}, level.have...)); diff != "" {
 				t.Errorf("%s: %s tags (-want +got):\n%s", id, level.name, diff)
 			}
 		}
@@ -137,7 +139,7 @@ func (v vector) check(t *testing.T) {
 		for source := range want {
 			want[source] = sorted(want[source])
 		}
-		if diff := cmp.Diff(want, got[id].Sources); diff != "" {
+		if diff := gocmp.Diff(want, got[id].Sources); diff != "" {
 			t.Errorf("%s: by source (-want +got):\n%s", id, diff)
 		}
 	}

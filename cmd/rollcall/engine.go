@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/config"
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -26,12 +26,8 @@ type engine struct {
 	tagger     *local.Tagger
 	supervisor *collection.Supervisor // nil with --from
 	outcomes   []collection.Outcome
-	recording  *recordingInfo // nil without --from
-	// now is when the answer is from: of a recording, when it ended.
-	now time.Time
-	// clock is the tagger's time while a recording is played, in Unix nanoseconds: what ended long
-	// before the recording did is forgotten, as it was then.
-	clock atomic.Int64
+	ask        inspect.Inspector
+	local      *inspect.Local // what ask is in this process
 }
 
 // errInterrupted reports that the user has had enough before there was an answer.
@@ -42,14 +38,22 @@ const stopTimeout = 5 * time.Second
 
 // open starts everything and waits for the first answer of each collector, or reads the recording.
 // strict makes the absence of a daemon that was asked for by name an error: see complaints.
-// prepare, if given, gets the engine before anything is known.
-func (a *app) open(ctx context.Context, strict bool, prepare ...func(*engine)) (*engine, error) {
+func (a *app) open(ctx context.Context, strict bool) (*engine, error) {
+	e, err := a.openUnplayed(ctx, strict)
+	if err == nil && a.from != "" {
+		if err = e.notes(ctx); err != nil {
+			e.close()
+			return nil, err
+		}
+	}
+	return e, err
+}
+
+// openUnplayed is open without playing a recording.
+func (a *app) openUnplayed(ctx context.Context, strict bool) (*engine, error) {
 	e, err := a.build()
 	if err != nil {
 		return nil, err
-	}
-	for _, f := range prepare {
-		f(e)
 	}
 	if err = e.start(ctx); err == nil {
 		err = e.firstAnswers(ctx, strict)
@@ -67,7 +71,8 @@ func (a *app) build() (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{app: a, conf: conf, store: store.New(store.Options{}), now: time.Now()}
+	e := &engine{app: a, conf: conf, store: store.New(store.Options{})}
+	asked := inspect.Options{Store: e.store, Version: version}
 	opts := local.Options{
 		Extract: conf.TagOptions(a.environ),
 		TagStore: tagstore.Options{Grace: orNever(conf.Retention.Grace),
@@ -77,9 +82,9 @@ func (a *app) build() (*engine, error) {
 		Log:         a.log(),
 	}
 	if a.from != "" {
+		asked.Recording = &inspect.Recording{Path: a.from, SkipBad: a.skipBad}
 		opts.SelfContainerID = "none"
-		e.clock.Store(e.now.UnixNano())
-		opts.TagStore.Now = func() time.Time { return time.Unix(0, e.clock.Load()) }
+		opts.TagStore.Now = asked.Recording.Now
 	} else {
 		collectors, err := e.collectors(sync.OnceFunc(e.waitForRuntimes))
 		if err != nil {
@@ -98,6 +103,9 @@ func (a *app) build() (*engine, error) {
 	if e.tagger, err = local.New(e.store, opts); err != nil {
 		return nil, err
 	}
+	asked.Tagger, asked.Collectors = e.tagger, e.supervisor
+	e.local = inspect.New(asked)
+	e.ask = e.local
 	return e, nil
 }
 
@@ -148,11 +156,7 @@ func (e *engine) start(ctx context.Context) error {
 // firstAnswers waits until there is something to answer from.
 func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 	if e.supervisor == nil {
-		if err := e.play(ctx, nil); err != nil {
-			return err
-		}
-		e.store.MarkSynced()
-		return e.tagger.CatchUp(ctx)
+		return nil
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, e.app.timeout,
 		fmt.Errorf("none within %s (--timeout)", e.app.timeout))
@@ -164,9 +168,23 @@ func (e *engine) firstAnswers(ctx context.Context, strict bool) error {
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	e.now = time.Now()
 	e.complaints(err, strict)
 	return e.tagger.CatchUp(ctx)
+}
+
+// notes says what was not understood of the recording.
+func (e *engine) notes(ctx context.Context) error {
+	s, err := e.ask.Status(ctx)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if err != nil {
+		return err
+	}
+	for _, note := range s.Recording.Notes {
+		e.app.say("%s", note)
+	}
+	return nil
 }
 
 // complaints says what went wrong with collectors, one line each. It is quiet about those that have
@@ -284,6 +302,7 @@ func (e *engine) close() {
 			e.app.say("%s", oneLine(err.Error()))
 		}
 	}
+	e.local.Close()
 	if err := e.tagger.Stop(ctx); err != nil {
 		e.app.say("%s", oneLine(err.Error()))
 	}

@@ -1,114 +1,141 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
-
-// explanation is what explain prints for programs.
-type explanation struct {
-	tagger.Explanation
-	// Unanswered are collectors that might know of it and could not be asked.
-	Unanswered []unanswered          `json:"unanswered,omitempty"`
-	Reports    []workloadmeta.Report `json:"reports,omitempty"` // who says what, the strongest first
-}
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain <entity-id>",
+		Use:   "explain [kind] <id|name>",
 		Short: "Say where each tag of an entity comes from, or why there are none",
 		Long: `Say for each tag of an entity which source it is from, which rule made it of what, and which rules changed it;
 which tags rules drop, and whether they leave the entity out; for an entity without tags, why there are none. Then, who reports
-the entity, and if several do, who said what. An entity is named as for "rollcall tags".`,
+the entity, and if several do, who said what. An entity is named as for "rollcall get".`,
 		Example: `  rollcall explain web
+  rollcall explain process 4242
   rollcall explain container_id://3f0c…`,
-		Args:              args(1, 1, "one entity ID"),
-		ValidArgsFunction: a.completeTagged,
+		Args:              args(1, 2, "a kind, if you like, and an ID or a name"),
+		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := parseName(args)
+			if err != nil {
+				return err
+			}
 			e, err := a.open(cmd.Context(), true)
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			id, err := e.entityID(args[0])
+			x, err := e.ask.Explain(cmd.Context(), inspect.ExplainRequest{Name: name})
 			if err != nil {
 				return err
 			}
-			x, reports := e.tagger.Explain(id), e.reporters(id)
-			var silent []unanswered
-			if workload, ok := workloadOf(id); ok {
-				silent = e.unanswered(workload.Kind)
-			}
-			x.Reason = reasonBeside(silent, &x)
 			if a.structured() {
-				if x.Tags == nil {
-					x.Tags = []tagger.TagExplanation{}
-				}
-				if err := a.print(explanation{x, silent, reports}); err != nil {
-					return err
-				}
-			} else if err := errors.Join(a.printExplanation(x, silent), e.printReporters(id,
-				reports)); err != nil {
-				return err
+				err = a.print(x)
+			} else {
+				err = a.printExplanation(x)
 			}
-			if len(x.Tags) == 0 && !e.runs(id) {
-				return notFoundf("%s: %s: %s", id, x.Completeness, x.Reason)
+			if err == nil && !x.Known {
+				return notFoundf("%s: %s: %s", x.ID, x.Completeness, x.Reason)
 			}
-			return nil
+			return err
 		},
 	}
 }
 
-// reasonBeside returns why an entity is as complete as it is. The tagger does not know of
-// collectors that may not ask.
-func reasonBeside(silent []unanswered, x *tagger.Explanation) string {
-	if x.Completeness == tagger.Complete.String() && len(silent) > 0 {
-		return "every source that could be asked has reported it"
-	}
-	return x.Reason
+// printer writes lines and remembers the first failure.
+type printer struct {
+	w   io.Writer
+	err error
 }
 
-func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error {
-	if _, err := fmt.Fprintf(a.out, "%s\n%s: %s\n", clean(string(x.ID)), x.Completeness,
-		clean(x.Reason)); err != nil {
-		return err
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintln(p.w, clean(fmt.Sprintf(format, args...)))
 	}
-	for _, s := range silent {
-		if _, err := fmt.Fprintf(a.out, "not known is what %s would say: %s\n", s.Collector,
-			clean(oneLine(s.Problem.String()))); err != nil {
-			return err
+}
+
+// table writes a table behind an empty line, if it has rows.
+func (p *printer) table(a *app, t *table) {
+	if p.err == nil && len(t.rows) > 0 {
+		if _, p.err = fmt.Fprintln(p.w); p.err == nil {
+			p.err = a.printTable(t)
 		}
 	}
-	if err := a.printSelection(x.Selection); err != nil {
-		return err
+}
+
+func (a *app) printExplanation(x inspect.Explanation) error {
+	p := &printer{w: a.out}
+	p.line("%s", x.ID)
+	p.line("%s: %s", x.Completeness, x.Reason)
+	for _, s := range x.Unanswered {
+		p.line("not known is what %s would say: %s", s.Collector, oneLine(s.Problem.String()))
 	}
-	for _, p := range x.Problems {
-		if _, err := fmt.Fprintf(a.out, "problem: %s\n", clean(strings.TrimSpace(p.Entity+" "+
-			p.Field+": "+oneLine(p.Problem)))); err != nil {
-			return err
+	if text := selectionText(x.Selection); text != "" {
+		p.line("%s", text)
+	}
+	for _, problem := range x.Problems {
+		p.line("problem: %s", strings.TrimSpace(problem.Entity+" "+problem.Field+": "+
+			oneLine(problem.Problem)))
+	}
+	for _, note := range x.Notes {
+		p.line("%s", note)
+	}
+	p.table(a, tagsTable(x.Tags))
+	p.table(a, droppedTable(x.Dropped))
+	if len(x.Reports) > 0 {
+		names := make([]string, len(x.Reports))
+		for i, r := range x.Reports {
+			names[i] = r.Name
+		}
+		p.line("")
+		p.line("reported by %s", strings.Join(names, ", "))
+	}
+	if len(x.Agreed) > 0 {
+		p.line("all agree on %s", strings.Join(x.Agreed, ", "))
+	}
+	t := &table{columns: []tableColumn{{title: "FIELD", fixed: true}, {title: "VALUE", rank: 1},
+		{title: "SAID BY", fixed: true}, {title: "OTHERS SAY"}}}
+	for _, s := range x.Said {
+		by := strings.Join(s.By, ", ")
+		if by == "" {
+			by = "together" // made of what several say
+		}
+		t.rows = append(t.rows, []string{s.Field, s.Value, by, strings.Join(s.Others, "; ")})
+	}
+	p.table(a, t)
+	if x.Container != nil {
+		p.line("")
+		p.line("It runs in a container, whose tags it has:")
+		p.line("")
+		if p.err == nil {
+			p.err = a.printExplanation(*x.Container)
 		}
 	}
-	if len(x.Tags) == 0 {
-		return a.printDropped(x.Dropped)
-	}
-	hidden := false
-	for _, tag := range x.Tags {
-		hidden = hidden || tag.HiddenBy != ""
-	}
-	t := &table{titles: []string{"TAG", "CARDINALITY", "SOURCE", "RULE", "FROM"},
-		fixed: []bool{false, true, false, false, false}}
+	return p.err
+}
+
+// tagsTable is the table of an entity's tags. The tags keep their room longest.
+func tagsTable(tags []tagger.TagExplanation) *table {
+	t := &table{columns: []tableColumn{{title: "TAG", rank: 2, least: 40},
+		{title: "CARDINALITY", fixed: true},
+		{title: "SOURCE", cut: cutFront, least: 12, spare: 1},
+		{title: "RULE", rank: 1, least: 16}, {title: "FROM", least: 12, spare: 2}}}
+	hidden := slices.ContainsFunc(tags,
+		func(tag tagger.TagExplanation) bool { return tag.HiddenBy != "" })
 	if hidden {
-		t.titles, t.fixed = append(t.titles, "HIDDEN BY"), append(t.fixed, false)
+		t.columns = append(t.columns, tableColumn{title: "HIDDEN BY", cut: cutFront, least: 12})
 	}
-	for _, tag := range x.Tags {
+	for _, tag := range tags {
 		level := tag.Cardinality
 		if tag.Standard {
 			level += ", standard"
@@ -120,18 +147,12 @@ func (a *app) printExplanation(x tagger.Explanation, silent []unanswered) error 
 		t.rows = append(t.rows, row)
 	}
 	t.color = func(row, _ int) string {
-		if x.Tags[row].HiddenBy != "" {
+		if tags[row].HiddenBy != "" {
 			return faint
 		}
 		return ""
 	}
-	if _, err := fmt.Fprintln(a.out); err != nil {
-		return err
-	}
-	if err := a.printTable(t); err != nil {
-		return err
-	}
-	return a.printDropped(x.Dropped)
+	return t
 }
 
 // story is which rule made a tag, and what other rules did to it.
@@ -147,10 +168,10 @@ func story(tag tagger.TagExplanation) string {
 	return text
 }
 
-// printSelection says whether rules leave the entity out.
-func (a *app) printSelection(s *tagger.Selection) error {
+// selectionText says whether rules leave the entity out.
+func selectionText(s *tagger.Selection) string {
 	if s == nil {
-		return nil
+		return ""
 	}
 	text := "included: no rule leaves it out"
 	switch {
@@ -162,23 +183,18 @@ func (a *app) printSelection(s *tagger.Selection) error {
 	for _, purpose := range slices.Sorted(maps.Keys(s.ExcludedFrom)) {
 		text += "; excluded from " + purpose + " by " + s.ExcludedFrom[purpose]
 	}
-	_, err := fmt.Fprintln(a.out, clean(text))
-	return err
+	return text
 }
 
-// printDropped prints the tags that are not there because rules drop them.
-func (a *app) printDropped(list []tagger.TagExplanation) error {
-	if len(list) == 0 {
-		return nil
-	}
-	t := &table{titles: []string{"DROPPED", "CARDINALITY", "SOURCE", "RULE", "FROM", "DROPPED BY"},
-		fixed: []bool{false, true, false, false, false, false}}
+// droppedTable is the table of the tags that are not there because rules drop them.
+func droppedTable(list []tagger.TagExplanation) *table {
+	t := &table{columns: []tableColumn{{title: "DROPPED", rank: 2, least: 24},
+		{title: "CARDINALITY", fixed: true, spare: 3},
+		{title: "SOURCE", cut: cutFront, least: 12, spare: 2}, {title: "RULE", spare: 2},
+		{title: "FROM", spare: 2}, {title: "DROPPED BY", cut: cutNone, rank: 1, least: 24}}}
 	for _, tag := range list {
 		t.rows = append(t.rows,
 			[]string{tag.Tag, tag.Cardinality, tag.Source, tag.Rule, tag.Field, tag.DroppedBy})
 	}
-	if _, err := fmt.Fprintln(a.out); err != nil {
-		return err
-	}
-	return a.printTable(t)
+	return t
 }

@@ -9,44 +9,32 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 func (a *app) getCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "get <kind> <id|name>",
+		Use:   "get [kind] <id|name>",
 		Short: "Show everything known about one entity",
 		Long: `Show everything known about one entity, with its tags. The entity is named by its ID, the first characters
-of it, its name, or its namespace and name.`,
-		Example: `  rollcall get container web
+of it, its name, its namespace and name, or an ID of the tagger (container_id://…) or of a service (docker://…). Without a kind it
+is looked for among all; among several of one name a container comes first, then a pod, a task, a deployment, an image, a process.
+
+Kinds: ` + strings.Join(inspect.KindNames(), ", "),
+		Example: `  rollcall get web
   rollcall get pod shop/cart-0 -o yaml
   rollcall get process 4242`,
-		Args: args(2, 2, "a kind and an ID or a name"),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string,
-			cobra.ShellCompDirective) {
-			switch len(args) {
-			case 0:
-				return completeKinds(cmd, args, toComplete)
-			case 1:
-				kind, err := parseKind(args[0])
-				if err != nil {
-					return nil, cobra.ShellCompDirectiveNoFileComp
-				}
-				return a.completeEntities(cmd.Context(), kind), cobra.ShellCompDirectiveNoFileComp
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		},
+		Args:              args(1, 2, "a kind, if you like, and an ID or a name"),
+		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kind, err := parseKind(args[0])
+			name, err := parseName(args)
 			if err != nil {
 				return err
 			}
-			if args[1] == "" {
-				return usagef("get: the ID or name is empty")
-			}
-			c, err := a.cardinality(tagger.LowCardinality)
-			if err != nil {
+			r := inspect.GetRequest{Name: name}
+			if r.Cardinality, err = a.cardinality(tagger.LowCardinality); err != nil {
 				return err
 			}
 			e, err := a.open(cmd.Context(), true)
@@ -54,52 +42,61 @@ of it, its name, or its namespace and name.`,
 				return err
 			}
 			defer e.close()
-			entity, err := e.find(kind, args[1])
+			entity, err := e.ask.Get(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
-			views, _ := e.store.Reports(entity.GetID())
-			v := e.view(entity, views, c)
 			if a.structured() {
-				return a.print(v)
+				return a.print(entity)
 			}
-			return e.describe(v)
+			return a.describe(entity)
 		},
 	}
 }
 
+// parseName reads how a command names one entity: with its kind before it, or alone.
+func parseName(args []string) (inspect.Name, error) {
+	kind, err := inspect.ParseKind(args[0])
+	if len(args) == 1 {
+		if err == nil {
+			return inspect.Name{}, usagef("want an ID or a name after the kind %s", args[0])
+		}
+		return inspect.Name{Text: args[0]}, nil
+	}
+	if err == nil && args[1] == "" {
+		err = usagef("the ID or name is empty")
+	}
+	return inspect.Name{Kind: kind, Text: args[1]}, err
+}
+
 // describe prints an entity for people: each field that has a value on a line of its own.
-func (e *engine) describe(v view) error {
-	data, err := encode(v, false)
+func (a *app) describe(e inspect.Entity) error {
+	fields, err := inspect.Fields(e)
 	if err != nil {
-		return err
+		return fmt.Errorf("describe %s: %w", e.Workload.GetID(), err)
 	}
-	fields, err := flatten(data)
-	if err != nil {
-		return fmt.Errorf("describe %s: %w", v.entity.GetID(), err)
-	}
-	t := &table{titles: []string{"FIELD", "VALUE"}, fixed: []bool{true, false}}
+	t := &table{columns: []tableColumn{{title: "FIELD", fixed: true}, {title: "VALUE"}}}
 	for _, f := range fields {
-		if f.name == "tags" {
+		if f.Name == "tags" {
 			continue // one on each line, below
 		}
-		t.rows = append(t.rows, []string{f.name, f.value})
+		t.rows = append(t.rows, []string{f.Name, f.Value})
 	}
-	for i, tag := range v.tags {
+	for i, tag := range e.Tags {
 		name := ""
 		if i == 0 {
 			name = "tags"
 		}
 		t.rows = append(t.rows, []string{name, tag})
 	}
-	return e.app.printTable(t)
+	return a.printTable(t)
 }
 
 // completionTimeout bounds what shell completion may take.
 const completionTimeout = 1500 * time.Millisecond
 
-// completeEntities returns names and IDs for the shell.
-func (a *app) completeEntities(ctx context.Context, kind workloadmeta.Kind) []string {
+// proposals asks for what the shell proposes: names, IDs where there is none.
+func (a *app) proposals(ctx context.Context, kinds ...workloadmeta.Kind) (list []string) {
 	a.completing = true
 	a.timeout = min(a.timeout, completionTimeout)
 	e, err := a.open(ctx, false)
@@ -107,48 +104,48 @@ func (a *app) completeEntities(ctx context.Context, kind workloadmeta.Kind) []st
 		return nil
 	}
 	defer e.close()
-	var proposals []string
-	for _, v := range e.views([]workloadmeta.Kind{kind}, tagger.LowCardinality) {
-		id := v.entity.GetID().ID
-		if kind == workloadmeta.KindContainer {
-			id = shortID(id)
-		}
-		if name := nameOf(v.entity); name != "" && !strings.ContainsAny(name, " \t\n") {
-			proposals = append(proposals, cobra.CompletionWithDesc(name, id))
-			continue
-		}
-		if p, ok := v.entity.(*workloadmeta.Process); ok {
-			proposals = append(proposals, cobra.CompletionWithDesc(id, clean(p.Name)))
-			continue
-		}
-		proposals = append(proposals, id)
+	found, err := e.ask.List(ctx, inspect.ListRequest{Kinds: kinds, All: true})
+	if err != nil {
+		return nil
 	}
-	slices.Sort(proposals)
-	return proposals
+	for _, entity := range found.Entities {
+		id := entity.Workload.GetID()
+		short := inspect.ShortID(id.ID)
+		switch name := inspect.NameOf(entity.Workload); {
+		case id.Kind == workloadmeta.KindProcess:
+			list = append(list, cobra.CompletionWithDesc(short, clean(name)))
+		case name != "" && !strings.ContainsAny(name, " \t\n"):
+			list = append(list, cobra.CompletionWithDesc(name, short))
+		default:
+			list = append(list, short)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
-// completeTagged returns what tags and explain can be asked about.
-func (a *app) completeTagged(cmd *cobra.Command, args []string, _ string) ([]string,
+// completeEntity completes a kind, if there is one, and a name.
+func (a *app) completeEntity(cmd *cobra.Command, args []string, _ string) ([]string,
 	cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	a.completing = true
-	a.timeout = min(a.timeout, completionTimeout)
-	e, err := a.open(cmd.Context(), false)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer e.close()
-	var proposals []string
-	for _, entity := range e.tagger.List() {
-		proposals = append(proposals, string(entity.ID))
-	}
-	for c := range e.store.Containers() {
-		if c.Name != "" {
-			proposals = append(proposals, c.Name)
+	switch len(args) {
+	case 0:
+		return append(inspect.KindNames(), a.proposals(cmd.Context(), workloadmeta.KindContainer,
+				workloadmeta.KindKubernetesPod, workloadmeta.KindECSTask)...),
+			cobra.ShellCompDirectiveNoFileComp
+	case 1:
+		if kind, err := inspect.ParseKind(args[0]); err == nil {
+			return a.proposals(cmd.Context(), kind), cobra.ShellCompDirectiveNoFileComp
 		}
 	}
-	slices.Sort(proposals)
-	return slices.Compact(proposals), cobra.ShellCompDirectiveNoFileComp
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeKindsAndNames completes kinds, and after one the names of its entities.
+func (a *app) completeKindsAndNames(cmd *cobra.Command, args []string, _ string) ([]string,
+	cobra.ShellCompDirective) {
+	list := inspect.KindNames()
+	if kinds, _, err := parseKinds(args); err == nil && len(kinds) > 0 {
+		list = append(list, a.proposals(cmd.Context(), kinds...)...)
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // encode returns v as JSON without the escapes that only HTML needs, indented for people if asked.
@@ -56,29 +54,4 @@ func (a *app) cutAt() int {
 		return 0
 	}
 	return terminalWidth(a.out)
-}
-
-// toYAML writes JSON as YAML. Names keep their order.
-func toYAML(data []byte) ([]byte, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil { // JSON is YAML
-		return nil, fmt.Errorf("write as YAML: %w", err)
-	}
-	block(&doc)
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(&doc); err != nil {
-		return nil, fmt.Errorf("write as YAML: %w", err)
-	}
-	return b.Bytes(), nil
-}
-
-func block(n *yaml.Node) {
-	if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
-		n.Style = 0
-	}
-	for _, child := range n.Content {
-		block(child)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/test/realnode"
@@ -71,7 +72,7 @@ func TestPermissionDeniedByRealDaemons(t *testing.T) {
 			chmod(t, socket, how.socket)
 		}
 		r := runAsNobody(t, env, "status", "-o", "json")
-		var report statusReport
+		var report inspect.Status
 		if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != 0 {
 			t.Fatalf("%s: status: %v, %+v", how.name, err, r)
 		}

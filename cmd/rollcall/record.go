@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 )
 
 func (a *app) recordCommand() *cobra.Command {
@@ -36,10 +33,12 @@ allow-listed ones are ever read). Files are readable by their owner only.`,
 			if len(args) == 1 {
 				file = args[0]
 			}
-			if duration < 0 {
-				return usagef("--duration is %s; want more than 0", duration)
+			ctx, cancel, err := withDuration(cmd, duration)
+			if err != nil {
+				return err
 			}
-			return a.record(cmd.Context(), file, once || a.from != "", force, duration)
+			defer cancel()
+			return a.record(ctx, file, once || a.from != "", force)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "write what is there now, and end")
@@ -48,8 +47,7 @@ allow-listed ones are ever read). Files are readable by their owner only.`,
 	return cmd
 }
 
-func (a *app) record(ctx context.Context, file string, once, force bool,
-	duration time.Duration) (err error) {
+func (a *app) record(ctx context.Context, file string, once, force bool) (err error) {
 	e, err := a.open(ctx, true)
 	if errors.Is(err, errInterrupted) && !once {
 		return nil
@@ -90,44 +88,12 @@ func (a *app) record(ctx context.Context, file string, once, force bool,
 		}
 		out = f
 	}
-	if duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, duration)
-		defer cancel()
-	}
-	var source workloadmeta.Component = e.store
-	if once {
-		source = snapshotOnly{e.store}
-	}
-	r := recording.NewRecorder(source, nil, recording.NewWriter(out))
-	if err := r.Run(ctx); err != nil {
+	events, err := e.ask.Record(ctx, inspect.RecordRequest{Once: once}, out)
+	if err != nil {
 		return err
 	}
 	if file != "-" {
-		a.say("%s: %d events", file, r.Lines())
+		a.say("%s: %d events", file, events)
 	}
 	return nil
-}
-
-// snapshotOnly is a store whose subscriptions end after the first bundle, which is in order.
-type snapshotOnly struct{ workloadmeta.Component }
-
-// Subscribe implements [workloadmeta.Component].
-func (s snapshotOnly) Subscribe(name string, filter *workloadmeta.Filter,
-	options ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
-	return firstBundle{s.Component.Subscribe(name, filter, options...)}
-}
-
-type firstBundle struct{ workloadmeta.Subscription }
-
-// Bundles implements [workloadmeta.Subscription].
-func (f firstBundle) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle] {
-	return func(yield func(workloadmeta.Bundle) bool) {
-		for bundle := range f.Subscription.Bundles(ctx) {
-			slices.SortFunc(bundle.Events,
-				func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
-			yield(bundle)
-			return
-		}
-	}
 }

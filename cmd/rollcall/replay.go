@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
@@ -29,15 +30,12 @@ it happened; --speed 10 is ten times as fast, --speed 0 does not wait.`,
 			case follow && tags:
 				return usagef("replay: --follow and --tags do not go together")
 			case follow || cmd.Flags().Changed("speed"):
-				w, err := a.watcher(nil, true)
-				if err != nil {
-					return err
-				}
-				return w.replay(cmd.Context(), speed)
+				return a.watch(cmd.Context(), inspect.WatchRequest{All: true, Speed: speed})
 			case tags:
-				return a.tags(cmd.Context(), nil, true)
+				return a.allTags(cmd.Context(), true)
 			}
-			return a.list(cmd.Context(), workloadmeta.Kinds(), false, true)
+			return a.list(cmd.Context(),
+				inspect.ListRequest{Kinds: workloadmeta.Kinds(), All: true}, false)
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "print each change")

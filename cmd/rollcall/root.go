@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rollcall-dev/rollcall/comp/config"
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 )
 
@@ -71,10 +72,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 	case err == nil:
 		return exitOK
 	}
-	if _, ok := errors.AsType[usageError](err); ok {
+	_, usage := errors.AsType[usageError](err)
+	_, invalid := errors.AsType[*inspect.InvalidError](err)
+	if usage || invalid {
 		return exitUsage
 	}
-	if _, ok := errors.AsType[notFoundError](err); ok {
+	_, empty := errors.AsType[notFoundError](err)
+	_, missing := errors.AsType[*inspect.NotFoundError](err)
+	if empty || missing {
 		return exitNotFound
 	}
 	return exitError

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rollcall-dev/rollcall/comp/config"
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/rules"
 )
 
@@ -61,8 +64,11 @@ so is what rollcall does by itself.`,
 				}
 				return a.print(map[string]any{"rules": list})
 			}
-			t := &table{titles: []string{"#", "RULE", "FROM"}, fixed: []bool{true, false, false},
-				right: []bool{true, false, false}}
+			t := &table{columns: []tableColumn{{title: "#", fixed: true, right: true},
+				{title: "RULE", cut: cutNone, rank: 1, least: 30},
+				{title: "FROM", cut: cutNone, least: 36}},
+				// What rollcall does by itself may be cut; what somebody has written is shown.
+				oneLine: func(row int) bool { return all[row].Origin == rules.Builtin }}
 			for i := range all {
 				t.rows = append(t.rows,
 					[]string{strconv.Itoa(i + 1), all[i].String(), all[i].Label()})
@@ -102,14 +108,95 @@ It warns when tags that are dropped were all that told two entities apart.`,
 				return err
 			}
 			defer e.close()
-			trial, err := e.try(cmd.Context(), before.TagOptions(a.environ))
+			diff, err := e.ask.RulesDiff(cmd.Context(),
+				inspect.RulesDiffRequest{Before: before.TagOptions(a.environ)})
 			if err != nil {
 				return fmt.Errorf("rules test: %w", err)
 			}
 			if a.structured() {
-				return a.print(trial)
+				return a.print(diff)
 			}
-			return a.printTrial(trial)
+			return a.printRulesDiff(diff)
 		},
 	}
+}
+
+// withoutRules returns the configuration to compare with.
+func (a *app) withoutRules() (*config.Loaded, error) {
+	conf, err := a.readConfig()
+	if err != nil {
+		return nil, err
+	}
+	if a.rulesFile == "" {
+		conf.Config = conf.WithoutRules()
+	}
+	return conf, nil
+}
+
+// printRulesDiff prints what rules change for people.
+func (a *app) printRulesDiff(r inspect.RulesDiff) error {
+	if len(r.Containers) > 0 {
+		t := &table{columns: []tableColumn{{title: "CONTAINER", fixed: true, spare: 2},
+			{title: "NAME", least: 16}, {title: "CHANGE", fixed: true},
+			{title: "RULE", cut: cutNone, rank: 1, least: 24}}}
+		for _, c := range r.Containers {
+			change := c.Change
+			if c.For != rules.Everything.String() {
+				change += " (" + c.For + ")"
+			}
+			t.rows = append(t.rows, []string{inspect.ShortID(c.ID), c.Name, change, c.Rule})
+		}
+		if err := a.printTable(t); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(a.out); err != nil {
+			return err
+		}
+	}
+	if len(r.Entities) > 0 {
+		t := &table{columns: []tableColumn{{title: "ENTITY", least: 16},
+			{title: "CHANGE", fixed: true}, {title: "TAG", rank: 2, least: 24},
+			{title: "CARDINALITY", fixed: true, spare: 2},
+			{title: "RULE", cut: cutNone, rank: 1, least: 24}}}
+		for _, entity := range r.Entities {
+			who := cmp.Or(entity.Name, inspect.ShortEntity(entity.ID))
+			for _, c := range entity.Changes {
+				t.rows = append(t.rows,
+					[]string{who, c.Change, arrow(c.Before, c.After),
+						arrow(c.BeforeCardinality, c.AfterCardinality), c.Rule})
+			}
+		}
+		t.color = func(row, column int) string {
+			if column != 1 {
+				return ""
+			}
+			return map[string]string{"added": green, "removed": red}[t.rows[row][1]]
+		}
+		if err := a.printTable(t); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(a.out); err != nil {
+			return err
+		}
+	}
+	for _, w := range r.Warnings {
+		if _, err := fmt.Fprintln(a.out, "warning: "+clean(w.String())); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(a.out,
+		"%d rules; containers with a change: %d; entities with other tags: %d of %d; warnings: %d\n",
+		r.Rules, len(r.Containers), len(r.Entities), r.Live, len(r.Warnings))
+	return err
+}
+
+// arrow writes a change of a text.
+func arrow(before, after string) string {
+	switch {
+	case before == "" || before == after:
+		return after
+	case after == "":
+		return before
+	}
+	return before + " → " + after
 }

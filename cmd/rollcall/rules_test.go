@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 )
 
 func writeFile(t *testing.T, name, text string) string {
@@ -130,7 +132,7 @@ func TestWarningsAboutDroppedTags(t *testing.T) {
 	} {
 		r := rollcall(t, "rules", "test", "--from", path, "--config", conf, "--rules",
 			writeFile(t, "r.yaml", tc.rules), "-o", "json")
-		var out trial
+		var out inspect.RulesDiff
 		if err := json.Unmarshal([]byte(r.out), &out); err != nil || r.code != 0 || r.err != "" {
 			t.Fatalf("%s: %v, %+v", tc.name, err, r)
 		}

@@ -7,31 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
-
-// statusReport is what status prints for programs.
-type statusReport struct {
-	Version    string              `json:"version"`
-	Mode       string              `json:"mode"` // "in-process" or "recording"
-	Recording  *recordingInfo      `json:"recording,omitempty"`
-	Collectors []collection.Status `json:"collectors"`
-	Store      storeReport         `json:"store"`
-	Tagger     taggerReport        `json:"tagger"`
-}
-
-type storeReport struct {
-	Revision uint64         `json:"revision"`
-	Synced   bool           `json:"synced"`
-	Entities map[string]int `json:"entities"` // by kind
-}
-
-type taggerReport struct {
-	Entities   int `json:"entities"`
-	Tombstones int `json:"tombstones"` // of those, gone and still remembered
-	Strings    int `json:"strings"`    // different tags that are held
-}
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
@@ -46,11 +25,14 @@ mend that; what the store and the tagger hold. It always answers: collectors tha
 				return err
 			}
 			defer e.close()
-			r := e.status()
-			if a.structured() {
-				return a.print(r)
+			s, err := e.ask.Status(cmd.Context())
+			if err != nil {
+				return err
 			}
-			return e.printStatus(r)
+			if a.structured() {
+				return a.print(s)
+			}
+			return a.printStatus(s)
 		},
 	}
 }
@@ -95,31 +77,7 @@ func troubles(collectors []collection.Status, now time.Time) string {
 	return b.String()
 }
 
-func (e *engine) status() statusReport {
-	r := statusReport{
-		Version: version, Mode: "in-process", Recording: e.recording,
-		Collectors: []collection.Status{},
-		Store: storeReport{Revision: e.store.Revision(), Synced: e.store.Synced(),
-			Entities: map[string]int{}},
-	}
-	if e.supervisor != nil {
-		r.Collectors = e.supervisor.Status()
-	} else {
-		r.Mode = "recording"
-	}
-	for _, kind := range workloadmeta.Kinds() {
-		for range e.store.List(kind) {
-			r.Store.Entities[kind.String()]++
-		}
-	}
-	stats := e.tagger.Stats()
-	r.Tagger = taggerReport{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones,
-		Strings: stats.Strings}
-	return r
-}
-
-func (e *engine) printStatus(r statusReport) error {
-	a := e.app
+func (a *app) printStatus(r inspect.Status) error {
 	source := "looked once, in this process"
 	if r.Recording != nil {
 		source = fmt.Sprintf("%s: %d events", r.Recording.File, r.Recording.Events)
@@ -132,16 +90,16 @@ func (e *engine) printStatus(r statusReport) error {
 		return err
 	}
 	if len(r.Collectors) > 0 {
-		t := &table{
-			titles: []string{"COLLECTOR", "STATE", "SINCE", "ENTITIES", "EVENTS", "REASON"},
-			fixed:  []bool{true, true, true, true, true, false},
-			right:  []bool{false, false, true, true, true, false},
-		}
+		t := &table{columns: []tableColumn{{title: "COLLECTOR", fixed: true},
+			{title: "STATE", fixed: true}, {title: "SINCE", fixed: true, right: true, spare: 2},
+			{title: "ENTITIES", fixed: true, right: true},
+			{title: "EVENTS", fixed: true, right: true, spare: 3},
+			{title: "REASON", least: 30}}}
 		if a.wide() {
-			t.titles, t.fixed, t.right = append(t.titles, "MODES", "RESTARTS", "FAILURES",
-				"LAST PULL"),
-				append(t.fixed, false, false, false, false), append(t.right, false, true, true,
-					true)
+			t.columns = append(t.columns, tableColumn{title: "MODES"},
+				tableColumn{title: "RESTARTS", right: true},
+				tableColumn{title: "FAILURES", right: true},
+				tableColumn{title: "LAST PULL", right: true})
 		}
 		for _, c := range r.Collectors {
 			reason := c.Reason
@@ -149,7 +107,7 @@ func (e *engine) printStatus(r statusReport) error {
 				reason = strings.TrimPrefix(reason+"; last error: "+c.LastError, "; ")
 			}
 			row := []string{
-				c.ID, string(c.State), age(e.now, c.Since), fmt.Sprint(c.Entities),
+				c.ID, string(c.State), age(r.At, c.Since), fmt.Sprint(c.Entities),
 				fmt.Sprint(c.Events), oneLine(reason),
 			}
 			if a.wide() {
@@ -167,7 +125,7 @@ func (e *engine) printStatus(r statusReport) error {
 		if err := a.printTable(t); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(a.out, "\n%s", troubles(r.Collectors, e.now)); err != nil {
+		if _, err := fmt.Fprintf(a.out, "\n%s", troubles(r.Collectors, r.At)); err != nil {
 			return err
 		}
 	}

@@ -3,60 +3,75 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 // table is text in columns.
 type table struct {
-	titles []string
-	fixed  []bool // columns that are never cut short
-	right  []bool // numbers
-	favour int    // 1 + the column that keeps a third of the width while others can give; 0 = none
-	rows   [][]string
-	color  func(row, column int) string // escape sequence for a cell, "" for none; may be nil
+	columns []tableColumn
+	rows    [][]string
+	color   func(row, column int) string // escape sequence for a cell, "" for none; may be nil
+	oneLine func(row int) bool           // of rows that are cut and never go on; may be nil
 }
+
+// tableColumn says how a column looks, and what it gives up where there is no room.
+type tableColumn struct {
+	title string
+	right bool // numbers
+	fixed bool // never cut short
+	cut   cut
+	// short, if set, is a shorter form of a cell.
+	short func(string) string
+	// least is the width that others have to give up theirs for. 0: minWidth.
+	least int
+	// rank: columns of a lower rank are cut first.
+	rank int
+	// spare columns are left out where there is no room: from 1 on if they are empty or say the
+	// same in each row, from 2 on, the greatest first, if that is not enough.
+	spare int
+}
+
+// cut says what of a text is left out where it does not fit.
+type cut uint8
+
+const (
+	cutEnd   cut = iota
+	cutFront     // of images and sources, whose ends differ
+	cutNone      // go on in the next line
+)
 
 const (
 	gap      = 2 // blanks between columns
 	minWidth = 8 // no column is cut shorter than this
 )
 
-// write writes the table. With a width the widest columns are cut until it fits; 0 cuts nothing.
+// write writes the table. With a width columns are left out and cut until it fits; 0 does neither.
 func (t *table) write(w io.Writer, width int, color bool) error {
-	widths := make([]int, len(t.titles))
-	for c, title := range t.titles {
-		widths[c] = utf8.RuneCountInString(title)
-	}
 	for r := range t.rows {
 		for c := range t.rows[r] {
 			t.rows[r][c] = clean(t.rows[r][c])
-			widths[c] = max(widths[c], utf8.RuneCountInString(t.rows[r][c]))
 		}
 	}
-	if width > 0 {
-		t.fit(widths, width)
+	layout := t.layout(width)
+	var b strings.Builder
+	titles := make([]string, len(t.columns))
+	for c := range t.columns {
+		titles[c] = t.columns[c].title
 	}
-	var b, line strings.Builder
-	end := func() {
-		b.WriteString(strings.TrimRight(line.String(), " "))
-		b.WriteString("\n")
-		line.Reset()
-	}
-	for c, title := range t.titles {
-		t.cell(&line, c, widths, title, pick(color, bold))
-	}
-	end()
+	layout.title = true
+	layout.line(&b, titles, true, func(int) string { return pick(color, bold) })
+	layout.title = false
 	for r, row := range t.rows {
-		for c, text := range row {
-			escape := ""
-			if color && t.color != nil && text != "" {
-				escape = t.color(r, c)
+		layout.line(&b, row, t.oneLine != nil && t.oneLine(r), func(c int) string {
+			if !color || t.color == nil || row[c] == "" {
+				return ""
 			}
-			t.cell(&line, c, widths, text, escape)
-		}
-		end()
+			return t.color(r, c)
+		})
 	}
+	b.WriteString(layout.note)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -77,60 +92,214 @@ const (
 	reset  = "\x1b[0m"
 )
 
-// fit takes from the widest columns until the table is as wide as the terminal.
-func (t *table) fit(widths []int, width int) {
-	total := -gap
-	for _, w := range widths {
-		total += w + gap
-	}
-	for total > width {
-		widest := t.widest(widths, width/3)
-		if widest < 0 {
-			widest = t.widest(widths, 0)
-		}
-		if widest < 0 {
-			return
-		}
-		widths[widest]--
-		total--
-	}
+// layout is where the cells of a table go.
+type layout struct {
+	columns []tableColumn
+	shown   []int // columns, in order
+	widths  []int // by column
+	short   bool  // cells have their shorter form
+	title   bool  // the line is that of the titles
+	note    string
 }
 
-// widest returns the widest column that may be cut, -1 if there is none. The favoured column may be
-// cut only while it is wider than floor.
-func (t *table) widest(widths []int, floor int) int {
-	widest := -1
-	for c, w := range widths {
-		if c == t.favour-1 && w <= floor || len(t.fixed) > 0 && t.fixed[c] || w <= minWidth {
+// layout finds the widths of the columns, and which are left out.
+func (t *table) layout(width int) *layout {
+	l := &layout{columns: t.columns, widths: make([]int, len(t.columns))}
+	for c := range t.columns {
+		l.shown = append(l.shown, c)
+	}
+	l.measure(t.rows)
+	if width <= 0 || l.total() <= width {
+		return l
+	}
+	l.short = true
+	l.measure(t.rows)
+	var same, gone []string
+	drop := func(c int) {
+		l.shown = slices.DeleteFunc(l.shown, func(shown int) bool { return shown == c })
+	}
+	for c, column := range t.columns {
+		value, constant := t.constant(c)
+		if column.spare == 0 || !constant || l.total() <= width {
 			continue
 		}
-		if widest < 0 || w > widths[widest] {
-			widest = c
+		if value != "" && len(t.rows) < 2 {
+			continue // what is true of the only row is no repetition
+		}
+		drop(c)
+		if value != "" {
+			same = append(same, column.title+" "+value)
 		}
 	}
-	return widest
+	for l.least() > width {
+		most := -1
+		for _, c := range l.shown {
+			if t.columns[c].spare >= 2 && (most < 0 || t.columns[c].spare > t.columns[most].spare) {
+				most = c
+			}
+		}
+		if most < 0 {
+			break
+		}
+		drop(most)
+		gone = append(gone, t.columns[most].title)
+	}
+	l.fit(width)
+	var notes []string
+	if len(same) > 0 {
+		notes = append(notes, "in each row: "+strings.Join(same, ", "))
+	}
+	if len(gone) > 0 {
+		notes = append(notes, "no room for "+strings.Join(gone, ", ")+"; --width 0 shows all")
+	}
+	if len(notes) > 0 {
+		l.note = "(" + strings.Join(notes, "; ") + ")\n"
+	}
+	return l
 }
 
-func (t *table) cell(b *strings.Builder, c int, widths []int, text, escape string) {
-	n := utf8.RuneCountInString(text)
-	if n > widths[c] {
-		text = string([]rune(text)[:widths[c]-1]) + "…"
-		n = widths[c]
+// constant reports whether a column says the same in each row, and what.
+func (t *table) constant(c int) (string, bool) {
+	for _, row := range t.rows {
+		if row[c] != t.rows[0][c] {
+			return "", false
+		}
 	}
-	pad := strings.Repeat(" ", widths[c]-n)
-	last := c == len(widths)-1
-	if len(t.right) > 0 && t.right[c] {
-		b.WriteString(pad)
-		pad = ""
+	if len(t.rows) == 0 {
+		return "", true
 	}
-	if escape != "" {
-		text = escape + text + reset
+	return t.rows[0][c], true
+}
+
+// measure sets the widths that nothing has to be cut for.
+func (l *layout) measure(rows [][]string) {
+	for c, column := range l.columns {
+		l.widths[c] = utf8.RuneCountInString(column.title)
+		for _, row := range rows {
+			l.widths[c] = max(l.widths[c], utf8.RuneCountInString(l.text(c, row[c])))
+		}
 	}
-	b.WriteString(text)
-	if !last {
-		b.WriteString(pad)
-		b.WriteString(strings.Repeat(" ", gap))
+}
+
+func (l *layout) text(c int, cell string) string {
+	if l.short && !l.title && l.columns[c].short != nil {
+		return l.columns[c].short(cell)
 	}
+	return cell
+}
+
+func (l *layout) total() int {
+	total := -gap
+	for _, c := range l.shown {
+		total += l.widths[c] + gap
+	}
+	return total
+}
+
+// least is how wide the table is when each column has what others have to give up theirs for.
+func (l *layout) least() int {
+	total := -gap
+	for _, c := range l.shown {
+		total += gap
+		if column := l.columns[c]; column.fixed {
+			total += l.widths[c]
+		} else {
+			total += min(l.widths[c], max(column.least, minWidth))
+		}
+	}
+	return total
+}
+
+// fit cuts columns until the table is as wide as there is room: first, rank by rank, down to what
+// each column should have, then down to minWidth.
+func (l *layout) fit(width int) {
+	last := 0
+	for _, c := range l.shown {
+		last = max(last, l.columns[c].rank)
+	}
+	for _, floor := range []func(tableColumn) int{
+		func(c tableColumn) int { return max(c.least, minWidth) },
+		func(tableColumn) int { return minWidth },
+	} {
+		for rank := 0; rank <= last; rank++ {
+			for l.total() > width {
+				widest := -1
+				for _, c := range l.shown {
+					column := l.columns[c]
+					if !column.fixed && column.rank <= rank && l.widths[c] > floor(column) &&
+						(widest < 0 || l.widths[c] > l.widths[widest]) {
+						widest = c
+					}
+				}
+				if widest < 0 {
+					break
+				}
+				l.widths[widest]--
+			}
+		}
+	}
+}
+
+// line appends a row; where a cell goes on in the next line, several lines.
+func (l *layout) line(b *strings.Builder, row []string, one bool,
+	escape func(column int) string) {
+	cells := make([][]string, len(l.shown))
+	lines := 1
+	for i, c := range l.shown {
+		cells[i] = l.cell(c, row[c], one)
+		lines = max(lines, len(cells[i]))
+	}
+	var line strings.Builder
+	for n := range lines {
+		line.Reset()
+		for i, c := range l.shown {
+			text := ""
+			if n < len(cells[i]) {
+				text = cells[i][n]
+			}
+			pad := strings.Repeat(" ", max(0, l.widths[c]-utf8.RuneCountInString(text)))
+			if e := escape(c); e != "" && text != "" {
+				text = e + text + reset
+			}
+			if l.columns[c].right {
+				text, pad = pad+text, ""
+			}
+			if i > 0 {
+				line.WriteString(strings.Repeat(" ", gap))
+			}
+			line.WriteString(text + pad)
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+}
+
+// cell returns the lines of a cell.
+func (l *layout) cell(c int, text string, one bool) []string {
+	runes, width := []rune(l.text(c, text)), l.widths[c]
+	if len(runes) <= width {
+		return []string{string(runes)}
+	}
+	switch {
+	case l.columns[c].cut == cutFront:
+		return []string{"…" + string(runes[len(runes)-width+1:])}
+	case l.columns[c].cut == cutEnd || one:
+		return []string{string(runes[:width-1]) + "…"}
+	}
+	var lines []string
+	for len(runes) > width {
+		at := width
+		for i := width; i > width/2; i-- {
+			if runes[i] == ' ' {
+				at = i
+				break
+			}
+		}
+		lines = append(lines, string(runes[:at]))
+		if runes = runes[at:]; runes[0] == ' ' {
+			runes = runes[1:]
+		}
+	}
+	return append(lines, string(runes))
 }
 
 // clean makes control characters visible: names and labels are written by anybody and must not

@@ -20,8 +20,8 @@ func render(t *testing.T, table *table, width int, color bool) string {
 func TestTableFitsTheTerminal(t *testing.T) {
 	make := func() *table {
 		return &table{
-			titles: []string{"ID", "NAME", "N", "TAGS"}, fixed: []bool{true, false, true,
-				false}, right: []bool{false, false, true, false},
+			columns: []tableColumn{{title: "ID", fixed: true}, {title: "NAME"},
+				{title: "N", fixed: true, right: true}, {title: "TAGS"}},
 			rows: [][]string{
 				{"aaaabbbbcccc", "a-rather-long-name-of-a-thing", "7", "env:prod service:web version:1.2.3"}, {"dddd", "é", "12", ""}},
 		}
@@ -49,7 +49,7 @@ func TestTableOfAnything(t *testing.T) {
 		n := rapid.IntRange(1, 4).Draw(rt, "columns")
 		tab := &table{}
 		for range n {
-			tab.titles = append(tab.titles, "TITLE")
+			tab.columns = append(tab.columns, tableColumn{title: "TITLE"})
 		}
 		for range rapid.IntRange(0, 4).Draw(rt, "rows") {
 			row := make([]string, n)

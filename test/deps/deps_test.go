@@ -71,6 +71,9 @@ var rules = []rule{
 			"pkg/"}, []string{
 			"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3",
 			fx}},
+	{"comp/inspect", []string{vocabulary, tagger, "comp/tagger/extract", "comp/tagger/local", "comp/rules",
+		"comp/workloadmeta/store", collection, "comp/workloadmeta/recording",
+		"comp/workloadmeta/collectors/replay"}, []string{"github.com/gobwas/glob"}},
 	{"comp/telemetry",
 		[]string{"comp/tagger/local", "comp/tagger/tagstore", "comp/workloadmeta/store", collection,
 			"pkg/statebus"}, []string{

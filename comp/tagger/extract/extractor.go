@@ -286,3 +286,11 @@ func TaggerID(id workloadmeta.EntityID) tagger.EntityID {
 	}
 	return tagger.EntityID(prefixes[id.Kind] + "://" + id.ID)
 }
+
+// WorkloadID is the inverse of [TaggerID]. It is false for an ID that stands for no workload.
+func WorkloadID(id tagger.EntityID) (workloadmeta.EntityID, bool) {
+	if i := slices.Index(prefixes[1:], id.Prefix()); i >= 0 && id.ID() != "" {
+		return workloadmeta.EntityID{Kind: workloadmeta.Kind(i + 1), ID: id.ID()}, true
+	}
+	return workloadmeta.EntityID{}, false
+}

@@ -15,22 +15,11 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
-// workloadID returns the workload that a tagger entity stands for.
-func workloadID(id tagger.EntityID) (workloadmeta.EntityID, bool) {
-	for _, kind := range workloadmeta.Kinds() {
-		if prefix := extract.TaggerID(workloadmeta.EntityID{Kind: kind,
-			ID: "x"}).Prefix(); prefix == id.Prefix() {
-			return workloadmeta.EntityID{Kind: kind, ID: id.ID()}, true
-		}
-	}
-	return workloadmeta.EntityID{}, false
-}
-
 // Explain implements [tagger.Component]. The rules are found by making the tags anew
 // from what the store knows; for an entity that is gone only the sources can be named.
 func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 	out := tagger.Explanation{ID: id, Completeness: t.tags.Completeness(id).String()}
-	workload, isWorkload := workloadID(id)
+	workload, isWorkload := extract.WorkloadID(id)
 	var entity workloadmeta.Entity
 	if isWorkload {
 		entity, _ = t.store.Get(workload)

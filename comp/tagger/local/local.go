@@ -383,7 +383,7 @@ func (t *Tagger) TagWait(ctx context.Context, id tagger.EntityID, c tagger.TagCa
 // await asks those who can look the entity up and waits for what comes of it, or from
 // anywhere else.
 func (t *Tagger) await(ctx context.Context, id tagger.EntityID, want tagger.Completeness) error {
-	wanted, ok := workloadID(id)
+	wanted, ok := extract.WorkloadID(id)
 	if t.opts.OnMiss == nil || !ok {
 		return t.tags.Wait(ctx, id, want)
 	}

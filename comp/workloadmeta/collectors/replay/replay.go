@@ -15,23 +15,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
 )
 
 // Source is the source of the collector itself; its events carry those of the recording.
 const Source workloadmeta.Source = "replay"
-
-// batch is how many events are handed over as one change when there is no pace to keep.
-const batch = 512
 
 // Options say what to replay. The zero value replays nothing.
 type Options struct {
@@ -68,12 +62,12 @@ func (c *Collector) Describe() workloadmeta.Description {
 }
 
 // Detect implements [workloadmeta.Collector].
-func (c *Collector) Detect(context.Context) workloadmeta.Detection {
+func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 	if c.opts.Path == "" {
 		return workloadmeta.Detection{State: workloadmeta.Disabled,
 			Reason: "no recording to replay; set replay.path"}
 	}
-	f, err := open(c.opts.Path)
+	f, err := Open(ctx, c.opts.Path)
 	if err != nil {
 		return workloadmeta.Detection{State: workloadmeta.Absent,
 			Reason: err.Error() + "; check replay.path"}
@@ -85,118 +79,28 @@ func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 // Stream implements [workloadmeta.Streamer]. It calls Synced after the last line and then
 // waits for the end of ctx, so that the recording is not replayed again and again.
 func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
-	f, err := open(c.opts.Path)
+	in, err := Open(ctx, c.opts.Path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	r := recording.NewReader(f, c.opts.Path)
-	r.SkipBad = c.opts.SkipBad
-	if c.opts.Speed > 0 {
-		err = c.paced(ctx, r, sink)
-	} else {
-		err = atOnce(ctx, r, sink)
-	}
+	defer in.Close()
+	report, err := Play(ctx, in,
+		PlayOptions{Name: c.opts.Path, Speed: c.opts.Speed, SkipBad: c.opts.SkipBad},
+		func(_ time.Time, events []workloadmeta.CollectorEvent) error {
+			sink.Apply(events)
+			return nil
+		})
 	if err != nil {
 		return err
 	}
-	var report Report
-	report.take(r)
-	if report.Skipped > 0 || len(report.Unknown) > 0 {
+	if report.Skipped > 0 || len(report.Unknown) > 0 || report.CutOff != nil {
 		c.opts.Log.Warn("the recording was not understood completely", "path", c.opts.Path,
 			"skipped_lines", report.Skipped, "first", errors.Join(report.Errors...),
-			"unknown_fields", report.unknownFields())
+			"unknown_fields", report.unknownFields(), "cut_off", report.CutOff)
 	}
 	sink.Synced()
 	<-ctx.Done()
 	return ctx.Err()
-}
-
-// atOnce reports everything as fast as it can be read.
-func atOnce(ctx context.Context, r *recording.Reader, sink workloadmeta.Sink) error {
-	events := make([]workloadmeta.CollectorEvent, 0, batch)
-	for {
-		l, err := r.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if err == nil {
-			events = append(events, l.Event)
-		}
-		if err != nil || len(events) == batch {
-			sink.Apply(events)
-			events = events[:0] // Apply does not keep the slice
-		}
-		if err != nil {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-}
-
-// paced reports each event when its time has come. The first event with a time comes at
-// once; one without a time, or from before the one before, comes with the one before.
-func (c *Collector) paced(ctx context.Context, r *recording.Reader, sink workloadmeta.Sink) error {
-	began := time.Now()
-	var first time.Time // of the recording
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		l, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if first.IsZero() {
-			first = l.Time
-		}
-		if !l.Time.IsZero() {
-			// From the beginning rather than from line to line, so that delays do not add up.
-			due := began.Add(time.Duration(float64(l.Time.Sub(first)) / c.opts.Speed))
-			timer.Reset(time.Until(due))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		sink.Apply([]workloadmeta.CollectorEvent{l.Event})
-	}
-}
-
-// open opens a recording, with errors for people.
-func open(path string) (*os.File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open the recording: %w", err)
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = fmt.Errorf("open the recording: %s is a directory", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// Report says how reading a recording went.
-type Report struct {
-	Events      int
-	Skipped     int            // bad lines passed over
-	Errors      []error        // of the first few of them
-	Unknown     map[string]int // fields that were skipped, and how often
-	First, Last time.Time      // of the lines that have a time
-}
-
-func (r *Report) take(from *recording.Reader) {
-	r.Skipped, r.Errors = from.Skipped()
-	r.Unknown = from.Unknown()
 }
 
 func (r *Report) unknownFields() string {
@@ -205,38 +109,4 @@ func (r *Report) unknownFields() string {
 		list = append(list, fmt.Sprintf("%s (%d)", name, r.Unknown[name]))
 	}
 	return strings.Join(list, ", ")
-}
-
-// Load reads a whole recording. Of the options only SkipBad matters. When it fails at a
-// line, the events before it are returned with the error.
-func Load(path string, opts Options) ([]workloadmeta.CollectorEvent, Report, error) {
-	var report Report
-	f, err := open(path)
-	if err != nil {
-		return nil, report, err
-	}
-	defer f.Close()
-	r := recording.NewReader(f, path)
-	r.SkipBad = opts.SkipBad
-	var events []workloadmeta.CollectorEvent
-	for {
-		l, err := r.Next()
-		if err != nil {
-			report.take(r)
-			if errors.Is(err, io.EOF) {
-				err = nil
-			}
-			return events, report, err
-		}
-		events = append(events, l.Event)
-		report.Events++
-		if !l.Time.IsZero() {
-			if report.First.IsZero() || l.Time.Before(report.First) {
-				report.First = l.Time
-			}
-			if l.Time.After(report.Last) {
-				report.Last = l.Time
-			}
-		}
-	}
 }

@@ -152,9 +152,9 @@ func TestDetect(t *testing.T) {
 		"": {State: workloadmeta.Disabled,
 			Reason: "no recording to replay; set replay.path"},
 		"/nowhere/x.jsonl": {State: workloadmeta.Absent,
-			Reason: "open the recording: open /nowhere/x.jsonl: no such file or directory; check replay.path"},
+			Reason: "read the recording /nowhere/x.jsonl: no such file or directory; check replay.path"},
 		dir: {State: workloadmeta.Absent,
-			Reason: "open the recording: " + dir + " is a directory; check replay.path"},
+			Reason: "read the recording " + dir + `: it is a folder; want a file made by "rollcall record"; check replay.path`},
 		file(t, "whatever"): {State: workloadmeta.Detected},
 	} {
 		c, err := replay.New(replay.Options{Path: path})

@@ -1,9 +1,11 @@
-package main
+package inspect
 
 import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -22,33 +24,33 @@ func TestWhoSaidWhat(t *testing.T) {
 	}
 	reports := []workloadmeta.Report{report("docker", "web", "", 50),
 		report("containerd", "a", "/docker/a", 30)}
-	agreed, table, err := whoSaidWhat(workloadmeta.Merge(reports), reports)
+	agreed, said, err := whoSaidWhat(workloadmeta.Merge(reports), reports)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"state.running", "state.status"}; !slices.Equal(agreed, want) {
 		t.Errorf("agreed on %q, want %q", agreed, want)
 	}
-	want := [][]string{
-		{"name", "web", "docker", "containerd: a"},
-		{"labels.by", "docker", "docker", "containerd: containerd"},
-		{"cgroup_path", "/docker/a", "containerd", ""},
+	want := []Said{
+		{"name", "web", []string{"docker"}, []string{"containerd: a"}},
+		{"labels.by", "docker", []string{"docker"}, []string{"containerd: containerd"}},
+		{"cgroup_path", "/docker/a", []string{"containerd"}, nil},
 	}
-	if !slices.EqualFunc(table.rows, want, slices.Equal) {
-		t.Errorf("rows %q, want %q", table.rows, want)
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Errorf("fields (-want +got):\n%s", diff)
 	}
 }
 
 // Who may not ask a runtime must not be told that everybody has been heard.
 func TestReasonBesideWhatCouldNotBeAsked(t *testing.T) {
-	denied := []unanswered{{"docker", workloadmeta.Problem{Reason: "permission denied on /d.sock"}}}
+	denied := []Unanswered{{"docker", workloadmeta.Problem{Reason: "permission denied on /d.sock"}}}
 	for _, tc := range []struct {
 		known  tagger.Completeness
-		silent []unanswered
+		silent []Unanswered
 		same   bool
 	}{{tagger.Complete, nil, true}, {tagger.Complete, denied, false}, {tagger.Partial, denied,
 		true}} {
-		x := &tagger.Explanation{Completeness: tc.known.String(), Reason: "every source has"}
+		x := tagger.Explanation{Completeness: tc.known.String(), Reason: "every source has"}
 		if got := reasonBeside(tc.silent, x); (got == x.Reason) != tc.same || got == "" {
 			t.Errorf("%s, %v: %q", tc.known, tc.silent, got)
 		}

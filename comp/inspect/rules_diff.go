@@ -1,31 +1,32 @@
-package main
+package inspect
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/rollcall-dev/rollcall/comp/config"
 	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
-	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// trial is what rules change.
-type trial struct {
-	Rules      int              `json:"rules"`
-	Live       int              `json:"live_entities"`
-	Containers []selectedChange `json:"containers"`
-	Entities   []entityChange   `json:"entities"`
-	Warnings   []collision      `json:"warnings"`
+// RulesDiff is what rules change.
+type RulesDiff struct {
+	Rules      int               `json:"rules"`
+	Live       int               `json:"live_entities"`
+	Containers []SelectionChange `json:"containers"`
+	Entities   []EntityChange    `json:"entities"`
+	Warnings   []Conflict        `json:"warnings"`
 }
 
-// selectedChange is a container that is left out, or not any more.
-type selectedChange struct {
+// SelectionChange is a container that is left out, or not any more.
+type SelectionChange struct {
 	ID     string `json:"id"`
 	Name   string `json:"name,omitempty"`
 	Change string `json:"change"` // "excluded", "included"
@@ -33,15 +34,15 @@ type selectedChange struct {
 	Rule   string `json:"rule,omitempty"`
 }
 
-// entityChange is an entity whose tags change.
-type entityChange struct {
+// EntityChange is an entity whose tags change.
+type EntityChange struct {
 	ID      tagger.EntityID `json:"id"`
 	Name    string          `json:"name,omitempty"`
-	Changes []tagChange     `json:"changes"`
+	Changes []TagChange     `json:"changes"`
 }
 
-// tagChange is a tag that changes. Before is empty if there was none, After if there is none.
-type tagChange struct {
+// TagChange is a tag that changes. Before is empty if there was none, After if there is none.
+type TagChange struct {
 	Change            string `json:"change"` // "added", "removed", "renamed", "cardinality"
 	Before            string `json:"before,omitempty"`
 	BeforeCardinality string `json:"before_cardinality,omitempty"`
@@ -50,8 +51,8 @@ type tagChange struct {
 	Rule              string `json:"rule,omitempty"`
 }
 
-// collision is a pair of entities that dropped tags told apart.
-type collision struct {
+// Conflict is a pair of entities that dropped tags told apart.
+type Conflict struct {
 	Entities      [2]tagger.EntityID `json:"entities"`
 	Names         [2]string          `json:"names"`
 	Cardinalities []string           `json:"cardinalities"`
@@ -59,77 +60,71 @@ type collision struct {
 	Rules         []string           `json:"rules"`
 }
 
-// withoutRules returns the configuration to compare with.
-func (a *app) withoutRules() (*config.Loaded, error) {
-	conf, err := a.readConfig()
-	if err != nil {
-		return nil, err
+// RulesDiff implements [Inspector]: it makes the tags of all that is here by the other options as
+// well and compares.
+func (l *Local) RulesDiff(ctx context.Context, r RulesDiffRequest) (RulesDiff, error) {
+	if err := l.ready(ctx); err != nil {
+		return RulesDiff{}, err
 	}
-	if a.rulesFile == "" {
-		conf.Config = conf.WithoutRules()
-	}
-	return conf, nil
-}
-
-// try makes the tags of all that is here by other options as well and compares.
-func (e *engine) try(ctx context.Context, before extract.Options) (*trial, error) {
-	other, err := local.New(e.store,
-		local.Options{Extract: before, SelfContainerID: "none", Log: e.app.log()})
+	other, err := local.New(l.opts.Store, local.Options{Extract: r.Before, SelfContainerID: "none",
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, err
+		return RulesDiff{}, err
 	}
 	if err := other.Start(ctx); err != nil {
-		return nil, err
+		return RulesDiff{}, err
 	}
-	defer func() {
-		// With its own deadline: Ctrl-C must not leave it running.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		if err := other.Stop(ctx); err != nil {
-			e.app.say("%s", oneLine(err.Error()))
-		}
-	}()
-	if err := other.CatchUp(ctx); err != nil {
-		return nil, err
-	}
-	if err := e.tagger.CatchUp(ctx); err != nil {
-		return nil, err
-	}
-	out := &trial{
-		Rules: len(e.tagger.Rules().Rules()), Containers: []selectedChange{},
-		Entities: []entityChange{}, Warnings: []collision{},
-	}
-	for entity := range e.store.Containers() {
-		out.Containers = append(out.Containers,
-			selections(entity, e.store, other.Rules(), e.tagger.Rules())...)
-	}
-	slices.SortStableFunc(out.Containers,
-		func(a, b selectedChange) int {
-			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-		})
+	out, err := l.compare(ctx, other)
+	// With its own deadline: Ctrl-C must not leave it running.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return out, errors.Join(err, other.Stop(ctx))
+}
 
-	sets := e.tagSets(other)
+// stopTimeout bounds how long a tagger is waited for that was made for one answer.
+const stopTimeout = 5 * time.Second
+
+// compare compares the rules in effect with those of another tagger.
+func (l *Local) compare(ctx context.Context, other *local.Tagger) (RulesDiff, error) {
+	for _, t := range []*local.Tagger{other, l.opts.Tagger} {
+		if err := t.CatchUp(ctx); err != nil {
+			return RulesDiff{}, err
+		}
+	}
+	out := RulesDiff{
+		Rules:      len(l.opts.Tagger.Rules().Rules()),
+		Containers: []SelectionChange{}, Entities: []EntityChange{}, Warnings: []Conflict{},
+	}
+	for entity := range l.opts.Store.Containers() {
+		out.Containers = append(out.Containers, selections(entity, l.opts.Store, other.Rules(),
+			l.opts.Tagger.Rules())...)
+	}
+	slices.SortStableFunc(out.Containers, func(a, b SelectionChange) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+
+	sets := l.tagSets(other)
 	for _, s := range sets {
 		if !tagless(s.before) || !tagless(s.after) {
 			out.Live++
 		}
-		if changes := s.changes(other, e.tagger); len(changes) > 0 {
-			out.Entities = append(out.Entities, entityChange{s.id, s.name, changes})
+		if changes := s.changes(other, l.opts.Tagger); len(changes) > 0 {
+			out.Entities = append(out.Entities, EntityChange{s.id, s.name, changes})
 		}
 	}
-	out.Warnings = append(out.Warnings, collisions(sets, e.tagger)...)
+	out.Warnings = append(out.Warnings, conflicts(sets, l.opts.Tagger)...)
 	return out, nil
 }
 
 // selections says for which purposes a container is left out, or not any more.
 func selections(c *workloadmeta.Container, l rules.Lookup, before,
-	after *rules.Set) (list []selectedChange) {
+	after *rules.Set) (list []SelectionChange) {
 	for purpose := rules.Everything; purpose <= rules.Logs; purpose++ {
 		was, is := before.Why(c, l, purpose), after.Why(c, l, purpose)
 		if was.Excluded == is.Excluded {
 			continue
 		}
-		change := selectedChange{ID: c.ID, Name: c.Name, Change: "included", For: purpose.String(),
+		change := SelectionChange{ID: c.ID, Name: c.Name, Change: "included", For: purpose.String(),
 			Rule: changed(was.Rule.Label(), is.Rule.Label())}
 		if is.Excluded {
 			change.Change = "excluded"
@@ -152,11 +147,11 @@ type tagSet struct {
 }
 
 // tagSets returns the tags of all live entities, sorted by ID.
-func (e *engine) tagSets(other *local.Tagger) []tagSet {
+func (l *Local) tagSets(other *local.Tagger) []tagSet {
 	byID := map[tagger.EntityID]*tagSet{}
 	note := func(t *local.Tagger, put func(*tagSet, tagger.Entity)) {
 		for _, entity := range t.List() {
-			workload, live := e.workload(entity.ID)
+			workload, live := l.workload(entity.ID)
 			if !live && entity.ID != tagger.GlobalEntityID {
 				continue
 			}
@@ -164,7 +159,7 @@ func (e *engine) tagSets(other *local.Tagger) []tagSet {
 			if s == nil {
 				s = &tagSet{id: entity.ID}
 				if live {
-					s.name, s.excluded = nameOf(workload), e.excludedBy(workload) != ""
+					s.name, s.excluded = NameOf(workload), l.excludedBy(workload) != ""
 				}
 				byID[entity.ID] = s
 			}
@@ -172,7 +167,7 @@ func (e *engine) tagSets(other *local.Tagger) []tagSet {
 		}
 	}
 	note(other, func(s *tagSet, entity tagger.Entity) { s.before = entity })
-	note(e.tagger, func(s *tagSet, entity tagger.Entity) { s.after = entity })
+	note(l.opts.Tagger, func(s *tagSet, entity tagger.Entity) { s.after = entity })
 	sets := make([]tagSet, 0, len(byID))
 	for _, s := range byID {
 		sets = append(sets, *s)
@@ -203,7 +198,7 @@ func without(a, b []leveled) []leveled {
 }
 
 // changes tells what becomes of an entity's tags, and by which rules.
-func (s *tagSet) changes(before, after tagger.Component) (list []tagChange) {
+func (s *tagSet) changes(before, after tagger.Component) (list []TagChange) {
 	had, has := leveledTags(s.before), leveledTags(s.after)
 	gone, come := without(had, has), without(has, had)
 	if len(gone)+len(come) == 0 {
@@ -212,7 +207,7 @@ func (s *tagSet) changes(before, after tagger.Component) (list []tagChange) {
 	was, is := before.Explain(s.id), after.Explain(s.id)
 	used := map[leveled]bool{}
 	for _, t := range come {
-		c := tagChange{Change: "added", After: t.tag, AfterCardinality: t.level.String()}
+		c := TagChange{Change: "added", After: t.tag, AfterCardinality: t.level.String()}
 		line := lineOf(is, t)
 		j := slices.IndexFunc(gone, func(g leveled) bool {
 			old := lineOf(was, g)
@@ -244,12 +239,12 @@ func (s *tagSet) changes(before, after tagger.Component) (list []tagChange) {
 			continue
 		}
 		old := lineOf(was, t)
-		list = append(list, tagChange{
+		list = append(list, TagChange{
 			Change: "removed", Before: t.tag, BeforeCardinality: t.level.String(),
 			Rule: firstText(droppedBy(is, firstText(old.Before, t.tag)), changed(old.Rule, "")),
 		})
 	}
-	slices.SortStableFunc(list, func(a, b tagChange) int {
+	slices.SortStableFunc(list, func(a, b TagChange) int {
 		return cmp.Compare(firstText(a.Before, a.After), firstText(b.Before, b.After))
 	})
 	return list
@@ -285,7 +280,7 @@ func changed(before, after string) string {
 }
 
 func joinRules(labels ...string) string {
-	return strings.Join(slices.DeleteFunc(labels, empty), "; ")
+	return strings.Join(slices.DeleteFunc(labels, func(s string) bool { return s == "" }), "; ")
 }
 
 // upTo returns the tags up to a level in an order that does not depend on levels.
@@ -299,11 +294,11 @@ func upTo(entity tagger.Entity, level tagger.TagCardinality) (tags []string) {
 	return slices.Compact(tags)
 }
 
-// collisions finds entities of one kind that had different tags and would have the same,
+// conflicts finds entities of one kind that had different tags and would have the same,
 // where tags that rules drop made the difference. Of many that become alike the first is
 // compared with one of each of the others. What is left out does not count.
-func collisions(sets []tagSet, after tagger.Component) []collision {
-	var list []collision
+func conflicts(sets []tagSet, after tagger.Component) []Conflict {
+	var list []Conflict
 	at := map[[2]tagger.EntityID]int{} // in list
 	for level := tagger.LowCardinality; level <= tagger.HighCardinality; level++ {
 		first := map[string]*tagSet{}             // by kind and tags after
@@ -324,7 +319,7 @@ func collisions(sets []tagSet, after tagger.Component) []collision {
 			}
 			different[key][before] = true
 			pair := [2]tagger.EntityID{first[key].id, s.id}
-			tags, by := blame(first[key], s, level, after)
+			tags, by := droppedDifferences(first[key], s, level, after)
 			if len(tags) == 0 {
 				continue // something else made them alike
 			}
@@ -333,24 +328,18 @@ func collisions(sets []tagSet, after tagger.Component) []collision {
 				j = len(list)
 				at[pair] = j
 				list = append(list,
-					collision{Entities: pair, Names: [2]string{first[key].name, s.name}})
+					Conflict{Entities: pair, Names: [2]string{first[key].name, s.name}})
 			}
 			c := &list[j]
 			c.Cardinalities = append(c.Cardinalities, level.String())
-			c.Tags, c.Rules = merge(c.Tags, tags), merge(c.Rules, by)
+			c.Tags, c.Rules = union(c.Tags, tags), union(c.Rules, by)
 		}
 	}
 	return list
 }
 
-func merge(a, b []string) []string {
-	all := slices.Concat(a, b)
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// blame returns the tags in which two entities differed and that rules drop, and the rules.
-func blame(a, b *tagSet, level tagger.TagCardinality, after tagger.Component) (tags, by []string) {
+// droppedDifferences returns the tags in which two entities differed and that rules drop, and the rules.
+func droppedDifferences(a, b *tagSet, level tagger.TagCardinality, after tagger.Component) (tags, by []string) {
 	had := [2][]string{upTo(a.before, level), upTo(b.before, level)}
 	for i, s := range []*tagSet{a, b} {
 		for _, line := range after.Explain(s.id).Dropped {
@@ -363,81 +352,17 @@ func blame(a, b *tagSet, level tagger.TagCardinality, after tagger.Component) (t
 }
 
 // String says it in one line.
-func (c collision) String() string {
+func (c Conflict) String() string {
 	name := func(i int) string {
 		if c.Names[i] == "" {
 			return string(c.Entities[i])
 		}
-		return c.Names[i] + " (" + shortEntity(c.Entities[i]) + ")"
+		return c.Names[i] + " (" + ShortEntity(c.Entities[i]) + ")"
 	}
 	return fmt.Sprintf("%s and %s would have the same tags (%s); %s drops what told them apart: %s",
 		name(0), name(1), strings.Join(c.Cardinalities, ", "), strings.Join(c.Rules,
 			", "), strings.Join(c.Tags, ", "))
 }
 
-func shortEntity(id tagger.EntityID) string { return id.Prefix() + "://" + shortID(id.ID()) }
-
-// printTrial prints what rules change for people.
-func (a *app) printTrial(r *trial) error {
-	if len(r.Containers) > 0 {
-		t := &table{titles: []string{"CONTAINER", "NAME", "CHANGE", "RULE"},
-			fixed: []bool{true, false, true, false}}
-		for _, c := range r.Containers {
-			change := c.Change
-			if c.For != rules.Everything.String() {
-				change += " (" + c.For + ")"
-			}
-			t.rows = append(t.rows, []string{shortID(c.ID), c.Name, change, c.Rule})
-		}
-		if err := a.printTable(t); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(a.out); err != nil {
-			return err
-		}
-	}
-	if len(r.Entities) > 0 {
-		t := &table{titles: []string{"ENTITY", "CHANGE", "TAG", "CARDINALITY", "RULE"},
-			fixed: []bool{false, true, false, true, false}}
-		for _, entity := range r.Entities {
-			who := cmp.Or(entity.Name, shortEntity(entity.ID))
-			for _, c := range entity.Changes {
-				t.rows = append(t.rows,
-					[]string{who, c.Change, arrow(c.Before, c.After),
-						arrow(c.BeforeCardinality, c.AfterCardinality), c.Rule})
-			}
-		}
-		t.color = func(row, column int) string {
-			if column != 1 {
-				return ""
-			}
-			return map[string]string{"added": green, "removed": red}[t.rows[row][1]]
-		}
-		if err := a.printTable(t); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(a.out); err != nil {
-			return err
-		}
-	}
-	for _, w := range r.Warnings {
-		if _, err := fmt.Fprintln(a.out, "warning: "+clean(w.String())); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(a.out,
-		"%d rules; containers with a change: %d; entities with other tags: %d of %d; warnings: %d\n",
-		r.Rules, len(r.Containers), len(r.Entities), r.Live, len(r.Warnings))
-	return err
-}
-
-// arrow writes a change of a text.
-func arrow(before, after string) string {
-	switch {
-	case before == "" || before == after:
-		return after
-	case after == "":
-		return before
-	}
-	return before + " → " + after
-}
+// ShortEntity is what people use of a tagger's ID.
+func ShortEntity(id tagger.EntityID) string { return id.Prefix() + "://" + ShortID(id.ID()) }

@@ -1,0 +1,310 @@
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gobwas/glob"
+
+	"github.com/rollcall-dev/rollcall/comp/rules"
+	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+)
+
+// Options say what a [Local] answers from.
+type Options struct {
+	Store  *store.Store
+	Tagger *local.Tagger
+	// Collectors that fill the store. nil: nobody does, or a recording.
+	Collectors *collection.Supervisor
+	// Recording, if the store is filled by one. It is played before the first answer.
+	Recording *Recording
+	// Version of the program, for [Status].
+	Version string
+}
+
+// Local answers from a store and a tagger in this process. Create one with [New] before anything
+// is in the store, and Close it.
+type Local struct {
+	opts  Options
+	ended *ended
+}
+
+var _ Inspector = (*Local)(nil)
+
+// New returns an inspector.
+func New(opts Options) *Local {
+	return &Local{opts: opts, ended: rememberEnded(opts.Store, opts.Tagger)}
+}
+
+// Close ends what New has started, and waits for it.
+func (l *Local) Close() { l.ended.stop() }
+
+// ready plays the recording, if there is one that has not been played.
+func (l *Local) ready(ctx context.Context) error {
+	if l.opts.Recording == nil {
+		return nil
+	}
+	return l.opts.Recording.play(ctx, l.opts, 0, nil)
+}
+
+// now is when an answer is from: of a recording, when it ended.
+func (l *Local) now() time.Time {
+	if r := l.opts.Recording; r != nil && !r.summary.Last.IsZero() {
+		return r.summary.Last
+	}
+	return time.Now()
+}
+
+// excludedBy names the rule that leaves a container out, "" if none does.
+func (l *Local) excludedBy(entity workloadmeta.Entity) string {
+	v := l.opts.Tagger.Rules().Why(entity, l.opts.Store, rules.Everything)
+	if v.Excluded {
+		return v.Rule.Label()
+	}
+	return ""
+}
+
+// List implements [Inspector].
+func (l *Local) List(ctx context.Context, r ListRequest) (List, error) {
+	if err := l.ready(ctx); err != nil {
+		return List{}, err
+	}
+	wanted, err := newSelection(r.Names, r.Where)
+	if err != nil {
+		return List{}, err
+	}
+	out := List{Entities: []Entity{}, Names: map[string]string{}, At: l.now()}
+	var empty []workloadmeta.Kind
+	for _, kind := range r.Kinds {
+		from := len(out.Entities)
+		for entity := range l.opts.Store.List(kind) {
+			reports, _ := l.opts.Store.Reports(entity.GetID()) // none if it has just gone
+			e := l.shown(entity, reports, r.Cardinality)
+			if ok, err := wanted.has(e); err != nil {
+				return List{}, err
+			} else if !ok {
+				continue
+			}
+			if e.ExcludedBy != "" && !r.All {
+				out.LeftOut++
+				continue
+			}
+			out.Entities = append(out.Entities, e)
+			l.nameReferences(entity, out.Names)
+		}
+		slices.SortFunc(out.Entities[from:], func(a, b Entity) int {
+			return compareIDs(a.Workload.GetID().ID, b.Workload.GetID().ID)
+		})
+		if len(out.Entities) == from {
+			empty = append(empty, kind)
+		}
+	}
+	out.Gaps = l.gaps(empty...)
+	return out, nil
+}
+
+// nameReferences notes the names of what an entity refers to.
+func (l *Local) nameReferences(entity workloadmeta.Entity, names map[string]string) {
+	note := func(id workloadmeta.EntityID) {
+		if other, err := l.opts.Store.Get(id); err == nil {
+			if name := NameOf(other); name != "" {
+				names[id.String()] = name
+			}
+		}
+	}
+	switch e := entity.(type) {
+	case *workloadmeta.Process:
+		if e.ContainerID != "" {
+			note(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: e.ContainerID})
+		}
+	case *workloadmeta.Container:
+		if e.Owner != nil {
+			note(*e.Owner)
+		}
+	}
+}
+
+// selection is what names and conditions ask for.
+type selection struct {
+	names []func(string) bool
+	where []fieldCondition
+}
+
+type fieldCondition struct {
+	field string
+	match func(string) bool
+}
+
+func newSelection(names []string, where []Condition) (selection, error) {
+	var s selection
+	for _, text := range names {
+		match, err := pattern(text)
+		if err != nil {
+			return s, err
+		}
+		s.names = append(s.names, func(value string) bool {
+			return match(value) || len(text) >= workloadmeta.MinIDPrefix &&
+				(isID(value) && strings.HasPrefix(strings.TrimPrefix(value, digestPrefix), text))
+		})
+	}
+	for _, c := range where {
+		match, err := pattern(c.Pattern)
+		if err != nil {
+			return s, err
+		}
+		if c.Field == "" {
+			return s, invalidf("condition %q: no field before the =", "="+c.Pattern)
+		}
+		s.where = append(s.where, fieldCondition{c.Field, match})
+	}
+	return s, nil
+}
+
+// isID reports whether a text is an ID that people cut short.
+func isID(text string) bool {
+	text = strings.TrimPrefix(text, digestPrefix)
+	return len(text) >= 32 && strings.Trim(text, "0123456789abcdef-") == ""
+}
+
+// pattern compiles a text in which * stands for any text, nothing, too.
+func pattern(text string) (func(string) bool, error) {
+	if !strings.Contains(text, "*") {
+		return func(value string) bool { return value == text }, nil
+	}
+	parts := strings.Split(text, "*")
+	for i := range parts {
+		parts[i] = glob.QuoteMeta(parts[i])
+	}
+	g, err := glob.Compile(strings.Join(parts, "*"))
+	if err != nil {
+		return nil, invalidf("pattern %q: %w", text, err)
+	}
+	return g.Match, nil
+}
+
+// has reports whether an entity is asked for.
+func (s selection) has(e Entity) (bool, error) {
+	if len(s.names) > 0 {
+		called := append(namesOf(e.Workload), e.Workload.GetID().ID)
+		if !slices.ContainsFunc(s.names, func(match func(string) bool) bool {
+			return slices.ContainsFunc(called, match)
+		}) {
+			return false, nil
+		}
+	}
+	if len(s.where) == 0 {
+		return true, nil
+	}
+	met := make([]bool, len(s.where))
+	err := eachField(e, func(name string, values []string) {
+		for i, c := range s.where {
+			met[i] = met[i] || c.field == name && slices.ContainsFunc(values, c.match)
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	for i, c := range s.where {
+		met[i] = met[i] || c.field == "image" && slices.ContainsFunc(imageNames(e.Workload), c.match)
+	}
+	return !slices.Contains(met, false), nil
+}
+
+// imageNames returns all that the image of a container, or an image, is called.
+func imageNames(entity workloadmeta.Entity) []string {
+	switch e := entity.(type) {
+	case *workloadmeta.Container:
+		i := e.Image
+		return []string{i.Name, i.RawName, i.Name + ":" + i.Tag, i.ShortName, i.ID, i.RepoDigest}
+	case *workloadmeta.ContainerImageMetadata:
+		return append(namesOf(e), e.ID)
+	}
+	return nil
+}
+
+// gaps says why there may be nothing of some kinds.
+func (l *Local) gaps(kinds ...workloadmeta.Kind) (list []Gap) {
+	if r := l.opts.Recording; r != nil {
+		if len(kinds) == 0 {
+			return nil
+		}
+		return []Gap{{Problem: workloadmeta.Problem{
+			Reason: "it was not there when the recording " + r.name() + " ended"}}}
+	}
+	if l.opts.Collectors == nil {
+		return nil
+	}
+	statuses := l.opts.Collectors.Status()
+	for _, kind := range kinds {
+		reported := false
+		for _, s := range statuses {
+			if !slices.Contains(s.Kinds, kind) {
+				continue
+			}
+			reported = true
+			if s.State != collection.StateLive && !slices.ContainsFunc(list,
+				func(g Gap) bool { return g.Collector == s.ID }) {
+				list = append(list, Gap{Kind: kind, Collector: s.ID, State: string(s.State),
+					Problem: s.Problem, Silent: silent(s)})
+			}
+		}
+		if !reported {
+			list = append(list, Gap{Kind: kind, Problem: workloadmeta.Problem{
+				Reason: "no collector in this program reports the kind " + kind.String()}})
+		}
+	}
+	return list
+}
+
+// silent reports whether a collector has something to tell and does not: what is known may lack
+// its word.
+func silent(s collection.Status) bool {
+	switch s.State {
+	case collection.StateDegraded, collection.StateFailed, collection.StateConnecting:
+		return true
+	case collection.StateWaiting:
+		return s.Cause == workloadmeta.CauseDenied
+	}
+	return false
+}
+
+// compareEntities compares by kind, then by ID.
+func compareEntities(a, b workloadmeta.Entity) int {
+	x, y := a.GetID(), b.GetID()
+	return cmp.Or(cmp.Compare(x.Kind, y.Kind), compareIDs(x.ID, y.ID))
+}
+
+// compareIDs compares numbers as numbers.
+func compareIDs(a, b string) int {
+	x, errX := strconv.Atoi(a)
+	y, errY := strconv.Atoi(b)
+	if errX == nil && errY == nil {
+		return cmp.Compare(x, y)
+	}
+	return cmp.Compare(a, b)
+}
+
+// following returns a subscription as a function that waits for the next bundle.
+func following(ctx context.Context, sub workloadmeta.Subscription) (next func() (workloadmeta.Bundle,
+	bool), stop func()) {
+	next, end := iter.Pull(sub.Bundles(ctx))
+	return next, func() {
+		end()
+		sub.Close()
+	}
+}
+
+// answered reports whether some collector of a kind works.
+func (l *Local) answered(kind workloadmeta.Kind) bool {
+	return slices.ContainsFunc(l.opts.Collectors.Status(), func(s collection.Status) bool {
+		return s.State == collection.StateLive && slices.Contains(s.Kinds, kind)
+	})
+}

@@ -1,0 +1,149 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/replay"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
+)
+
+// Recording is a recording that fills a store. It is played once, when the first question is asked.
+type Recording struct {
+	// Path of the file; "-" is the standard input.
+	Path string
+	// SkipBad passes over lines that cannot be read.
+	SkipBad bool
+
+	// clock is the tagger's time, in Unix nanoseconds: what ended long before the recording did
+	// is forgotten, as it was then.
+	clock   atomic.Int64
+	mu      sync.Mutex // held while it is played
+	played  bool
+	failed  error
+	summary RecordingSummary
+}
+
+// RecordingSummary says what was read of a recording.
+type RecordingSummary struct {
+	File    string    `json:"file"`
+	Events  int       `json:"events"`
+	Skipped int       `json:"skipped_lines"`
+	First   time.Time `json:"first,omitzero"`
+	Last    time.Time `json:"last,omitzero"`
+	// Notes are what was not understood, a line each.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Now is the time that the tagger has to go by: the recording's.
+func (r *Recording) Now() time.Time {
+	if at := r.clock.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Now()
+}
+
+func (r *Recording) name() string {
+	if r.Path == "-" {
+		return "standard input"
+	}
+	return r.Path
+}
+
+// errEnough ends the playing for somebody who has had enough.
+var errEnough = errors.New("enough")
+
+// pruneEvery is how often, in the recording's time, what is long gone is forgotten.
+const pruneEvery = time.Minute
+
+// play fills the store. After each moment the tagger has handled it, and then step, if given, is
+// called.
+func (r *Recording) play(ctx context.Context, o Options, speed float64,
+	step func(at time.Time) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.played {
+		return r.failed
+	}
+	r.played = true
+	r.failed = r.fill(ctx, o, speed, step)
+	return r.failed
+}
+
+func (r *Recording) fill(ctx context.Context, o Options, speed float64,
+	step func(at time.Time) error) error {
+	in, err := replay.Open(ctx, r.Path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var pruned time.Time
+	report, err := replay.Play(ctx, in,
+		replay.PlayOptions{Name: r.name(), Speed: speed, SkipBad: r.SkipBad},
+		func(at time.Time, events []workloadmeta.CollectorEvent) error {
+			r.advance(at, &pruned, o)
+			if err := o.Store.Notify(events); err != nil {
+				return fmt.Errorf("play %s: %w", r.name(), err)
+			}
+			if err := o.Tagger.CatchUp(ctx); err != nil {
+				return fmt.Errorf("play %s: %w", r.name(), err)
+			}
+			if step == nil {
+				return nil
+			}
+			return step(at)
+		})
+	r.summary = RecordingSummary{File: r.Path, Events: report.Events, Skipped: report.Skipped,
+		First: report.First, Last: report.Last, Notes: r.notes(report)}
+	if _, ok := errors.AsType[*recording.LineError](err); ok {
+		return fmt.Errorf("%w; --skip-bad-lines passes over such lines", err)
+	}
+	if err != nil {
+		return err
+	}
+	o.Store.MarkSynced()
+	return o.Tagger.CatchUp(ctx)
+}
+
+func (r *Recording) notes(report replay.Report) (notes []string) {
+	if report.Skipped > 0 {
+		notes = append(notes, fmt.Sprintf("%s: passed over %s that cannot be read; the first: %v",
+			r.name(), plural(report.Skipped, "line", "lines"), report.Errors[0]))
+	}
+	if report.CutOff != nil {
+		notes = append(notes, fmt.Sprintf("%v: the last line is left out", report.CutOff))
+	}
+	for i, field := range slices.Sorted(maps.Keys(report.Unknown)) {
+		if i == 0 {
+			notes = append(notes, r.name()+": left out fields that this version does not know: "+
+				field)
+		} else {
+			notes[len(notes)-1] += ", " + field
+		}
+	}
+	return notes
+}
+
+// advance moves the tagger's clock to a time of the recording, never back.
+func (r *Recording) advance(at time.Time, pruned *time.Time, o Options) {
+	switch {
+	case at.IsZero():
+		return
+	case pruned.IsZero(): // the first time that is known
+		*pruned = at
+		r.clock.Store(at.UnixNano())
+	case at.UnixNano() > r.clock.Load():
+		r.clock.Store(at.UnixNano())
+	}
+	if at.Sub(*pruned) >= pruneEvery {
+		*pruned = at
+		o.Tagger.Prune()
+	}
+}

@@ -1,0 +1,70 @@
+package inspect
+
+import (
+	"context"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// Where answers come from.
+const (
+	ModeInProcess = "in-process" // collectors in this process
+	ModeRecording = "recording"
+)
+
+// Status says how everything is.
+type Status struct {
+	Version    string              `json:"version"`
+	Mode       string              `json:"mode"`
+	Recording  *RecordingSummary   `json:"recording,omitempty"`
+	Collectors []collection.Status `json:"collectors"`
+	Store      StoreStatus         `json:"store"`
+	Tagger     TaggerStatus        `json:"tagger"`
+	// At is when the answer is from.
+	At time.Time `json:"-"`
+}
+
+// StoreStatus says what the store holds.
+type StoreStatus struct {
+	Revision uint64         `json:"revision"`
+	Synced   bool           `json:"synced"`
+	Entities map[string]int `json:"entities"` // by kind
+}
+
+// TaggerStatus says what the tagger holds.
+type TaggerStatus struct {
+	Entities   int `json:"entities"`
+	Tombstones int `json:"tombstones"` // of those, gone and still remembered
+	Strings    int `json:"strings"`    // different tags that are held
+}
+
+// Status implements [Inspector].
+func (l *Local) Status(ctx context.Context) (Status, error) {
+	if err := l.ready(ctx); err != nil {
+		return Status{}, err
+	}
+	s := Status{
+		Version: l.opts.Version, Mode: ModeInProcess, Collectors: []collection.Status{},
+		Store: StoreStatus{Revision: l.opts.Store.Revision(), Synced: l.opts.Store.Synced(),
+			Entities: map[string]int{}},
+		At: l.now(),
+	}
+	if l.opts.Collectors != nil {
+		s.Collectors = l.opts.Collectors.Status()
+	}
+	if r := l.opts.Recording; r != nil {
+		summary := r.summary
+		s.Mode, s.Recording = ModeRecording, &summary
+	}
+	for _, kind := range workloadmeta.Kinds() {
+		for range l.opts.Store.List(kind) {
+			s.Store.Entities[kind.String()]++
+		}
+	}
+	stats := l.opts.Tagger.Stats()
+	s.Tagger = TaggerStatus{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones,
+		Strings: stats.Strings}
+	return s, nil
+}
