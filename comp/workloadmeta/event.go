@@ -1,6 +1,9 @@
 package workloadmeta
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // EventType says whether an entity is there or gone.
 type EventType uint8
@@ -54,6 +57,22 @@ type CollectorEvent struct {
 	Entity Entity
 	// Reporter is who says so. nil is code that is no collector: see [NewReporter].
 	Reporter *Reporter
+}
+
+// Set returns the event that an entity is there, without a source: a collector's sink and
+// [Writer.Push] fill that in, and [From] does for [Writer.Notify].
+func Set(e Entity) CollectorEvent { return CollectorEvent{Type: EventTypeSet, Entity: e} }
+
+// Unset returns the event that an entity is gone, without a source as [Set] does.
+func Unset(e Entity) CollectorEvent { return CollectorEvent{Type: EventTypeUnset, Entity: e} }
+
+// From returns the events with this source.
+func From(source Source, events ...CollectorEvent) []CollectorEvent {
+	events = slices.Clone(events)
+	for i := range events {
+		events[i].Source = source
+	}
+	return events
 }
 
 // Validate returns an error that names what is wrong with the event, if anything.

@@ -1,0 +1,86 @@
+package workloadmeta
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// Entities print, as %v and %+v, as their ID and the fields that are set, by their JSON
+// names, on one line:
+//
+//	container/b1 {"name":"web","runtime":"docker"}
+//
+// Each kind has a method of its own, because otherwise that of the embedded EntityID would
+// print the ID alone.
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (c *Container) String() string { return text(c) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (p *KubernetesPod) String() string { return text(p) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (m *KubernetesMetadata) String() string { return text(m) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (d *KubernetesDeployment) String() string { return text(d) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (t *ECSTask) String() string { return text(t) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (i *ContainerImageMetadata) String() string { return text(i) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (p *Process) String() string { return text(p) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (h *Host) String() string { return text(h) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (g *GPU) String() string { return text(g) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (k *Kubelet) String() string { return text(k) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (m *KubeletMetrics) String() string { return text(m) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (c *KubeCapabilities) String() string { return text(c) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (c *CRD) String() string { return text(c) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (q *KueueQueue) String() string { return text(q) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (f *KueueResourceFlavor) String() string { return text(f) }
+
+// String returns the ID and the fields that are set, for logs and tests.
+func (w *KueueWorkload) String() string { return text(w) }
+
+// text returns the entity on one line. An entity that cannot be encoded, because its kind is
+// none, is its ID.
+func text(e Entity) string {
+	id := e.GetID()
+	// The fields of the ID are the first of the entity.
+	fields, ok := strings.CutPrefix(asJSON(e), strings.TrimSuffix(asJSON(id), "}"))
+	if fields = strings.TrimPrefix(fields, ","); !ok || fields == "}" || fields == "" {
+		return id.String()
+	}
+	return id.String() + " {" + fields
+}
+
+// asJSON returns a value as JSON that people can read, or nothing.
+func asJSON(v any) string {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return ""
+	}
+	return strings.TrimSpace(out.String())
+}
