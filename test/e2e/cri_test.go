@@ -392,8 +392,8 @@ func testCRIPermissionDenied(t *testing.T) {
 	a := startCRI(t, cri.Options{Socket: path})
 	for _, s := range a.runs.Status() {
 		if s.ID == "cri" &&
-			(s.LastError != "" ||
-				!strings.Contains(s.Reason, "permission denied on "+path+"; run as root")) {
+			(s.LastError != "" || s.Cause != workloadmeta.CauseDenied ||
+				!strings.Contains(s.Reason, path) || s.Hint == "") {
 			t.Errorf("status = %+v", s)
 		}
 	}
