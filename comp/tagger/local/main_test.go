@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,3 +140,23 @@ var (
 	noOne  wm.EntityID
 	ofP1   = id(wm.KindKubernetesPod, "p1")
 )
+
+// tagsStay is a time for which every tag stays that was withdrawn within the last minutes.
+const tagsStay = 2 * time.Minute
+
+// stepClock stands still unless it is moved. The tagger reads it from other goroutines.
+type stepClock struct{ nanos atomic.Int64 }
+
+func newStepClock() *stepClock {
+	c := &stepClock{}
+	c.nanos.Store(1_700_000_000_000_000_000)
+	return c
+}
+
+func (c *stepClock) Now() time.Time          { return time.Unix(0, c.nanos.Load()) }
+func (c *stepClock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+
+func sortedStrings(list []string) []string {
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,374 @@
+package local_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dev/rollcall/comp/rules"
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	wm "github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+	"github.com/rollcall-dev/rollcall/pkg/statebus"
+)
+
+// A stream is what has an order: what one source says of one entity, or what is expected.
+type stream []func(*store.Store)
+
+func report(ev wm.CollectorEvent) func(*store.Store) {
+	return func(s *store.Store) {
+		if err := s.Notify([]wm.CollectorEvent{ev}); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// drawStreams draws a world of every kind with every relation, as it is told. Few names, so
+// that entities meet; some name what never comes.
+func drawStreams(t *rapid.T) []stream {
+	pick := func(label string, from ...string) string {
+		return rapid.SampledFrom(from).Draw(t, label)
+	}
+	some := func(label string, from ...string) []string {
+		return rapid.SliceOfNDistinct(rapid.SampledFrom(from), 0, 2, rapid.ID).Draw(t, label)
+	}
+	labels := func(more ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(more); i += 2 {
+			if more[i+1] != "" {
+				m[more[i]] = more[i+1]
+			}
+		}
+		if team := pick("team", "", "blue", "red"); team != "" {
+			m["team"] = team
+		}
+		return m
+	}
+	listed := func() (list []wm.OrchestratorContainer) {
+		for _, c := range some("containers", "c1", "c2", "c3") {
+			list = append(list, wm.OrchestratorContainer{ID: c, Name: pick("name", "a", "b")})
+		}
+		return list
+	}
+	eid := func(kind wm.Kind, id string) wm.EntityID { return wm.EntityID{Kind: kind, ID: id} }
+	make := map[wm.EntityID]func(wm.EntityID) wm.Entity{}
+	for _, c := range []string{"c1", "c2", "c3"} {
+		make[eid(wm.KindContainer, c)] = func(id wm.EntityID) wm.Entity {
+			c := &wm.Container{EntityID: id, Runtime: wm.RuntimeDocker, EntityMeta: wm.EntityMeta{
+				Name: pick("name", "", "web", "db"), Labels: labels()}}
+			if env := pick("DD_ENV", "", "prod", "dev"); env != "" {
+				c.EnvVars = map[string]string{"DD_ENV": env}
+			}
+			if owner := pick("owner", "", "", "p1", "p2", "nobody", "t1"); owner != "" {
+				o := eid(wm.KindKubernetesPod, owner)
+				if owner == "t1" {
+					o.Kind = wm.KindECSTask
+				}
+				c.Owner = &o
+			}
+			return c
+		}
+	}
+	for _, p := range []string{"p1", "p2"} {
+		make[eid(wm.KindKubernetesPod, p)] = func(id wm.EntityID) wm.Entity {
+			return &wm.KubernetesPod{EntityID: id, Containers: listed(),
+				Phase: pick("phase", "Running", "Failed"),
+				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: "ns", Labels: labels(
+					"kueue.x-k8s.io/queue-name", pick("queue", "", "q1"),
+					"kueue.x-k8s.io/podset", pick("podset", "", "main"),
+					"tags.datadoghq.com/env", pick("env", "", "label")),
+					Annotations: labels("kueue.x-k8s.io/workload", pick("workload", "", "w1"))}}
+		}
+	}
+	for _, task := range []string{"t1", "t2"} {
+		make[eid(wm.KindECSTask, task)] = func(id wm.EntityID) wm.Entity {
+			return &wm.ECSTask{EntityID: id, Family: "f", ClusterName: pick("cluster", "", "prod"),
+				LaunchType: wm.ECSLaunchType(pick("launch", "ec2", "fargate")), Containers: listed()}
+		}
+	}
+	make[eid(wm.KindKueueWorkload, "ns/w1")] = func(id wm.EntityID) wm.Entity {
+		return &wm.KueueWorkload{EntityID: id, EntityMeta: wm.EntityMeta{Name: "w1",
+			Namespace: "ns"}, QueueName: pick("queue", "", "q1"),
+			ClusterQueueName: pick("cluster queue", "", "cq1"),
+			PodSetAssignments: []wm.PodSetAssignment{
+				{Name: "main", Flavors: map[string]string{"cpu": pick("flavor", "f1", "f2")}}}}
+	}
+	make[eid(wm.KindKueueQueue, "localqueue/ns/q1")] = func(id wm.EntityID) wm.Entity {
+		return &wm.KueueQueue{EntityID: id, QueueType: "localqueue",
+			EntityMeta:       wm.EntityMeta{Name: "q1", Namespace: "ns", Labels: labels()},
+			ClusterQueueName: pick("cluster queue", "", "cq1")}
+	}
+	make[eid(wm.KindKueueQueue, "clusterqueue//cq1")] = func(id wm.EntityID) wm.Entity {
+		return &wm.KueueQueue{EntityID: id, QueueType: "clusterqueue",
+			EntityMeta: wm.EntityMeta{Name: "cq1", Labels: labels()}}
+	}
+	for _, f := range []string{"f1", "f2"} {
+		make[eid(wm.KindKueueResourceFlavor, f)] = func(id wm.EntityID) wm.Entity {
+			return &wm.KueueResourceFlavor{EntityID: id, EntityMeta: wm.EntityMeta{Name: f},
+				NodeAffinityLabels: map[string]string{"nvidia.com/gpu.product": pick("gpu",
+					"", "A100")}}
+		}
+	}
+	for _, p := range []string{"1", "2"} {
+		make[eid(wm.KindProcess, p)] = func(id wm.EntityID) wm.Entity {
+			return &wm.Process{EntityID: id, GPUs: some("GPUs", "g1", "g2")}
+		}
+	}
+	for _, g := range []string{"g1", "g2"} {
+		make[eid(wm.KindGPU, g)] = func(id wm.EntityID) wm.Entity {
+			return &wm.GPU{EntityID: id, Vendor: pick("vendor", "nvidia", "amd")}
+		}
+	}
+	for _, h := range []string{"h1", "h2"} {
+		make[eid(wm.KindHost, h)] = func(id wm.EntityID) wm.Entity {
+			return &wm.Host{EntityID: id, HostTags: some("tags", "rack:1", "rack:2", "bare")}
+		}
+	}
+	for _, kind := range wm.Kinds() {
+		id := eid(kind, "any")
+		make[id] = func(id wm.EntityID) wm.Entity { // kinds that have no relation yet
+			e, err := wm.NewEntity(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+	}
+
+	var streams []stream
+	sources := []wm.Source{runtime, kubelet, cluster}
+	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(sortedIDs(make)), 1, 14,
+		rapid.ID).Draw(t, "entities") {
+		for _, source := range rapid.SliceOfNDistinct(rapid.SampledFrom(sources), 1, 2,
+			rapid.ID).Draw(t, "sources") {
+			var s stream
+			for range rapid.IntRange(1, 3).Draw(t, "reports") {
+				if e := make[id](id); rapid.IntRange(0, 4).Draw(t, "what") > 0 {
+					s = append(s, report(sets(source, e)))
+				} else {
+					s = append(s, report(unsets(source, e)))
+				}
+			}
+			streams = append(streams, s)
+		}
+	}
+	for _, kind := range []wm.Kind{wm.KindContainer, wm.KindKubernetesPod, wm.KindECSTask} {
+		var s stream
+		for range rapid.IntRange(0, 2).Draw(t, "expectations") {
+			expected := rapid.SliceOfNDistinct(rapid.SampledFrom(sources), 0, 2,
+				rapid.ID).Draw(t, "expected")
+			s = append(s, func(s *store.Store) { s.Expect(kind, expected) })
+		}
+		streams = append(streams, s)
+	}
+	if rapid.Bool().Draw(t, "synced") {
+		streams = append(streams, stream{(*store.Store).MarkSynced})
+	}
+	return streams
+}
+
+func sortedIDs[V any](m map[wm.EntityID]V) (ids []wm.EntityID) {
+	for _, kind := range wm.Kinds() {
+		var names []string
+		for id := range m {
+			if id.Kind == kind {
+				names = append(names, id.ID)
+			}
+		}
+		for _, name := range sortedStrings(names) {
+			ids = append(ids, wm.EntityID{Kind: kind, ID: name})
+		}
+	}
+	return ids
+}
+
+// ordered are options under which a container's own tags depend on its pod, too.
+func ordered(now func() time.Time) local.Options {
+	opts := local.DefaultOptions()
+	opts.SelfContainerID = "none"
+	opts.TagStore.Now = now
+	opts.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "team"}
+	opts.Extract.ContainerLabelsAsTags = map[string]string{"team": "container_team"}
+	opts.Extract.Rules = []rules.Rule{{Action: rules.Rename, Renames: []rules.Renaming{
+		{Name: "container_name", To: "renamed"}},
+		When: []rules.Condition{{Field: rules.Label, Key: "team", Patterns: []string{"blue"}}}}}
+	return opts
+}
+
+// known is all that the tagger answers about what the store has, after the grace time.
+func known(t *rapid.T, s *store.Store, tg *local.Tagger) map[tagger.EntityID]string {
+	if err := tg.CatchUp(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	out := map[tagger.EntityID]string{}
+	ids := []tagger.EntityID{tagger.GlobalEntityID}
+	for _, e := range s.Dump() {
+		ids = append(ids, extract.TaggerID(e.Entity.GetID()))
+	}
+	for _, id := range ids {
+		if _, err := tg.GetEntity(id); err != nil && id == tagger.GlobalEntityID {
+			continue // whether it was ever known is history
+		}
+		var text strings.Builder
+		for c := range tagger.NoneCardinality {
+			tags, completeness, err := tg.TagWithCompleteness(id, c)
+			fmt.Fprintln(&text, c, tags, completeness, err, tg.GetEntityHash(id, c))
+		}
+		standard, err := tg.Standard(id)
+		entity, _ := tg.GetEntity(id)
+		fmt.Fprintln(&text, standard, err, entity.Sources)
+		out[id] = text.String()
+	}
+	if n := len(tg.List()); n > len(out) {
+		t.Fatalf("%d entities have tags, the store has %d: %v", n, len(out), tg.List())
+	}
+	return out
+}
+
+// Whatever the order in which independent reports come, however they are bundled and
+// whenever the tagger looks, the tags are those that a tagger makes that sees the end only.
+func TestOrderDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		streams := drawStreams(t)
+		var first map[tagger.EntityID]string
+		for try := range 2 {
+			now := newStepClock()
+			s := store.New(store.Options{Bus: statebus.Options{
+				CoalesceAt: rapid.SampledFrom([]int{0, 1, 3}).Draw(t, "coalesce")}})
+			tg, err := local.New(s, ordered(now.Now))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest := append([]stream{}, streams...)
+			late := rapid.IntRange(0, 8).Draw(t, "start")
+			for n := 0; len(rest) > 0; n++ {
+				if n == late {
+					if err := tg.Start(context.Background()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				i := rapid.IntRange(0, len(rest)-1).Draw(t, "next")
+				if len(rest[i]) == 0 {
+					rest = append(rest[:i:i], rest[i+1:]...)
+					continue
+				}
+				rest[i][0](s)
+				rest[i] = rest[i][1:]
+				if n > late && rapid.Bool().Draw(t, "wait") {
+					if err := tg.CatchUp(context.Background()); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			_ = tg.Start(context.Background()) // unless it has started
+			if err := tg.CatchUp(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			now.advance(time.Hour)
+			tg.Prune()
+			got := known(t, s, tg)
+
+			fresh, err := local.New(s, ordered(now.Now))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := fresh.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			want := known(t, s, fresh)
+			for _, stop := range []*local.Tagger{tg, fresh} {
+				if err := stop.Stop(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Close()
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("order %d differs from a fresh tagger (-fresh +followed):\n%s", try, diff)
+			}
+			if try == 0 {
+				first = got
+			} else if diff := cmp.Diff(first, got); diff != "" {
+				t.Fatalf("two orders differ (-first +second):\n%s", diff)
+			}
+		}
+	})
+}
+
+// What goes keeps all the tags it had for the grace time, whichever of a container and its
+// pod or task goes first, and whether or not the tagger has seen them alive.
+func TestWhatGoesKeepsAllOfItsTags(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := newStepClock()
+		var want map[tagger.EntityID]string
+		for _, lagging := range []bool{false, true} {
+			s := store.New(store.Options{Bus: statebus.Options{CoalesceAt: 1}})
+			opts := local.DefaultOptions()
+			opts.SelfContainerID, opts.TagStore.Now = "none", now.Now
+			tg, err := local.New(s, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shuffled := func(label string, event func(wm.Source, wm.Entity) wm.CollectorEvent,
+				after func()) {
+				all := []wm.Entity{container("c1", ofP1), container("c2", noOne),
+					container("c3", noOne), pod("p1", "c1", "c2"), task("arn", "prod", "c3")}
+				for _, e := range rapid.Permutation(all).Draw(t, label) {
+					report(event(runtime, e))(s)
+					after()
+				}
+			}
+			catchUp := func() {
+				if err := tg.CatchUp(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if lagging {
+				shuffled("come", sets, func() {})
+				shuffled("go", unsets, func() {})
+			}
+			if err := tg.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if !lagging {
+				shuffled("come", sets, func() {})
+				catchUp()
+				shuffled("go", unsets, func() {
+					if rapid.Bool().Draw(t, "wait") {
+						catchUp()
+						now.advance(time.Minute / 2)
+					}
+				})
+			}
+			catchUp()
+			now.advance(tagsStay)
+			tg.Prune()
+			got := map[tagger.EntityID]string{}
+			for _, e := range tg.List() {
+				got[e.ID] = fmt.Sprint(e.LowCardTags, e.OrchestratorCardTags, e.HighCardTags,
+					e.Completeness)
+			}
+			if err := tg.Stop(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			if !strings.Contains(got[c1], "pod_name:pod-p1") ||
+				!strings.Contains(got[c2], "pod_name:pod-p1") ||
+				!strings.Contains(got[tagger.Container("c3")], "task_arn:arn") {
+				t.Fatalf("lagging %t: %v", lagging, got)
+			}
+			delete(got, tagger.GlobalEntityID)
+			if want == nil {
+				want = got
+			} else if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("a tagger that lags keeps other tags (-keeping up +lagging):\n%s", diff)
+			}
+		}
+	})
+}
