@@ -19,7 +19,8 @@ type Lookup interface {
 	// slice is the lookup's.
 	Find(q Query) []workloadmeta.Entity
 	// Complete reports whether every source that is expected to report the entity has
-	// done so. It is asked about entities that are known only.
+	// done so. It is a question only about the entity that is extracted and about those
+	// that another question has led to.
 	Complete(id workloadmeta.EntityID) bool
 	// Expected reports whether a source is expected to report entities of the kind.
 	Expected(kind workloadmeta.Kind) bool
@@ -32,8 +33,7 @@ type Relation uint8
 
 // Relations.
 const (
-	// ByID leads to the entity with the query's ID. It is what [Lookup.Get] and
-	// [Lookup.Complete] ask.
+	// ByID leads to the entity with the query's ID. It is what [Lookup.Get] asks.
 	ByID Relation = iota
 	// Lists leads from a container to the pods and tasks that list it.
 	Lists

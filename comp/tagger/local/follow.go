@@ -337,9 +337,6 @@ func (f *follower) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
 
 // Complete implements [extract.Lookup].
 func (f *follower) Complete(id workloadmeta.EntityID) bool {
-	if f.asker == nil || f.asker.entity == nil || f.asker.entity.GetID() != id {
-		f.note(extract.Query{ID: id})
-	}
 	n := f.nodes[id]
 	return n != nil && n.complete
 }

@@ -3,12 +3,15 @@ package local_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
 	wm "github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -257,6 +260,248 @@ func TestGlobalTags(t *testing.T) {
 	want("the other one remains", "task_arn:a")
 	w.notify(unsets(kubelet, task("a", "prod")))
 	want("with the last task")
+}
+
+// What an end reveals, or what was merged into it because the tagger was busy, is the last
+// state, whether or not the tagger had seen an earlier one.
+func TestTheLastStateIsTagged(t *testing.T) {
+	full := container("c1", noOne)
+	full.EnvVars = map[string]string{"DD_SERVICE": "shop"}
+	w := newWorld(t, local.Options{}, true)
+	w.notify(sets(runtime, &wm.Container{EntityID: full.EntityID}))
+	w.has("poor", c1, tagger.Complete, "container_id:c1")
+	w.notify(unsets(runtime, full))
+	w.has("its end", c1, tagger.Expired, "container_id:c1", "container_name:name-of-c1",
+		"service:shop")
+
+	// With a source of one's own, which keeps it from being unknown.
+	if err := w.tagger.Process([]tagger.TagInfo{{Source: "mine", Entity: c2,
+		LowCardTags: []string{"team:a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	full = container("c2", noOne)
+	w.notify(sets(runtime, full), unsets(runtime, full))
+	w.has("short-lived", c2, tagger.Partial, "team:a", "container_name:name-of-c2")
+}
+
+// Each relation there is: whoever comes first, the asker follows what the other says, and
+// when it goes.
+func TestEachRelation(t *testing.T) {
+	labels := func(key, value string) wm.EntityMeta {
+		return wm.EntityMeta{Name: "p", Namespace: "ns", Labels: map[string]string{key: value}}
+	}
+	eid := id
+	queue := func(id, typ string) func(string) wm.Entity {
+		return func(label string) wm.Entity {
+			m := labels("team", label)
+			m.Name = "q"
+			return &wm.KueueQueue{EntityID: eid(wm.KindKueueQueue, id), QueueType: typ,
+				EntityMeta: m}
+		}
+	}
+	workload := &wm.KueueWorkload{EntityID: id(wm.KindKueueWorkload, "ns/w"), QueueName: "q",
+		EntityMeta: wm.EntityMeta{Name: "w", Namespace: "ns"}, ClusterQueueName: "q",
+		PodSetAssignments: []wm.PodSetAssignment{{Name: "m", Flavors: map[string]string{"x": "f"}}}}
+	teamPod := func(label string) wm.Entity {
+		p := pod("p1", "c1")
+		p.Labels = map[string]string{"team": label}
+		return p
+	}
+	const local1, cluster1 = "localqueue/ns/q", "clusterqueue//q"
+	for name, c := range map[string]struct {
+		asker wm.Entity
+		other func(string) wm.Entity
+		tag   string
+	}{
+		"container, pod":           {container("c1", noOne), teamPod, "pod_team"},
+		"container, pod by a rule": {container("c1", ofP1), teamPod, "renamed"},
+		"container, task": {container("c1", noOne), func(v string) wm.Entity {
+			task := task("arn", "prod", "c1")
+			task.Version = v
+			return task
+		}, "task_version"},
+		"process, GPU": {&wm.Process{EntityID: id(wm.KindProcess, "1"), GPUs: []string{"g"}},
+			func(v string) wm.Entity {
+				return &wm.GPU{EntityID: eid(wm.KindGPU, "g"), Vendor: v}
+			}, "gpu_vendor"},
+		"workload, local queue":   {workload, queue(local1, "localqueue"), "team"},
+		"workload, cluster queue": {workload, queue(cluster1, "clusterqueue"), "team"},
+		"workload, flavor": {workload, func(v string) wm.Entity {
+			return &wm.KueueResourceFlavor{EntityID: eid(wm.KindKueueResourceFlavor, "f"),
+				EntityMeta: labels("team", v)}
+		}, "team"},
+		"pod, workload": {&wm.KubernetesPod{EntityID: ofP1, EntityMeta: wm.EntityMeta{
+			Namespace: "ns", Annotations: map[string]string{"kueue.x-k8s.io/workload": "w"}}},
+			func(v string) wm.Entity {
+				w := *workload
+				w.EntityMeta = labels("team", v)
+				return &w
+			}, "team"},
+		"pod, local queue": {&wm.KubernetesPod{EntityID: ofP1,
+			EntityMeta: labels("kueue.x-k8s.io/queue-name", "q")},
+			queue(local1, "localqueue"), "team"},
+		"pod, cluster queue": {&wm.KubernetesPod{EntityID: ofP1,
+			EntityMeta: labels("kueue.x-k8s.io/cluster-queue-name", "q")},
+			queue(cluster1, "clusterqueue"), "team"},
+	} {
+		for _, askerFirst := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/asker first %t", name, askerFirst), func(t *testing.T) {
+				opts := local.DefaultOptions()
+				opts.TagStore.Grace = -1
+				opts.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "pod_team"}
+				opts.Extract.KubernetesResourcesLabelsAsTags = map[string]map[string]string{}
+				for _, resource := range []string{"workloads", "localqueues", "clusterqueues",
+					"resourceflavors"} {
+					opts.Extract.KubernetesResourcesLabelsAsTags[resource+".kueue.x-k8s.io"] =
+						map[string]string{"team": "team"}
+				}
+				opts.Extract.Rules = []rules.Rule{{Action: rules.Rename,
+					Renames: []rules.Renaming{{Name: "container_name", To: "renamed"}},
+					When: []rules.Condition{{Field: rules.Label, Key: "team",
+						Patterns: []string{"*"}}}}}
+				w := newWorld(t, opts, true)
+				asker := extract.TaggerID(c.asker.GetID())
+				want := func(step, value string) {
+					t.Helper()
+					w.tagger.Prune()
+					tags, _ := w.tagger.Tags(asker, tagger.HighCardinality)
+					got, _ := tags.Get(c.tag)
+					if c.tag == "renamed" && value != "" {
+						value = "name-of-c1"
+					}
+					if got != value {
+						t.Errorf("%s: %s is %q, want %q", step, c.tag, got, value)
+					}
+				}
+				if askerFirst {
+					w.notify(sets(runtime, c.asker))
+					want("alone", "")
+					w.notify(sets(kubelet, c.other("a")))
+				} else {
+					w.notify(sets(kubelet, c.other("a")))
+					w.notify(sets(runtime, c.asker))
+				}
+				want("both", "a")
+				w.notify(sets(kubelet, c.other("b")))
+				want("it changes", "b")
+				w.notify(unsets(kubelet, c.other("b")))
+				want("it goes", "")
+				w.notify(sets(kubelet, c.other("a")))
+				want("it comes back", "a")
+				w.notify(unsets(runtime, c.asker))
+				w.notify(sets(runtime, c.asker))
+				want("the asker comes back", "a")
+			})
+		}
+	}
+}
+
+// A static pod and its mirror list one container.
+func TestOneOfTwoPodsGoes(t *testing.T) {
+	w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
+	w.notify(sets(runtime, container("c1", noOne)), sets(kubelet, pod("hash", "c1")),
+		sets(cluster, pod("mirror", "c1")))
+	w.has("both", c1, tagger.Complete, "pod_name:pod-hash")
+	for _, step := range []struct {
+		event wm.CollectorEvent
+		want  string
+	}{
+		{unsets(kubelet, pod("hash", "c1")), "pod_name:pod-mirror"},
+		{sets(kubelet, pod("hash", "c1")), "pod_name:pod-hash"},
+		{unsets(cluster, pod("mirror", "c1")), "pod_name:pod-hash"},
+	} {
+		w.notify(step.event)
+		w.tagger.Prune()
+		w.has("one of them goes", c1, tagger.Complete, "kube_container_name:app", step.want)
+	}
+}
+
+// A container is partial while its pod may still come, and no longer.
+func TestContainerWaitsForWhatItMayBelongTo(t *testing.T) {
+	w := newWorld(t, local.Options{}, true)
+	w.notify(sets(runtime, container("c1", noOne)), sets(runtime, container("c2", ofP1)))
+	w.has("nobody is expected", c1, tagger.Complete)
+	w.has("its pod is not known", c2, tagger.Partial)
+	w.store.Expect(wm.KindKubernetesPod, []wm.Source{kubelet, cluster})
+	w.catchUp()
+	w.has("the kubelet has not listed", c1, tagger.Partial)
+	w.store.MarkSynced()
+	w.catchUp()
+	w.has("the kubelet has listed without it", c1, tagger.Complete)
+	w.has("the kubelet has listed without its pod", c2, tagger.Partial)
+	w.store.Expect(wm.KindKubernetesPod, nil)
+	w.catchUp()
+	w.has("nobody can tell", c2, tagger.Complete)
+
+	w.store.Expect(wm.KindKubernetesPod, []wm.Source{kubelet, cluster})
+	w.notify(sets(kubelet, pod("p1", "c1", "c2")))
+	w.has("the cluster has not told", c1, tagger.Partial)
+	changed := container("c1", noOne)
+	changed.State.Health = wm.HealthHealthy
+	w.notify(sets(runtime, changed))
+	w.has("whoever speaks last", c1, tagger.Partial)
+	w.notify(sets(cluster, pod("p1")))
+	w.has("it has", c1, tagger.Complete)
+	w.has("it has", c2, tagger.Complete)
+}
+
+// Two hosts, of which one goes: what everything carries is as well known as before.
+func TestGlobalTagsOfSeveralHosts(t *testing.T) {
+	host := func(name, tag string) wm.Entity {
+		return &wm.Host{EntityID: id(wm.KindHost, name), HostTags: []string{tag}}
+	}
+	w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
+	w.notify(sets(wm.SourceHost, host("b", "rack:b")), sets(wm.SourceHost, host("a", "rack:a")))
+	w.has("both", tagger.GlobalEntityID, tagger.Complete, "rack:b")
+	w.notify(unsets(wm.SourceHost, host("b", "rack:b")))
+	w.has("one", tagger.GlobalEntityID, tagger.Complete, "rack:a")
+	w.notify(unsets(wm.SourceHost, host("a", "rack:a")))
+	w.tagger.Prune()
+	w.has("none", tagger.GlobalEntityID, tagger.Expired)
+}
+
+func TestReload(t *testing.T) {
+	opts := local.DefaultOptions()
+	opts.Extract.StaticTags = []string{"site:home"}
+	w := newWorld(t, opts, true)
+	labelled := container("c1", noOne)
+	labelled.Labels = map[string]string{"team": "blue"}
+	w.notify(sets(runtime, labelled), sets(runtime, container("c2", noOne)),
+		sets(kubelet, pod("p1", "c1")))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	sub := w.tagger.Subscribe("test", &tagger.Filter{Cardinality: tagger.HighCardinality,
+		Prefixes: []string{tagger.PrefixContainer}})
+	defer sub.Close()
+	next, stop := iter.Pull(sub.Bundles(ctx))
+	defer stop()
+	if b, ok := next(); !ok || len(b.Events) != 2 {
+		t.Fatalf("snapshot %+v, %t", b, ok)
+	}
+	again := opts.Extract
+	again.ContainerLabelsAsTags = map[string]string{"team": "team"}
+	if err := w.tagger.Reload(again); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := next()
+	if len(b.Events) != 1 || b.Events[0].ID != c1 || b.Events[0].Type != tagger.EventModified {
+		t.Errorf("after the reload: %+v, want c1 alone", b)
+	}
+	w.has("reloaded", c1, tagger.Complete, "team:blue", "site:home", "pod_name:pod-p1")
+
+	again.Rules = []rules.Rule{{Action: rules.Rename, Renames: []rules.Renaming{{Name: "a*"}}}}
+	if err := w.tagger.Reload(again); err == nil {
+		t.Error("Reload with a bad rule: no error")
+	}
+	w.has("after a bad reload", c1, tagger.Complete, "team:blue")
+
+	if err := w.tagger.Reload(extract.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	w.lacks("without options", c1, "team")
+	w.lacks("without static tags", c1, "site")
+	w.lacks("without static tags", tagger.GlobalEntityID, "site")
 }
 
 func TestAnUnsetTakesNothingAway(t *testing.T) {
