@@ -9,8 +9,12 @@ package conformance_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -141,15 +145,90 @@ func readVectors(t *testing.T, file string) []vector {
 	return parsed.Vectors
 }
 
-// run carries a vector out on a real store and tagger.
-func run(t *testing.T, v vector, fail func(format string, args ...any)) {
-	steps := v.Steps
+// The result does not depend on the order of reports that are independent of each other:
+// those of other entities, or of other sources.
+func TestVectorsInAnyOrder(t *testing.T) {
+	files, _ := filepath.Glob("testdata/tags/*.json")
+	moved := 0
+	for _, file := range files {
+		for _, v := range readVectors(t, file) {
+			for seed := range uint64(6) {
+				shuffled := shuffle(v.steps(), rand.New(rand.NewPCG(seed, 0)))
+				if reflect.DeepEqual(shuffled, v.steps()) {
+					continue
+				}
+				moved++
+				other := v
+				other.Steps, other.Events, other.Expect = shuffled, nil, nil
+				t.Run(fmt.Sprintf("%s/%d", v.ID, seed), func(t *testing.T) {
+					run(t, other, t.Errorf)
+				})
+			}
+		}
+	}
+	if moved < 50 {
+		t.Errorf("only %d orders that differ", moved)
+	}
+}
+
+// shuffle puts the reports between other steps into another order. What one source says of
+// one entity keeps its order.
+func shuffle(steps []step, r *rand.Rand) []step {
+	var out, independent []step
+	flush := func() {
+		queues := map[string][]step{}
+		var turns []string
+		for _, s := range independent {
+			queues[s.about()] = append(queues[s.about()], s)
+			turns = append(turns, s.about())
+		}
+		r.Shuffle(len(turns), func(i, j int) { turns[i], turns[j] = turns[j], turns[i] })
+		for _, about := range turns {
+			out, queues[about] = append(out, queues[about][0]), queues[about][1:]
+		}
+		independent = nil
+	}
+	for _, s := range steps {
+		if s.about() != "" {
+			independent = append(independent, s)
+			continue
+		}
+		flush()
+		out = append(out, s)
+	}
+	flush()
+	return out
+}
+
+// about names the source and the entity of a report. It is empty for other steps and for
+// ends: which tags stay for the grace time depends on what was there before.
+func (s step) about() string {
+	switch {
+	case s.Event != nil && s.Event.Op == workloadmeta.EventTypeSet:
+		var entity struct{ Kind, ID string }
+		_ = json.Unmarshal(s.Event.Entity, &entity) // one without kind and ID fails in run
+		return string(s.Event.Source) + " " + entity.Kind + " " + entity.ID
+	case s.TagInfo != nil && !s.TagInfo.Delete:
+		return s.TagInfo.Source + " " + string(s.TagInfo.Entity)
+	}
+	return ""
+}
+
+// steps returns all that a vector does.
+func (v vector) steps() []step {
+	steps := slices.Clone(v.Steps)
 	for _, ev := range v.Events {
 		steps = append(steps, step{Event: &ev})
 	}
 	if v.Expect != nil {
 		steps = append(steps, step{Expect: v.Expect})
 	}
+	return steps
+}
+
+// run carries a vector out on a real store and tagger.
+func run(t *testing.T, v vector, fail func(format string, args ...any)) {
+	steps := v.steps()
 	if len(steps) == 0 {
 		t.Fatal("the vector does nothing")
 	}
@@ -167,6 +246,7 @@ func run(t *testing.T, v vector, fail func(format string, args ...any)) {
 		Extract:         extractOptions(t, v),
 		TagStore:        tagstore.Options{Now: func() time.Time { return now }},
 		PruneEvery:      time.Hour,
+		Log:             slog.New(slog.DiscardHandler),
 		SelfContainerID: "none",
 	})
 	if err != nil {
