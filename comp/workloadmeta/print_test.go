@@ -44,7 +44,7 @@ func TestEveryKindPrintsItsFields(t *testing.T) {
 		}
 	}
 	var none *workloadmeta.Container
-	if got := fmt.Sprint(none, " ", &workloadmeta.Container{}); got != "<nil> invalid kind 0/" {
+	if got := fmt.Sprint(none, " ", &workloadmeta.Container{}); got != "<nil> kind(0)/" {
 		t.Errorf("no container and one without an ID are printed as %q", got)
 	}
 }
