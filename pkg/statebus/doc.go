@@ -58,7 +58,7 @@
 //
 // # How it works
 //
-// Each value lies in a lock-free map together with the revision that wrote it. A
+// Each value lies in a lock-free map (package singlewriter) with the revision that wrote it. A
 // snapshot walks this map with no lock and ignores what is newer than R; for as
 // long as it is not finished, the committer puts aside for it the value at R of
 // each key that changes. A mailbox is a slice under a short mutex, swapped with

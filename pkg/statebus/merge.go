@@ -142,7 +142,7 @@ func (s *Subscription[K, V]) markSurplus(events []Event[K, V]) int {
 		var dead bool
 		if s.opts.Types&Unsets == 0 {
 			// No unset tells that the key is gone.
-			_, live := s.t.slots.Load(e.Key)
+			_, live := s.t.values.Get(e.Key)
 			dead = !live
 		} else {
 			dead = e.Type&Unset != 0 && e.Type&unseen != 0 && e.Type&recreated == 0

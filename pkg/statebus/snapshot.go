@@ -28,22 +28,22 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 	if s.opts.Types&Sets == 0 {
 		return nil
 	}
-	match, size := s.opts.Match, s.t.slots.Size()
+	match, size := s.opts.Match, s.t.values.Len()
 	room := 16
 	if match == nil {
 		room = max(room, size)
 	}
 	events := make([]Event[K, V], 0, room)
 	visited := 0
-	s.t.slots.RangeRelaxed(func(k K, sl slot[V]) bool {
-		if sl.rev <= s.since && (match == nil || match(k, sl.value)) {
+	s.t.values.Range(func(k K, v V, rev uint64) bool {
+		if rev <= s.since && (match == nil || match(k, v)) {
 			if n := len(events); n == cap(events) {
 				// Expect of the rest what the walk has found so far.
 				rest := n * max(0, size-visited) / max(1, visited)
 				events = append(make([]Event[K, V], 0, n+rest+n/8+16), events...)
 			}
 			events = append(events,
-				Event[K, V]{Type: Set, New: true, Key: k, Value: sl.value, Revision: sl.rev})
+				Event[K, V]{Type: Set, New: true, Key: k, Value: v, Revision: rev})
 		}
 		visited++
 		return true

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/puzpuzpuz/xsync/v4"
+	"github.com/rollcall-dev/rollcall/pkg/singlewriter"
 )
 
 // Options tune a table. The zero value is useful; so is any field left at zero.
@@ -43,9 +43,9 @@ const keepCap = 1024
 // Table holds the current value of each key. Create one with [New]. All methods
 // are safe for concurrent use.
 type Table[K comparable, V any] struct {
-	opts  Options
-	slots *xsync.Map[K, slot[V]]
-	rev   atomic.Uint64 // stored under mu
+	opts   Options
+	values Storage[K, V] // written under mu
+	rev    atomic.Uint64 // stored under mu
 	// roster is replaced under mu and never changed in place.
 	roster atomic.Pointer[roster[K, V]]
 
@@ -57,10 +57,16 @@ type Table[K comparable, V any] struct {
 	past     Totals // of subscriptions that are closed
 }
 
-// slot is a value and the revision that wrote it. It lies inline in the map.
-type slot[V any] struct {
-	value V
-	rev   uint64
+// Storage is where a table keeps its values, each with the revision that wrote it. It is a
+// [singlewriter.Map], or made of several, as in a store that has one for each kind of key; what
+// that promises its readers and its writer is what a table needs.
+type Storage[K comparable, V any] interface {
+	Get(k K) (V, bool)
+	Len() int
+	Range(f func(k K, v V, revision uint64) bool)
+	Set(k K, v V, revision uint64) (old V, oldRevision uint64, had bool)
+	Replace(k K, v V) // keeps the revision; nothing if k is not there
+	Delete(k K) (old V, oldRevision uint64, had bool)
 }
 
 // change is one effective change of the commit in progress.
@@ -82,23 +88,23 @@ type roster[K comparable, V any] struct {
 
 // New returns an empty table at revision 0.
 func New[K comparable, V any](opts Options) *Table[K, V] {
-	t := &Table[K, V]{
-		opts:  opts.withDefaults(),
-		slots: xsync.NewMap[K, slot[V]](),
-	}
+	return Over(singlewriter.New[K, V](), opts)
+}
+
+// Over returns a table that keeps its values in storage, which must be empty, and which nobody
+// else may write to. Whoever reads there directly sees what [Table.Get] shows.
+func Over[K comparable, V any](storage Storage[K, V], opts Options) *Table[K, V] {
+	t := &Table[K, V]{opts: opts.withDefaults(), values: storage}
 	t.tx.t = t
 	t.roster.Store(&roster[K, V]{})
 	return t
 }
 
 // Get returns the current value of k. It takes no lock.
-func (t *Table[K, V]) Get(k K) (V, bool) {
-	s, ok := t.slots.Load(k)
-	return s.value, ok
-}
+func (t *Table[K, V]) Get(k K) (V, bool) { return t.values.Get(k) }
 
 // Len returns the number of keys.
-func (t *Table[K, V]) Len() int { return t.slots.Size() }
+func (t *Table[K, V]) Len() int { return t.values.Len() }
 
 // All yields the keys and values. It takes no lock and does not stop committers:
 // a key that does not change while the loop runs is yielded exactly once; one
@@ -106,7 +112,7 @@ func (t *Table[K, V]) Len() int { return t.slots.Size() }
 // created again.
 func (t *Table[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		t.slots.RangeRelaxed(func(k K, s slot[V]) bool { return yield(k, s.value) })
+		t.values.Range(func(k K, v V, _ uint64) bool { return yield(k, v) })
 	}
 }
 
@@ -215,7 +221,7 @@ func (tx *Tx[K, V]) Revision() uint64 { return tx.rev }
 // whether two values are equal is for the caller to know.
 func (tx *Tx[K, V]) Set(k K, v V) {
 	tx.check()
-	old, had := tx.t.slots.LoadAndStore(k, slot[V]{v, tx.rev})
+	old, oldRev, had := tx.t.values.Set(k, v, tx.rev)
 	tx.changed = true
 	if !tx.record {
 		return
@@ -225,7 +231,7 @@ func (tx *Tx[K, V]) Set(k K, v V) {
 		typ |= unseen
 	}
 	tx.t.changes = append(tx.t.changes, change[K, V]{
-		key: k, value: v, old: old.value, oldRev: old.rev, typ: typ, had: had,
+		key: k, value: v, old: old, oldRev: oldRev, typ: typ, had: had,
 	})
 }
 
@@ -233,23 +239,21 @@ func (tx *Tx[K, V]) Set(k K, v V) {
 // it with the next change of k. It is no change of the table.
 func (tx *Tx[K, V]) Replace(k K, v V) {
 	tx.check()
-	if old, had := tx.t.slots.Load(k); had {
-		tx.t.slots.Store(k, slot[V]{v, old.rev})
-	}
+	tx.t.values.Replace(k, v)
 }
 
 // Delete removes k and reports whether it was there. The Unset event carries
 // final, the last full value of k as subscribers should know it.
 func (tx *Tx[K, V]) Delete(k K, final V) bool {
 	tx.check()
-	old, had := tx.t.slots.LoadAndDelete(k)
+	old, oldRev, had := tx.t.values.Delete(k)
 	if !had {
 		return false
 	}
 	tx.changed = true
 	if tx.record {
 		tx.t.changes = append(tx.t.changes, change[K, V]{
-			key: k, value: final, old: old.value, oldRev: old.rev, typ: Unset, had: true,
+			key: k, value: final, old: old, oldRev: oldRev, typ: Unset, had: true,
 		})
 	}
 	return true

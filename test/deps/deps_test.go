@@ -40,7 +40,7 @@ var rules = []rule{
 	{"pkg/", nil, nil},
 	{"pkg/env", nil, []string{"github.com/gobwas/glob"}},
 	{"pkg/proclang", nil, []string{"github.com/hashicorp/golang-lru/v2"}},
-	{"pkg/statebus", nil, []string{"github.com/puzpuzpuz/xsync/v4"}},
+	{"pkg/statebus", []string{"pkg/singlewriter"}, nil},
 
 	// What an embedder can name for nothing.
 	{vocabulary, nil, nil},
@@ -61,7 +61,7 @@ var rules = []rule{
 
 	// From the store to the tags. The tagger knows the store by its interface only.
 	{"comp/tagger/extract", []string{tagger, vocabulary, "comp/rules", "pkg/"}, []string{"github.com/gobwas/glob"}},
-	{"comp/tagger/tagstore", []string{tagger, "pkg/statebus", "pkg/tagset"}, []string{"github.com/puzpuzpuz/xsync/v4"}},
+	{"comp/tagger/tagstore", []string{tagger, "pkg/singlewriter", "pkg/statebus", "pkg/tagset"}, nil},
 	{"comp/tagger/local", []string{tagger, "comp/tagger/extract", "comp/tagger/tagstore", "comp/rules", vocabulary, "pkg/"}, []string{fx}},
 	{"comp/tagger/remote", []string{tagger, "comp/tagger/tagstore", "comp/api/", "pkg/"}, []string{"/"}},
 

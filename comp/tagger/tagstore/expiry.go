@@ -8,9 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/puzpuzpuz/xsync/v4"
-
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/pkg/singlewriter"
 )
 
 // expiryHeap orders entities by when one of their sources expires. An item whose
@@ -115,7 +114,7 @@ func (t *tombstones) trim(valid func(tombstone) bool) {
 // "unknown". It is written under the commit lock.
 type forgotten struct {
 	max  int
-	m    *xsync.Map[tagger.EntityID, farewell]
+	m    *singlewriter.Map[tagger.EntityID, farewell]
 	ring []tombstone // the IDs in the order they were forgotten, from next on
 	next int
 	last uint32
@@ -128,7 +127,7 @@ type farewell struct {
 }
 
 func newForgotten(limit int) forgotten {
-	return forgotten{max: limit, m: xsync.NewMap[tagger.EntityID, farewell]()}
+	return forgotten{max: limit, m: singlewriter.New[tagger.EntityID, farewell]()}
 }
 
 func (f *forgotten) add(id tagger.EntityID, at time.Time) {
@@ -140,19 +139,19 @@ func (f *forgotten) add(id tagger.EntityID, at time.Time) {
 		// An ID that came back and was forgotten again is in the ring twice: the older
 		// entry is not what the map shows.
 		oldest := f.ring[f.next]
-		if shown, ok := f.m.Load(oldest.id); ok && shown.number == oldest.number {
+		if shown, ok := f.m.Get(oldest.id); ok && shown.number == oldest.number {
 			f.m.Delete(oldest.id)
 		}
 		f.ring[f.next] = entry
 		f.next = (f.next + 1) % f.max
 	}
-	f.m.Store(id, farewell{at, f.last})
+	f.m.Set(id, farewell{at, f.last}, 0)
 }
 
 func (f *forgotten) remove(id tagger.EntityID) { f.m.Delete(id) }
 
 func (f *forgotten) when(id tagger.EntityID) (time.Time, bool) {
-	last, ok := f.m.Load(id)
+	last, ok := f.m.Get(id)
 	return last.at, ok
 }
 

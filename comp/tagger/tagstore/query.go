@@ -16,7 +16,7 @@ import (
 // Tags returns the tags of an entity up to a cardinality. It does not allocate unless
 // it fails.
 func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, error) {
-	e, ok := s.table.Get(id)
+	e, ok := s.entries.Get(id)
 	if !ok || e == nil {
 		// That it is not nil must be said here: the compiler would check it by reading the
 		// entry, which is a cache miss and the only one that this query can spare.
@@ -36,7 +36,7 @@ func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, 
 // Find is Tags for callers to whom a miss is nothing special: it makes no error and
 // does not count as a miss.
 func (s *Store) Find(id tagger.EntityID, c tagger.TagCardinality) (tags tagset.Tags, ok bool) {
-	e, ok := s.table.Get(id)
+	e, ok := s.entries.Get(id)
 	if !ok || e == nil {
 		return tagset.Tags{}, false
 	}
@@ -47,7 +47,7 @@ func (s *Store) Find(id tagger.EntityID, c tagger.TagCardinality) (tags tagset.T
 // entity that is not there, the error says why.
 func (s *Store) Lookup(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags,
 	tagger.Completeness, error) {
-	if e, ok := s.table.Get(id); ok {
+	if e, ok := s.entries.Get(id); ok {
 		return e.at(c), e.completeness(), checkCardinality(c)
 	}
 	err := s.miss(id, c)
@@ -84,7 +84,7 @@ func (s *Store) miss(id tagger.EntityID, c tagger.TagCardinality) error {
 
 // Completeness says how much is known about an entity.
 func (s *Store) Completeness(id tagger.EntityID) tagger.Completeness {
-	if e, ok := s.table.Get(id); ok {
+	if e, ok := s.entries.Get(id); ok {
 		return e.completeness()
 	}
 	if _, ok := s.forgotten.when(id); ok {
@@ -124,7 +124,7 @@ func (s *Store) Wait(ctx context.Context, id tagger.EntityID, want tagger.Comple
 
 // Standard returns the standard tags of an entity. The slice is shared.
 func (s *Store) Standard(id tagger.EntityID) ([]string, error) {
-	if e, ok := s.table.Get(id); ok {
+	if e, ok := s.entries.Get(id); ok {
 		return e.standard.Tags(), nil
 	}
 	return nil, s.miss(id, tagger.LowCardinality)
@@ -132,7 +132,7 @@ func (s *Store) Standard(id tagger.EntityID) ([]string, error) {
 
 // GetEntity returns everything known about an entity.
 func (s *Store) GetEntity(id tagger.EntityID) (tagger.Entity, error) {
-	if e, ok := s.table.Get(id); ok {
+	if e, ok := s.entries.Get(id); ok {
 		return e.export(id), nil
 	}
 	return tagger.Entity{}, s.miss(id, tagger.LowCardinality)
@@ -178,7 +178,7 @@ func (e *entry) export(id tagger.EntityID) tagger.Entity {
 // Withdrawn returns when the last source of a tombstone expires. ok is false for
 // what is alive or unknown.
 func (s *Store) Withdrawn(id tagger.EntityID) (until time.Time, ok bool) {
-	e, found := s.table.Get(id)
+	e, found := s.entries.Get(id)
 	if !found || e.tomb == 0 {
 		return time.Time{}, false
 	}

@@ -30,6 +30,7 @@ import (
 	"unique"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/pkg/singlewriter"
 	"github.com/rollcall-dev/rollcall/pkg/statebus"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
@@ -79,8 +80,9 @@ func (o Options) withDefaults() Options {
 // Store holds the tags of all entities. Create one with [New]. All methods may be
 // called from any goroutine.
 type Store struct {
-	opts  Options
-	table *statebus.Table[tagger.EntityID, *entry]
+	opts    Options
+	table   *statebus.Table[tagger.EntityID, *entry]
+	entries *singlewriter.Map[tagger.EntityID, *entry] // what the table holds, for queries
 
 	// What follows is used under the table's commit lock only.
 	in         *tagset.Interner
@@ -128,7 +130,8 @@ type counts struct {
 // New returns an empty store.
 func New(opts Options) *Store {
 	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner()}
-	s.table = statebus.New[tagger.EntityID, *entry](opts.Bus)
+	s.entries = singlewriter.New[tagger.EntityID, *entry]()
+	s.table = statebus.Over(s.entries, opts.Bus)
 	s.begin = s.opts.Now()
 	s.handles = handles{}
 	s.forgotten = newForgotten(s.opts.MaxForgotten)
