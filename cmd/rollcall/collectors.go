@@ -18,8 +18,7 @@ import (
 )
 
 // collectors makes the collectors of this machine. What is imported here is what is linked.
-// runtimesAnswered returns when it is known which containers the runtimes report themselves.
-func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, error) {
+func (e *engine) collectors() ([]workloadmeta.Collector, error) {
 	conf, log := e.conf, e.app.log()
 	allowed, err := env.NewFilter(slices.Concat(conf.EnvNames(), e.app.alsoEnv)...)
 	if err != nil {
@@ -85,14 +84,8 @@ func (e *engine) collectors(runtimesAnswered func()) ([]workloadmeta.Collector, 
 	if err != nil {
 		return nil, e.blame(err, "cri_socket_path", "cri collector: option Socket ")
 	}
-	covered := process.CoveredBy(e.store)
 	procs := process.New(process.Options{
 		ProcRoot: conf.ProcRoot, StripArgs: conf.Process.StripArgs, Log: log,
-		Known: process.KnownTo(e.store),
-		Covered: func(containerID string) bool {
-			runtimesAnswered()
-			return covered(containerID)
-		},
 	})
 	hostTags, err := host.New(host.Options{
 		Duration: conf.ExpectedTagsDuration, Tags: slices.Concat(conf.Tags, conf.ExtraTags),

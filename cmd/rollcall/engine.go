@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/config"
@@ -86,7 +85,7 @@ func (a *app) build() (*engine, error) {
 		opts.SelfContainerID = "none"
 		opts.TagStore.Now = asked.Recording.Now
 	} else {
-		collectors, err := e.collectors(sync.OnceFunc(e.waitForRuntimes))
+		collectors, err := e.collectors()
 		if err != nil {
 			return nil, err
 		}
@@ -309,29 +308,8 @@ func (e *engine) close() {
 	e.store.Close()
 }
 
-// runtimeGrace bounds how long the first look at /proc waits for the container runtimes, at most
-// half of the time there is for all of them.
-const runtimeGrace = 2 * time.Second
-
 // runtimes are the collectors that know containers better than /proc does.
 var runtimes = [...]string{"docker", "containerd", "containerd-k8s", "podman", "cri"}
-
-// waitForRuntimes returns when the container runtimes have answered for the first time, or are not
-// there, so that the first look at /proc leaves to them what is their own.
-func (e *engine) waitForRuntimes() {
-	deadline := time.Now().Add(min(runtimeGrace, e.app.timeout/2))
-	for ; time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		i := slices.IndexFunc(e.supervisor.Status(), func(s collection.Status) bool {
-			return slices.Contains(runtimes[:], s.ID) &&
-				(s.State == collection.StateConnecting || s.State == collection.StateSyncing ||
-					// not looked for yet
-					s.State == collection.StateWaiting && s.NextRetry.IsZero())
-		})
-		if i < 0 {
-			return
-		}
-	}
-}
 
 // missing says why nothing may be known about a kind: the collectors for it that do not work.
 func (e *engine) missing(kind workloadmeta.Kind) string {

@@ -86,6 +86,8 @@ type Sink interface {
 	Apply(events []CollectorEvent)
 	// Synced says that everything there is has been reported.
 	Synced()
+	// Known reports whether another collector reports the entity now.
+	Known(id EntityID) bool
 }
 
 // Detection is the answer of [Collector.Detect].

@@ -44,9 +44,13 @@ type book struct {
 
 // report is what is remembered of a collector's last report of an entity.
 type report struct {
-	tick  uint64    // of the book
-	ended bool      // says that the entity has ended
-	away  time.Time // when the collector lost its daemon; zero: it has not
+	tick  uint64 // of the book
+	away  int64  // when the collector lost its daemon, Unix time in ns; 0: it has not
+	ended bool   // says that the entity has ended
+	// refuted says that somebody who knows better has seen the end of what the collector
+	// infers from something else. Saying the same again is no news then.
+	refuted  bool
+	inferred workloadmeta.Entity // what it says, if it infers that
 }
 
 // look is a pull or a fetch under way. What it finds may have changed by the time it is done.
@@ -155,8 +159,8 @@ func (l *ledger) lost(b *book, now time.Time) {
 	defer l.mu.Unlock()
 	ids := map[*workloadmeta.Reporter][]workloadmeta.EntityID{}
 	for e, r := range b.reported {
-		if r.away.IsZero() {
-			r.away = now
+		if r.away == 0 {
+			r.away = now.UnixNano()
 			b.reported[e] = r
 			ids[e.by] = append(ids[e.by], e.id)
 		}
@@ -280,7 +284,17 @@ func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64
 			out = l.remove(b, e, ev.Entity, out)
 			continue
 		}
-		b.reported[e] = report{tick: tick, ended: workloadmeta.HasEnded(ev.Entity)}
+		r := report{tick: tick, ended: workloadmeta.HasEnded(ev.Entity)}
+		if e.by.Source.Infers(e.id.Kind) {
+			r.inferred = ev.Entity
+			if old := b.reported[e]; old.refuted && old.inferred.Equal(ev.Entity) {
+				r.refuted = true
+			}
+		}
+		b.reported[e] = r
+		if r.refuted {
+			continue
+		}
 		b.peak = max(b.peak, len(b.reported))
 		ev.Reporter = e.by
 		out = append(out, ev)
@@ -305,6 +319,9 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity,
 	}
 	ended := mine.ended || workloadmeta.HasEnded(last)
 	for _, looking := range l.books {
+		if ended && looking != b {
+			looking.refute(e)
+		}
 		if looking.gone == nil || looking != b && e.by.Source.Infers(e.id.Kind) {
 			continue
 		}
@@ -314,6 +331,17 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity,
 	}
 	return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset,
 		Source: e.by.Source, Entity: last, Reporter: e.by})
+}
+
+// refute notes that somebody has seen the end of an entity.
+func (b *book) refute(ended entry) {
+	for _, by := range b.reporters {
+		e := entry{by, ended.id}
+		if r, ok := b.reported[e]; ok && by.Source.Infers(e.id.Kind) && !ended.by.Source.Infers(e.id.Kind) {
+			r.refuted = true
+			b.reported[e] = r
+		}
+	}
 }
 
 // shrink gives back what the map took when it was at its largest.

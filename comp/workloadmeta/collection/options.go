@@ -16,6 +16,8 @@ import (
 // its methods may wait for a subscriber or call back into the supervisor.
 type Store interface {
 	workloadmeta.Writer
+	// Reports returns what each reporter says of an entity.
+	Reports(id workloadmeta.EntityID) ([]workloadmeta.Report, error)
 	// Expect says which sources must report an entity of the kind for it to be complete.
 	// It replaces what was said before.
 	Expect(kind workloadmeta.Kind, sources []workloadmeta.Source)

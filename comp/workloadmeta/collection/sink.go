@@ -3,6 +3,7 @@ package collection
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -92,6 +93,14 @@ func (s *sink) Synced() {
 	s.mu.Unlock()
 	s.r.problem(err)
 	s.r.listed(modeStream)
+}
+
+// Known implements [workloadmeta.Sink].
+func (s *sink) Known(id workloadmeta.EntityID) bool {
+	reports, _ := s.r.s.opts.Store.Reports(id) // none if nobody does
+	return slices.ContainsFunc(reports, func(r workloadmeta.Report) bool {
+		return r.Name != s.r.ID && r.State != workloadmeta.Done
+	})
 }
 
 // close makes the sink deaf. When it returns, no report is under way.

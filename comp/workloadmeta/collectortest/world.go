@@ -93,6 +93,9 @@ func (s *Sink) Apply(events []workloadmeta.CollectorEvent) {
 	}
 }
 
+// Known is false: there is nobody else.
+func (s *Sink) Known(workloadmeta.EntityID) bool { return false }
+
 // Synced unsets what this run has not reported.
 func (s *Sink) Synced() {
 	w := s.w

@@ -37,6 +37,7 @@ func (d *discard) Set(entities ...workloadmeta.Entity) { d.n = len(entities) }
 func (d *discard) Unset(...workloadmeta.Entity)        {}
 func (d *discard) Apply([]workloadmeta.CollectorEvent) {}
 func (d *discard) Synced()                             {}
+func (d *discard) Known(workloadmeta.EntityID) bool    { return false }
 
 // BenchmarkPull is one pull: the first and a later one of 2,000 made-up processes, and a
 // later one of the machine's own and 500 more. cpu-ns/op divided by entities is the cost

@@ -21,12 +21,10 @@
 //
 // # Containers that a runtime reports too
 //
-// Between sources, "running" sticks: one source that says so outweighs one that says
-// that the container has stopped. This collector looks every ten seconds, so for that
-// long after a stop it would contradict the runtime, and after a removal it would keep
-// the container in the store and then have the last word on it, without an exit code.
-// [Options.Covered] exists for this: a container that the runtime itself reports, or
-// has once reported, is not reported from here. Its processes are.
+// All containers with processes are reported, whoever else reports them: what a runtime says
+// counts more, and the end that it has seen counts at once, whatever /proc still shows
+// ([workloadmeta.Source.Infers]). Where a runtime has lost its daemon, what is said here
+// confirms its containers, and their last process's end ends them.
 //
 // # Cost
 //
@@ -69,19 +67,10 @@ type Options struct {
 	// exists and this process runs in a container, else /proc.
 	ProcRoot string
 
-	// NoContainers leaves containers out; processes still carry their container's ID.
+	// NoContainers leaves containers out; processes still carry their container's ID. Of the
+	// IDs in the cgroup path of a container inside a container, the innermost one that
+	// another collector reports is taken; a sandbox's ID is taken only if somebody does.
 	NoContainers bool
-
-	// Known reports whether a source other than this collector reports a container of
-	// this ID. Of the IDs in the cgroup path of a container inside a container, the
-	// innermost known one is taken; a sandbox's ID is taken only if it is known.
-	// What this collector reports itself must not count, or a wrong guess would confirm
-	// itself. It is called during Pull only. nil: nothing is known.
-	Known func(containerID string) bool
-	// Covered reports whether the container runtime itself reports the container, which
-	// is then left to it; see the package's documentation. It is called during Pull
-	// only. nil: nothing is covered.
-	Covered func(containerID string) bool
 
 	// StripArgs drops all arguments but the program from command lines.
 	StripArgs bool

@@ -25,7 +25,8 @@ func (g *group) id() string {
 	return g.match.ID
 }
 
-func (c *Collector) groupOf(content string) *group {
+func (p *pass) groupOf(content string) *group {
+	c := p.Collector
 	g := c.groups[content]
 	if g == nil {
 		lines, err := cgroup.Parse(strings.NewReader(content))
@@ -34,7 +35,7 @@ func (c *Collector) groupOf(content string) *group {
 				"error", err)
 		}
 		g = &group{lines: lines}
-		g.resolve(c.opts.Known)
+		g.resolve(p.known)
 		c.groups[content] = g
 	}
 	return g
@@ -43,7 +44,7 @@ func (c *Collector) groupOf(content string) *group {
 // resolve finds the group's container.
 func (g *group) resolve(known func(string) bool) {
 	g.match, g.found = cgroup.FindInLines(g.lines, known)
-	g.known = g.found && known != nil && known(g.match.ID)
+	g.known = g.found && known(g.match.ID)
 	if g.match.Sandbox && !g.known {
 		g.found = false // which of the sandbox's containers this is, nobody can tell
 	}
@@ -51,13 +52,10 @@ func (g *group) resolve(known func(string) bool) {
 
 // resolveGroups asks again about containers that nobody but this collector knew: of
 // several IDs in a path, the runtime may have reported another one since.
-func (c *Collector) resolveGroups() {
-	if c.opts.Known == nil {
-		return
-	}
-	for _, g := range c.groups {
+func (p *pass) resolveGroups() {
+	for _, g := range p.groups {
 		if !g.known && g.match.ID != "" {
-			g.resolve(c.opts.Known)
+			g.resolve(p.known)
 		}
 	}
 }
@@ -90,9 +88,8 @@ func (g *group) path() string {
 
 // containerRecord is what is remembered of a container while it has processes.
 type containerRecord struct {
-	pull    uint64 // the last pull that saw a process of it
-	entity  *workloadmeta.Container
-	covered bool // the runtime reports it, or did so: it is the runtime's for good
+	pull   uint64 // the last pull that saw a process of it
+	entity *workloadmeta.Container
 
 	// Of the current pull:
 	group  *group
@@ -136,12 +133,7 @@ func (p *pass) appendContainers(entities []workloadmeta.Entity) []workloadmeta.E
 		if k.isSandbox() {
 			continue
 		}
-		id := k.oldest.ContainerID
-		k.covered = k.covered || p.opts.Covered != nil && p.opts.Covered(id)
-		if k.covered {
-			continue
-		}
-		k.describe(id)
+		k.describe(k.oldest.ContainerID)
 		entities = append(entities, k.entity)
 	}
 	return entities

@@ -1,10 +1,15 @@
 package process_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
@@ -146,15 +151,13 @@ func TestContainerInAContainer(t *testing.T) {
 	tr := newTree(t)
 	tr.put(proc{pid: 10, comm: "web", args: []string{"web"},
 		cgroup: "0::/docker/" + idA + "/docker/" + idB + "\n"})
-	known := is()
 	m := tr.machine()
-	c := process.NewWith(process.Options{Known: func(id string) bool { return known(id) }}, m)
+	c := process.NewWith(process.Options{}, m)
 	if v := pull(t, c); v.processes[10].ContainerID != idB || v.containers[idB] == nil {
 		t.Errorf("at first %+v", v.all)
 	}
-	known = is(idA) // this machine's runtime has answered by now
 	m.details = 0
-	v := pull(t, c)
+	v := pullKnowing(t, c, is(idA)) // this machine's runtime has answered by now
 	if p := v.processes[10]; p.ContainerID != idA || p.Owner.ID != idA || len(p.Cmdline) != 1 {
 		t.Errorf("then %+v", p)
 	}
@@ -171,84 +174,97 @@ func TestSandboxOfAVirtualMachine(t *testing.T) {
 	tr := newTree(t)
 	tr.put(proc{pid: 10, comm: "qemu", args: []string{"qemu"},
 		cgroup: "0::/kata_overhead/" + idA + "\n"})
-	known := is()
-	c := process.NewWith(process.Options{Known: func(id string) bool { return known(id) }},
-		tr.machine())
+	c := process.NewWith(process.Options{}, tr.machine())
 	if v := pull(t, c); v.processes[10].ContainerID != "" || len(v.containers) != 0 {
 		t.Errorf("reported %+v", v.all)
 	}
-	known = is(idA)
-	if v := pull(t, c); v.processes[10].ContainerID != idA || len(v.containers) != 0 {
+	if v := pullKnowing(t, c, is(idA)); v.processes[10].ContainerID != idA || len(v.containers) != 0 {
 		t.Errorf("reported %+v", v.all)
 	}
 }
 
-// A container of the runtime's is the runtime's until its last process has gone.
-func TestCovered(t *testing.T) {
+// What becomes of a container that a runtime reports as well, from its processes' first pull to
+// the last, with the real supervisor and store.
+func TestContainerOfARuntime(t *testing.T) {
 	tr := newTree(t)
 	tr.put(proc{pid: 10, comm: "web", cgroup: "0::/docker/" + idA + "\n"})
-	covered := is()
-	c := process.NewWith(process.Options{Covered: func(id string) bool { return covered(id) }},
-		tr.machine())
-	if v := pull(t, c); v.containers[idA] == nil {
-		t.Error("no container although no runtime reports it")
-	}
-	covered = is(idA)
-	if v := pull(t, c); len(v.containers) != 0 || v.processes[10].ContainerID != idA {
-		t.Errorf("reported %+v", v.all)
-	}
-	covered = is() // removed there, and its processes are about to end
-	if v := pull(t, c); len(v.containers) != 0 {
-		t.Error("brought back a container that the runtime has removed")
-	}
-	tr.remove(10)
-	pull(t, c)
-}
-
-// Why there is an Options.Covered: what a stop looks like in the store, with and without.
-func TestCoveredByTheStore(t *testing.T) {
-	tr := newTree(t)
-	tr.put(proc{pid: 10, comm: "web", cgroup: "0::/docker/" + idA + "\n"})
-	s := store.New(store.Options{})
-	defer s.Close()
-	c := process.NewWith(process.Options{Known: process.KnownTo(s), Covered: process.CoveredBy(s)},
-		tr.machine())
-	report := func() { // as the supervisor does
-		if err := s.Reset(c.Describe().Source, pull(t, c).all); err != nil {
-			t.Fatal(err)
-		}
-	}
-	report()
-	runtime := func(k *workloadmeta.Container) {
-		k.EntityID = workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: idA}
-		if err := s.Push(workloadmeta.SourceRuntime, workloadmeta.CollectorEvent{
-			Type: workloadmeta.EventTypeSet, Source: workloadmeta.SourceRuntime, Entity: k,
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	check := func(when string, running bool, sources int) {
-		t.Helper()
-		k, err := s.GetContainer(idA)
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(store.Options{})
+		defer s.Close()
+		runtime := &byHand{sinks: make(chan workloadmeta.Sink, 1)}
+		runs, err := collection.New(collection.Options{Store: s, Collectors: []workloadmeta.Collector{
+			process.NewWith(process.Options{}, tr.machine()), runtime}})
 		if err != nil {
-			t.Fatalf("%s: %v", when, err)
+			t.Fatal(err)
 		}
-		views, _ := s.Reports(k.EntityID)
-		if k.State.Running != running || len(views) != sources {
-			t.Errorf("%s: running %v, %d sources", when, k.State.Running, len(views))
+		if err := runs.Start(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-	}
-	check("before the runtime has answered", true, 1)
-	if process.KnownTo(s)(idA) || process.CoveredBy(s)(idA) {
-		t.Error("what this collector reports counts as somebody else's word")
-	}
-	runtime(&workloadmeta.Container{
-		State: workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning}})
-	report()
-	check("when the runtime reports it", true, 1)
-	runtime(&workloadmeta.Container{
-		State: workloadmeta.ContainerState{Status: workloadmeta.StatusStopped}})
-	check("after a stop", false, 1)
-	report() // its processes are still there
-	check("after a stop and a pull", false, 1)
+		defer runs.Stop(context.Background()) //nolint:errcheck // it ends with the test
+		sink := <-runtime.sinks
+		synctest.Wait()
+		container := func(edit func(*workloadmeta.Container)) *workloadmeta.Container {
+			c := &workloadmeta.Container{EntityID: workloadmeta.EntityID{
+				Kind: workloadmeta.KindContainer, ID: idA}}
+			edit(c)
+			return c
+		}
+		running := container(func(c *workloadmeta.Container) {
+			c.Name, c.State.Running, c.State.Status = "web", true, workloadmeta.StatusRunning
+		})
+		check := func(when, want string) {
+			t.Helper()
+			got := "nothing"
+			if c, err := s.GetContainer(idA); err == nil {
+				got = fmt.Sprint(c.Name, " ", c.PID, " ", c.State.Status)
+			}
+			if got != want {
+				t.Errorf("%s: %s, want %s", when, got, want)
+			}
+		}
+		check("before the runtime has answered", " 10 running")
+		sink.Set(running)
+		check("when the runtime reports it", "web 10 running")
+		time.Sleep(time.Minute)
+		sink.Set(container(func(c *workloadmeta.Container) {
+			c.Name, c.State.Status = "web", workloadmeta.StatusStopped
+		}))
+		check("after a stop", "web 0 stopped")
+		time.Sleep(time.Minute)
+		check("while its processes are still there", "web 0 stopped")
+		sink.Set(running)
+		code := int64(137)
+		sink.Unset(container(func(c *workloadmeta.Container) {
+			c.State.Status, c.State.ExitCode = workloadmeta.StatusStopped, &code
+		}))
+		check("after its removal", "nothing")
+		time.Sleep(time.Minute)
+		check("while its processes are about to end", "nothing")
+		tr.remove(10)
+		tr.put(proc{pid: 11, start: 7, comm: "web", cgroup: "0::/docker/" + idA + "\n"})
+		time.Sleep(time.Minute)
+		check("with another process of which the runtime has not told yet", " 11 running")
+		tr.remove(11)
+		time.Sleep(time.Minute)
+		check("at the end", "nothing")
+	})
+}
+
+// byHand is a runtime's collector that reports what the test tells it to.
+type byHand struct{ sinks chan workloadmeta.Sink }
+
+func (*byHand) Describe() workloadmeta.Description {
+	return workloadmeta.Description{ID: "docker", Source: workloadmeta.SourceRuntime,
+		Kinds: []workloadmeta.Kind{workloadmeta.KindContainer}, Rank: 50}
+}
+
+func (*byHand) Detect(context.Context) workloadmeta.Detection {
+	return workloadmeta.Detection{State: workloadmeta.Detected}
+}
+
+func (b *byHand) Stream(ctx context.Context, sink workloadmeta.Sink) error {
+	sink.Synced()
+	b.sinks <- sink
+	<-ctx.Done()
+	return nil
 }

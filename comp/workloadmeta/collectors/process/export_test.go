@@ -1,6 +1,10 @@
 package process
 
-import "time"
+import (
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
 
 // What the tests need of the inside.
 type (
@@ -31,9 +35,15 @@ func (s *stat) Start() uint64                  { return s.start }
 func (s *stat) Numbers() (int32, byte, uint64) { return s.ppid, s.state, s.stack }
 func (s *stat) IsProcess() bool                { return s.isProcess() }
 
+// nobody is a sink whose collector is the only one.
+type nobody struct{ workloadmeta.Sink }
+
+func (nobody) Known(workloadmeta.EntityID) bool { return false }
+
 // GroupOf returns the container that a cgroup file leads to and its path.
 func GroupOf(content string) (id, path string) {
-	g := New(Options{}).groupOf(content)
+	p := &pass{Collector: New(Options{}), sink: nobody{}}
+	g := p.groupOf(content)
 	if g.id() == "" {
 		return "", ""
 	}

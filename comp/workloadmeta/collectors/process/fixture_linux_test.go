@@ -182,7 +182,10 @@ func (s *scan) call(file string, pid int32) {
 type sink struct {
 	t        testing.TB
 	entities []workloadmeta.Entity
+	known    func(containerID string) bool // nil: nobody else reports any
 }
+
+func (s *sink) Known(id workloadmeta.EntityID) bool { return s.known != nil && s.known(id.ID) }
 
 func (s *sink) Set(entities ...workloadmeta.Entity) { s.entities = append(s.entities, entities...) }
 func (s *sink) Unset(...workloadmeta.Entity)        { s.t.Error("a pull has nothing to unset") }
@@ -200,7 +203,13 @@ type view struct {
 
 func pull(t testing.TB, c *process.Collector) view {
 	t.Helper()
-	s := &sink{t: t}
+	return pullKnowing(t, c, nil)
+}
+
+// pullKnowing is a pull while others report containers.
+func pullKnowing(t testing.TB, c *process.Collector, known func(id string) bool) view {
+	t.Helper()
+	s := &sink{t: t, known: known}
 	if err := c.Pull(t.Context(), s); err != nil {
 		t.Fatalf("Pull: %v", err)
 	}

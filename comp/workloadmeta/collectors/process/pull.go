@@ -52,6 +52,7 @@ type pass struct {
 	todo    [urgencyEnd][]*record
 	goLooks int
 	running []*containerRecord // the containers of the processes, in their order
+	sink    workloadmeta.Sink
 }
 
 // Pull implements [workloadmeta.Puller].
@@ -66,8 +67,9 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 		return err
 	}
 	c.pulls++
-	p := &pass{Collector: c, scan: s, at: s.Clock(), goLooks: goLooksPerPull}
-	c.resolveGroups()
+	p := &pass{Collector: c, scan: s, at: s.Clock(), goLooks: goLooksPerPull,
+		sink: sink}
+	p.resolveGroups()
 	for i, pid := range pids {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -109,6 +111,12 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 		sink.Set(entities...)
 	}
 	return nil
+}
+
+// known reports whether a runtime, or whoever else, reports a container of this ID. What this
+// collector reports itself does not count, or a wrong guess would confirm itself.
+func (p *pass) known(containerID string) bool {
+	return p.sink.Known(workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: containerID})
 }
 
 // forget drops what this pull has not seen.

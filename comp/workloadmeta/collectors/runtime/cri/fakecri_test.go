@@ -418,6 +418,7 @@ func (a *answer) Set(entities ...workloadmeta.Entity) {
 
 func (a *answer) Apply([]workloadmeta.CollectorEvent) { panic("a pull only sets and unsets") }
 func (a *answer) Synced()                             {}
+func (a *answer) Known(workloadmeta.EntityID) bool    { return false }
 
 // tryPull is the pull of 5 s later.
 func (c *collector) tryPull() (*answer, error) {

@@ -182,7 +182,8 @@ func (s viewSink) all(t workloadmeta.EventType, entities []workloadmeta.Entity) 
 
 func (s viewSink) Apply(events []workloadmeta.CollectorEvent) { s.send(request{events: events}) }
 
-func (s viewSink) Synced() { s.send(request{synced: true}) }
+func (s viewSink) Known(workloadmeta.EntityID) bool { return false }
+func (s viewSink) Synced()                          { s.send(request{synced: true}) }
 
 func (s viewSink) send(r request) {
 	r.view, r.done = s.view, make(chan struct{})
