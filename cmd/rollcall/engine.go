@@ -146,9 +146,6 @@ func (e *engine) start(ctx context.Context) error {
 	if e.supervisor == nil {
 		return nil
 	}
-	if a := e.app; a.verbose || isTerminal(a.err) {
-		a.say("no agent is running here; looking once in this process")
-	}
 	return e.supervisor.Start(ctx)
 }
 

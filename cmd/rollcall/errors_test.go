@@ -34,6 +34,18 @@ func TestErrorsAreOneLine(t *testing.T) {
 		want string
 	}{
 		{"--bad", 2, `unknown flag: --bad; "rollcall --help" lists the flags`},
+		{"ls --cardinalty low", 2, `unknown flag: --cardinalty; did you mean --cardinality?`},
+		{"ls --form x", 2, `unknown flag: --form; did you mean --from?`},
+		{"ls --json", 2, `unknown flag: --json; did you mean -o json?`},
+		{"ls --format json", 2, `unknown flag: --format; did you mean -o, --output?`},
+		{"ls -o tabel", 2, `unknown output format "tabel"; did you mean table?`},
+		{"help frob", 2, `unknown command "frob"; "rollcall --help" lists the commands`},
+		{"help rules frob", 2, `unknown command "rules frob"`},
+		{"ls --from=", 2, `--from is empty (answer from a recording, and touch nothing of this machine)`},
+		{"ls --config=", 2, `--config is empty`},
+		{"ls --docker-host=", 2, `--docker-host is empty`},
+		{"ls --cardinality=", 2, `--cardinality is empty`},
+		{"rules test --rules=", 2, `--rules is empty`},
 		{"ls --bad", 2, `unknown flag: --bad; "rollcall ls --help" lists the flags`},
 		{"statsu", 2, `unknown command "statsu"; did you mean status?`},
 		{"frobnicate", 2, `unknown command "frobnicate"; "rollcall --help" lists the commands`},

@@ -42,7 +42,8 @@ type app struct {
 	width                      int // of tables; negative = the terminal's
 	// a source that was asked for by name has not answered, which has been said
 	incomplete bool
-	completing bool // collecting for shell completion: be quick and quiet
+	completing bool  // collecting for shell completion: be quick and quiet
+	helpFailed error // why the help could not be written
 }
 
 // usageError is a mistake in how the program was called.
@@ -63,6 +64,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = a.helpFailed
+	}
 	if err != nil {
 		a.say("%s", oneLine(err.Error()))
 	}
@@ -109,11 +113,7 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 			if len(args) == 0 {
 				return nil
 			}
-			hint := "; \"rollcall --help\" lists the commands"
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = "; did you mean " + strings.Join(near, " or ") + "?"
-			}
-			return usagef("unknown command %q%s", args[0], hint)
+			return unknownCommand(cmd, args[0])
 		},
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:     true,
@@ -124,6 +124,9 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 	root.SetVersionTemplate("rollcall {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if flag, ok := errors.AsType[unknownFlag](err); ok {
+			return usagef("%w%s", err, flagHint(cmd, flag.GetSpecifiedName()))
+		}
 		return usagef("%w; %q lists the flags", err, cmd.CommandPath()+" --help")
 	})
 	f := root.PersistentFlags()
@@ -156,18 +159,19 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 		a.explainCommand(),
 		a.rulesCommand(), a.statusCommand(), a.recordCommand(), a.replayCommand(),
 		a.configCommand(), a.versionCommand())
-	root.InitDefaultCompletionCmd()
-	if c, _, err := root.Find([]string{"completion"}); err == nil {
-		// Cobra's own answer to a shell it does not know is the help text, as if all were well.
-		c.RunE = func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown shell %q (want bash, zsh, fish or powershell)", args[0])
-			}
-			return cmd.Help()
-		}
-		c.Args = cobra.ArbitraryArgs
-	}
+	must(root.RegisterFlagCompletionFunc("set", completeOptions))
+	a.setHelp(root)
+	a.completionCommand(root)
 	return root
+}
+
+// completeOptions completes the names of options, and what is before their values.
+func completeOptions(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var list []string
+	for _, o := range config.Options() {
+		list = append(list, cobra.CompletionWithDesc(o.Name+"=", o.Doc))
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 func must(err error) {
@@ -179,8 +183,19 @@ func must(err error) {
 var formats = []string{"table", "wide", "json", "yaml"}
 
 // checkFlags refuses values that no command can work with.
-func (a *app) checkFlags(*cobra.Command) error {
+func (a *app) checkFlags(cmd *cobra.Command) error {
+	// An empty variable in a script must not turn a question about a recording into one about
+	// this machine.
+	for _, name := range []string{"from", "config", "rules", "docker-host", "cardinality",
+		"image"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+			return usagef("--%s is empty (%s)", name, f.Usage)
+		}
+	}
 	if !slices.Contains(formats, a.output) {
+		if near := inspect.Nearest(a.output, formats); near != "" {
+			return usagef("unknown output format %q; did you mean %s?", a.output, near)
+		}
 		return usagef("unknown output format %q (want %s)", a.output, strings.Join(formats, ", "))
 	}
 	if _, err := a.cardinality(tagger.LowCardinality); err != nil {

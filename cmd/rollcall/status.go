@@ -61,7 +61,7 @@ func troubles(collectors []collection.Status, now time.Time) string {
 			}
 			continue
 		}
-		if c.Reason == "" {
+		if c.Reason == "" || c.Cause == workloadmeta.CauseOff {
 			continue
 		}
 		fmt.Fprintf(&b, "%s is %s", c.ID, c.State)

@@ -95,3 +95,41 @@ func TestYAMLSaysTheSameAsJSON(t *testing.T) {
 		t.Errorf("toYAML() = %v\n%s\nwant\n%s", err, got, want)
 	}
 }
+
+// On a narrow terminal what people came for keeps its room.
+func TestNarrowTables(t *testing.T) {
+	for _, tc := range []struct{ line, want string }{
+		// The names, and the ends of the images.
+		{"ls container --width 80", `CONTAINER     NAME   IMAGE                  RUNTIME     TAGS
+9b1d0e779b1d  cart   ….com/shop/cart:1.4.2  containerd  env:prod service:cart v…
+c41f2277c41f  proxy  …voyproxy/envoy:v1.31  containerd  env:prod service:cart v…
+3f0c9a1b3f0c  web    nginx:1.27             docker      env:prod service:web do…
+(in each row: STATE running, AGE 2h; no room for PID, OWNER; --width 0 shows all)
+`},
+	} {
+		r := rollcall(t, append(strings.Fields(tc.line), "--from", shop)...)
+		if r.out != tc.want {
+			t.Errorf("%s:\n%swant\n%s", tc.line, r.out, tc.want)
+		}
+	}
+	for line, wants := range map[string][]string{
+		"explain web --width 80": {"service:web ", "docker_image:nginx:1.27 ", "container_name:web "},
+		"tags --width 80": {"container_id://3f0c9a1b3f0c  web ", "container_id://9b1d0e779b1d  cart ",
+			"shop/cart-7d9c5b8f6-"},
+		"rules list --width 80 --config testdata/rules.yaml": {`"envoyproxy/*"}`,
+			"rules[1]", "rules.yaml:3)"},
+	} {
+		r := rollcall(t, append(strings.Fields(line), "--from", shop)...)
+		for _, want := range wants {
+			if !strings.Contains(r.out, want) {
+				t.Errorf("%s does not show %q:\n%s", line, want, r.out)
+			}
+		}
+		for out := range strings.Lines(r.out) {
+			if utf8.RuneCountInString(out) > 81 && !strings.HasPrefix(out, "(") &&
+				!strings.HasPrefix(out, "container_id://") {
+				t.Errorf("%s: wider than 80: %s", line, out)
+			}
+		}
+	}
+}

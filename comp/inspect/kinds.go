@@ -162,7 +162,7 @@ func nearest(text string, names []string, most int) []string {
 		case far <= limit:
 		case len(lower) >= 2 && strings.HasPrefix(other, lower):
 			far = limit + 1
-		case len(lower) >= 3 && strings.Contains(other, lower),
+		case len(lower) >= 4 && strings.Contains(other, lower),
 			len(other) >= 3 && strings.HasPrefix(lower, other):
 			far = limit + 2
 		default:
