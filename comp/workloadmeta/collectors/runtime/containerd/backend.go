@@ -24,7 +24,7 @@ import (
 // more.
 const endWait = 300 * time.Millisecond
 
-// backend is a connection to containerd as package follow wants it.
+// backend is a connection to containerd as package runtimesync wants it.
 type backend struct {
 	*daemon
 	*shared
@@ -45,7 +45,7 @@ type shared struct {
 	dockerListed atomic.Bool
 }
 
-// Ping implements [runtimesync.Backend].
+// Ping implements [runtimesync.Client].
 func (b *backend) Ping(ctx context.Context) error {
 	if b.replaced() {
 		return fmt.Errorf("another socket is at %s now", b.socket)
@@ -64,7 +64,7 @@ func (b *backend) scopeChanged() bool {
 	return b.dockerListed.CompareAndSwap(!wants, wants)
 }
 
-// List implements [runtimesync.Backend].
+// List implements [runtimesync.Client].
 func (b *backend) List(ctx context.Context) (runtimesync.Listing, error) {
 	if b.replaced() {
 		return runtimesync.Listing{}, fmt.Errorf("another socket is at %s now", b.socket)
@@ -299,7 +299,7 @@ type found struct {
 	err error
 }
 
-// Inspect implements [runtimesync.Backend]: two requests, and a few more if the pod's sandbox or the
+// Inspect implements [runtimesync.Client]: two requests, and a few more if the pod's sandbox or the
 // image are not known.
 func (b *backend) Inspect(ctx context.Context, key string) (runtimesync.Container, error) {
 	ns, id, _ := strings.Cut(key, "/")
@@ -514,7 +514,7 @@ func (b *backend) lookUp(ctx context.Context, ns, name string) (id string, err e
 	return "", fmt.Errorf("image %s in namespace %s keeps changing", name, ns)
 }
 
-// InspectImage implements [runtimesync.Backend]. ref is an ID or, from an event, a name with its
+// InspectImage implements [runtimesync.Client]. ref is an ID or, from an event, a name with its
 // namespace before it.
 func (b *backend) InspectImage(ctx context.Context, ref string, _ bool) (runtimesync.Image, error) {
 	id := ref

@@ -20,7 +20,7 @@ type Collector struct {
 	opts     Options
 	socket   string   // configured path; "" = look at the default ones
 	sockets  []string // default paths
-	follower *runtimesync.Follower
+	follower *runtimesync.Syncer
 	shared   *shared
 }
 

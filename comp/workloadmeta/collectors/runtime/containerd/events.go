@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Events implements [runtimesync.Backend]. containerd keeps no events, so since makes no difference.
+// Events implements [runtimesync.Client]. containerd keeps no events, so since makes no difference.
 func (b *backend) Events(ctx context.Context, _ time.Time) (runtimesync.Events, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stream, err := b.subscribe(ctx, b.scope.filters())

@@ -95,10 +95,3 @@ func restartPolicy(labels map[string]string) string {
 	}
 	return "no"
 }
-
-// restarts reports whether a container that ended with this code is started again. An unknown code
-// counts as a failure.
-func restarts(policy string, code *int64) bool {
-	return policy == "always" || policy == "unless-stopped" || policy == "on-failure" &&
-		(code == nil || *code != 0)
-}

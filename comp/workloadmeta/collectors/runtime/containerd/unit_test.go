@@ -282,9 +282,9 @@ func TestRestartPolicy(t *testing.T) {
 		}
 	}
 	code := func(n int64) *int64 { return &n }
-	if !restarts("always", code(0)) || !restarts("unless-stopped", nil) ||
-		restarts("no", code(1)) || restarts("on-failure", code(0)) ||
-		!restarts("on-failure", code(1)) || !restarts("on-failure", nil) {
+	if !mapping.Restarts("always", code(0)) || !mapping.Restarts("unless-stopped", nil) ||
+		mapping.Restarts("no", code(1)) || mapping.Restarts("on-failure", code(0)) ||
+		!mapping.Restarts("on-failure", code(1)) || !mapping.Restarts("on-failure", nil) {
 		t.Error("restarts")
 	}
 }

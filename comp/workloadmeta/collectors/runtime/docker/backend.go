@@ -15,20 +15,20 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
 
-// backend is a connection to a daemon as package follow wants it.
+// backend is a connection to a daemon as package runtimesync wants it.
 type backend struct {
 	*daemon
 	opts   *Options
 	decode func(line []byte) (*message, error)
 }
 
-// Ping implements [runtimesync.Backend].
+// Ping implements [runtimesync.Client].
 func (b *backend) Ping(ctx context.Context) error {
 	_, err := b.ping(ctx)
 	return err
 }
 
-// Events implements [runtimesync.Backend].
+// Events implements [runtimesync.Client].
 func (b *backend) Events(ctx context.Context, since time.Time) (runtimesync.Events, error) {
 	from := ""
 	if !since.IsZero() {
@@ -152,7 +152,7 @@ func imageEvent(m *message, action string) (runtimesync.Action, string) {
 	return runtimesync.ActionNone, ""
 }
 
-// List implements [runtimesync.Backend]: it asks for both lists at once. That of images may fail without
+// List implements [runtimesync.Client]: it asks for both lists at once. That of images may fail without
 // harm to the containers.
 func (b *backend) List(ctx context.Context) (runtimesync.Listing, error) {
 	var l runtimesync.Listing
@@ -191,7 +191,7 @@ func (b *backend) List(ctx context.Context) (runtimesync.Listing, error) {
 	return l, nil
 }
 
-// Inspect implements [runtimesync.Backend].
+// Inspect implements [runtimesync.Client].
 func (b *backend) Inspect(ctx context.Context, id string) (runtimesync.Container, error) {
 	in, err := b.inspectContainer(ctx, id)
 	if err != nil {
@@ -207,7 +207,7 @@ func (b *backend) Inspect(ctx context.Context, id string) (runtimesync.Container
 	return out, nil
 }
 
-// InspectImage implements [runtimesync.Backend].
+// InspectImage implements [runtimesync.Client].
 func (b *backend) InspectImage(ctx context.Context, ref string, full bool) (runtimesync.Image, error) {
 	in, err := b.inspectImage(ctx, ref)
 	if err != nil {

@@ -18,7 +18,7 @@ type Collector struct {
 	opts     Options
 	host     string   // configured address; "" = look at sockets
 	sockets  []string // default paths
-	follower *runtimesync.Follower
+	follower *runtimesync.Syncer
 
 	// decode is decodeEvent; a test makes it panic.
 	decode func(line []byte) (*message, error)

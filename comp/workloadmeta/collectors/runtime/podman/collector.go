@@ -52,7 +52,7 @@ var _ workloadmeta.Streamer = (*Collector)(nil)
 type socket struct {
 	place    place
 	address  address
-	follower *runtimesync.Follower
+	follower *runtimesync.Syncer
 	view     *view
 
 	state    SocketState // guarded by Collector.mu, as are the next two

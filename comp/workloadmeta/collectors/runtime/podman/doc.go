@@ -5,7 +5,7 @@
 // ends when nobody has for a while. The collector follows all sockets that it finds, at the same
 // time: see [DefaultSockets] and [Options.Sockets]. They may come and go.
 //
-// How one socket is followed is told in package follow. What Podman adds to its promises:
+// How one socket is followed is told in package runtimesync. What Podman adds to its promises:
 //
 //   - Each socket has a connection, a back-off and a mark-and-sweep of its own. What one of them
 //     does or suffers changes nothing of what the others report, and a socket that fails keeps what

@@ -172,7 +172,7 @@ const (
 	noEventsWait = 5 * time.Minute
 	// probeWait is between the end of a probe and the look at its result.
 	probeWait = 300 * time.Millisecond
-	// lineBuffer is how many events may wait between the wire and the follower.
+	// lineBuffer is how many events may wait between the wire and the syncer.
 	lineBuffer = 64
 )
 
@@ -201,7 +201,7 @@ type item struct {
 	err  error
 }
 
-// Events implements [runtimesync.Backend]. Podman keeps a log of its events, from which those since a
+// Events implements [runtimesync.Client]. Podman keeps a log of its events, from which those since a
 // time are sent first; they are asked for in whole seconds and with a second to spare, because
 // their times are not in order.
 func (s *service) Events(ctx context.Context, since time.Time) (runtimesync.Events, error) {

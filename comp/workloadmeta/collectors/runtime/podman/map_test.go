@@ -63,7 +63,7 @@ func recordedNames(t testing.TB, folder string) map[string]*mapping.ImageNames {
 	return names
 }
 
-// inspectedJSON is what the follower is told and what it makes of the image.
+// inspectedJSON is what the syncer is told and what it makes of the image.
 type inspectedJSON struct {
 	Entity  *workloadmeta.Container `json:"entity"`
 	Policy  string                  `json:"policy"`

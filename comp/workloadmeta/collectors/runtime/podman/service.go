@@ -31,7 +31,7 @@ const (
 	maxExposed = 256       // images of which the exposed ports are remembered
 	// An inspection that finds a container ended which its policy starts again looks again until it
 	// has been started or this often. Podman starts it again at once, in about 0.1 s; together it
-	// must stay below the second that package follow waits.
+	// must stay below the second that package runtimesync waits.
 	restartLooks = 5
 	restartPause = 150 * time.Millisecond
 	// lostAfter is how long a container's process must have been gone before Podman is not believed
@@ -40,7 +40,7 @@ const (
 	lostAfter = 5 * time.Second
 )
 
-// service is a connection to one Podman service. It implements [runtimesync.Backend].
+// service is a connection to one Podman service. It implements [runtimesync.Client].
 type service struct {
 	address address
 	opts    *Options
@@ -66,7 +66,7 @@ type service struct {
 	missed map[string]time.Time
 }
 
-var _ runtimesync.Backend = (*service)(nil)
+var _ runtimesync.Client = (*service)(nil)
 
 // newService prepares a connection. It does not connect.
 func newService(a address, o *Options, log *slog.Logger) *service {
@@ -143,7 +143,7 @@ func (s *service) ping(ctx context.Context) (http.Header, error) {
 	return resp.Header, nil
 }
 
-// Ping implements [runtimesync.Backend].
+// Ping implements [runtimesync.Client].
 func (s *service) Ping(ctx context.Context) error {
 	_, err := s.ping(ctx)
 	return err
@@ -219,7 +219,7 @@ func (s *service) ask(ctx context.Context, what, path string, query url.Values, 
 	return nil
 }
 
-// List implements [runtimesync.Backend]: it asks for both lists at once. That of images may fail without
+// List implements [runtimesync.Client]: it asks for both lists at once. That of images may fail without
 // harm to the containers.
 func (s *service) List(ctx context.Context) (runtimesync.Listing, error) {
 	l := runtimesync.Listing{}
@@ -307,7 +307,7 @@ func (s *service) complete(c *workloadmeta.Container) {
 	}
 }
 
-// Inspect implements [runtimesync.Backend].
+// Inspect implements [runtimesync.Client].
 func (s *service) Inspect(ctx context.Context, id string) (runtimesync.Container, error) {
 	var in *containerAnswer
 	for look := 0; ; look++ {
@@ -407,7 +407,7 @@ func (s *service) askImage(ctx context.Context, ref string) (*imageAnswer, error
 	return in, nil
 }
 
-// InspectImage implements [runtimesync.Backend].
+// InspectImage implements [runtimesync.Client].
 func (s *service) InspectImage(ctx context.Context, ref string, _ bool) (runtimesync.Image, error) {
 	in, err := s.askImage(ctx, ref)
 	if err != nil {

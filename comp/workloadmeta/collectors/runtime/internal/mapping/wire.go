@@ -78,6 +78,13 @@ func ExitCode(attributes map[string]string) *int64 {
 	return nil
 }
 
+// Restarts reports whether a restart policy ("no", "always", "unless-stopped", "on-failure") starts a
+// container again that has ended by itself with this code. An unknown code counts as a failure.
+func Restarts(policy string, code *int64) bool {
+	return policy == "always" || policy == "unless-stopped" || policy == "on-failure" &&
+		(code == nil || *code != 0)
+}
+
 // ParseTime reads the daemons' time format, of which the zero is the year 1.
 func ParseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)

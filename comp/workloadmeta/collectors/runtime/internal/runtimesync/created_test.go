@@ -13,7 +13,7 @@ import (
 )
 
 // create puts a container there that does not run.
-func (b *fakeBackend) create(key string, edit func(*Container)) {
+func (b *fakeClient) create(key string, edit func(*Container)) {
 	b.run(key, key, image1, func(c *Container) {
 		c.Entity.State = workloadmeta.ContainerState{Status: workloadmeta.StatusCreated,
 			CreatedAt: time.Now()}
@@ -44,8 +44,8 @@ func TestShortLifeKeepsWhatWasKnownBeforeIt(t *testing.T) {
 		for _, policy := range []string{"no", "always"} {
 			t.Run(name+", policy "+policy, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					b, w := newFakeBackend(), collectortest.NewWorld()
-					r := follow(t, newFollower(t, nil), b, w)
+					b, w := newFakeClient(), collectortest.NewWorld()
+					r := follow(t, newSyncer(t, nil), b, w)
 					time.Sleep(time.Second)
 					b.with(func() { b.slow = 20 * time.Millisecond })
 					b.create("job", func(c *Container) { c.Policy = policy })
@@ -80,8 +80,8 @@ func TestShortLifeKeepsWhatWasKnownBeforeIt(t *testing.T) {
 // runs.
 func TestStartIsReportedWithWhatWasKnownBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
-		r := follow(t, newFollower(t, nil), b, w)
+		b, w := newFakeClient(), collectortest.NewWorld()
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.create("job", nil)
 		time.Sleep(time.Minute) // a list or two
@@ -109,21 +109,21 @@ func TestStartIsReportedWithWhatWasKnownBeforeIt(t *testing.T) {
 
 func TestWhatIsKnownOfCreatedContainersIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
-		f := newFollower(t, func(o *Options) { o.ResyncEvery = time.Minute })
+		b, w := newFakeClient(), collectortest.NewWorld()
+		f := newSyncer(t, func(o *Options) { o.ResyncEvery = time.Minute })
 		left := func(step, want string, play func()) {
 			t.Helper()
 			r := follow(t, f, b, w)
 			time.Sleep(time.Second)
 			play()
 			r.Stop()
-			got := fmt.Sprint(f.known.created.Keys())
-			if want == "all" && f.known.created.Len() == maxCreated {
+			got := fmt.Sprint(f.machine.notStarted.Keys())
+			if want == "all" && f.machine.notStarted.Len() == maxCreated {
 				return
 			}
-			if got != want || len(f.known.containers) != 0 {
+			if got != want || len(f.machine.containers) != 0 {
 				t.Errorf("%s: %s is known, want %s; %d containers", step, got, want,
-					len(f.known.containers))
+					len(f.machine.containers))
 			}
 		}
 		left("created", "[a b c]", func() {

@@ -12,13 +12,13 @@ import (
 
 // The numbers are those of docs/known-bugs.md, which also names the tests that have other names.
 
-// panickingBackend panics over answers, as a client library did.
-type panickingBackend struct {
-	*fakeBackend
+// panickingClient panics over answers, as a client library did.
+type panickingClient struct {
+	*fakeClient
 	over map[string]bool // "list", or what is inspected
 }
 
-func (b *panickingBackend) check(what string) {
+func (b *panickingClient) check(what string) {
 	panics := false
 	b.with(func() { panics = b.over[what] })
 	if panics {
@@ -26,29 +26,29 @@ func (b *panickingBackend) check(what string) {
 	}
 }
 
-func (b *panickingBackend) List(ctx context.Context) (Listing, error) {
+func (b *panickingClient) List(ctx context.Context) (Listing, error) {
 	b.check("list")
-	return b.fakeBackend.List(ctx)
+	return b.fakeClient.List(ctx)
 }
 
-func (b *panickingBackend) Inspect(ctx context.Context, key string) (Container, error) {
+func (b *panickingClient) Inspect(ctx context.Context, key string) (Container, error) {
 	b.check(key)
-	return b.fakeBackend.Inspect(ctx, key)
+	return b.fakeClient.Inspect(ctx, key)
 }
 
-func (b *panickingBackend) InspectImage(ctx context.Context, ref string, full bool) (Image, error) {
+func (b *panickingClient) InspectImage(ctx context.Context, ref string, full bool) (Image, error) {
 	b.check(ref)
-	return b.fakeBackend.InspectImage(ctx, ref, full)
+	return b.fakeClient.InspectImage(ctx, ref, full)
 }
 
 // Known bug #4: a panic of the client library over one answer ended the process.
 func TestBug4PanicOverAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := &panickingBackend{newFakeBackend(), map[string]bool{"bad": true, image1: true}},
+		b, w := &panickingClient{newFakeClient(), map[string]bool{"bad": true, image1: true}},
 			collectortest.NewWorld()
 		b.run("bad", "bad", image1, nil)
 		b.run("good", "good", image1, nil)
-		f := newFollower(t, nil)
+		f := newSyncer(t, nil)
 		r := follow(t, f, b, w)
 		time.Sleep(3 * time.Second)
 		if w.Container("good") == nil || w.Container("bad") == nil || w.Synced() != 1 {
@@ -80,8 +80,8 @@ func TestBug41WhatIsRememberedIsBounded(t *testing.T) {
 	for _, noImages := range []bool{false, true} {
 		t.Run(fmt.Sprint("without images ", noImages), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b, w := newFakeBackend(), collectortest.NewWorld()
-				f := newFollower(t, func(o *Options) { o.NoImages = noImages })
+				b, w := newFakeClient(), collectortest.NewWorld()
+				f := newSyncer(t, func(o *Options) { o.NoImages = noImages })
 				r := follow(t, f, b, w)
 				time.Sleep(time.Second)
 				const n = maxEnded + 1000
@@ -117,15 +117,15 @@ func TestBug41WhatIsRememberedIsBounded(t *testing.T) {
 				if st.Published < 2*n {
 					t.Errorf("only %d changes of %d containers were told", st.Published, n)
 				}
-				k := f.known
+				k := f.machine
 				if len(k.containers)+len(k.images)+len(k.owners)+len(k.users) != 0 {
 					t.Errorf(
 						"%d containers, %d images, %d owners of IDs and %d used images are remembered", len(k.containers), len(k.images), len(k.owners), len(k.users))
 				}
-				if k.names.Len() > maxNames || k.gone.Len() > maxNames ||
-					k.ended.Len() > maxEnded || k.recent.Len() > maxRecent {
+				if k.names.Len() > maxNames || k.goneImages.Len() > maxNames ||
+					k.recentlyEnded.Len() > maxEnded || k.recentEvents.Len() > maxRecent {
 					t.Errorf("%d names, %d gone images, %d ends and %d events are remembered",
-						k.names.Len(), k.gone.Len(), k.ended.Len(), k.recent.Len())
+						k.names.Len(), k.goneImages.Len(), k.recentlyEnded.Len(), k.recentEvents.Len())
 				}
 			})
 		})

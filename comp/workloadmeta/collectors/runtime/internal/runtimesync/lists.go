@@ -1,91 +1,117 @@
 package runtimesync
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net"
-	"time"
+	"log/slog"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 )
 
-// begin reports what the first lists tell whole, and has the rest inspected. Those containers are
-// reported when their inspection has come: see expect. Those that an earlier session has reported
-// are held back, too, so that a reconnection does not take away for a moment what the lists do not
-// tell.
-func (s *session) begin(l Listing, now time.Time) {
-	s.clock++
-	s.heard = now
-	s.initialUntil = now.Add(s.opts.InitialWait)
-	s.lastList, s.listDue = now, now.Add(s.opts.SettleResync)
-	s.f.counters.update(func(st *Stats) { st.Lists++; st.LastSync = now })
+// handleList takes the answer to a list into account.
+func (m *machine) handleList(a *answer) {
+	conn := &m.conn
+	conn.listing = false
+	switch {
+	case a.err == nil:
+	case conn.phase == listing:
+		m.fail(a.err)
+		return
+	default:
+		if conn.listErrors++; conn.listErrors >= listTries {
+			m.fail(fmt.Errorf("%w (%d times in a row)", a.err, conn.listErrors))
+			return
+		}
+		m.note(slog.LevelWarn,
+			"cannot compare with the runtime's lists; it is tried again", "error", a.err)
+		conn.lostEvents = conn.lostEvents || a.full
+		m.requestList(m.now.Add(backoffMin))
+		return
+	}
+	conn.listErrors = 0
+	for _, err := range a.listing.Problems {
+		m.note(slog.LevelWarn, "an object is left out", "error", err)
+	}
+	m.stats.Lists++
+	m.stats.LastSync = m.now
+	if conn.phase == listing {
+		m.begin(&a.listing)
+		return
+	}
+	if a.full {
+		m.requestList(m.now.Add(m.opts.SettleResync)) // this one may lag behind what was lost
+	} else if conn.nextList.IsZero() { // otherwise another was asked for meanwhile
+		conn.nextList = m.now.Add(m.opts.ResyncEvery)
+	}
+	m.forgetNotStarted(&a.listing, a.clock)
+	m.stats.Differences += m.compareImages(&a.listing, a.clock) +
+		m.compareContainers(&a.listing, a.clock)
+	if a.full {
+		// Of a container that has ended and was started again a list tells nothing new.
+		for _, c := range m.pick(func(c *container) bool { return c.phase == reported }) {
+			m.conn.queue.mark(keyOf(c), false, m.now)
+		}
+	}
+}
 
-	s.tellProblems(l)
-	s.forgetCreated(l, s.clock)
-	s.beginImages(l, now)
+// begin reports what the first lists tell whole, and has the rest inspected. Those containers are
+// reported when their inspection has come: see expect. Those that an earlier connection has
+// reported are held back, too, so that a reconnection does not take away for a moment what the
+// lists do not tell.
+func (m *machine) begin(l *Listing) {
+	m.stats.Connects++
+	m.clock++
+	m.conn.phase = catchingUp
+	m.conn.firstUntil = m.now.Add(m.opts.InitialWait)
+	m.conn.nextList = m.now.Add(m.opts.SettleResync)
+	m.forgetNotStarted(l, m.clock)
+	m.beginImages(l)
 	listed := map[string]bool{}
 	for i := range l.Containers {
 		in := &l.Containers[i]
-		if !s.wanted(in) {
+		if !m.wants(in) {
 			continue
 		}
 		listed[in.Key] = true
-		tr := s.track(in.Key)
-		tr.missing, tr.gone, tr.excluded, tr.early = false, false, false, false
+		c := m.track(in.Key)
+		c.end, c.fallback = nil, nil
+		m.enter(c, starting, 0)
 		switch {
-		case s.isSandbox(in):
-			s.exclude(tr)
+		case m.isSandbox(in):
+			m.exclude(c)
 			continue
 		case in.Complete:
-			s.handleInspected(tr, *in)
+			m.handleInspected(c, *in)
 			continue
-		case tr.entity != nil:
-			s.use(tr, in.Entity.Image.ID)
-			tr.listed = in.Entity
+		case c.view != nil:
+			m.use(c, in.Entity.Image.ID)
+			v := m.opts.Overlay(c.view, in.Entity)
+			v.Image.ID, v.Image.RawName = in.Entity.Image.ID, c.view.Image.RawName
+			c.fallback = v
+			m.enter(c, returning, 0)
 		default:
-			s.expect(tr, in.Entity, now)
+			m.expect(c, in.Entity)
 		}
-		s.lookFirst(key{id: in.Key}, now)
+		m.lookFirst(keyOf(c))
 	}
-	for key, tr := range s.containers {
-		switch {
-		case listed[key]:
-		case tr.excluded || tr.entity == nil:
-			s.drop(tr)
-		default:
-			tr.missing = true // how it ended may still be known
-			s.lookFirst(keyOf(tr), now)
+	for _, c := range m.pick(func(c *container) bool { return !listed[c.key] }) {
+		if c.view == nil {
+			m.forget(c)
+			continue
 		}
+		m.enter(c, unlisted, 0) // how it ended may still be known
+		m.lookFirst(keyOf(c))
 	}
 }
 
-func keyOf(tr *tracked) key { return key{id: tr.key} }
-
-func (s *session) tellProblems(l Listing) {
-	for _, err := range l.Problems {
-		s.log.Warn("an object is left out", "error", err)
-	}
-}
-
-func (s *session) isSandbox(in *Container) bool {
-	return !s.opts.KeepPause && (in.Sandbox || mapping.IsSandbox(in.Entity.Labels))
-}
-
-// wanted reports whether a container of a list is one to report.
-func (s *session) wanted(in *Container) bool {
-	return s.opts.KeepStopped || in.Keep || mapping.IsUp(in.Entity.State.Status)
-}
-
-func (s *session) beginImages(l Listing, now time.Time) {
+func (m *machine) beginImages(l *Listing) {
 	if l.ImagesErr != nil {
-		s.log.Warn("images are not up to date", "error", l.ImagesErr)
-		for _, t := range s.images {
-			t.run = s.run
-			s.add(workloadmeta.EventTypeSet, t.entity)
+		m.note(slog.LevelWarn, "images are not up to date", "error", l.ImagesErr)
+		for _, id := range m.pickImages(func(string, *imageState) bool { return true }) {
+			m.images[id].connection = m.conn.number
+			m.add(workloadmeta.EventTypeSet, m.images[id].view)
 		}
-		s.requestList(now.Add(s.opts.CallTimeout))
+		m.requestList(m.now.Add(m.opts.CallTimeout))
 		return
 	}
 	listed := map[string]bool{}
@@ -93,208 +119,185 @@ func (s *session) beginImages(l Listing, now time.Time) {
 		in := &l.Images[i]
 		names := mapping.NamesOf(in.Entity)
 		listed[names.ID] = true
-		if s.opts.NoImages {
-			s.names.Add(names.ID, names)
+		if m.opts.NoImages {
+			m.names.Add(names.ID, names)
 			continue
 		}
-		t := s.images[names.ID]
-		if t != nil && t.inspected && !in.Complete {
-			s.setImage(mapping.Renamed(t.entity, names), names, true, in.Seq)
+		if i := m.images[names.ID]; i != nil && i.inspected && !in.Complete {
+			m.setImage(mapping.Renamed(i.view, names), names, true, in.Seq)
 			continue
 		}
-		s.setImage(in.Entity, names, in.Complete, in.Seq)
+		m.setImage(in.Entity, names, in.Complete, in.Seq)
 		if !in.Complete {
-			s.lookFirst(key{image: true, id: names.ID}, now)
+			m.lookFirst(key{image: true, id: names.ID})
 		}
 	}
-	for id := range s.images {
+	for id := range m.images {
 		if !listed[id] {
-			delete(s.images, id) // not reported again in this session, so the store drops it
+			delete(m.images, id) // not reported over this connection, so the store drops it
 		}
 	}
 }
 
 // lookFirst is a look that Synced waits for.
-func (s *session) lookFirst(k key, now time.Time) {
-	if tr := s.containers[k.id]; !k.image && (tr == nil || tr.excluded) {
+func (m *machine) lookFirst(k key) {
+	if c := m.containers[k.id]; !k.image && (c == nil || c.phase == excluded) {
 		return
 	}
-	s.initial[k] = struct{}{}
-	s.queue.mark(k, false, now)
+	m.conn.first[k] = struct{}{}
+	m.conn.queue.mark(k, false, m.now)
 }
 
-// checkInitial calls Synced when everything has been inspected or has taken too long.
-func (s *session) checkInitial(now time.Time) {
-	if s.synced || len(s.initial) > 0 && now.Before(s.initialUntil) {
+func (m *machine) isSandbox(in *Container) bool {
+	return !m.opts.KeepPause && (in.Sandbox || mapping.IsSandbox(in.Entity.Labels))
+}
+
+// wants reports whether a container of a list is one to report.
+func (m *machine) wants(in *Container) bool {
+	return m.opts.KeepStopped || in.Keep || mapping.IsUp(in.Entity.State.Status)
+}
+
+// forgetNotStarted forgets what is known of containers that a list, asked for at the clock, does not
+// have.
+func (m *machine) forgetNotStarted(l *Listing, clock uint64) {
+	if m.notStarted.Len() == 0 {
 		return
 	}
-	for _, tr := range s.containers {
-		_, due := s.initial[keyOf(tr)]
-		switch {
-		case tr.listed != nil:
-			s.useListed(tr)
-		case due && tr.started != nil:
-			s.stopWaiting(tr)
-			s.useEvents(tr)
-		case tr.missing:
-			s.drop(tr) // not reported again in this session, so the store drops it
+	listed := make(map[string]bool, len(l.Containers))
+	for i := range l.Containers {
+		listed[l.Containers[i].Key] = true
+	}
+	for _, key := range m.notStarted.Keys() {
+		if n, ok := m.notStarted.Peek(key); ok && n.clock <= clock && !listed[key] {
+			m.notStarted.Remove(key)
 		}
 	}
-	s.flush()
-	s.synced, s.initial = true, nil
-	s.sink.Synced()
 }
 
-// expect holds back what a list tells of a new container for as long as its inspection may
-// reasonably take. A list has no environment: who heard of the container before would take its tags
-// for all of them, without service and env.
-func (s *session) expect(tr *tracked, c *workloadmeta.Container, now time.Time) {
-	tr.started = s.recall(tr, c)
-	s.wait(tr, now.Add(startWait))
-}
-
-// useListed reports a container that was held back, without waiting for its inspection any longer.
-func (s *session) useListed(tr *tracked) {
-	listed := tr.listed
-	tr.listed = nil
-	c := s.opts.Overlay(tr.entity, listed)
-	c.Image.ID, c.Image.RawName = listed.Image.ID, tr.entity.Image.RawName
-	s.set(tr, c)
-}
-
-// handleLists compares the runtime's lists with what the events have told. Objects that something
-// happened to since the lists were asked for are left alone.
-func (s *session) handleLists(r result, now time.Time) error {
-	s.listing = false
-	if r.err != nil {
-		if s.listErrors++; s.listErrors >= listTries {
-			return fmt.Errorf("%w (%d times in a row)", r.err, s.listErrors)
-		}
-		s.log.Warn("cannot compare with the runtime's lists; it is tried again", "error", r.err)
-		s.listDue = now.Add(backoffMin)
-		return nil
-	}
-	s.listErrors = 0
-	s.tellProblems(r.lists)
-	if !s.listDue.After(s.lastList) {
-		s.listDue = now.Add(s.opts.ResyncEvery)
-	}
-	s.forgetCreated(r.lists, r.clock)
-	differences := s.compareImages(r, now) + s.compareContainers(r, now)
-	s.f.counters.update(func(st *Stats) {
-		st.Lists++
-		st.Differences += differences
-		st.LastSync = now
-	})
-	return nil
-}
-
-func (s *session) compareContainers(r result, now time.Time) (differences int) {
+// compareContainers compares a list, asked for at the clock, with what the events have told, and
+// returns how many containers differ. Those that something happened to since then are left alone.
+func (m *machine) compareContainers(l *Listing, clock uint64) (differences int) {
 	listed := map[string]bool{}
-	for i := range r.lists.Containers {
-		in := &r.lists.Containers[i]
-		if !s.wanted(in) {
+	for i := range l.Containers {
+		in := &l.Containers[i]
+		if !m.wants(in) {
 			continue
 		}
 		listed[in.Key] = true
-		tr := s.containers[in.Key]
-		if tr == nil {
-			at, ended := s.ended.Peek(in.Key)
-			if ended && at > r.clock {
+		c := m.containers[in.Key]
+		if c == nil {
+			if m.endedSince(in.Key, clock) {
 				continue
 			}
 			differences++
-			s.ended.Remove(in.Key)
-			tr = s.track(in.Key)
-			switch {
-			case s.isSandbox(in):
-				s.exclude(tr)
-			case in.Complete:
-				s.handleInspected(tr, *in)
-			case ended:
-				// Docker tells of an end before its list does: only an inspection can tell a new
-				// start from that
-				s.look(tr, false, now)
-			default:
-				s.expect(tr, in.Entity, now)
-				s.look(tr, false, now)
-			}
+			m.compareNew(in)
 			continue
 		}
-		tr.missing = false
-		if tr.touched <= r.clock {
-			tr.early = false // its start has been missed
+		if c.lastEvent > clock || c.phase == excluded {
+			continue
+		}
+		if c.phase == unlisted && m.isReported(c) {
+			m.enter(c, reported, 0)
 		}
 		switch {
-		case tr.excluded || tr.touched > r.clock:
+		case c.phase == created: // its start has been missed
+			differences++
+			m.compareNew(in)
 		case in.Complete:
-			before := tr.entity
-			if s.handleInspected(tr, *in); tr.entity != before {
+			before := c.view
+			if m.handleInspected(c, *in); c.view != before {
 				differences++
 			}
-		case tr.entity == nil || !s.opts.SameAsListed(tr.entity, in.Entity):
+		case c.phase == duplicate:
+		case c.view == nil || !m.opts.SameAsListed(c.view, in.Entity):
 			differences++
-			s.look(tr, false, now)
+			m.look(c, false)
 		}
 	}
-	for key, tr := range s.containers {
-		if listed[key] || tr.touched > r.clock {
-			continue
-		}
-		if tr.excluded {
-			s.drop(tr)
+	for _, c := range m.pick(func(c *container) bool {
+		return !listed[c.key] && c.lastEvent <= clock
+	}) {
+		if c.phase == excluded {
+			m.forget(c)
 			continue
 		}
 		differences++
-		tr.missing = true
-		s.look(tr, false, now)
+		if c.phase == reported || c.phase == returning {
+			c.fallback = nil
+			m.enter(c, unlisted, 0)
+		}
+		m.look(c, false)
 	}
 	return differences
 }
 
-func (s *session) compareImages(r result, now time.Time) (differences int) {
-	if r.lists.ImagesErr != nil {
-		s.log.Warn("images are not up to date", "error", r.lists.ImagesErr)
+// endedSince reports whether a container or an image was let go after the clock.
+func (m *machine) endedSince(key string, clock uint64) bool {
+	at, ok := m.recentlyEnded.Peek(key)
+	return ok && at > clock
+}
+
+// compareNew handles a container that a list has and of which no start is known.
+func (m *machine) compareNew(in *Container) {
+	ended := m.recentlyEnded.Contains(in.Key)
+	m.recentlyEnded.Remove(in.Key)
+	c := m.track(in.Key)
+	m.enter(c, starting, 0)
+	switch {
+	case m.isSandbox(in):
+		m.exclude(c)
+	case in.Complete:
+		m.handleInspected(c, *in)
+	case ended:
+		// Docker tells of an end before its list does: only an inspection can tell a new start from
+		// that.
+		m.look(c, false)
+	default:
+		m.expect(c, in.Entity)
+		m.look(c, false)
+	}
+}
+
+// compareImages does the same with images.
+func (m *machine) compareImages(l *Listing, clock uint64) (differences int) {
+	if l.ImagesErr != nil {
+		m.note(slog.LevelWarn, "images are not up to date", "error", l.ImagesErr)
 		return 0
 	}
 	listed := map[string]bool{}
-	for i := range r.lists.Images {
-		in := &r.lists.Images[i]
+	for i := range l.Images {
+		in := &l.Images[i]
 		names := mapping.NamesOf(in.Entity)
 		listed[names.ID] = true
-		t := s.images[names.ID]
+		known := m.images[names.ID]
 		switch {
-		case s.opts.NoImages:
-			if known := s.namesOf(names.ID); known == nil || !known.Equal(&names) {
-				s.setImage(in.Entity, names, false, in.Seq)
+		case m.opts.NoImages:
+			if before := m.namesOf(names.ID); before == nil || !before.Equal(&names) {
+				m.setImage(in.Entity, names, false, in.Seq)
 			}
-		case s.overtaken(names.ID, in.Seq):
-		case t == nil:
+		case m.isOvertaken(names.ID, in.Seq):
+		case known == nil && m.endedSince(names.ID, clock):
+		case known == nil:
 			differences++
-			s.setImage(in.Entity, names, in.Complete, in.Seq)
+			m.setImage(in.Entity, names, in.Complete, in.Seq)
 			if !in.Complete {
-				s.queue.mark(key{image: true, id: names.ID}, false, now)
+				m.conn.queue.mark(key{image: true, id: names.ID}, false, m.now)
 			}
-		case t.touched > r.clock:
-		case in.Complete && !t.entity.Equal(in.Entity):
+		case known.lastEvent > clock:
+		case in.Complete && !known.view.Equal(in.Entity):
 			differences++
-			s.setImage(in.Entity, names, true, in.Seq)
-		case !in.Complete && !t.names.Equal(&names):
+			m.setImage(in.Entity, names, true, in.Seq)
+		case !in.Complete && !known.names.Equal(&names):
 			differences++
-			s.queue.mark(key{image: true, id: names.ID}, false, now)
+			m.conn.queue.mark(key{image: true, id: names.ID}, false, m.now)
 		}
 	}
-	for id, t := range s.images {
+	for _, id := range m.pickImages(func(id string, i *imageState) bool {
 		// An intermediate image that a container is made of may be in no list.
-		if !listed[id] && t.touched <= r.clock && (r.lists.AllImages || s.users[id] == nil) {
-			differences++
-			s.removeImage(id)
-		}
+		return !listed[id] && i.lastEvent <= clock && (l.AllImages || m.users[id] == nil)
+	}) {
+		differences++
+		m.removeImage(id)
 	}
 	return differences
-}
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -66,7 +66,7 @@ func (t Tuning) WithDefaults(who string) (Tuning, error) {
 	return t, nil
 }
 
-// Options make a [Follower]. Tuning has its defaults filled in.
+// Options make a [Syncer]. Tuning has its defaults filled in.
 type Options struct {
 	Tuning
 	// Name is the collector's, for the log and for errors.

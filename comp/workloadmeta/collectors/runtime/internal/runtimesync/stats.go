@@ -2,11 +2,10 @@ package runtimesync
 
 import (
 	"maps"
-	"sync"
 	"time"
 )
 
-// Stats counts what a follower has done since it was made, over all connections.
+// Stats counts what a syncer has done since it was made, over all connections.
 type Stats struct {
 	Connects int
 	Events   map[string]int // by what the runtime calls them: "container start"
@@ -29,39 +28,20 @@ type Stats struct {
 	LastSync        time.Time // when the lists were last read
 }
 
-// counters guards Stats.
-type counters struct {
-	mu sync.Mutex
-	s  Stats
-}
-
-func newCounters() *counters {
-	return &counters{s: Stats{Events: map[string]int{}, Inspects: map[string]int{}}}
-}
-
 // maxActions bounds the names in Stats.Events, because the runtime chooses them.
 const maxActions = 64
 
-func (c *counters) event(name string, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.s.Events[name]; !ok && len(c.s.Events) >= maxActions {
+// event counts an event.
+func (s *Stats) event(name string, now time.Time) {
+	if _, ok := s.Events[name]; !ok && len(s.Events) >= maxActions {
 		name = "other"
 	}
-	c.s.Events[name]++
-	c.s.LastEvent = now
+	s.Events[name]++
+	s.LastEvent = now
 }
 
-func (c *counters) update(change func(*Stats)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change(&c.s)
-}
-
-func (c *counters) snapshot() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := c.s
-	out.Events, out.Inspects = maps.Clone(c.s.Events), maps.Clone(c.s.Inspects)
+func (s *Stats) clone() Stats {
+	out := *s
+	out.Events, out.Inspects = maps.Clone(s.Events), maps.Clone(s.Inspects)
 	return out
 }

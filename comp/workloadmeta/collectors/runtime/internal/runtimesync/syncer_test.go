@@ -18,12 +18,12 @@ var image1 = "sha256:" + strings.Repeat("ab", 32)
 
 func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		complete := func(c *Container) { c.Complete = true }
 		b.run("a", "a", image1, complete)
 		b.run("b", "b", image1, complete)
 		b.images[image1] = fakeImage(image1, 1, "app:1")
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		synctest.Wait()
 		if got := w.News(); got != "set a, set b" || w.Synced() != 1 {
 			t.Errorf("told %q, synced %d times", got, w.Synced())
@@ -51,10 +51,10 @@ func TestWhatListsTellWholeIsNotInspected(t *testing.T) {
 // What becomes somebody else's is given up at once: no event of its end is on its way.
 func TestWhatIsLeftToAnotherCollectorEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
 		b.run("b", "b", image1, nil)
-		defer follow(t, newFollower(t, nil), b, w).Stop()
+		defer follow(t, newSyncer(t, nil), b, w).Stop()
 		time.Sleep(20 * time.Second) // past the comparison after connecting
 		w.News()
 		b.with(func() { b.leaves = "a"; delete(b.containers, "a") })
@@ -70,9 +70,9 @@ func TestWhatIsLeftToAnotherCollectorEndsAtOnce(t *testing.T) {
 // take away, once.
 func TestWhatIsMissingAtSyncedIsTakenAwayOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
-		f := newFollower(t, nil)
+		f := newSyncer(t, nil)
 		r := follow(t, f, b, w)
 		time.Sleep(time.Second)
 		r.Stop()
@@ -91,9 +91,9 @@ func TestWhatIsMissingAtSyncedIsTakenAwayOnce(t *testing.T) {
 func TestAListThatLagsBringsNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := int64(0)
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
-		defer follow(t, newFollower(t, nil), b, w).Stop()
+		defer follow(t, newSyncer(t, nil), b, w).Stop()
 		time.Sleep(20 * time.Second) // past the comparison after connecting
 		b.send(Event{Action: ActionEnded, Key: "a", ExitCode: &code, At: time.Now()})
 		time.Sleep(5 * time.Second)
@@ -110,9 +110,9 @@ func TestAListThatLagsBringsNothingBack(t *testing.T) {
 // A daemon that is stopped with SIGSTOP keeps its connections open and says nothing.
 func TestSilentRuntimeIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
-		f := newFollower(t, nil)
+		f := newSyncer(t, nil)
 		r := follow(t, f, b, w)
 		time.Sleep(5 * time.Minute)
 		if pings := b.called("ping"); pings < 15 || pings > 25 {
@@ -151,10 +151,10 @@ func TestSilentRuntimeIsGivenUp(t *testing.T) {
 func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := int64(137)
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
 		b.run("b", "b", image1, nil)
-		f := newFollower(t, nil)
+		f := newSyncer(t, nil)
 		r := follow(t, f, b, w)
 		time.Sleep(time.Second)
 		r.Stop()
@@ -185,10 +185,10 @@ func TestTheEventOfAnEndMayComeAfterTheList(t *testing.T) {
 
 func TestOneIDInTwoNamespaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("blue/web", "web", image1, nil)
 		b.run("green/web", "web", image1, nil)
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		first := w.Container("web")
 		if first == nil || w.News() != "set web" {
@@ -220,11 +220,11 @@ func TestOneIDInTwoNamespaces(t *testing.T) {
 
 func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		keep := func(c *Container) { c.Keep = true }
 		b.run("pod", "pod", image1, keep)
 		b.run("plain", "plain", image1, nil)
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		w.News()
 		code := int64(137)
@@ -276,10 +276,10 @@ func TestKeptContainersStayUntilTheyAreRemoved(t *testing.T) {
 func TestImageOfAContainerIsItsOwnForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		image2 := "sha256:" + strings.Repeat("cd", 32)
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("a", "a", image1, nil)
 		b.images[image1] = fakeImage(image1, 1, "app:1")
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.run("a", "a", image2, nil) // the runtime finds the image by its name
 		b.with(func() {
@@ -301,9 +301,9 @@ func TestImageOfAContainerIsItsOwnForGood(t *testing.T) {
 
 func TestOvertakenAnswerAboutAnImageIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.images[image1] = fakeImage(image1, 5, "app:1", "app:2")
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.with(func() { b.images["app:1"] = fakeImage(image1, 4, "app:1") })
 		b.send(Event{Action: ActionImageChanged, Key: "app:1"})
@@ -319,9 +319,9 @@ func TestOvertakenAnswerAboutAnImageIsDropped(t *testing.T) {
 // order.
 func TestOvertakenAnswerThatAnImageIsGoneIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.images[image1] = fakeImage(image1, 5, "app:1")
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.with(func() { b.gone["app:2"] = fakeImage(image1, 4) }) // before it got the name app:1
 		b.send(Event{Action: ActionImageChanged, Key: "app:2"})
@@ -357,8 +357,8 @@ func TestOvertakenAnswerThatAnImageIsGoneIsDropped(t *testing.T) {
 
 func TestLostEventsAreMadeUpFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
-		r := follow(t, newFollower(t, nil), b, w)
+		b, w := newFakeClient(), collectortest.NewWorld()
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(2 * time.Second)
 		b.run("a", "a", image1, nil)
 		b.send(Event{Name: "garbage"})
@@ -370,15 +370,34 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 	})
 }
 
+// A list that was asked for before the loss cannot make up for it: another one follows it.
+func TestALossDuringAListIsMadeUpForByAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, w := newFakeClient(), collectortest.NewWorld()
+		r := follow(t, newSyncer(t, nil), b, w)
+		time.Sleep(20 * time.Second) // past the comparison after connecting
+		b.with(func() { b.slowList = 3 * time.Second })
+		b.send(Event{Name: "garbage"})
+		time.Sleep(time.Second)
+		b.run("a", "a", image1, nil)
+		b.send(Event{Name: "garbage"})
+		time.Sleep(10 * time.Second)
+		if w.Container("a") == nil {
+			t.Error("the start that was lost during the list is not made up for")
+		}
+		r.Stop()
+	})
+}
+
 // Docker notes with a container's end that it was killed for want of memory, which its event tells
 // before.
 func TestWhatWasKilledForWantOfMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		for _, key := range []string{"killed", "lives-on"} {
 			b.run(key, key, image1, nil)
 		}
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		code, zero := int64(137), int64(0)
 		b.send(Event{Action: ActionOOM, Key: "killed", At: time.Now()},
@@ -398,9 +417,9 @@ func TestWhatWasKilledForWantOfMemory(t *testing.T) {
 
 func TestSandboxesStayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, w := newFakeBackend(), collectortest.NewWorld()
+		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("listed", "listed", image1, func(c *Container) { c.Sandbox = true })
-		r := follow(t, newFollower(t, nil), b, w)
+		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(time.Second)
 		b.run("started", "started", image1, func(c *Container) { c.Sandbox = true })
 		b.send(Event{Action: ActionStarted, Key: "started",

@@ -18,8 +18,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
 )
 
-// fakeBackend is a runtime of which the test decides what it has and what goes wrong.
-type fakeBackend struct {
+// fakeClient is a runtime of which the test decides what it has and what goes wrong.
+type fakeClient struct {
 	mu         sync.Mutex // guards the fields below
 	containers map[string]Container
 	images     map[string]Image
@@ -28,13 +28,14 @@ type fakeBackend struct {
 	leaves     string        // the key of a container that is left to somebody else
 	hung       bool          // no call is answered
 	slow       time.Duration // how long an inspection's answer is on its way
+	slowList   time.Duration // the same of a list's
 	since      []time.Time
 	events     chan []Event
 	ended      chan struct{}
 }
 
-func newFakeBackend() *fakeBackend {
-	return &fakeBackend{
+func newFakeClient() *fakeClient {
+	return &fakeClient{
 		containers: map[string]Container{}, images: map[string]Image{}, gone: map[string]Image{},
 		calls:  map[string]int{},
 		events: make(chan []Event, 1000), ended: make(chan struct{}),
@@ -42,7 +43,7 @@ func newFakeBackend() *fakeBackend {
 }
 
 // run puts a running container there.
-func (b *fakeBackend) run(key, id, image string, edit func(*Container)) {
+func (b *fakeClient) run(key, id, image string, edit func(*Container)) {
 	c := mapping.NewContainer(id, "fake")
 	c.Name = key
 	c.Image.ID, c.Image.RawName = image, "app:1"
@@ -54,22 +55,22 @@ func (b *fakeBackend) run(key, id, image string, edit func(*Container)) {
 	b.with(func() { b.containers[key] = in })
 }
 
-func (b *fakeBackend) with(change func()) {
+func (b *fakeClient) with(change func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	change()
 }
 
-func (b *fakeBackend) called(name string) int {
+func (b *fakeClient) called(name string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.calls[name]
 }
 
-func (b *fakeBackend) send(events ...Event) { b.events <- events }
+func (b *fakeClient) send(events ...Event) { b.events <- events }
 
 // call counts a call and lets it hang if the runtime does.
-func (b *fakeBackend) call(ctx context.Context, name string) error {
+func (b *fakeClient) call(ctx context.Context, name string) error {
 	b.mu.Lock()
 	b.calls[name]++
 	hung := b.hung
@@ -83,15 +84,15 @@ func (b *fakeBackend) call(ctx context.Context, name string) error {
 	return nil
 }
 
-func (b *fakeBackend) Ping(ctx context.Context) error { return b.call(ctx, "ping") }
+func (b *fakeClient) Ping(ctx context.Context) error { return b.call(ctx, "ping") }
 
-func (b *fakeBackend) Events(ctx context.Context, since time.Time) (Events, error) {
+func (b *fakeClient) Events(ctx context.Context, since time.Time) (Events, error) {
 	b.with(func() { b.since = append(b.since, since) })
 	return &fakeEvents{b: b, over: ctx.Done(), closed: make(chan struct{})}, nil
 }
 
 type fakeEvents struct {
-	b      *fakeBackend
+	b      *fakeClient
 	over   <-chan struct{}
 	closed chan struct{}
 	once   sync.Once
@@ -115,18 +116,25 @@ func (e *fakeEvents) Next() ([]Event, error) {
 
 func (e *fakeEvents) Close() error { e.once.Do(func() { close(e.closed) }); return nil }
 
-// copied returns what the follower may own.
+// copied returns what the syncer may own.
 func copied(in Container) Container {
 	c := *in.Entity
 	in.Entity = &c
 	return in
 }
 
-func (b *fakeBackend) List(ctx context.Context) (Listing, error) {
+func (b *fakeClient) List(ctx context.Context) (Listing, error) {
 	if err := b.call(ctx, "list"); err != nil {
 		return Listing{}, err
 	}
 	b.mu.Lock()
+	slow := b.slowList
+	defer func() {
+		select { // of the bubble's clock
+		case <-time.After(slow):
+		case <-ctx.Done():
+		}
+	}()
 	defer b.mu.Unlock()
 	l := Listing{AllImages: true}
 	for _, key := range slices.Sorted(maps.Keys(b.containers)) {
@@ -138,7 +146,7 @@ func (b *fakeBackend) List(ctx context.Context) (Listing, error) {
 	return l, nil
 }
 
-func (b *fakeBackend) Inspect(ctx context.Context, key string) (Container, error) {
+func (b *fakeClient) Inspect(ctx context.Context, key string) (Container, error) {
 	if err := b.call(ctx, "inspect"); err != nil {
 		return Container{}, err
 	}
@@ -156,7 +164,7 @@ func (b *fakeBackend) Inspect(ctx context.Context, key string) (Container, error
 	return copied(in), nil
 }
 
-func (b *fakeBackend) InspectImage(ctx context.Context, ref string, _ bool) (Image, error) {
+func (b *fakeClient) InspectImage(ctx context.Context, ref string, _ bool) (Image, error) {
 	if err := b.call(ctx, "image"); err != nil {
 		return Image{}, err
 	}
@@ -174,8 +182,8 @@ func fakeImage(id string, seq uint64, tags ...string) Image {
 	return Image{Entity: names.NewImage(), Complete: true, Seq: seq}
 }
 
-// newFollower returns a follower whose lists tell everything or nothing.
-func newFollower(t testing.TB, edit func(*Options)) *Follower {
+// newSyncer returns a syncer whose lists tell everything or nothing.
+func newSyncer(t testing.TB, edit func(*Options)) *Syncer {
 	t.Helper()
 	tuning, err := Tuning{}.WithDefaults("test")
 	if err != nil {
@@ -198,7 +206,7 @@ func newFollower(t testing.TB, edit func(*Options)) *Follower {
 	return New(o)
 }
 
-func follow(t testing.TB, f *Follower, b Backend, w *collectortest.World) *collectortest.Run {
+func follow(t testing.TB, f *Syncer, b Client, w *collectortest.World) *collectortest.Run {
 	return collectortest.Start(t,
 		func(ctx context.Context, sink workloadmeta.Sink) error { return f.Stream(ctx, b, sink) },
 		w.Sink())

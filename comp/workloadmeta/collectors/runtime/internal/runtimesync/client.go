@@ -10,10 +10,10 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// Backend is one connection to a container runtime. Its methods may be called from several
+// Client is one connection to a container runtime. Its methods may be called from several
 // goroutines, and each ends when its context does. Objects that do not exist are errors for which
 // errdefs.IsNotFound is true.
-type Backend interface {
+type Client interface {
 	// Events opens the event stream, which ends with ctx. since is the time of the newest event
 	// that an earlier connection has handled, zero if there was none; a runtime that does not keep
 	// events ignores it.
@@ -31,7 +31,7 @@ type Backend interface {
 	Ping(ctx context.Context) error
 }
 
-// ErrNotCollected marks an object that may exist, and that the backend leaves to somebody else. For
+// ErrNotCollected marks an object that may exist, and that the client leaves to somebody else. For
 // it errdefs.IsNotFound is true.
 var ErrNotCollected = fmt.Errorf("it is not collected: %w", errdefs.ErrNotFound)
 
@@ -108,7 +108,7 @@ type Container struct {
 	// Key is by which the runtime knows the container. It is the entity's ID, or has more in it
 	// where that is not unique.
 	Key string
-	// Entity is new; the follower owns it. Of its image, ID and RawName are enough.
+	// Entity is new; the syncer owns it. Of its image, ID and RawName are enough.
 	Entity *workloadmeta.Container
 	// Complete says that an inspection would not tell more.
 	Complete bool
@@ -122,11 +122,11 @@ type Container struct {
 
 // Image is what a runtime tells of an image.
 type Image struct {
-	// Entity is new; the follower owns it.
+	// Entity is new; the syncer owns it.
 	Entity   *workloadmeta.ContainerImageMetadata
 	Complete bool
 	// Seq orders answers about one image that were on their way together: a smaller one is older.
-	// Backends that do not put an image together from several answers leave it 0.
+	// Clients that do not put an image together from several answers leave it 0.
 	Seq uint64
 }
 
