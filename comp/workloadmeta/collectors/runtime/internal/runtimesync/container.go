@@ -87,10 +87,10 @@ func (m *machine) enter(c *container, p phase, wait time.Duration) {
 		delete(m.conn.waiting, c)
 		return
 	}
-	if len(m.conn.waiting) == 0 {
-		m.conn.nextLook = m.now.Add(waitTick)
+	c.deadline = m.now.Add(max(wait, waitTick))
+	if len(m.conn.waiting) == 0 || c.deadline.Before(m.conn.nextLook) {
+		m.conn.nextLook = c.deadline
 	}
-	c.deadline = m.now.Add(wait)
 	m.conn.waiting[c] = struct{}{}
 }
 
@@ -181,6 +181,10 @@ func (m *machine) handleContainerEvent(ev *Event) {
 		m.finish(c, c.end)
 		return
 	case ActionCreated:
+		if c != nil && c.phase == gone {
+			m.finish(c, c.end) // this is another one
+			c = nil
+		}
 		// Of one that is reported, the next event tells more: it is about to be started again.
 		if c == nil && !m.notStarted.Contains(ev.Key) {
 			c = m.track(ev.Key)
@@ -244,9 +248,16 @@ func (m *machine) handleStart(ev *Event) {
 	if c.view != nil && c.view.State.Running {
 		if m.isReported(c) {
 			m.enter(c, reported, 0)
-		} else {
-			m.enter(c, returning, 0)
+			return
 		}
+		if c.fallback == nil { // it was in no list
+			v := *c.view
+			if ev.Container != nil {
+				v = *startedAs(&v, ev.Container)
+			}
+			c.fallback = &v
+		}
+		m.enter(c, returning, 0)
 		return
 	}
 	// New, or kept while it was stopped.
@@ -266,9 +277,9 @@ func (m *machine) expect(c *container, running *workloadmeta.Container) {
 		return
 	case found:
 		c.policy, c.fallback = before.policy, inspectedBefore(before.view, running)
-	case c.fallback != nil:
+	case c.fallback != nil && sameMaking(c.fallback, running):
 		c.fallback = startedAs(c.fallback, running)
-	case c.view != nil:
+	case c.view != nil && sameMaking(c.view, running):
 		c.fallback = startedAs(c.view, running)
 	default:
 		c.fallback = running

@@ -50,7 +50,11 @@ func (m *machine) lookAtImage(id string) {
 		i.lastEvent = m.clock
 	}
 	if !m.opts.NoImages || m.users[id] != nil || !mapping.IsFullImageID(id) {
-		m.conn.queue.mark(key{image: true, id: id}, true, m.now)
+		k := key{image: true, id: id}
+		if m.conn.queue.pending(k) {
+			m.missImage() // one look for two changes: what was between them nobody will see
+		}
+		m.conn.queue.mark(k, true, m.now)
 	}
 }
 
@@ -105,8 +109,8 @@ func (m *machine) handleImageGone(a *answer) {
 	}
 }
 
-// missImage has the lists compared in a while, because of an image that was gone before it could be
-// looked at: it may have taken a name from another, and events need not tell.
+// missImage has the lists compared in a while, because an image changed again or was gone before it
+// could be looked at: it may have taken a name from another, and events need not tell.
 func (m *machine) missImage() {
 	if !m.opts.NoImages {
 		m.requestList(m.now.Add(goneWait))

@@ -352,8 +352,16 @@ func (m *machine) checkDeadlines() {
 	if len(m.conn.waiting) == 0 || m.now.Before(m.conn.nextLook) {
 		return
 	}
-	m.conn.nextLook = m.now.Add(waitTick)
 	m.expireDue(func(c *container) bool { return !m.now.Before(c.deadline) })
+	m.conn.nextLook = m.now.Add(time.Hour)
+	for c := range m.conn.waiting {
+		if c.deadline.Before(m.conn.nextLook) {
+			m.conn.nextLook = c.deadline
+		}
+	}
+	if soon := m.now.Add(waitTick); m.conn.nextLook.Before(soon) {
+		m.conn.nextLook = soon // many deadlines are looked at together
+	}
 }
 
 func (m *machine) expireDue(due func(*container) bool) {

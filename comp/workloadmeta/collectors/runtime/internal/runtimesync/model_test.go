@@ -196,6 +196,7 @@ func newWorld(t *rapid.T) *world {
 	if w.keepsEvents {
 		w.reusesKeys = false // those that keep events choose the IDs themselves
 	}
+	w.completeLists = w.completeLists || w.reusesKeys // as containerd's are
 	tuning, err := Tuning{}.WithDefaults("test")
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +260,8 @@ func (w *world) create(t *rapid.T) {
 		key: key, id: id, exists: true, image: imageID(rapid.IntRange(0, images-1).Draw(t, "image")),
 		sandbox: slot == "k3", rawName: "t0",
 		policy: rapid.SampledFrom([]string{"no", "always", "on-failure"}).Draw(t, "policy"),
-		status: workloadmeta.StatusCreated, name: w.next(), created: w.wall(),
+		status: workloadmeta.StatusCreated, name: w.next(),
+		created: w.wall().Add(time.Duration(w.next())), // no two at the same time
 	}
 	delete(w.everTold, key)
 	delete(w.toldName, key)
@@ -996,8 +998,9 @@ func (w *world) checkInvariants() {
 			w.t.Fatalf("%s is filed under %s", c.key, key)
 		case waits == c.deadline.IsZero() && m.conn.phase >= catchingUp:
 			w.t.Fatalf("%s in phase %d waits %v, deadline %v", key, c.phase, waits, c.deadline)
-		case c.phase == reported && c.view == nil:
-			w.t.Fatalf("%s is reported without a view", key)
+		case c.phase == reported && !m.isReported(c) && m.conn.phase >= catchingUp,
+			c.view != nil && !m.isReported(c) && m.conn.phase == live:
+			w.t.Fatalf("%s in phase %d is not reported", key, c.phase)
 		case (c.phase == excluded || c.phase == duplicate) && c.view != nil:
 			w.t.Fatalf("%s in phase %d is reported", key, c.phase)
 		case c.phase == ending && c.end == nil:

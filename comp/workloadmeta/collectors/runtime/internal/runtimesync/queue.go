@@ -68,11 +68,17 @@ func (q *queue) mark(k key, barrier bool, now time.Time) {
 	if barrier {
 		e.barrier = q.generation
 	}
-	if e.heapIndex >= 0 || e.looking != 0 {
+	if q.pending(k) {
 		q.coalesced++
 		return
 	}
 	q.schedule(e, now)
+}
+
+// pending reports whether a look at the object is waiting or running.
+func (q *queue) pending(k key) bool {
+	e := q.entries[k]
+	return e != nil && (e.heapIndex >= 0 || e.looking != 0)
 }
 
 // supersede makes a running look void and has it repeated, because newer facts are known from
