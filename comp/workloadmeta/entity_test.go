@@ -1,10 +1,13 @@
 package workloadmeta
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -68,6 +71,10 @@ func leaves(v reflect.Value, path string, visit func(path string, field reflect.
 		v.Type().Elem() != reflect.TypeFor[time.Time]() {
 		leaves(v.Elem(), path, visit)
 		return
+	}
+	if v.Kind() == reflect.Slice && v.Type() != reflect.TypeFor[json.RawMessage]() &&
+		v.Len() > 0 && v.Index(0).Kind() == reflect.Struct {
+		leaves(v.Index(0), path+"[0]", visit)
 	}
 	visit(path, v)
 }
@@ -146,6 +153,97 @@ func TestJSONRoundTrip(t *testing.T) {
 		if err != nil || len(unknown) > 0 || !got.Equal(want) {
 			t.Errorf("%s: UnmarshalEntity(%s) = %s, %v, %v", kind, data, dump(got), unknown, err)
 		}
+	}
+}
+
+// What JSON has no word for comes back as it was, alone and beside others.
+func TestJSONRoundTripOfWhatJSONCannotSay(t *testing.T) {
+	evil := func(t reflect.Type) []any {
+		switch t {
+		case reflect.TypeFor[time.Time]():
+			return []any{time.Date(10_000, 1, 1, 0, 0, 0, 1, time.UTC),
+				time.Date(-5, 1, 1, 0, 0, 0, 999_999_999, time.UTC),
+				time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 25*3600+7))}
+		case reflect.TypeFor[json.RawMessage]():
+			return []any{json.RawMessage(`{"cut": `), json.RawMessage(`"text"`),
+				json.RawMessage(`{ "a" : 1 }`), json.RawMessage("\xff"), json.RawMessage("null")}
+		case reflect.TypeFor[Kind]():
+			return []any{Kind(0), Kind(200)}
+		}
+		switch t.Kind() {
+		case reflect.String:
+			return []any{"\xff", "\xfe", "a\x80b\xed\xa0\x80", "\u2028\ufffd\x00\x7f<&>\"\\\t\b", "\U0001f600",
+				`\udcff`}
+		case reflect.Float64:
+			return []any{math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), 1e300, 5e-324}
+		case reflect.Int64:
+			return []any{int64(math.MinInt64), int64(math.MaxInt64)}
+		case reflect.Uint64:
+			return []any{uint64(math.MaxUint64)}
+		}
+		return nil
+	}
+	check := func(path string, e Entity) {
+		t.Helper()
+		data := AppendEntity(nil, e)
+		if !json.Valid(data) {
+			t.Fatalf("%s: no JSON: %s", path, data)
+		}
+		got, unknown, err := UnmarshalEntity(data)
+		if err != nil || len(unknown) > 0 || !got.Equal(e) || !e.Equal(got) {
+			t.Fatalf("%s: %s\nbecame %s, %q, %v", path, data, dump(got), unknown, err)
+		}
+		if again := AppendEntity(nil, got); !bytes.Equal(data, again) {
+			t.Fatalf("%s: %s\nbecame %s", path, data, again)
+		}
+	}
+	for _, kind := range Kinds() {
+		e := full(t, kind, 6)
+		leaves(reflect.ValueOf(e), kind.String(), func(path string, field reflect.Value) {
+			if strings.HasSuffix(path, ".EntityID.Kind") {
+				return // of the entity itself
+			}
+			saved := reflect.New(field.Type()).Elem()
+			saved.Set(field)
+			for _, value := range evil(field.Type()) {
+				field.Set(reflect.ValueOf(value).Convert(field.Type()))
+				check(path, e)
+			}
+			if field.Kind() == reflect.Pointer {
+				for _, value := range evil(field.Type().Elem()) {
+					field.Set(reflect.New(field.Type().Elem()))
+					field.Elem().Set(reflect.ValueOf(value).Convert(field.Type().Elem()))
+					check(path, e)
+				}
+			}
+			if field.Kind() == reflect.Map {
+				field.Set(reflect.MakeMap(field.Type()))
+				for _, key := range evil(field.Type().Key()) {
+					k := reflect.ValueOf(key).Convert(field.Type().Key())
+					field.SetMapIndex(k, reflect.Zero(field.Type().Elem()))
+					for _, value := range evil(field.Type().Elem()) {
+						field.SetMapIndex(k, reflect.ValueOf(value).Convert(field.Type().Elem()))
+					}
+				}
+				check(path, e)
+			}
+			field.Set(saved)
+		})
+	}
+}
+
+// Ten equal reports with a number that is none were ten changes.
+func TestNaNIsEqualToNaN(t *testing.T) {
+	nan := func() Entity {
+		return &KubeletMetrics{EntityID: EntityID{KindKubeletMetrics, "m"},
+			Metrics: map[string]float64{"q": math.NaN()}}
+	}
+	limit := func() Entity {
+		n := math.NaN()
+		return c(func(c *Container) { c.Resources.CPULimit = &n })
+	}
+	if !nan().Equal(nan()) || !limit().Equal(limit()) {
+		t.Error("an entity with NaN is not equal to its like")
 	}
 }
 

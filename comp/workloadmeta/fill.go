@@ -82,10 +82,14 @@ func fillListFunc[T any](dst *[]T, src []T, equal func(a, b T) bool) {
 	*dst = out
 }
 
-func equalMaps[K, V comparable](a, b map[K]V) bool { return maps.Equal(a, b) }
+// same reports whether two values say the same. A number that is none (NaN) says the same as
+// another such, or every report of it would be a change.
+func same[T comparable](a, b T) bool { return a == b || a != a && b != b }
+
+func equalMaps[K, V comparable](a, b map[K]V) bool { return maps.EqualFunc(a, b, same[V]) }
 
 func equalPtr[T comparable](a, b *T) bool {
-	return a == b || a != nil && b != nil && *a == *b
+	return a == b || a != nil && b != nil && same(*a, *b)
 }
 
 func equalPtrFunc[T any](a, b *T, equal func(a, b *T) bool) bool {

@@ -29,9 +29,9 @@ func TestUnmarshalEntityNamesTheField(t *testing.T) {
 		`{"kind":"container","id":"c","state":{"exit_code":"0"}}`: {"container/c",
 			`"state.exit_code"`},
 		`{"kind":"container","id":"c","state":{"created_at":"yesterday"}}`: {"container/c",
-			`"state"`, "yesterday"},
+			`"state.created_at"`, "yesterday"},
 		`{"kind":"container","id":"c","owner":{"kind":"pod","id":"p"}}`: {"container/c",
-			`"owner"`, `"pod"`},
+			`"owner.kind"`, `"pod"`},
 		`{"kind":"container","id":"c","name":"a"} {"kind":"container","id":"c"}`: {"entity"},
 	} {
 		e, _, err := workloadmeta.UnmarshalEntity([]byte(data))
@@ -71,6 +71,9 @@ func FuzzUnmarshalEntity(f *testing.F) {
 	f.Add([]byte(
 		`{"kind":"container","id":"c","state":{"exit_code":0,"created_at":"2023-11-14T22:13:20Z"},"owner":{"kind":"kubernetes_pod","id":"p"},"ID":"d"}`))
 	f.Add([]byte(`{"kind":"kubernetes_pod","id":"p","containers":[{"id":"c"}],"kind":"process"}`))
+	f.Add([]byte(`{"kind":"kubelet_metrics","id":"\udcff","metrics":{"a":"NaN","\udcfe":"-Infinity"}}`))
+	f.Add([]byte(`{"kind":"kubelet","id":"k","config":"{\"cut\":"}`))
+	f.Add([]byte(`{"kind":"container","id":"c","state":{"created_at":"@253402300800.000000001"},"owner":{"kind":"kind(0)","id":""}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, unknown, err := workloadmeta.UnmarshalEntity(data)
 		if err != nil {
@@ -84,15 +87,15 @@ func FuzzUnmarshalEntity(f *testing.F) {
 		if err := ev.Validate(); err != nil {
 			t.Fatalf("%s: %v", data, err)
 		}
-		out, err := json.Marshal(e)
-		if err != nil {
-			t.Skip("a time that JSON cannot hold") // year 10000
+		out := workloadmeta.AppendEntity(nil, e)
+		if !json.Valid(out) {
+			t.Fatalf("%s\nbecame %s, which is no JSON", data, out)
 		}
 		again, unknown, err := workloadmeta.UnmarshalEntity(out)
 		if err != nil || len(unknown) > 0 || !again.Equal(e) {
 			t.Fatalf("%s\nbecame %s, %q, %v", data, out, unknown, err)
 		}
-		if out2, _ := json.Marshal(again); !bytes.Equal(out, out2) {
+		if out2 := workloadmeta.AppendEntity(nil, again); !bytes.Equal(out, out2) {
 			t.Fatalf("%s\nbecame %s", out, out2)
 		}
 	})
@@ -106,5 +109,18 @@ func TestUnknownFieldsInsideAreNamed(t *testing.T) {
 	want := []string{"image.nam", "owner.uid", "ports[].protokol", "resources.cpu", "state.Status"}
 	if err != nil || !slices.Equal(unknown, want) {
 		t.Fatalf("unknown fields = %q, %v; want %q", unknown, err, want)
+	}
+}
+
+// Fields of another spelling were returned as skipped, and used nevertheless.
+func TestNestedFieldsThatAreSkippedAreNotUsed(t *testing.T) {
+	e, unknown, err := workloadmeta.UnmarshalEntity([]byte(
+		`{"kind":"container","id":"c","NAME":"top","state":{"STATUS":"stopped"},"image":{"Name":"x"}}`))
+	if err != nil || !slices.Equal(unknown, []string{"NAME", "image.Name", "state.STATUS"}) {
+		t.Fatalf("unknown fields = %q, %v", unknown, err)
+	}
+	c := e.(*workloadmeta.Container)
+	if c.Name != "" || c.State.Status != "" || c.Image.Name != "" {
+		t.Errorf("a field of another spelling was taken: %+v", c)
 	}
 }

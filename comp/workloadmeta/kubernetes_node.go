@@ -1,10 +1,10 @@
 package workloadmeta
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // KubeletID is the ID of the only kubelet entity.
@@ -47,7 +47,17 @@ func (k *Kubelet) Equal(other Entity) bool {
 	o, ok := other.(*Kubelet)
 	return ok &&
 		(k == o || k.EntityID == o.EntityID && k.EntityMeta.equal(&o.EntityMeta) &&
-			slices.Equal(k.Config, o.Config))
+			equalDocuments(k.Config, o.Config))
+}
+
+// equalDocuments compares JSON documents without the blanks that mean nothing.
+func equalDocuments(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	x, ok := compact(a)
+	y, also := compact(b)
+	return ok && also && bytes.Equal(x, y)
 }
 
 func (k *Kubelet) merged(views *views) Entity {

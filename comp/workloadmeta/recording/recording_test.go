@@ -72,7 +72,7 @@ func TestBadLinesAreNamed(t *testing.T) {
 		`{"type":"set","source":"s","entity":7}`: `x.jsonl:3: field "entity": entity: json: cannot unmarshal number into Go value of type map[string]json.RawMessage`,
 		`{"type":"set","source":"s","entity":{"kind":"pot","id":"a"}}`:               `x.jsonl:3: field "entity": entity: field "kind": unknown kind "pot"`,
 		`{"type":"set","source":"s","entity":{"kind":"process","id":""}}`:            `x.jsonl:3: field "entity": process: field "id" is empty`,
-		`{"type":"set","source":"s","entity":{"kind":"process","id":"1","pid":"x"}}`: `x.jsonl:3: field "entity": process/1: field "pid": want int32, have a JSON string`,
+		`{"type":"set","source":"s","entity":{"kind":"process","id":"1","pid":"x"}}`: `x.jsonl:3: field "entity": process/1: field "pid": want a number, have a JSON string`,
 	} {
 		r := recording.NewReader(strings.NewReader(web+"\n\n"+text+"\n"+web+"\n"), "x.jsonl")
 		if _, err := r.Next(); err != nil {
