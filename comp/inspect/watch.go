@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -194,6 +195,10 @@ func (l *Local) Record(ctx context.Context, r RecordRequest, out io.Writer) (int
 	}
 	recorder := recording.NewRecorder(source, nil, recording.NewWriter(out))
 	err := recorder.Run(ctx)
+	if n, errs := recorder.Skipped(); n > 0 && err == nil {
+		err = fmt.Errorf("%s not in the recording; the first: %w", plural(n, "event is",
+			"events are"), errs[0])
+	}
 	return recorder.Lines(), err
 }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
@@ -39,37 +40,53 @@ func (e *LineError) Error() string {
 // Unwrap returns the reason.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// wireLine is a line as it is written; the order of the fields is that of the format.
-type wireLine struct {
-	Time   *time.Time             `json:"time,omitempty"`
-	Type   workloadmeta.EventType `json:"type"`
-	Source workloadmeta.Source    `json:"source"`
-	// Reporter and Rank are of a collector ([workloadmeta.Reporter]); without them it is code
-	// that is none.
-	Reporter string              `json:"reporter,omitempty"`
-	Rank     int                 `json:"rank,omitempty"`
-	Entity   workloadmeta.Entity `json:"entity"`
-}
-
-// encode appends the line and a line break to buf.
+// encode appends the line and a line break to buf. The order of the fields is that of the
+// format.
 func (l Line) encode(buf *bytes.Buffer) error {
 	if err := l.Event.Validate(); err != nil {
 		return err
 	}
-	w := wireLine{Type: l.Event.Type, Source: l.Event.Source, Entity: l.Event.Entity}
+	if source := string(l.Event.Source); !utf8.ValidString(source) {
+		return fmt.Errorf("encode %s: source %q is not UTF-8", l.Event.Entity.GetID(), source)
+	}
+	if r := l.Event.Reporter; r != nil && !utf8.ValidString(r.Name) {
+		return fmt.Errorf("encode %s: reporter %q is not UTF-8", l.Event.Entity.GetID(), r.Name)
+	}
+	head := struct {
+		Time   time.Time              `json:"time,omitzero"`
+		Type   workloadmeta.EventType `json:"type"`
+		Source workloadmeta.Source    `json:"source"`
+		// Reporter and Rank are of a collector ([workloadmeta.Reporter]); without them it is
+		// code that is none.
+		Reporter string `json:"reporter,omitempty"`
+		Rank     int    `json:"rank,omitempty"`
+	}{Time: l.Time, Type: l.Event.Type, Source: l.Event.Source}
 	if r := l.Event.Reporter; r != nil && *r != *workloadmeta.NewReporter(r.Source) {
-		w.Reporter, w.Rank = r.Name, r.Rank
+		head.Reporter, head.Rank = r.Name, r.Rank
 	}
 	if !l.Time.IsZero() {
-		utc := l.Time.UTC()
-		w.Time = &utc
+		head.Time = l.Time.UTC()
 	}
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false) // people read this
-	if err := enc.Encode(w); err != nil {
+	data, err := marshal(head)
+	if err != nil {
 		return fmt.Errorf("encode %s: %w", l.Event.Entity.GetID(), err)
 	}
+	buf.Write(bytes.TrimSuffix(data, []byte("}\n")))
+	buf.WriteString(`,"entity":`)
+	buf.Write(workloadmeta.AppendEntity(buf.AvailableBuffer(), l.Event.Entity))
+	buf.WriteString("}\n")
 	return nil
+}
+
+// marshal returns JSON with a line break, without the escapes that only HTML needs.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // people read this
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // fieldError is a LineError without a place.
@@ -80,11 +97,8 @@ type fieldError struct {
 
 // decode reads one line. unknown names the fields that were skipped, as "entity.x" if
 // they are the entity's.
-func decode(data []byte) (l Line, unknown []string, bad *fieldError) {
-	fields, err := object(data)
-	if err != nil {
-		return Line{}, nil, &fieldError{"", err}
-	}
+func decode(fields map[string]json.RawMessage) (l Line, unknown []string, bad *fieldError) {
+	var err error
 	text := func(name string) (string, *fieldError) {
 		raw, ok := fields[name]
 		if !ok {

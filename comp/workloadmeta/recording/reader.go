@@ -3,10 +3,12 @@ package recording
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 )
 
 // MaxLine is the longest line that is read, in bytes: far above any entity there is, and
@@ -31,6 +33,21 @@ type Reader struct {
 	skipped int
 	errs    []error
 	failed  error // what reading from in failed with; there is nothing more
+	events  int
+
+	header    Header
+	hasHeader bool
+	begun     bool   // whether Header has read ahead
+	ahead     *ahead // what it has read
+	// whether the line that was read last has no end
+	unterminated bool
+	cut          *LineError
+}
+
+// ahead is what Next returns.
+type ahead struct {
+	line Line
+	err  error
 }
 
 // NewReader returns a reader of r. The name appears in errors.
@@ -38,10 +55,40 @@ func NewReader(r io.Reader, name string) *Reader {
 	return &Reader{name: name, in: bufio.NewReaderSize(r, 64<<10), unknown: map[string]int{}}
 }
 
+// Header returns the header of the recording, before any line is read; false if it has none.
+// A header that cannot be read is a [*LineError].
+func (r *Reader) Header() (Header, bool, error) {
+	if r.line > 0 || r.begun {
+		return r.header, r.hasHeader, nil
+	}
+	l, err := r.next(true)
+	r.begun = true
+	if r.hasHeader {
+		return r.header, true, nil
+	}
+	if bad, ok := errors.AsType[*LineError](err); ok && strings.HasPrefix(bad.Field, "recording") {
+		return Header{}, false, err
+	}
+	r.ahead = &ahead{l, err} // for Next
+	return Header{}, false, nil
+}
+
 // Next returns the next line. At the end the error is [io.EOF]; for a line that cannot
 // be read it is a [*LineError], after which the next call goes on with the line after;
 // anything else is a failure to read the file, which is final.
+//
+// A last line that is cut off, as a recorder leaves it that was killed, is the end of the
+// recording: see [Reader.CutOff].
 func (r *Reader) Next() (Line, error) {
+	if a := r.ahead; a != nil {
+		r.ahead = nil
+		return a.line, a.err
+	}
+	return r.next(false)
+}
+
+// next returns the next line; with untilHeader it stops at a header.
+func (r *Reader) next(untilHeader bool) (Line, error) {
 	for {
 		data, err := r.readLine()
 		if err != nil && !errors.Is(err, errTooLong) {
@@ -53,15 +100,19 @@ func (r *Reader) Next() (Line, error) {
 				continue
 			}
 			var l Line
-			var unknown []string
-			if l, unknown, bad = decode(data); bad == nil {
-				for _, field := range unknown {
-					r.unknown[field]++
+			var isHeader bool
+			if l, isHeader, bad = r.decode(data); bad == nil {
+				if !isHeader || untilHeader {
+					return l, nil
 				}
-				return l, nil
+				continue
 			}
 		}
 		lineErr := &LineError{File: r.name, Line: r.line, Field: bad.field, Err: bad.err}
+		if r.unterminated && errors.Is(bad.err, io.ErrUnexpectedEOF) {
+			r.cut = lineErr
+			return Line{}, io.EOF
+		}
 		if !r.SkipBad {
 			return Line{}, lineErr
 		}
@@ -71,6 +122,43 @@ func (r *Reader) Next() (Line, error) {
 		}
 	}
 }
+
+// decode reads a line, which may be a header.
+func (r *Reader) decode(data []byte) (l Line, isHeader bool, bad *fieldError) {
+	fields, err := object(data)
+	if err != nil {
+		return Line{}, false, &fieldError{"", err}
+	}
+	h, unknown, isHeader, bad := decodeHeader(fields)
+	switch {
+	case bad != nil:
+		return Line{}, true, bad
+	case isHeader && r.events > 0 && !sameConfig(h, r.header):
+		return Line{}, true, &fieldError{"recording.config", errors.New(
+			"another recording begins here, made under another configuration; play them one by one")}
+	case isHeader && r.events == 0:
+		r.header, r.hasHeader = h, true
+	case !isHeader:
+		if l, unknown, bad = decode(fields); bad != nil {
+			return Line{}, false, bad
+		}
+		r.events++
+	}
+	for _, field := range unknown {
+		r.unknown[field]++
+	}
+	return l, isHeader, nil
+}
+
+// sameConfig reports whether two recordings were made under one configuration.
+func sameConfig(a, b Header) bool {
+	return maps.EqualFunc(a.Config, b.Config,
+		func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
+}
+
+// CutOff returns which last line is cut off and was not returned, after Next has returned
+// [io.EOF]; nil if none is.
+func (r *Reader) CutOff() *LineError { return r.cut }
 
 // Line returns the number of the line that was read last, from 1.
 func (r *Reader) Line() int { return r.line }
@@ -99,7 +187,7 @@ func (r *Reader) readLine() ([]byte, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case errors.Is(err, io.EOF):
-			r.failed = io.EOF
+			r.failed, r.unterminated = io.EOF, true
 			if len(r.buf) == 0 && !long {
 				return nil, io.EOF
 			}

@@ -3,7 +3,6 @@ package recording_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+	"github.com/rollcall-dev/rollcall/pkg/statebus"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,14 +59,12 @@ func play(t *testing.T, text string, s *store.Store) {
 	}
 }
 
-// views returns everything in the store, source by source.
-func views(s *store.Store) []string {
+// contents returns every entity. Which reporter stands by what need not be the same: that one
+// of several agrees, or has gone, without a difference to the entity, is no event.
+func contents(s *store.Store) []string {
 	var list []string
 	for _, e := range s.Dump() {
-		for _, v := range e.Reports {
-			c := v.Entity.(*workloadmeta.Container)
-			list = append(list, fmt.Sprint(v.Source, c.EntityID, c.Name, c.Labels))
-		}
+		list = append(list, string(workloadmeta.AppendEntity(nil, e.Entity)))
 	}
 	return list
 }
@@ -93,6 +91,10 @@ func TestReplayGivesTheSameViews(t *testing.T) {
 								EntityMeta: workloadmeta.EntityMeta{
 									Name: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt,
 										"name")},
+								State: workloadmeta.ContainerState{
+									Status: rapid.SampledFrom([]workloadmeta.ContainerStatus{
+										workloadmeta.StatusRunning,
+										workloadmeta.StatusStopped}).Draw(rt, "status")},
 							},
 						})
 					}
@@ -109,7 +111,7 @@ func TestReplayGivesTheSameViews(t *testing.T) {
 			replayed := store.New(store.Options{})
 			defer replayed.Close()
 			play(t, text, replayed)
-			if d := cmp.Diff(views(live), views(replayed)); d != "" {
+			if d := cmp.Diff(contents(live), contents(replayed)); d != "" {
 				rt.Fatalf("live against replayed (-/+):\n%s\nrecording:\n%s", d, text)
 			}
 		})
@@ -146,5 +148,67 @@ func TestRecorderKeepsWhatTheEndRevealed(t *testing.T) {
 				t.Errorf("set and unset at once: %t; recording:\n%s", together, text)
 			}
 		}
+	})
+}
+
+// slow lets a recorder write only when the test says so.
+type slow struct {
+	bytes.Buffer
+	open chan struct{}
+}
+
+func (s *slow) Write(p []byte) (int, error) {
+	<-s.open
+	return s.Buffer.Write(p)
+}
+
+// A recorder that lags sees one event where there were many, and process IDs that were used
+// again meanwhile. The replay ends where the store has ended all the same.
+func TestARecorderThatLagsReplaysToTheSameStore(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			live := store.New(store.Options{Bus: statebus.Options{
+				CoalesceAt: rapid.IntRange(1, 8).Draw(rt, "coalesce at")}})
+			defer live.Close()
+			out := &slow{open: make(chan struct{})}
+			rec := recording.NewRecorder(live, nil, recording.NewWriter(out))
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- rec.Run(ctx) }()
+			for range rapid.IntRange(1, 60).Draw(rt, "changes") {
+				e := &workloadmeta.Process{EntityID: workloadmeta.EntityID{
+					Kind: workloadmeta.KindProcess,
+					ID:   rapid.SampledFrom([]string{"7", "8"}).Draw(rt, "process")},
+					StartTicks: rapid.Uint64Range(1, 4).Draw(rt, "start"),
+					Name:       rapid.SampledFrom([]string{"", "x"}).Draw(rt, "name")}
+				ev := workloadmeta.CollectorEvent{Entity: e,
+					Type: rapid.SampledFrom([]workloadmeta.EventType{workloadmeta.EventTypeSet,
+						workloadmeta.EventTypeUnset}).Draw(rt, "type"),
+					Source: rapid.SampledFrom([]workloadmeta.Source{"runtime", "process"}).Draw(rt,
+						"source")}
+				if err := live.Notify([]workloadmeta.CollectorEvent{ev}); err != nil {
+					rt.Fatal(err)
+				}
+				if rapid.IntRange(0, 9).Draw(rt, "write") == 0 {
+					synctest.Wait()
+					select {
+					case out.open <- struct{}{}:
+					default: // the recorder has nothing to write
+					}
+				}
+			}
+			close(out.open)
+			synctest.Wait()
+			cancel()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			replayed := store.New(store.Options{})
+			defer replayed.Close()
+			play(t, out.String(), replayed)
+			if d := cmp.Diff(contents(live), contents(replayed)); d != "" {
+				rt.Fatalf("live against replayed (-/+):\n%s\nrecording:\n%s", d, out.String())
+			}
+		})
 	})
 }

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,6 +18,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
@@ -359,6 +364,173 @@ func (h *hooked) Subscribe(string, *workloadmeta.Filter,
 }
 func (h *hooked) Bundles(context.Context) iter.Seq[workloadmeta.Bundle] { return h.bundles }
 func (h *hooked) Close()                                                {}
+
+// A recorder that is killed, or whose disk is full, leaves such a file.
+func TestALastLineThatIsCutOffEndsTheRecording(t *testing.T) {
+	for n := 1; n < len(web); n++ {
+		r := recording.NewReader(strings.NewReader(web+"\n"+web[:n]), "x.jsonl")
+		if _, err := r.Next(); err != nil || r.CutOff() != nil {
+			t.Fatal(err, r.CutOff())
+		}
+		if _, err := r.Next(); err != io.EOF || r.CutOff() == nil || r.CutOff().Line != 2 {
+			t.Fatalf("%q: Next() error = %v, CutOff() = %v; want the end, and line 2", web[:n], err,
+				r.CutOff())
+		}
+		if _, err := r.Next(); err != io.EOF {
+			t.Fatalf("after the end: %v", err)
+		}
+	}
+	whole := recording.NewReader(strings.NewReader(web), "x.jsonl")
+	if _, err := whole.Next(); err != nil {
+		t.Errorf("a last line that lacks only its line break: %v", err)
+	}
+	if _, err := whole.Next(); err != io.EOF || whole.CutOff() != nil {
+		t.Errorf("after it: %v, cut off %v", err, whole.CutOff())
+	}
+}
+
+func TestAFailedWriteLeavesWholeLines(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "r.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := recording.NewWriter(&smallDisk{File: f, left: 1000})
+	r := recording.NewReader(strings.NewReader(web), "x")
+	line, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if err := w.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err == nil {
+		t.Fatal("no error")
+	}
+	data, err := os.ReadFile(f.Name())
+	if err != nil || len(data) == 0 || data[len(data)-1] != '\n' {
+		t.Errorf("the file ends in %q, %v; want whole lines", data[max(0, len(data)-20):], err)
+	}
+}
+
+// smallDisk is a file on a disk that becomes full.
+type smallDisk struct {
+	*os.File
+	left int
+}
+
+func (d *smallDisk) Write(p []byte) (int, error) {
+	n, err := d.File.Write(p[:min(len(p), d.left)])
+	if d.left -= n; err == nil && n < len(p) {
+		err = errors.New("no space left on device")
+	}
+	return n, err
+}
+
+func TestHeader(t *testing.T) {
+	var out bytes.Buffer
+	w := recording.NewWriter(&out)
+	want := recording.Header{MadeBy: "rollcall 1.2.3", Time: time.Unix(1_700_000_000, 5).UTC(),
+		Config: map[string]json.RawMessage{"rules": json.RawMessage(`[{"drop":"<a>"}]`)}}
+	if err := w.WriteHeader(want); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	head := out.String()
+	for name, text := range map[string]string{"one": head + web + "\n", "behind empty lines": "\n" + head + web,
+		"two recordings of one configuration": head + web + "\n" + head} {
+		for _, ask := range []bool{true, false} {
+			r := recording.NewReader(strings.NewReader(text), "x.jsonl")
+			if ask {
+				got, ok, err := r.Header()
+				if diff := cmp.Diff(want, got); !ok || err != nil || diff != "" {
+					t.Errorf("%s: Header() = %v, %v:\n%s", name, ok, err, diff)
+				}
+			}
+			if l, err := r.Next(); err != nil || l.Event.Entity.GetID().ID != "a" {
+				t.Errorf("%s: Next() = %v, %v", name, l, err)
+			}
+			if _, err := r.Next(); err != io.EOF {
+				t.Errorf("%s: at the end: %v", name, err)
+			}
+			if got, ok, err := r.Header(); !ok || err != nil || got.MadeBy != want.MadeBy {
+				t.Errorf("%s: Header() afterwards = %v, %v, %v", name, got, ok, err)
+			}
+		}
+	}
+	for name, text := range map[string]string{"none": web, "empty": "", "a bad line": "{]\n"} {
+		r := recording.NewReader(strings.NewReader(text), "x.jsonl")
+		if _, ok, err := r.Header(); ok || err != nil {
+			t.Errorf("%s: Header() = %v, %v", name, ok, err)
+		}
+		_, err := r.Next()
+		if _, bad := errors.AsType[*recording.LineError](err); name == "none" && err != nil ||
+			name == "empty" && err != io.EOF || name == "a bad line" && !bad {
+			t.Errorf("%s: Next() after Header() = %v", name, err)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"recording":{"version":2}}`: `x.jsonl:1: field "recording.version": it is 2`,
+		`{"recording":{}}`:            `x.jsonl:1: field "recording.version": missing`,
+		`{"recording":7}`:             `x.jsonl:1: field "recording": want a JSON object`,
+	} {
+		r := recording.NewReader(strings.NewReader(text+"\n"), "x.jsonl")
+		if _, _, err := r.Header(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v\nwant %s", text, err, want)
+		}
+	}
+	r := recording.NewReader(strings.NewReader(head+web+"\n"+
+		`{"recording":{"version":1,"config":{"rules":[]}}}`+"\n"), "x.jsonl")
+	if _, err := r.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Next(); err == nil || !strings.Contains(err.Error(), "another recording begins") {
+		t.Errorf("a second header with another configuration: %v", err)
+	}
+}
+
+// One entity that JSON cannot say ended the recording of all others.
+func TestNoEntityEndsARecording(t *testing.T) {
+	long := strings.Repeat("x", recording.MaxLine)
+	views := []workloadmeta.Entity{
+		&workloadmeta.KubeletMetrics{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindKubeletMetrics, ID: "\xff"},
+			Metrics:  map[string]float64{"q": math.NaN()}},
+		&workloadmeta.Container{
+			EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "long"},
+			EntityMeta: workloadmeta.EntityMeta{Name: long}},
+		&workloadmeta.Container{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "c"}},
+	}
+	all := &hooked{bundles: func(yield func(workloadmeta.Bundle) bool) {
+		var b workloadmeta.Bundle
+		for _, e := range views {
+			b.Events = append(b.Events, workloadmeta.Event{Type: workloadmeta.EventTypeSet,
+				Entity: e, Reports: []workloadmeta.Report{workloadmeta.NewReport(
+					workloadmeta.NewReporter("s"), e, time.Unix(1, 0))}})
+		}
+		yield(b)
+	}}
+	var out bytes.Buffer
+	rec := recording.NewRecorder(all, nil, recording.NewWriter(&out))
+	if err := rec.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, errs := rec.Skipped(); n != 1 || len(errs) != 1 || rec.Lines() != 2 {
+		t.Errorf("Skipped() = %d, %v, Lines() = %d; want the long one, and two lines", n, errs,
+			rec.Lines())
+	}
+	r := recording.NewReader(&out, "x")
+	for _, want := range []workloadmeta.Entity{views[0], views[2]} {
+		if l, err := r.Next(); err != nil || !l.Event.Entity.Equal(want) {
+			t.Errorf("read %v, %v; want %v", l, err, want.GetID())
+		}
+	}
+}
 
 func TestRecorderFailsWhenWritingDoes(t *testing.T) {
 	full := &hooked{bundles: func(yield func(workloadmeta.Bundle) bool) {

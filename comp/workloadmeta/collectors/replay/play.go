@@ -77,13 +77,10 @@ func (p *player) run(ctx context.Context, r *recording.Reader) error {
 	for {
 		line, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return p.flush(ctx)
-		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			if _, next := r.Next(); errors.Is(next, io.EOF) {
-				p.report.CutOff = err
-				return p.flush(ctx)
+			if cut := r.CutOff(); cut != nil {
+				p.report.CutOff = cut
 			}
+			return p.flush(ctx)
 		}
 		if err != nil {
 			return errors.Join(p.flush(ctx), err)
