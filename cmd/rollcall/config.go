@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
-
-	"github.com/rollcall-dev/rollcall/comp/config"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -20,7 +18,7 @@ environment, or a flag. The output is a valid configuration file.`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			if example {
-				_, err := fmt.Fprint(a.out, config.Example())
+				_, err := fmt.Fprint(a.out, a.schema().Example())
 				return err
 			}
 			conf, err := a.loadConfig()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rollcall-dev/rollcall/comp/catalog"
 	"github.com/rollcall-dev/rollcall/comp/config"
 )
 
@@ -109,9 +110,10 @@ func examples(t *testing.T, page string, least int) {
 
 // docs/configuration.md lists every option.
 func TestDocsConfiguration(t *testing.T) {
+	schema := config.NewSchema(catalog.Collectors())
 	document(t, "configuration.md", `# Configuration
 
-<!-- Made by go test ./cmd/rollcall -run TestDocs -update from comp/config; edit the options there. -->
+<!-- Made by go test ./cmd/rollcall -run TestDocs -update from comp/config and the Specs of the collectors; edit the options there. -->
 
 What an option is, is said by the first of these that says something:
 
@@ -125,10 +127,10 @@ What an option is, is said by the first of these that says something:
 An option is replaced as a whole. An unknown option, a value of the wrong type and a glob that does not compile are errors that name the
 file and line, the variable or the flag. Durations are written `+"`30s`, `5m`, or in seconds"+`.
 
-`+config.Markdown()+`
+`+schema.Markdown()+`
 ## A file to start from
 
 `+"`rollcall config --example`"+` prints it:
 
-`+"```yaml\n"+config.Example()+"```\n")
+`+"```yaml\n"+schema.Example()+"```\n")
 }

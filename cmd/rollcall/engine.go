@@ -24,6 +24,7 @@ type engine struct {
 	store      *store.Store
 	tagger     *local.Tagger
 	supervisor *collection.Supervisor // nil with --from
+	asked      map[string]string      // how somebody has asked for a collector by name, by ID
 	outcomes   []collection.Outcome
 	ask        inspect.Inspector
 	local      *inspect.Local // what ask is in this process
@@ -85,15 +86,20 @@ func (a *app) build() (*engine, error) {
 		opts.SelfContainerID = "none"
 		opts.TagStore.Now = asked.Recording.Now
 	} else {
-		collectors, err := e.collectors()
+		filter, err := conf.EnvFilter(a.alsoEnv...)
 		if err != nil {
 			return nil, err
 		}
-		e.supervisor, err = collection.New(collection.Options{
-			Store: e.store, Collectors: collectors, Enabled: enabled(conf,
-				collectors), Log: a.log(),
-			Periods: periods(conf, collectors),
+		collectors, err := conf.NewCollectors(collection.Node, collection.Deps{
+			Log: a.log(), Env: filter,
+			Collecting: func(id string) bool { return e.supervisor.Collecting(id) },
 		})
+		if err != nil {
+			return nil, err
+		}
+		e.asked = collectors.Asked
+		e.supervisor, err = collection.New(collection.Options{Store: e.store,
+			Collectors: collectors.List, Enabled: collectors.Enabled, Log: a.log()})
 		if err != nil {
 			return nil, err
 		}
@@ -114,28 +120,6 @@ func orNever[T int | time.Duration](v T) T {
 		return -1
 	}
 	return v
-}
-
-// enabled returns the switches of the collectors that are linked here.
-func enabled(conf *config.Loaded,
-	collectors []workloadmeta.Collector) map[string]collection.Switch {
-	switches := map[string]collection.Switch{}
-	for id, s := range conf.Switches() {
-		if slices.ContainsFunc(collectors,
-			func(c workloadmeta.Collector) bool { return c.Describe().ID == id }) {
-			switches[id] = s
-		}
-	}
-	return switches
-}
-
-func periods(conf *config.Loaded, collectors []workloadmeta.Collector) map[string]time.Duration {
-	for _, c := range collectors {
-		if c.Describe().ID == "process" && conf.Process.Period > 0 {
-			return map[string]time.Duration{"process": conf.Process.Period}
-		}
-	}
-	return nil
 }
 
 // start starts what build has made.
@@ -187,73 +171,35 @@ func (e *engine) notes(ctx context.Context) error {
 // nothing to collect here, unless somebody has asked for them: with strict that fails the command,
 // which answers all the same from what the others know.
 func (e *engine) complaints(late error, strict bool) {
+	runtimes := e.runtimes()
 	answered := slices.ContainsFunc(e.outcomes, func(o collection.Outcome) bool {
-		return o.Result == collection.Listed && slices.Contains(runtimes[:], o.ID)
+		return o.Result == collection.Listed && runtimes[o.ID]
 	})
 	for _, o := range e.outcomes {
 		reason := o.Problem.String()
-		option, where := e.asked(o.ID)
-		if strict && o.Result != collection.Listed && option != "" {
+		asked := e.asked[o.ID]
+		if strict && o.Result != collection.Listed && asked != "" {
 			if o.Result == collection.Pending {
 				reason = fmt.Sprintf("no answer within %s (--timeout)", e.app.timeout)
 			}
-			e.app.say("%s: %s (%s is set %s)", o.ID, oneLine(reason), option, where)
+			e.app.say("%s: %s (%s)", o.ID, oneLine(reason), asked)
 			e.app.incomplete = true
 			continue
 		}
 		meant := o.ID == "docker" && e.app.getenv("DOCKER_HOST") != "" &&
-			e.conf.Collectors.Docker != collection.Off
+			e.conf.Collectors["docker"] != collection.Off
 		// Where one runtime answers, another that does not let us in is likely the one below it.
 		denied := !answered && o.Cause == workloadmeta.CauseDenied
 		if o.Result == collection.Failed || o.Result == collection.NotDetected &&
-			(denied || meant) {
+			(denied || meant || o.Cause == workloadmeta.CauseInvalid) {
 			e.app.say("%s: %s", o.ID, oneLine(reason))
 		}
 	}
 	if late != nil && slices.ContainsFunc(e.outcomes, func(o collection.Outcome) bool {
-		option, _ := e.asked(o.ID)
-		return o.Result == collection.Pending && (!strict || option == "")
+		return o.Result == collection.Pending && (!strict || e.asked[o.ID] == "")
 	}) {
 		e.app.say("%s; the answer is without it", oneLine(late.Error()))
 	}
-}
-
-// asked returns the option by which somebody has asked for this collector by name, and where it is
-// set, so that its absence is an error.
-func (e *engine) asked(id string) (option, where string) {
-	if e.conf.Switches()[id] == collection.Off {
-		return "", ""
-	}
-	for _, name := range addressOptions[id] {
-		if from, ok := e.conf.From[name]; ok &&
-			(name != "cri_socket_path" || e.criAddress(id) != "") {
-			return name, "by " + from
-		}
-	}
-	if name := "collectors." + id; e.conf.Switches()[id] == collection.On {
-		return name, "to on by " + e.conf.From[name]
-	}
-	return "", ""
-}
-
-// addressOptions are the options that say where a collector's source is.
-var addressOptions = map[string][]string{
-	"docker": {"docker.host"}, "containerd": {"containerd.address", "cri_socket_path"},
-	"podman": {"podman.sockets"}, "cri": {"cri_socket_path"},
-}
-
-// criAddress returns the address that cri_socket_path gives to a collector: containerd has one of
-// its own.
-func (e *engine) criAddress(id string) string {
-	path := e.conf.CRISocketPath
-	if path == "" && id == "cri" && e.conf.Collectors.CRI == collection.On {
-		return e.conf.Containerd.Address // who asks for both means the same daemon
-	}
-	native := strings.Contains(path, "containerd") && e.conf.Collectors.CRI != collection.On
-	if native == (id == "containerd") {
-		return path
-	}
-	return ""
 }
 
 // progress says on a terminal what is being waited for, if it takes longer than a second. The
@@ -306,7 +252,15 @@ func (e *engine) close() {
 }
 
 // runtimes are the collectors that know containers better than /proc does.
-var runtimes = [...]string{"docker", "containerd", "containerd-k8s", "podman", "cri"}
+func (e *engine) runtimes() map[string]bool {
+	out := map[string]bool{}
+	for _, s := range e.supervisor.Status() {
+		if s.Source == workloadmeta.SourceRuntime {
+			out[s.ID] = true
+		}
+	}
+	return out
+}
 
 // missing says why nothing may be known about a kind: the collectors for it that do not work.
 func (e *engine) missing(kind workloadmeta.Kind) string {

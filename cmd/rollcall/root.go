@@ -13,9 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rollcall-dev/rollcall/comp/catalog"
 	"github.com/rollcall-dev/rollcall/comp/config"
 	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
 // Exit codes.
@@ -30,16 +32,19 @@ const (
 type app struct {
 	out, err io.Writer
 	environ  []string
+	// collectors are those that the program links. nil: rollcall's own.
+	collectors []collection.AnySpec
 
-	output, configFile, from   string
-	dockerHost, cardinalityArg string
-	colorArg                   string
-	set                        []string
-	rulesFile                  string   // rules to take instead of the configured ones
-	alsoEnv                    []string // variables to let through beside those that the rules need
-	skipBad, noColor, verbose  bool
-	timeout                    time.Duration
-	width                      int // of tables; negative = the terminal's
+	optionFlags map[string]*string // of options that have one, by their names
+
+	output, configFile, from  string
+	cardinalityArg, colorArg  string
+	set                       []string
+	rulesFile                 string   // rules to take instead of the configured ones
+	alsoEnv                   []string // variables to let through beside those that the rules need
+	skipBad, noColor, verbose bool
+	timeout                   time.Duration
+	width                     int // of tables; negative = the terminal's
 	// a source that was asked for by name has not answered, which has been said
 	incomplete bool
 	completing bool  // collecting for shell completion: be quick and quiet
@@ -138,8 +143,16 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 		"pass over lines of a recording that cannot be read, and count them")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second,
 		"how long to wait for the collectors' first answers")
-	f.StringVar(&a.dockerHost, "docker-host", "",
-		"address of the Docker daemon (option docker.host)")
+	a.optionFlags = map[string]*string{}
+	for _, o := range a.schema().Options() {
+		if o.Flag != "" {
+			about, _, _ := strings.Cut(o.Doc, ":")
+			about, _, _ = strings.Cut(about, ". ")
+			a.optionFlags[o.Name] = f.String(o.Flag, "",
+				strings.TrimSuffix(strings.ToLower(about[:1])+about[1:], ".")+
+					" (option "+o.Name+")")
+		}
+	}
 	f.StringArrayVar(&a.set, "set", nil, "set an option: --set name=value (repeatable)")
 	f.StringVar(&a.cardinalityArg, "cardinality", "",
 		"tags up to this cardinality: low, orchestrator or high")
@@ -159,16 +172,17 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 		a.explainCommand(),
 		a.rulesCommand(), a.statusCommand(), a.recordCommand(), a.replayCommand(),
 		a.configCommand(), a.versionCommand())
-	must(root.RegisterFlagCompletionFunc("set", completeOptions))
+	must(root.RegisterFlagCompletionFunc("set", a.completeOptions))
 	a.setHelp(root)
 	a.completionCommand(root)
 	return root
 }
 
 // completeOptions completes the names of options, and what is before their values.
-func completeOptions(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (a *app) completeOptions(*cobra.Command, []string, string) ([]string,
+	cobra.ShellCompDirective) {
 	var list []string
-	for _, o := range config.Options() {
+	for _, o := range a.schema().Options() {
 		list = append(list, cobra.CompletionWithDesc(o.Name+"=", o.Doc))
 	}
 	return list, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
@@ -186,8 +200,13 @@ var formats = []string{"table", "wide", "json", "yaml"}
 func (a *app) checkFlags(cmd *cobra.Command) error {
 	// An empty variable in a script must not turn a question about a recording into one about
 	// this machine.
-	for _, name := range []string{"from", "config", "rules", "docker-host", "cardinality",
-		"image"} {
+	needValues := []string{"from", "config", "rules", "cardinality", "image"}
+	for _, o := range a.schema().Options() {
+		if o.Flag != "" {
+			needValues = append(needValues, o.Flag)
+		}
+	}
+	for _, name := range needValues {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
 			return usagef("--%s is empty (%s)", name, f.Usage)
 		}
@@ -223,6 +242,14 @@ func (a *app) cardinality(fallback tagger.TagCardinality) (tagger.TagCardinality
 	return c, nil
 }
 
+// schema is what may be configured.
+func (a *app) schema() *config.Schema {
+	if a.collectors == nil {
+		a.collectors = catalog.Collectors()
+	}
+	return config.NewSchema(a.collectors)
+}
+
 // loadConfig puts the configuration together and says what looks wrong with it.
 func (a *app) loadConfig() (*config.Loaded, error) {
 	conf, err := a.readConfig()
@@ -251,9 +278,11 @@ func (a *app) readConfig() (*config.Loaded, error) {
 			src.File = config.DefaultFile
 		}
 	}
-	if a.dockerHost != "" {
-		src.Flags = append(src.Flags,
-			config.Flag{Flag: "--docker-host", Option: "docker.host", Value: a.dockerHost})
+	for _, o := range a.schema().Options() {
+		if value := a.optionFlags[o.Name]; value != nil && *value != "" {
+			src.Flags = append(src.Flags,
+				config.Flag{Flag: "--" + o.Flag, Option: o.Name, Value: *value})
+		}
 	}
 	for _, pair := range a.set {
 		name, value, ok := strings.Cut(pair, "=")
@@ -262,7 +291,7 @@ func (a *app) readConfig() (*config.Loaded, error) {
 		}
 		src.Flags = append(src.Flags, config.Flag{Flag: "--set", Option: name, Value: value})
 	}
-	return config.Load(src)
+	return a.schema().Load(src)
 }
 
 func (a *app) getenv(name string) string {

@@ -16,8 +16,17 @@
 //   - An option that does not exist, a value of the wrong type and a value that makes no sense is
 //     an error of one line. It names the file and the line, the variable or the flag, then the
 //     option and what was expected. Nothing is ignored or guessed.
-//   - [Options] lists every option with its type, default and meaning: the documentation is made of
-//     it.
+//   - [Schema.Options] lists every option with its type, default and meaning: the documentation is
+//     made of it.
+//   - The options of a collector are those that its Spec declares, and its switch, collectors.<ID>.
+//     Nothing here knows any collector.
+//
+// # Why there is no library for this
+//
+// koanf, viper and their kin put layers of maps together. What is asked here they cannot tell: in
+// which line of which file a value stands, that an option is there twice or does not exist, and
+// that a map is to be replaced and not united. That takes the YAML parser's nodes and the fields'
+// types; with both at hand, what is left for a library is to hold a map.
 package config
 
 import (
@@ -30,54 +39,45 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
-// Config is every option. The koanf tags are the options' names, what is nested has a dot in its
-// name. [Options] says what each means. Start from [Default].
+// Config is every option but those of collectors. The tags are the options' names, what is nested
+// has a dot in its name. [Schema.Options] says what each means. Start from [Default].
 type Config struct {
-	extract.Options `koanf:",squash"`
+	extract.Options `config:",squash"`
 
-	ContainerExclude        Filters `koanf:"container_exclude"`
-	ContainerInclude        Filters `koanf:"container_include"`
-	ContainerExcludeMetrics Filters `koanf:"container_exclude_metrics"`
-	ContainerIncludeMetrics Filters `koanf:"container_include_metrics"`
-	ContainerExcludeLogs    Filters `koanf:"container_exclude_logs"`
-	ContainerIncludeLogs    Filters `koanf:"container_include_logs"`
-	ACExclude               Filters `koanf:"ac_exclude"`
-	ACInclude               Filters `koanf:"ac_include"`
+	ContainerExclude        Filters `config:"container_exclude"`
+	ContainerInclude        Filters `config:"container_include"`
+	ContainerExcludeMetrics Filters `config:"container_exclude_metrics"`
+	ContainerIncludeMetrics Filters `config:"container_include_metrics"`
+	ContainerExcludeLogs    Filters `config:"container_exclude_logs"`
+	ContainerIncludeLogs    Filters `config:"container_include_logs"`
+	ACExclude               Filters `config:"ac_exclude"`
+	ACInclude               Filters `config:"ac_include"`
 
-	Tags      []string `koanf:"tags"`
-	ExtraTags []string `koanf:"extra_tags"`
+	Tags      []string `config:"tags"`
+	ExtraTags []string `config:"extra_tags"`
 
-	ClusterName                         string        `koanf:"cluster_name"`
-	EnabledRFC1123CompliantClusterName  bool          `koanf:"enabled_rfc1123_compliant_cluster_name_tag"`
-	EKSFargate                          bool          `koanf:"eks_fargate"`
-	KubernetesKubeletNodename           string        `koanf:"kubernetes_kubelet_nodename"`
-	OrchestratorClusterID               string        `koanf:"orchestrator_cluster_id"`
-	ECSTaskCollectionEnabled            bool          `koanf:"ecs_task_collection_enabled"`
-	KubernetesMetadataTagUpdateInterval time.Duration `koanf:"kubernetes_metadata_tag_update_freq"`
+	ClusterName                         string        `config:"cluster_name"`
+	EnabledRFC1123CompliantClusterName  bool          `config:"enabled_rfc1123_compliant_cluster_name_tag"`
+	EKSFargate                          bool          `config:"eks_fargate"`
+	KubernetesKubeletNodename           string        `config:"kubernetes_kubelet_nodename"`
+	OrchestratorClusterID               string        `config:"orchestrator_cluster_id"`
+	ECSTaskCollectionEnabled            bool          `config:"ecs_task_collection_enabled"`
+	KubernetesMetadataTagUpdateInterval time.Duration `config:"kubernetes_metadata_tag_update_freq"`
 
-	ExpectedTagsDuration  time.Duration  `koanf:"expected_tags_duration"`
-	ExcludePauseContainer bool           `koanf:"exclude_pause_container"`
-	ContainerImage        ContainerImage `koanf:"container_image"`
+	ExcludePauseContainer bool           `config:"exclude_pause_container"`
+	ContainerImage        ContainerImage `config:"container_image"`
 
-	ChecksTagCardinality         tagger.TagCardinality `koanf:"checks_tag_cardinality"`
-	DogstatsdTagCardinality      tagger.TagCardinality `koanf:"dogstatsd_tag_cardinality"`
-	DogstatsdEntityIDPrecedence  bool                  `koanf:"dogstatsd_entity_id_precedence"`
-	DogstatsdOriginOptoutEnabled bool                  `koanf:"dogstatsd_origin_optout_enabled"`
-	OriginDetectionUnified       bool                  `koanf:"origin_detection_unified"`
+	ChecksTagCardinality         tagger.TagCardinality `config:"checks_tag_cardinality"`
+	DogstatsdTagCardinality      tagger.TagCardinality `config:"dogstatsd_tag_cardinality"`
+	DogstatsdEntityIDPrecedence  bool                  `config:"dogstatsd_entity_id_precedence"`
+	DogstatsdOriginOptoutEnabled bool                  `config:"dogstatsd_origin_optout_enabled"`
+	OriginDetectionUnified       bool                  `config:"origin_detection_unified"`
 
-	DockerQueryTimeout          time.Duration `koanf:"docker_query_timeout"`
-	CRIQueryTimeout             time.Duration `koanf:"cri_query_timeout"`
-	CRISocketPath               string        `koanf:"cri_socket_path"`
-	ContainerdNamespaces        []string      `koanf:"containerd_namespaces"`
-	ContainerdExcludeNamespaces []string      `koanf:"containerd_exclude_namespaces"`
+	// Collectors are the switches that are not auto, by the collectors' IDs.
+	Collectors map[string]collection.Switch `config:"-"`
 
-	Collectors Collectors `koanf:"collectors"`
-	Docker     Docker     `koanf:"docker"`
-	Containerd Containerd `koanf:"containerd"`
-	Podman     Podman     `koanf:"podman"`
-	Process    Process    `koanf:"process"`
-	Retention  Retention  `koanf:"retention"`
-	ProcRoot   string     `koanf:"proc_root"`
+	Retention Retention `config:"retention"`
+	ProcRoot  string    `config:"proc_root"`
 }
 
 // Filters is a list of filters, as [rules.ParseFilter] reads them.
@@ -85,74 +85,28 @@ type Filters []string
 
 // ContainerImage has the options about images.
 type ContainerImage struct {
-	Enabled bool `koanf:"enabled"`
-}
-
-// Collectors switches collectors by ID.
-type Collectors struct {
-	Docker     collection.Switch `koanf:"docker"`
-	Containerd collection.Switch `koanf:"containerd"`
-	Podman     collection.Switch `koanf:"podman"`
-	CRI        collection.Switch `koanf:"cri"`
-	Process    collection.Switch `koanf:"process"`
-	Host       collection.Switch `koanf:"host"`
-}
-
-// Docker has the options of the Docker collector.
-type Docker struct {
-	Host        string `koanf:"host"`
-	KeepStopped bool   `koanf:"keep_stopped"`
-}
-
-// Containerd has the options of the containerd collector.
-type Containerd struct {
-	Address     string `koanf:"address"`
-	KeepStopped bool   `koanf:"keep_stopped"`
-}
-
-// Podman has the options of the Podman collector.
-type Podman struct {
-	Sockets     []string `koanf:"sockets"`
-	KeepStopped bool     `koanf:"keep_stopped"`
-}
-
-// Process has the options of the process collector.
-type Process struct {
-	Period    time.Duration `koanf:"period"`
-	StripArgs bool          `koanf:"strip_args"`
+	Enabled bool `config:"enabled"`
 }
 
 // Retention says how long what is gone is remembered.
 type Retention struct {
-	Grace         time.Duration `koanf:"grace"`
-	MaxTombstones int           `koanf:"max_tombstones"`
+	Grace         time.Duration `config:"grace"`
+	MaxTombstones int           `config:"max_tombstones"`
 }
 
 // Default returns the defaults.
 func Default() Config {
 	return Config{
 		Options:                             extract.DefaultOptions(),
+		Collectors:                          map[string]collection.Switch{},
 		EnabledRFC1123CompliantClusterName:  true,
 		ECSTaskCollectionEnabled:            true,
 		KubernetesMetadataTagUpdateInterval: time.Minute,
 		ExcludePauseContainer:               true,
 		ContainerImage:                      ContainerImage{Enabled: true},
 		DogstatsdOriginOptoutEnabled:        true,
-		DockerQueryTimeout:                  5 * time.Second,
-		CRIQueryTimeout:                     5 * time.Second,
-		Process:                             Process{Period: 10 * time.Second},
 		Retention: Retention{Grace: 5 * time.Minute,
 			MaxTombstones: 65536},
-	}
-}
-
-// Switches returns the collectors' switches by ID, as [collection.Options] takes them.
-func (c *Config) Switches() map[string]collection.Switch {
-	return map[string]collection.Switch{
-		"docker": c.Collectors.Docker, "containerd": c.Collectors.Containerd,
-		"containerd-k8s": c.Collectors.Containerd,
-		"podman":         c.Collectors.Podman, "cri": c.Collectors.CRI,
-		"process": c.Collectors.Process, "host": c.Collectors.Host,
 	}
 }
 

@@ -5,17 +5,31 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rollcall-dev/rollcall/comp/catalog"
 	"github.com/rollcall-dev/rollcall/comp/config"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
 )
+
+func schema() *config.Schema { return config.NewSchema(catalog.Collectors()) }
+
+func dockerOf(l *config.Loaded) *docker.Options {
+	return l.CollectorOptions("docker").(*docker.Options)
+}
+
+func hostOf(l *config.Loaded) *host.Options {
+	return l.CollectorOptions("host").(*host.Options)
+}
 
 func file(t *testing.T, text string) string {
 	t.Helper()
@@ -28,7 +42,7 @@ func file(t *testing.T, text string) string {
 
 func load(t *testing.T, src config.Source) *config.Loaded {
 	t.Helper()
-	l, err := config.Load(src)
+	l, err := schema().Load(src)
 	if err != nil {
 		t.Fatalf("Load() error = %v", err)
 	}
@@ -40,7 +54,7 @@ func TestNothingGivesTheDefaults(t *testing.T) {
 		"no source":     {},
 		"empty file":    {File: file(t, "")},
 		"comments only": {File: file(t, "# nothing\n")},
-		"example":       {File: file(t, config.Example())},
+		"example":       {File: file(t, schema().Example())},
 		"nulls":         {File: file(t, "tags:\ndocker:\nretention:\n  grace:\n")},
 		"empty env":     {Env: []string{"DD_TAGS=", "ROLLCALL_DOCKER_HOST=", "DD_ENV=prod"}},
 	} {
@@ -56,7 +70,7 @@ func TestNothingGivesTheDefaults(t *testing.T) {
 
 // Taking the comment signs off the example must give a valid file that says what is the default.
 func TestExampleIsValid(t *testing.T) {
-	text := regexp.MustCompile(`(?m)^#(\s*# .*)?`).ReplaceAllString(config.Example(), "")
+	text := regexp.MustCompile(`(?m)^#(\s*# .*)?`).ReplaceAllString(schema().Example(), "")
 	text = strings.Replace(text,
 		" Configuration of rollcall. Everything is optional; what is commented out is the default.",
 		"", 1)
@@ -73,31 +87,35 @@ func TestExampleIsValid(t *testing.T) {
 		t.Errorf("the uncommented example differs from the defaults (-want +got):\n%s\n%s", diff,
 			text)
 	}
-	if len(got.From) != len(config.Options()) {
-		t.Errorf("the example sets %d options, want all %d", len(got.From), len(config.Options()))
+	if len(got.From) != len(schema().Options()) {
+		t.Errorf("the example sets %d options, want all %d", len(got.From), len(schema().Options()))
 	}
 }
 
+// Every field of the configuration that has a name is an option, and every option is described.
 func TestEveryOptionIsDescribed(t *testing.T) {
 	want := leaves(reflect.TypeFor[config.Config](), "")
 	got := map[string]bool{}
-	for _, o := range config.Options() {
+	for _, o := range config.NewSchema(nil).Options() {
 		got[o.Name] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields of Config and its options differ (-Config +Options):\n%s", diff)
+	}
+	for _, o := range schema().Options() {
 		if o.Doc == "" || o.Type == "" || o.Default == "" || len(o.Env) == 0 {
 			t.Errorf("option %+v is not described in full", o)
 		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("options of Config and Options() differ (-Config +Options):\n%s", diff)
 	}
 }
 
 func leaves(typ reflect.Type, prefix string) map[string]bool {
 	names := map[string]bool{}
 	for f := range typ.Fields() {
-		name, flags, _ := strings.Cut(f.Tag.Get("koanf"), ",")
+		tag, tagged := f.Tag.Lookup("config")
+		name, flags, _ := strings.Cut(tag, ",")
 		switch {
-		case name == "-":
+		case name == "-" || !tagged:
 			continue
 		case flags == "squash":
 			name = ""
@@ -129,7 +147,7 @@ collectors: {docker: off, process: on}
 docker:
   host: unix:///tmp/d.sock
 retention: {grace: 1m30s, max_tombstones: 10}
-`)}).Config
+`)})
 	inEnv := load(t, config.Source{Env: []string{
 		`DD_CONTAINER_LABELS_AS_TAGS={"app":"kube_app","com.example.*":"+%%label%%"}`,
 		`ROLLCALL_KUBERNETES_RESOURCES_LABELS_AS_TAGS={"deployments.apps":{"team":"team"}}`,
@@ -141,7 +159,7 @@ retention: {grace: 1m30s, max_tombstones: 10}
 		"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_PROCESS=on",
 		"ROLLCALL_DOCKER_HOST=unix:///tmp/d.sock",
 		"ROLLCALL_RETENTION_GRACE=90", "ROLLCALL_RETENTION_MAX_TOMBSTONES=10",
-	}}).Config
+	}})
 	want := config.Default()
 	want.ContainerLabelsAsTags = map[string]string{"app": "kube_app", "com.example.*": "+%%label%%"}
 	want.KubernetesResourcesLabelsAsTags = map[string]map[string]string{
@@ -151,18 +169,23 @@ retention: {grace: 1m30s, max_tombstones: 10}
 	want.KubernetesNodeAnnotationsAsTags = map[string]string{}
 	want.KubernetesPersistentVolumeClaimsAsTags = false
 	want.Tags = []string{"env:prod", "region:eu"}
-	want.ExpectedTagsDuration = 90 * time.Second
 	want.DogstatsdTagCardinality = tagger.OrchestratorCardinality
-	want.Collectors = config.Collectors{Docker: collection.Off, Process: collection.On}
-	want.Docker.Host = "unix:///tmp/d.sock"
+	want.Collectors = map[string]collection.Switch{"docker": collection.Off,
+		"process": collection.On}
 	want.Retention = config.Retention{Grace: 90 * time.Second, MaxTombstones: 10}
-	if diff := cmp.Diff(want, inFile); diff != "" {
-		t.Errorf("from a file (-want +got):\n%s", diff)
+	for name, got := range map[string]*config.Loaded{"a file": inFile, "the environment": inEnv} {
+		if diff := cmp.Diff(want, got.Config); diff != "" {
+			t.Errorf("from %s (-want +got):\n%s", name, diff)
+		}
+		if host := dockerOf(got).Host; host != "unix:///tmp/d.sock" {
+			t.Errorf("from %s: docker.host = %q", name, host)
+		}
+		of := hostOf(got)
+		if of.Duration != 90*time.Second || !slices.Equal(of.Tags, want.Tags) {
+			t.Errorf("from %s: the host collector has %+v", name, of)
+		}
 	}
-	if diff := cmp.Diff(want, inEnv); diff != "" {
-		t.Errorf("from the environment (-want +got):\n%s", diff)
-	}
-	if _, err := extract.New(inFile.Options); err != nil {
+	if _, err := extract.New(inFile.Config.Options); err != nil {
 		t.Errorf("extract.New() of what was loaded: %v", err)
 	}
 }
@@ -178,10 +201,10 @@ func TestPrecedence(t *testing.T) {
 		},
 		Flags: []config.Flag{{Flag: "--docker-host", Option: "docker.host", Value: "unix:///flag"}},
 	})
-	if l.Docker.Host != "unix:///flag" || l.ClusterName != "env" ||
+	if dockerOf(l).Host != "unix:///flag" || l.ClusterName != "env" ||
 		len(l.ContainerLabelsAsTags) != 1 || l.ContainerLabelsAsTags["c"] != "c" {
 		t.Errorf("Load() = host %q, cluster %q, labels %v; want unix:///flag, env, map[c:c]",
-			l.Docker.Host, l.ClusterName, l.ContainerLabelsAsTags)
+			dockerOf(l).Host, l.ClusterName, l.ContainerLabelsAsTags)
 	}
 	want := map[string]string{
 		"docker.host": "--docker-host", "cluster_name": "ROLLCALL_CLUSTER_NAME",
@@ -202,7 +225,7 @@ tags: ["from:file"] # ` + path + ":4\n"
 		}
 	}
 	again := load(t, config.Source{File: file(t, l.Render(true))})
-	if again.Docker.Host != l.Docker.Host || again.ClusterName != l.ClusterName ||
+	if dockerOf(again).Host != dockerOf(l).Host || again.ClusterName != l.ClusterName ||
 		again.Retention != l.Retention {
 		t.Errorf("what Render wrote loads as %+v", again.Config)
 	}
@@ -235,7 +258,7 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 		{"- a\n", `rollcall.yaml:1: want options, "name: value" each, have a list`},
 		{"zzz: 1\ntags: 2\n", `list what there is; `},
 	} {
-		_, err := config.Load(config.Source{File: file(t, tc.file)})
+		_, err := schema().Load(config.Source{File: file(t, tc.file)})
 		if err == nil || !strings.Contains(err.Error(), tc.want) ||
 			strings.Contains(err.Error(), "\n") {
 			t.Errorf("Load(%q) error = %v\nwant one line with %s", tc.file, err, tc.want)
@@ -247,18 +270,18 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 		{`ROLLCALL_CONTAINER_LABELS_AS_TAGS={"a*[":"x"}`, `ROLLCALL_CONTAINER_LABELS_AS_TAGS: option container_labels_as_tags: key "a*[": `},
 		{"ROLLCALL_EXCLUDE_PAUSE_CONTAINER=2", `environment variable ROLLCALL_EXCLUDE_PAUSE_CONTAINER: option exclude_pause_container: want true or false, have "2"`},
 	} {
-		if _, err := config.Load(config.Source{Env: []string{tc.env}}); err == nil ||
+		if _, err := schema().Load(config.Source{Env: []string{tc.env}}); err == nil ||
 			!strings.Contains(err.Error(), tc.want) {
 			t.Errorf("Load(%q) error = %v\nwant %s", tc.env, err, tc.want)
 		}
 	}
 	for _, f := range []config.Flag{{Flag: "--set", Option: "docker.hosst", Value: "x"}} {
-		if _, err := config.Load(config.Source{Flags: []config.Flag{f}}); err == nil ||
+		if _, err := schema().Load(config.Source{Flags: []config.Flag{f}}); err == nil ||
 			err.Error() != "--set: unknown option docker.hosst; did you mean docker.host?" {
 			t.Errorf("Load(%+v) error = %v", f, err)
 		}
 	}
-	if _, err := config.Load(config.Source{File: "/nonexistent/x.yaml"}); err == nil ||
+	if _, err := schema().Load(config.Source{File: "/nonexistent/x.yaml"}); err == nil ||
 		err.Error() != "read the configuration /nonexistent/x.yaml: no such file or directory" {
 		t.Errorf("Load() of a missing file: %v", err)
 	}
@@ -283,7 +306,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = config.Load(
+		_, _ = schema().Load(
 			config.Source{File: path,
 				Env: []string{"DD_TAGS=" + value, "DD_CONTAINER_LABELS_AS_TAGS=" + value}})
 	})

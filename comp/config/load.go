@@ -6,15 +6,14 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/go-viper/mapstructure/v2"
-	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/v2"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
 // DefaultFile is read when nothing names another file, if it is there.
@@ -40,6 +39,9 @@ type Flag struct {
 // Loaded is a configuration and how it came to be.
 type Loaded struct {
 	Config
+	schema  *Schema
+	values  map[string]any // by option, of those that are set
+	options []any          // of the collectors, in the schema's order, as their Specs made them
 	// From says by option where its value is from: "rollcall.yaml:3", "ROLLCALL_DOCKER_HOST",
 	// "--docker-host". Options with their default are not in it.
 	From map[string]string
@@ -51,9 +53,9 @@ type Loaded struct {
 
 // Load puts the layers together. Its error is one line with everything that is wrong, separated
 // by "; ".
-func Load(src Source) (*Loaded, error) {
-	l := &loader{options: Options(), k: koanf.New("."),
-		out: &Loaded{From: map[string]string{}, at: map[string]map[string]string{}}}
+func (s *Schema) Load(src Source) (*Loaded, error) {
+	l := &loader{schema: s, out: &Loaded{schema: s, values: map[string]any{},
+		From: map[string]string{}, at: map[string]map[string]string{}}}
 	if src.File != "" {
 		data, err := os.ReadFile(src.File)
 		if err != nil {
@@ -66,18 +68,55 @@ func Load(src Source) (*Loaded, error) {
 	if len(l.problems) > 0 {
 		return nil, errors.New(strings.Join(l.problems, "; "))
 	}
-	l.out.Config = Default()
-	err := l.k.UnmarshalWithConf("", &l.out.Config,
-		koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-			TagName: "koanf", Result: &l.out.Config,
-			ZeroFields: true, // a map replaces the default, it is not added to it
-		}})
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
+	l.out.fill()
 	_, ignored := l.out.ruleList(l.out.At)
 	l.out.Warnings = append(l.out.Warnings, ignored...)
 	return l.out, nil
+}
+
+// value returns what an option is. A program may have changed the Config since it was loaded.
+func (l *Loaded) value(o *Option) any {
+	if len(o.targets) > 0 && o.targets[0].owner == 0 {
+		return reflect.ValueOf(&l.Config).Elem().FieldByIndex(o.targets[0].index).Interface()
+	}
+	return l.loaded(o)
+}
+
+// loaded returns what an option was set to, or its default.
+func (l *Loaded) loaded(o *Option) any {
+	if v, ok := l.values[o.Name]; ok {
+		return v
+	}
+	return o.fallback
+}
+
+// fill sets the fields of the configuration and of the collectors' options.
+func (l *Loaded) fill() {
+	l.Config = Default()
+	owners := []reflect.Value{reflect.ValueOf(&l.Config).Elem()}
+	for _, c := range l.schema.collectors {
+		options := c.Options()
+		l.options = append(l.options, options)
+		owners = append(owners, reflect.ValueOf(options).Elem())
+		id := c.Describe().ID
+		if v, ok := l.values["collectors."+id]; ok && v != collection.Auto {
+			l.Collectors[id] = v.(collection.Switch)
+		}
+	}
+	for _, o := range l.schema.options {
+		v := l.loaded(o)
+		for _, t := range o.targets {
+			field := owners[t.owner].FieldByIndex(t.index)
+			if t.is != "" {
+				field.SetBool(fmt.Sprint(v) == t.is)
+			} else {
+				field.Set(reflect.ValueOf(v))
+			}
+		}
+	}
+	for i, c := range l.schema.collectors {
+		c.Settle(l.options[i])
+	}
 }
 
 // At says where an item of a list, or a key of a map, is written: as [Loaded.From] does,
@@ -110,8 +149,7 @@ func plain(err error) error {
 }
 
 type loader struct {
-	options  []Option
-	k        *koanf.Koanf
+	schema   *Schema
 	out      *Loaded
 	problems []string
 }
@@ -121,15 +159,12 @@ func (l *loader) wrong(where, format string, args ...any) {
 }
 
 // set makes v the option's value for this layer and those before it.
-func (l *loader) set(o Option, v any, where string) {
+func (l *loader) set(o *Option, v any, where string) {
 	if key, err := o.checkMapping(v); err != nil {
 		l.wrong(where, "option %s: %s %q: %v", o.Name, o.part(), key, err)
 		return
 	}
-	if err := l.k.Load(confmap.Provider(map[string]any{o.Name: v}, "."), nil); err != nil {
-		l.wrong(where, "option %s: %v", o.Name, err)
-		return
-	}
+	l.out.values[o.Name] = v
 	l.out.From[o.Name] = where
 	delete(l.out.at, o.Name)
 }
@@ -167,7 +202,7 @@ func (l *loader) group(file, prefix string, n *yaml.Node, seen map[string]int) {
 			continue
 		}
 		seen[name] = key.Line
-		o, ok := find(l.options, name)
+		o, ok := l.schema.find(name)
 		switch {
 		case ok && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null":
 			// "option:" with nothing behind it, as left over from an example: the default
@@ -185,7 +220,7 @@ func (l *loader) group(file, prefix string, n *yaml.Node, seen map[string]int) {
 	}
 }
 
-func (l *loader) value(where, file string, o Option, n *yaml.Node) {
+func (l *loader) value(where, file string, o *Option, n *yaml.Node) {
 	if o.typ == typeRules {
 		list, problems := parseRules(file, n)
 		for _, p := range problems {
@@ -241,7 +276,7 @@ func lines(file string, n *yaml.Node) map[string]string {
 }
 
 // part is what one piece of the option's value is called.
-func (o Option) part() string {
+func (o *Option) part() string {
 	if o.typ == typeFilters {
 		return "item"
 	}
@@ -251,7 +286,7 @@ func (o Option) part() string {
 func (l *loader) isGroup(name string) bool { return len(l.members(name)) > 0 }
 
 func (l *loader) members(group string) (names []string) {
-	for _, o := range l.options {
+	for _, o := range l.schema.options {
 		if rest, ok := strings.CutPrefix(o.Name, group+"."); ok {
 			names = append(names, rest)
 		}
@@ -261,7 +296,7 @@ func (l *loader) members(group string) (names []string) {
 
 // text sets an option to a value from where there are no lines, called name; what errors
 // call it is where.
-func (l *loader) text(where, name string, o Option, text string) {
+func (l *loader) text(where, name string, o *Option, text string) {
 	if o.typ == typeRules {
 		list, err := ParseRules(name, []byte(text))
 		if err != nil {
@@ -286,7 +321,7 @@ func (l *loader) env(environ []string) {
 		values[name] = value
 	}
 	known := map[string]bool{"ROLLCALL_CONFIG": true}
-	for _, o := range l.options {
+	for _, o := range l.schema.options {
 		// The name of our own comes last, because what is set last wins.
 		for _, name := range slices.Backward(o.Env) {
 			known[name] = true
@@ -312,7 +347,7 @@ func (l *loader) env(environ []string) {
 
 func (l *loader) flags(flags []Flag) {
 	for _, f := range flags {
-		o, ok := find(l.options, f.Option)
+		o, ok := l.schema.find(f.Option)
 		if !ok {
 			l.wrong(f.Flag, "unknown option %s%s", f.Option, l.didYouMean(f.Option))
 			continue
@@ -322,8 +357,8 @@ func (l *loader) flags(flags []Flag) {
 }
 
 func (l *loader) didYouMean(name string) string {
-	names := make([]string, 0, len(l.options))
-	for _, o := range l.options {
+	names := make([]string, 0, len(l.schema.options))
+	for _, o := range l.schema.options {
 		names = append(names, o.Name)
 	}
 	if near := nearest(name, names, max(2, len(name)/4)); near != "" {

@@ -20,9 +20,21 @@ type Option struct {
 	Doc     string // one or more sentences
 	// Env are the environment variables that set it.
 	Env []string
+	// Flag is the flag of the command line that sets it, without dashes; "" = none.
+	Flag string
 
-	typ   reflect.Type
-	index []int
+	typ      reflect.Type
+	unit     string // of a number
+	fallback any
+	targets  []target
+}
+
+// target is a field that an option sets.
+type target struct {
+	owner   int    // 0: Config, else the number of the collector, from 1
+	index   []int  // of the field
+	is      string // the field says whether the option has this value; "" = it is the value
+	address bool   // setting it asks for the collector
 }
 
 // entry is what cannot be read off the struct: the meaning. A Datadog agent knows an option
@@ -37,7 +49,7 @@ const mapping = ` Keys with a "*" are globs; case does not matter. The value is 
 
 const filters = ` In the environment items are separated by blanks, because expressions have commas.`
 
-// entries are all options in the order of the documentation.
+// entries are all options but those of collectors, in the order of the documentation.
 var entries = []entry{
 	{"container_labels_as_tags", true,
 		`Container and image labels that become tags: label to tag name.` + mapping},
@@ -97,8 +109,6 @@ var entries = []entry{
 		`Whether ECS tasks are collected with all that the metadata service knows. Accepted; without effect until there is an ECS collector.`},
 	{"kubernetes_metadata_tag_update_freq", true,
 		`How often metadata of Kubernetes objects is refreshed. Accepted; without effect until there is an API server collector.`},
-	{"expected_tags_duration", true,
-		`How long after the start everything carries the tags of the machine, because a new machine's tags are not known elsewhere at once. 0: never.`},
 	{"exclude_pause_container", true, `Whether the pause containers of pods are left out.`},
 	{"container_image.enabled", true, `Whether images are collected.`},
 	{"checks_tag_cardinality", true,
@@ -110,94 +120,10 @@ var entries = []entry{
 		`Accepted; without effect in this program: opting out always works.`},
 	{"origin_detection_unified", true,
 		`Accepted; without effect in this program: detection is always unified.`},
-	{"docker_query_timeout", true, `Time limit of a request to Docker or Podman.`},
-	{"cri_query_timeout", true,
-		`Time limit of a request to containerd or over the container runtime interface (CRI).`},
-	{"cri_socket_path", true,
-		`Socket of a runtime that is asked over the CRI, such as CRI-O. Where "containerd" is in the path it is taken for containerd's, which has a collector of its own, unless collectors.cri is on. Setting it makes its absence an error.`},
-	{"containerd_namespaces", true,
-		`containerd namespaces that are collected. Empty: all but those of containerd_exclude_namespaces.`},
-	{"containerd_exclude_namespaces", true,
-		`containerd namespaces that are left out, unless containerd_namespaces is set. moby, which is Docker's, is left to the Docker collector while that one has something to collect.`},
-	{"collectors.docker", false,
-		`Whether containers and images are collected from Docker: auto (if there is one), on (its absence is an error), off.`},
-	{"collectors.containerd", false, `The same for containerd.`},
-	{"collectors.podman", false, `The same for Podman.`},
-	{"collectors.cri", false,
-		`The same for runtimes that are asked over the CRI: CRI-O, cri-dockerd, and with on also containerd.`},
-	{"collectors.process", false, `The same for the scan of /proc.`},
-	{"collectors.host", false,
-		`The same for the tags of the machine (see expected_tags_duration).`},
-	{"docker.host", false,
-		`Address of the Docker daemon: unix:///path or tcp://host:port. Setting it makes an unreachable daemon an error. Empty: DOCKER_HOST, else the usual sockets.`},
-	{"docker.keep_stopped", false, `Keeps stopped containers until they are removed.`},
-	{"containerd.address", false,
-		`Path of containerd's socket. Setting it makes its absence an error. Empty: the usual sockets, those of k3s, RKE2, MicroK8s and k0s among them.`},
-	{"containerd.keep_stopped", false,
-		`Keeps stopped containers until they are removed. Those of pods are always kept.`},
-	{"podman.sockets", false,
-		`Where Podman's services are: paths, in which * is any text, unix:///path or tcp://host:port. Setting it makes their absence an error. Empty: the system's, every user's, and those that CONTAINER_HOST and, if a Podman answers there, DOCKER_HOST name.`},
-	{"podman.keep_stopped", false, `Keeps stopped containers until they are removed.`},
-	{"process.period", false, `Time between two scans of /proc.`},
-	{"process.strip_args", false,
-		`Leaves out all arguments of command lines. Without it, only what looks like a secret is masked.`},
 	{"retention.grace", false, `How long the tags of what is gone are kept. 0: not at all.`},
 	{"retention.max_tombstones", false, `How many that are gone are kept at most. 0: none.`},
 	{"proc_root", false,
 		`Where the machine's /proc is mounted. Empty: /proc, or /host/proc in a container that has it.`},
-}
-
-// Options lists all options in the order of the documentation. The caller owns the slice.
-func Options() []Option {
-	fields := map[string]Option{}
-	walk(reflect.TypeFor[Config](), "", nil, fields)
-	defaults := Default()
-	list := make([]Option, len(entries))
-	for i, e := range entries {
-		o := fields[e.name]
-		o.Name, o.Doc = e.name, e.doc
-		o.Type = typeName(o.typ)
-		o.Default = inline(o.of(&defaults))
-		upper := strings.ToUpper(strings.ReplaceAll(e.name, ".", "_"))
-		o.Env = []string{"ROLLCALL_" + upper}
-		if e.datadog {
-			o.Env = append(o.Env, "DD_"+upper)
-		}
-		list[i] = o
-	}
-	return list
-}
-
-// walk notes the fields of a struct that are options.
-func walk(t reflect.Type, prefix string, index []int, fields map[string]Option) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		at := append(append([]int(nil), index...), i)
-		name, flags, _ := strings.Cut(f.Tag.Get("koanf"), ",")
-		switch {
-		case name == "-":
-		case flags == "squash":
-			walk(f.Type, prefix, at, fields)
-		case f.Type.Kind() == reflect.Struct:
-			walk(f.Type, prefix+name+".", at, fields)
-		default:
-			fields[prefix+name] = Option{typ: f.Type, index: at}
-		}
-	}
-}
-
-// of returns the option's value in a configuration.
-func (o Option) of(c *Config) any {
-	return reflect.ValueOf(c).Elem().FieldByIndex(o.index).Interface()
-}
-
-func find(options []Option, name string) (Option, bool) {
-	for _, o := range options {
-		if o.Name == name {
-			return o, true
-		}
-	}
-	return Option{}, false
 }
 
 var (

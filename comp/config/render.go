@@ -9,12 +9,12 @@ import (
 
 // Example returns a configuration file with every option, all of them commented out and with their
 // defaults.
-func Example() string {
+func (s *Schema) Example() string {
 	var b strings.Builder
 	b.WriteString(
 		"# Configuration of rollcall. Everything is optional; what is commented out is the default.\n")
 	group := ""
-	for _, o := range byGroup() {
+	for _, o := range s.byGroup() {
 		indent := ""
 		name := o.Name
 		if g, rest, ok := strings.Cut(o.Name, "."); ok {
@@ -34,9 +34,9 @@ func Example() string {
 }
 
 // byGroup returns the options with those first that are in no group.
-func byGroup() []Option {
-	options := Options()
-	slices.SortStableFunc(options, func(a, b Option) int {
+func (s *Schema) byGroup() []*Option {
+	options := slices.Clone(s.options)
+	slices.SortStableFunc(options, func(a, b *Option) int {
 		return strings.Compare(groupOf(a.Name), groupOf(b.Name))
 	})
 	return options
@@ -55,11 +55,10 @@ func groupOf(name string) string {
 func (l *Loaded) Render(all bool) string {
 	var b strings.Builder
 	group := ""
-	defaults := Default()
-	for _, o := range byGroup() {
+	for _, o := range l.schema.byGroup() {
 		from, set := l.From[o.Name]
-		v := o.of(&l.Config)
-		if !set && reflect.DeepEqual(v, o.of(&defaults)) && !all {
+		v := l.value(o)
+		if !set && reflect.DeepEqual(v, o.fallback) && !all {
 			continue
 		}
 		if !set {
@@ -96,10 +95,10 @@ func fold(text string, width int) []string {
 }
 
 // Markdown returns the reference of all options for the documentation.
-func Markdown() string {
+func (s *Schema) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Option | Type | Default | Meaning |\n|---|---|---|---|\n")
-	for _, o := range byGroup() {
+	for _, o := range s.byGroup() {
 		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", o.Name, o.Type, o.Default,
 			strings.ReplaceAll(o.Doc, "|", `\|`))
 	}

@@ -202,7 +202,7 @@ func TestRulesFromEveryLayer(t *testing.T) {
 		{config.Source{Env: []string{"ROLLCALL_RULES=[{drop: ''}]"}}, `environment variable ROLLCALL_RULES: option rules: ROLLCALL_RULES:1: rules[1]: drop: the name is empty`},
 		{config.Source{Flags: []config.Flag{{Flag: "--set", Option: "rules", Value: "drop"}}}, `--set: option rules: --set:1: want a list of rules, have the text "drop"`},
 	} {
-		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) ||
+		if _, err := schema().Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) ||
 			strings.Contains(err.Error(), "\n") {
 			t.Errorf("Load(%+v) error = %v\nwant %s", tc.src, err, tc.want)
 		}
@@ -219,7 +219,7 @@ func TestBadFilterIsAnErrorThatNamesIt(t *testing.T) {
 		{config.Source{File: file(t, "ac_include: ['image:[']\n")}, `rollcall.yaml:1: option ac_include: item "image:[": error parsing regexp`},
 		{config.Source{Env: []string{"DD_CONTAINER_EXCLUDE_LOGS=image:a name:a{1,2} name:*"}}, `DD_CONTAINER_EXCLUDE_LOGS: option container_exclude_logs: item "name:*": error parsing regexp`},
 	} {
-		if _, err := config.Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) ||
+		if _, err := schema().Load(tc.src); err == nil || !strings.Contains(err.Error(), tc.want) ||
 			strings.Contains(err.Error(), "\n") {
 			t.Errorf("Load(%+v) error = %v\nwant %s", tc.src, err, tc.want)
 		}

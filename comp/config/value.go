@@ -17,6 +17,14 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
+// parse reads a default of a field's tag; "" is the zero value.
+func (o Option) parse(text string) (any, error) {
+	if text == "" {
+		return reflect.Zero(o.typ).Interface(), nil
+	}
+	return o.fromText(text)
+}
+
 // fromText reads a value as it stands in the environment or on the command line: maps as JSON
 // objects, lists as JSON arrays or separated by commas or blanks.
 func (o Option) fromText(text string) (any, error) {
@@ -258,46 +266,24 @@ func describe(n *yaml.Node) string {
 
 // checkMapping finds what the tag rules cannot work with, such as globs that do not compile. It
 // returns the key at fault, if one is.
-func (o Option) checkMapping(v any) (key string, err error) {
-	check := func(v any) error {
-		var c Config
-		reflect.ValueOf(&c).Elem().FieldByIndex(o.index).Set(reflect.ValueOf(v))
-		_, err := extract.New(c.Options)
-		return err
-	}
-	switch m := v.(type) {
-	case Filters:
-		for _, item := range m {
+func (o *Option) checkMapping(v any) (key string, err error) {
+	if f, ok := v.(Filters); ok {
+		for _, item := range f {
 			if _, _, err := rules.ParseFilter(item); err != nil {
 				return item, err
 			}
 		}
-	case map[string]string:
-		for key, value := range m {
-			if err := check(map[string]string{key: value}); err != nil {
-				return key, root(err)
-			}
-		}
-	case map[string]map[string]string:
-		for resource, inner := range m {
-			for key, value := range inner {
-				if err := check(map[string]map[string]string{resource: {key: value}}); err != nil {
-					return key, root(err)
-				}
-			}
-		}
+		return "", nil
 	}
-	return "", nil
-}
-
-// root returns what the tag rules complain of, without the option and the key, which the
-// caller knows better.
-func root(err error) error {
-	text := err.Error()
-	if _, rest, ok := strings.Cut(text, "key "); ok {
-		if quoted, qerr := strconv.QuotedPrefix(rest); qerr == nil {
-			return errors.New(strings.TrimPrefix(rest[len(quoted):], ": "))
-		}
+	if len(o.targets) == 0 || o.targets[0].owner != 0 ||
+		o.typ != typeMap && o.typ != typeMaps {
+		return "", nil // no rule for tags
 	}
-	return err
+	var c Config
+	reflect.ValueOf(&c).Elem().FieldByIndex(o.targets[0].index).Set(reflect.ValueOf(v))
+	_, err = extract.New(c.Options)
+	if wrong, ok := errors.AsType[*extract.KeyError](err); ok {
+		return wrong.Key, wrong.Err
+	}
+	return "", err
 }

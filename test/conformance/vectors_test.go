@@ -353,15 +353,15 @@ func extractOptions(t *testing.T, v vector) extract.Options {
 	opts := extract.DefaultOptions()
 	settings := map[string]any{}
 	var static struct {
-		Tags      []string `koanf:"tags"`
-		ExtraTags []string `koanf:"extra_tags"`
+		Tags      []string `config:"tags"`
+		ExtraTags []string `config:"extra_tags"`
 	}
 	for name, value := range v.Config {
 		settings[name] = value
 	}
 	decode := func(into any) []string {
 		var meta mapstructure.Metadata
-		d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf",
+		d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "config",
 			Result: into, Metadata: &meta})
 		if err == nil {
 			err = d.Decode(settings)

@@ -52,7 +52,7 @@ var rules = []rule{
 	// From the sources to the store.
 	{"comp/workloadmeta/store", []string{vocabulary, "pkg/statebus"}, []string{"github.com/puzpuzpuz/xsync/v4", fx}},
 	{"comp/workloadmeta/recording", []string{vocabulary}, nil},
-	{collection, []string{vocabulary}, []string{
+	{collection, []string{vocabulary, "pkg/env"}, []string{
 		"github.com/cenkalti/backoff/v5", "github.com/prometheus/client_golang/prometheus",
 		"golang.org/x/time/rate", fx}},
 	{"comp/workloadmeta/collectors/", []string{vocabulary, collection, "comp/workloadmeta/recording", "comp/workloadmeta/collectors/", "pkg/"}, []string{"/"}},
@@ -69,8 +69,8 @@ var rules = []rule{
 	{"comp/config",
 		[]string{tagger, "comp/tagger/extract", "comp/rules", vocabulary, collection,
 			"pkg/"}, []string{
-			"github.com/knadh/koanf/", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3",
-			fx}},
+			"go.yaml.in/yaml/v3"}},
+	{"comp/catalog", []string{collection, "comp/workloadmeta/collectors/"}, nil},
 	{"comp/inspect", []string{vocabulary, tagger, "comp/tagger/extract", "comp/tagger/local", "comp/rules",
 		"comp/workloadmeta/store", collection, "comp/workloadmeta/recording",
 		"comp/workloadmeta/collectors/replay"}, []string{"github.com/gobwas/glob"}},

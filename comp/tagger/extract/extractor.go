@@ -51,8 +51,8 @@ func New(o Options) (*Extractor, error) {
 	}
 	for _, name := range sortedKeys(o.TagValueSplitSeparator) {
 		if o.TagValueSplitSeparator[name] == "" {
-			errs = append(errs,
-				fmt.Errorf("option tag_value_split_separator: key %q: empty separator", name))
+			errs = append(errs, &KeyError{"tag_value_split_separator", name,
+				errors.New("empty separator")})
 		}
 	}
 	list, problems := o.TagRules()

@@ -246,7 +246,7 @@ func TestEnvNames(t *testing.T) {
 // the user's.
 func TestOptionsHaveNames(t *testing.T) {
 	for f := range reflect.TypeFor[extract.Options]().Fields() {
-		name := f.Tag.Get("koanf")
+		name := f.Tag.Get("config")
 		if name == "-" &&
 			slices.Contains([]string{"StaticTags", "ECSSidecar", "LookupEnv", "Where"}, f.Name) {
 			continue

@@ -1,7 +1,6 @@
 package extract
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -84,7 +83,7 @@ func (t *translation) add(from rules.Field, when rules.Condition, options ...con
 			}
 			if strings.Contains(key, "*") {
 				if _, err := glob.Compile(strings.ToLower(key)); err != nil {
-					t.errs = append(t.errs, fmt.Errorf("option %s: key %q: %w", o.option, key, err))
+					t.errs = append(t.errs, &KeyError{o.option, key, err})
 					continue
 				}
 			}

@@ -112,7 +112,7 @@ func (v *vector) options(t testing.TB) extract.Options {
 			rest[name] = value
 		}
 	}
-	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf",
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "config",
 		ErrorUnused: true, Result: &o})
 	if err != nil {
 		t.Fatal(err)

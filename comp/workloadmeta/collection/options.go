@@ -207,12 +207,13 @@ func (o Options) validate() error {
 		_, streams := c.(workloadmeta.Streamer)
 		_, pulls := c.(workloadmeta.Puller)
 		_, fetches := c.(workloadmeta.Fetcher)
+		_, idle := c.(*idle)
 		switch {
 		case id == "":
 			bad("Options.Collectors[%d] (%T) has no ID", i, c)
 		case ids[id]:
 			bad("two collectors have the ID %q", id)
-		case !streams && !pulls && !fetches:
+		case !streams && !pulls && !fetches && !idle:
 			bad("collector %q (%T) implements neither Streamer, Puller nor Fetcher", id, c)
 		case c.Describe().Source == "":
 			bad("collector %q (%T) has no source", id, c)

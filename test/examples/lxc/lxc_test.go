@@ -27,7 +27,7 @@ func TestTheCollectorOfTheGuide(t *testing.T) {
 		entities := store.New(store.Options{})
 		defer entities.Close()
 		s, err := collection.New(collection.Options{
-			Store: entities, Collectors: []workloadmeta.Collector{&Collector{dir}},
+			Store: entities, Collectors: []workloadmeta.Collector{New(Options{Dir: dir})},
 			Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {

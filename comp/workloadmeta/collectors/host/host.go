@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
 // Provider knows some tags of the host, such as those a cloud gives to a machine.
@@ -40,9 +41,11 @@ type Provider interface {
 // Options say which tags the host has, and for how long they are reported.
 type Options struct {
 	// Duration is how long after [New] the tags are reported. 0: never.
-	Duration time.Duration
-	// Tags are reported as they are, first and in this order. Empty ones are left out.
-	Tags []string
+	Duration time.Duration `config:"/expected_tags_duration,datadog" doc:"How long after the start everything carries the tags of the machine, because a new machine's tags are not known elsewhere at once. 0: never."`
+	// Tags, and then ExtraTags, are reported as they are, first and in this order. Empty ones are
+	// left out.
+	Tags      []string `config:"/tags"`
+	ExtraTags []string `config:"/extra_tags"`
 	// Providers are asked for more, which follow in the order of the providers.
 	Providers []Provider
 	// ProviderTimeout is how long a pull waits for the providers. Default: 2 s.
@@ -66,8 +69,8 @@ var _ workloadmeta.Puller = (*Collector)(nil)
 // New returns a collector; the duration begins now. A negative duration is an error.
 func New(opts Options) (*Collector, error) {
 	if opts.Duration < 0 {
-		return nil, fmt.Errorf("host: expected_tags_duration is %s; it must not be negative",
-			opts.Duration)
+		return nil, &collection.OptionError{Collector: "host", Field: "Duration",
+			Err: fmt.Errorf("it is %s; it must not be negative", opts.Duration)}
 	}
 	if opts.ProviderTimeout <= 0 {
 		opts.ProviderTimeout = 2 * time.Second
@@ -89,16 +92,13 @@ func New(opts Options) (*Collector, error) {
 }
 
 // Describe implements [workloadmeta.Collector].
-func (c *Collector) Describe() workloadmeta.Description {
-	return workloadmeta.Description{ID: "host", Source: workloadmeta.SourceHost,
-		Kinds: []workloadmeta.Kind{workloadmeta.KindHost}}
-}
+func (c *Collector) Describe() workloadmeta.Description { return description }
 
 // Detect implements [workloadmeta.Collector].
 func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 	if c.opts.Duration == 0 {
-		return workloadmeta.Detection{State: workloadmeta.Disabled,
-			Reason: "host tags are not asked for; set expected_tags_duration"}
+		return workloadmeta.Detection{State: workloadmeta.Disabled, Cause: workloadmeta.CauseOff,
+			Reason: "host tags are not asked for", Hint: "set expected_tags_duration"}
 	}
 	return workloadmeta.Detection{State: workloadmeta.Detected,
 		Reason: fmt.Sprintf("host tags for %s after the start (expected_tags_duration)",
@@ -135,6 +135,7 @@ func (c *Collector) tags() []string {
 		}
 	}
 	add(c.opts.Tags)
+	add(c.opts.ExtraTags)
 	for _, p := range c.providers {
 		add(p.known())
 	}

@@ -141,11 +141,11 @@ func TestNoDurationIsOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := c.Detect(t.Context())
-	if d.State != workloadmeta.Disabled || !strings.Contains(d.Reason, "expected_tags_duration") {
+	if d.State != workloadmeta.Disabled || !strings.Contains(d.Hint, "expected_tags_duration") {
 		t.Errorf("Detect() = %+v, want disabled and which option to set", d)
 	}
 	if _, err := host.New(host.Options{Duration: -1}); err == nil ||
-		!strings.Contains(err.Error(), "expected_tags_duration is -1ns") {
+		!strings.Contains(err.Error(), "option Duration: it is -1ns") {
 		t.Errorf("a negative duration: %v", err)
 	}
 	if _, err := host.New(host.Options{Providers: []host.Provider{nil}}); err == nil {

@@ -65,15 +65,17 @@ const (
 type Options struct {
 	// ProcRoot is where the proc file system is mounted. Default: /host/proc if that
 	// exists and this process runs in a container, else /proc.
-	ProcRoot string
+	ProcRoot string `config:"/proc_root"`
 
 	// NoContainers leaves containers out; processes still carry their container's ID. Of the
 	// IDs in the cgroup path of a container inside a container, the innermost one that
 	// another collector reports is taken; a sandbox's ID is taken only if somebody does.
 	NoContainers bool
 
+	// Period is the time between two scans. Default 10s.
+	Period time.Duration `config:"period" default:"10s" doc:"Time between two scans of /proc."`
 	// StripArgs drops all arguments but the program from command lines.
-	StripArgs bool
+	StripArgs bool `config:"strip_args" doc:"Leaves out all arguments of command lines. Without it, only what looks like a secret is masked."`
 	// Scrubber masks secrets in command lines. Default: one that knows the usual words.
 	Scrubber *scrub.Scrubber
 
@@ -142,15 +144,13 @@ type defaultScrubber struct{}
 
 func (defaultScrubber) Args(args []string) []string { return scrub.Args(args) }
 
-// Describe implements [workloadmeta.Collector]. Containers are no more than a by-product:
-// nobody should wait for this collector to say something about one.
+// Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
-	return workloadmeta.Description{
-		ID: ID, Source: workloadmeta.SourceProcess,
-		Kinds:      []workloadmeta.Kind{workloadmeta.KindProcess},
-		ByProducts: []workloadmeta.Kind{workloadmeta.KindContainer},
-		Rank:       rank, Period: pullPeriod,
+	d := description
+	if c.opts.Period > 0 {
+		d.Period = c.opts.Period
 	}
+	return d
 }
 
 // Detect implements [workloadmeta.Collector]. The reason says where processes are read

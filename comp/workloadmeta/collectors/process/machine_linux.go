@@ -61,35 +61,39 @@ func inContainer() bool {
 
 func (m procMachine) Detect() workloadmeta.Detection {
 	root := m.root()
-	absent := func(format string, args ...any) workloadmeta.Detection {
-		return workloadmeta.Detection{State: workloadmeta.Absent,
-			Reason: fmt.Sprintf(format, args...)}
+	absent := func(err error, hint string) workloadmeta.Detection {
+		return workloadmeta.Detection{State: workloadmeta.Absent, Cause: workloadmeta.CauseOf(err),
+			Reason: err.Error(), Hint: hint}
 	}
 	s, err := m.Open()
 	if err != nil {
-		return absent("%v; set the path under which the proc file system is mounted", err)
+		return absent(err, "set proc_root to where the proc file system is mounted")
 	}
 	defer s.Close()
 	pids, err := s.PIDs()
 	if err != nil {
-		return absent("%v", err)
+		return absent(err, "")
 	}
 	if len(pids) == 0 {
-		return absent("no processes in %s; is a proc file system mounted there?", root)
+		return workloadmeta.Detection{Cause: workloadmeta.CauseAbsent,
+			Reason: "no processes in " + root,
+			Hint:   "set proc_root to where the proc file system is mounted"}
 	}
 	// Every PID namespace has a process 1, so one that cannot be seen is hidden
 	// (the mount option hidepid of proc(5)).
-	reason := "processes in " + root
 	switch err := s.Stat(1, &stat{}); {
 	case err == nil:
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Reason: "processes in " + root}
 	case isGone(err), isDenied(err):
-		reason = fmt.Sprintf(
-			"only processes of user %d in %s: it is mounted with hidepid, which hides those of others; "+
-				"run as root, or in the group named by the mount option gid", os.Geteuid(), root)
+		return workloadmeta.Detection{State: workloadmeta.Detected,
+			Cause: workloadmeta.CauseDenied,
+			Reason: fmt.Sprintf("only processes of user %d in %s: it is mounted with hidepid, "+
+				"which hides those of others", os.Geteuid(), root),
+			Hint: "run as root, or in the group named by the mount option gid"}
 	default:
-		return absent("%v", err)
+		return absent(err, "")
 	}
-	return workloadmeta.Detection{State: workloadmeta.Detected, Reason: reason}
 }
 
 // procScan is one pass over a proc file system.

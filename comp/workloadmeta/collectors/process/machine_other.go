@@ -16,7 +16,7 @@ func newMachine(string) machine { return noMachine{} }
 
 func (noMachine) Detect() workloadmeta.Detection {
 	return workloadmeta.Detection{
-		State: workloadmeta.Disabled,
+		State: workloadmeta.Disabled, Cause: workloadmeta.CauseUnsupported,
 		Reason: fmt.Sprintf("processes are collected on Linux, from /proc; this is %s",
 			runtime.GOOS),
 	}

@@ -402,8 +402,8 @@ func TestDetect(t *testing.T) {
 			t.Errorf("%s: %v", name, d)
 		}
 		for _, part := range reason {
-			if !strings.Contains(d.Reason, part) {
-				t.Errorf("%s: the reason %q does not tell %q", name, d.Reason, part)
+			if !strings.Contains(d.String(), part) {
+				t.Errorf("%s: the reason %q does not tell %q", name, d, part)
 			}
 		}
 	}

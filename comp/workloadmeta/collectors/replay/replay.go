@@ -30,11 +30,11 @@ const Source workloadmeta.Source = "replay"
 // Options say what to replay. The zero value replays nothing.
 type Options struct {
 	// Path of the recording. Empty: the collector is off.
-	Path string
+	Path string `config:"path,address" doc:"Recording to replay. Empty: none."`
 	// Speed is 0 for as fast as possible, 1 for real time, 10 for ten times as fast.
-	Speed float64
+	Speed float64 `config:"speed" doc:"0: as fast as possible, 1: in real time, 10: ten times as fast."`
 	// SkipBad passes over lines that cannot be read instead of failing at the first.
-	SkipBad bool
+	SkipBad bool `config:"skip_bad_lines" doc:"Passes over lines that cannot be read instead of failing at the first."`
 	// Log is told what was skipped. Default: nothing is logged.
 	Log *slog.Logger
 }
@@ -55,11 +55,8 @@ func New(opts Options) (*Collector, error) {
 	return &Collector{opts}, nil
 }
 
-// Describe implements [workloadmeta.Collector]: a recording may hold anything, of all sources.
-func (c *Collector) Describe() workloadmeta.Description {
-	return workloadmeta.Description{ID: "replay", Source: Source, Kinds: workloadmeta.Kinds(),
-		MultiSource: true}
-}
+// Describe implements [workloadmeta.Collector].
+func (c *Collector) Describe() workloadmeta.Description { return description }
 
 // Detect implements [workloadmeta.Collector].
 func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
@@ -20,27 +22,34 @@ type Collector struct {
 	opts     Options
 	socket   string   // configured path; "" = look at the default ones
 	sockets  []string // default paths
+	unusable error    // what is wrong with the address in the environment
 	follower *runtimesync.Syncer
 	shared   *shared
 }
 
 var _ workloadmeta.Streamer = (*Collector)(nil)
 
-// New returns a collector. It does not connect. An address that makes no sense, in the options or
-// in CONTAINERD_ADDRESS, is an error that names it.
+// New returns a collector. It does not connect. An address in the options that makes no sense is an
+// error that names it. One in CONTAINERD_ADDRESS is not, because it may serve other programs well:
+// the collector then has nothing to collect.
 func New(o Options) (*Collector, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	address, from := o.Address, "option Address"
-	if address == "" {
-		address, from = os.Getenv("CONTAINERD_ADDRESS"), "CONTAINERD_ADDRESS"
-	}
 	c := &Collector{opts: o, sockets: mapping.Candidates(o.Sockets)}
+	address, field := o.Address, "Address"
+	if address == "" {
+		settle(&o)
+		address, field = o.CRISocket, "CRISocket"
+	}
 	if address != "" {
 		if c.socket, err = socketPath(address); err != nil {
-			return nil, fmt.Errorf("containerd collector: %s: %w", from, err)
+			return nil, &collection.OptionError{Collector: "containerd", Field: field, Err: err}
+		}
+	} else if address = strings.TrimSpace(os.Getenv("CONTAINERD_ADDRESS")); address != "" {
+		if c.socket, err = socketPath(address); err != nil {
+			c.unusable = fmt.Errorf("CONTAINERD_ADDRESS: %w", err)
 		}
 	}
 	m := newMemory()
@@ -64,12 +73,12 @@ func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
 // Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
-	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
-	if !c.opts.NoImages {
-		kinds = append(kinds, workloadmeta.KindContainerImage)
+	d := description
+	d.ID = c.opts.ID
+	if c.opts.NoImages {
+		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
 	}
-	return workloadmeta.Description{ID: c.opts.ID, Source: workloadmeta.SourceRuntime,
-		Kinds: kinds, Rank: rank}
+	return d
 }
 
 // Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and

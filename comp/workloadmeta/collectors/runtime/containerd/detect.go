@@ -24,6 +24,12 @@ func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 // answers, or else the first at which nobody does. The former goes first because a Kubernetes
 // distribution with a containerd of its own may be on a machine on which another was stopped.
 func (c *Collector) find(ctx context.Context) (socket string, found workloadmeta.Detection) {
+	if c.unusable != nil {
+		return "", workloadmeta.Detection{Cause: workloadmeta.CauseInvalid,
+			Reason: c.unusable.Error(),
+			Hint: "set containerd.address to the socket that is to be asked, or " +
+				"collectors.containerd to off"}
+	}
 	if c.socket != "" {
 		found, _ := c.probe(ctx, c.socket)
 		return c.socket, found

@@ -190,9 +190,14 @@ func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 		}
 	}
 	t.Setenv("CONTAINERD_ADDRESS", "nonsense")
-	if _, err := New(Options{}); err == nil ||
-		!strings.Contains(err.Error(), "CONTAINERD_ADDRESS: ") {
-		t.Errorf("address in the environment: %v", err)
+	c, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := c.Detect(t.Context()); d.State != workloadmeta.Absent ||
+		d.Cause != workloadmeta.CauseInvalid ||
+		!strings.HasPrefix(d.Reason, "CONTAINERD_ADDRESS: containerd address") || d.Hint == "" {
+		t.Errorf("another program's address in the environment: %+v", d)
 	}
 	if _, err := New(Options{Address: "/run/c.sock"}); err != nil {
 		t.Errorf("the option goes before the environment: %v", err)

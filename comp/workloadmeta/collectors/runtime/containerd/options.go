@@ -2,11 +2,13 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 	"google.golang.org/grpc"
@@ -21,7 +23,7 @@ type Stats = runtimesync.Stats
 
 // Options change how the collector works. The zero value is useful.
 type Options struct {
-	Tuning
+	Tuning `field:"CallTimeout" config:"/cri_query_timeout,datadog" default:"5s" doc:"Time limit of a request to containerd or over the container runtime interface (CRI)."`
 
 	// ID is the collector's, for a program that has one for each of several containerds. Default
 	// "containerd".
@@ -31,12 +33,19 @@ type Options struct {
 	Sockets []string
 	// Address is the path of containerd's socket, or unix:///path. Empty means CONTAINERD_ADDRESS
 	// from the environment, and without that the first of Sockets at which somebody listens.
-	Address string
+	Address string `config:"address,address" doc:"Path of containerd's socket. Setting it makes its absence an error. Empty: the usual sockets, those of k3s, RKE2, MicroK8s and k0s among them."`
+	// CRISocket is taken for Address if that is empty and "containerd" is in it, unless OverCRI says
+	// that containerd is asked over the CRI.
+	CRISocket string `config:"/cri_socket_path,address"`
+	OverCRI   bool   `config:"/collectors.cri,is=on"`
+	// One looks for one containerd only, the first, and not beside the machine's own for that of a
+	// Kubernetes distribution. It counts in [Spec].
+	One bool `config:"/collectors.containerd,is=on"`
 	// Namespaces are those that are collected, moby among them if it is named; empty means all of
 	// them.
-	Namespaces []string
+	Namespaces []string `config:"/containerd_namespaces,datadog" doc:"containerd namespaces that are collected. Empty: all but those of containerd_exclude_namespaces."`
 	// ExcludeNamespaces are left out where Namespaces is empty.
-	ExcludeNamespaces []string
+	ExcludeNamespaces []string `config:"/containerd_exclude_namespaces,datadog" doc:"containerd namespaces that are left out, unless containerd_namespaces is set. moby, which is Docker's, is left to the Docker collector while that one has something to collect."`
 	// DockerRuns reports whether Docker's containers are collected from Docker. While they are,
 	// namespace moby is left out here, in which they are again, with less known of them. nil means
 	// moby is always left out. Neither counts where Namespaces has moby. It is called often, by
@@ -46,14 +55,14 @@ type Options struct {
 	// env.
 	Env *env.Filter
 	// NoImages leaves images out. They are still asked for what containers need to know of them.
-	NoImages bool
+	NoImages bool `config:"/container_image.enabled,is=false"`
 	// KeepPause reports the pause containers of pods as well.
-	KeepPause bool
+	KeepPause bool `config:"/exclude_pause_container,is=false"`
 	// KeepStopped keeps all containers that do not run until they are removed, not only those of
 	// pods.
-	KeepStopped bool
+	KeepStopped bool `config:"keep_stopped" doc:"Keeps stopped containers until they are removed. Those of pods are always kept."`
 	// ProcRoot is where the machine's /proc is, to find start times and addresses. Default /proc.
-	ProcRoot string
+	ProcRoot string `config:"/proc_root"`
 
 	// Log receives what a person might want to know. Default slog.Default().
 	Log *slog.Logger
@@ -94,9 +103,12 @@ func (o Options) withDefaults() (Options, error) {
 		return o, err
 	}
 	o.Tuning = tuning
-	if slices.Contains(o.Namespaces, "") || slices.Contains(o.ExcludeNamespaces, "") {
-		return o, fmt.Errorf(
-			"containerd collector: Namespaces and ExcludeNamespaces must not have empty names")
+	for field, names := range map[string][]string{"Namespaces": o.Namespaces,
+		"ExcludeNamespaces": o.ExcludeNamespaces} {
+		if slices.Contains(names, "") {
+			return o, &collection.OptionError{Collector: "containerd", Field: field,
+				Err: errors.New("there must be no empty names in it")}
+		}
 	}
 	if o.ID == "" {
 		o.ID = "containerd"

@@ -75,12 +75,11 @@ func New(o Options) (*Collector, error) {
 
 // Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
-	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
-	if !c.opts.NoImages {
-		kinds = append(kinds, workloadmeta.KindContainerImage)
+	d := description
+	if c.opts.NoImages {
+		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
 	}
-	return workloadmeta.Description{ID: ID, Source: workloadmeta.SourceRuntime,
-		Kinds: kinds, Rank: rank}
+	return d
 }
 
 // Pull implements [workloadmeta.Puller]. Everything it has started has ended when it returns, which

@@ -161,13 +161,13 @@ func testPermissionDenied(t *testing.T) {
 
 func TestNewRefusesBadOptions(t *testing.T) {
 	for words, o := range map[string]Options{
-		`Socket is "crio.sock"`:   {Socket: "crio.sock"},
-		`Socket is "tcp://x:1"`:   {Socket: "tcp://x:1"},
-		`Socket is "unix://x"`:    {Socket: "unix://x"},
-		"CallTimeout is negative": {CallTimeout: -1},
-		"StatusWait is negative":  {StatusWait: -1},
-		"ImagePeriod is negative": {ImagePeriod: -time.Second},
-		"Workers is negative":     {Workers: -1},
+		`Socket: it is "crio.sock"`: {Socket: "crio.sock"},
+		`Socket: it is "tcp://x:1"`: {Socket: "tcp://x:1"},
+		`Socket: it is "unix://x"`:  {Socket: "unix://x"},
+		"CallTimeout is negative":   {CallTimeout: -1},
+		"StatusWait is negative":    {StatusWait: -1},
+		"ImagePeriod is negative":   {ImagePeriod: -time.Second},
+		"Workers is negative":       {Workers: -1},
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%+v: %v, want %q", o, err, words)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
@@ -14,24 +15,27 @@ import (
 type Options struct {
 	// Socket is the runtime's socket: /run/crio/crio.sock or unix:///run/crio/crio.sock. Empty
 	// means the first of [DefaultSockets] that is there.
-	Socket string
+	Socket string `config:"/cri_socket_path,datadog,address" doc:"Socket of a runtime that is asked over the CRI, such as CRI-O. Where \"containerd\" is in the path it is taken for containerd's, which has a collector of its own, unless collectors.cri is on. Setting it makes its absence an error."`
+	// ContainerdAddress is taken for an empty Socket with UseContainerd, by [Spec].
+	ContainerdAddress string `config:"/containerd.address"`
 	// UseContainerd also looks for containerd's sockets. By default they are left to the containerd
 	// collector, which is told of changes instead of asking for them.
-	UseContainerd bool
+	UseContainerd bool `config:"/collectors.cri,is=on"`
 	// Env chooses the environment variables that are kept. nil means the built-in list of package
 	// env.
 	Env *env.Filter
 	// NoImages leaves images out. They are still listed when a container of an unknown image shows
 	// up.
-	NoImages bool
+	NoImages bool `config:"/container_image.enabled,is=false"`
 	// KeepPause reports containers that are made of a pause image. Sandboxes are never reported.
-	KeepPause bool
+	KeepPause bool `config:"/exclude_pause_container,is=false"`
 	// ProcRoot is where the machine's /proc is, to find cgroups that the runtime does not tell.
 	// Default /proc.
-	ProcRoot string
+	ProcRoot string `config:"/proc_root"`
 
-	Workers     int           // statuses that are asked for at the same time; default 4
-	CallTimeout time.Duration // of a list; default 5s
+	Workers int // statuses that are asked for at the same time; default 4
+	// CallTimeout is that of a list. Default 5s.
+	CallTimeout time.Duration `config:"/cri_query_timeout,datadog" default:"5s" doc:"Time limit of a request to containerd or over the container runtime interface (CRI)."`
 	// StatusWait is how long statuses may hold a pull back. Default 2s. A status that has failed
 	// before may take twice as long each time, up to CallTimeout.
 	StatusWait  time.Duration
@@ -69,8 +73,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Socket != "" {
 		path := strings.TrimPrefix(o.Socket, "unix://")
 		if !filepath.IsAbs(path) {
-			return o, fmt.Errorf(
-				"cri collector: option Socket is %q; want the path of a Unix socket, /run/crio/crio.sock or unix:///run/crio/crio.sock", o.Socket)
+			return o, &collection.OptionError{Collector: "cri", Field: "Socket", Err: fmt.Errorf(
+				"it is %q; want the path of a Unix socket, /run/crio/crio.sock or "+
+					"unix:///run/crio/crio.sock", o.Socket)}
 		}
 		o.Socket = path
 	}

@@ -1,11 +1,14 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
@@ -26,22 +29,20 @@ type Collector struct {
 
 var _ workloadmeta.Streamer = (*Collector)(nil)
 
-// New returns a collector. It does not connect. An address that makes no sense, in the options or
-// in DOCKER_HOST, is an error that names it.
+// New returns a collector. It does not connect. An address in the options that makes no sense is an
+// error that names it. One in DOCKER_HOST is not, because it may serve other programs well, as
+// ssh://host does: the collector then has nothing to collect.
 func New(o Options) (*Collector, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	host, from := o.Host, "option Host"
-	if host == "" {
-		host, from = os.Getenv("DOCKER_HOST"), "DOCKER_HOST"
-	}
-	if host != "" {
-		if _, err := checkHost(host); err != nil {
-			return nil, fmt.Errorf("docker collector: %s: %w", from, err)
+	if o.Host != "" {
+		if _, err := checkHost(o.Host); err != nil {
+			return nil, &collection.OptionError{Collector: "docker", Field: "Host", Err: err}
 		}
 	}
+	host := cmp.Or(o.Host, strings.TrimSpace(os.Getenv("DOCKER_HOST")))
 	return &Collector{
 		opts: o, host: host, sockets: mapping.Candidates(DefaultSockets()), decode: decodeEvent,
 		follower: runtimesync.New(runtimesync.Options{
@@ -57,12 +58,11 @@ func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
 // Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
-	kinds := []workloadmeta.Kind{workloadmeta.KindContainer}
-	if !c.opts.NoImages {
-		kinds = append(kinds, workloadmeta.KindContainerImage)
+	d := description
+	if c.opts.NoImages {
+		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
 	}
-	return workloadmeta.Description{ID: "docker", Source: workloadmeta.SourceRuntime,
-		Kinds: kinds, Rank: rank}
+	return d
 }
 
 // Stream implements [workloadmeta.Streamer]. It returns when ctx ends or the connection does, and

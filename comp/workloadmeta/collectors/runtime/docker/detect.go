@@ -49,8 +49,9 @@ func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detecti
 			Hint: hint}
 	}
 	address, err := checkHost(host)
-	if err != nil {
-		return absent(workloadmeta.CauseInvalid, err.Error(), setHost)
+	if err != nil { // in the options it would have been refused
+		return absent(workloadmeta.CauseInvalid, "DOCKER_HOST: "+err.Error(),
+			"set docker.host to the daemon that is to be asked, or collectors.docker to off")
 	}
 	path, isUnix := strings.CutPrefix(host, "unix://")
 	switch {

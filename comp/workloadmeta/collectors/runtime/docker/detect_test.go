@@ -137,10 +137,21 @@ func TestNewRefusesBadOptions(t *testing.T) {
 			t.Errorf("Host %q: %v, want %q", host, err, words)
 		}
 	}
-	t.Setenv("DOCKER_HOST", "nonsense")
-	if _, err := docker.New(docker.Options{}); err == nil ||
-		!strings.Contains(err.Error(), `DOCKER_HOST: docker host "nonsense"`) {
-		t.Errorf("DOCKER_HOST: %v", err)
+	// What serves Docker's own client is no mistake; there is only nothing to collect.
+	for host, words := range map[string]string{
+		"nonsense":       `DOCKER_HOST: docker host "nonsense"`,
+		"ssh://me@there": "DOCKER_HOST: docker host \"ssh://me@there\": scheme ssh is not supported",
+	} {
+		t.Setenv("DOCKER_HOST", host)
+		c, err := docker.New(docker.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := c.Detect(t.Context()); d.State != workloadmeta.Absent ||
+			d.Cause != workloadmeta.CauseInvalid || !strings.HasPrefix(d.Reason, words) ||
+			d.Hint == "" {
+			t.Errorf("DOCKER_HOST=%s: %+v", host, d)
+		}
 	}
 	if _, err := docker.New(docker.Options{Host: "unix:///x",
 		Tuning: docker.Tuning{Coalesce: -1}}); err == nil ||

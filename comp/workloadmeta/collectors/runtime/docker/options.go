@@ -19,24 +19,24 @@ type Stats = runtimesync.Stats
 
 // Options change how the collector works. The zero value is useful.
 type Options struct {
-	Tuning
+	Tuning `field:"CallTimeout" config:"/docker_query_timeout,datadog" default:"5s" doc:"Time limit of a request to Docker or Podman."`
 
 	// Host is the daemon's address: unix:///run/docker.sock, tcp://host:2376, npipe://… Empty means
 	// DOCKER_HOST from the environment, and without that the first of [DefaultSockets] that is
 	// there. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION work as they do for
 	// Docker's own client.
-	Host string
+	Host string `config:"host,address,flag" doc:"Address of the Docker daemon: unix:///path or tcp://host:port. Setting it makes an unreachable daemon an error. Empty: DOCKER_HOST, else the usual sockets."`
 	// Env chooses the environment variables that are kept. nil means the built-in list of package
 	// env.
 	Env *env.Filter
 	// NoImages leaves images out. They are still asked for what containers need to know of them.
-	NoImages bool
+	NoImages bool `config:"/container_image.enabled,is=false"`
 	// KeepPause reports the pause containers of pods as well.
-	KeepPause bool
+	KeepPause bool `config:"/exclude_pause_container,is=false"`
 	// KeepStopped keeps containers that do not run until they are removed.
-	KeepStopped bool
+	KeepStopped bool `config:"keep_stopped" doc:"Keeps stopped containers until they are removed."`
 	// ProcRoot is where the machine's /proc is, to find cgroups. Default /proc.
-	ProcRoot string
+	ProcRoot string `config:"/proc_root"`
 
 	// Log receives what a person might want to know. Default slog.Default().
 	Log *slog.Logger

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
@@ -18,25 +19,25 @@ type Tuning = runtimesync.Tuning
 
 // Options change how the collector works. The zero value is useful.
 type Options struct {
-	Tuning
+	Tuning `field:"CallTimeout" config:"/docker_query_timeout,datadog" default:"5s" doc:"Time limit of a request to Docker or Podman."`
 
 	// Sockets are the addresses of Podman services: /run/podman/podman.sock,
 	// unix:///run/podman/podman.sock, tcp://host:8080. A "*" in a path is any text, as in
 	// /run/user/*/podman/podman.sock. Empty means [DefaultSockets] and those that CONTAINER_HOST
 	// and, if a Podman answers there, DOCKER_HOST name. A Docker daemon behind an address is left
 	// to the Docker collector.
-	Sockets []string
+	Sockets []string `config:"sockets,address" doc:"Where Podman's services are: paths, in which * is any text, unix:///path or tcp://host:port. Setting it makes their absence an error. Empty: the system's, every user's, and those that CONTAINER_HOST and, if a Podman answers there, DOCKER_HOST name."`
 	// Env chooses the environment variables that are kept. nil means the built-in list of package
 	// env.
 	Env *env.Filter
 	// NoImages leaves images out. They are still asked for what containers need to know of them.
-	NoImages bool
+	NoImages bool `config:"/container_image.enabled,is=false"`
 	// KeepPause reports infra containers of pods as well.
-	KeepPause bool
+	KeepPause bool `config:"/exclude_pause_container,is=false"`
 	// KeepStopped keeps containers that do not run until they are removed.
-	KeepStopped bool
+	KeepStopped bool `config:"keep_stopped" doc:"Keeps stopped containers until they are removed."`
 	// ProcRoot is where the machine's /proc is, to see whether processes are there. Default /proc.
-	ProcRoot string
+	ProcRoot string `config:"/proc_root"`
 
 	// between searches for sockets, and the longest pause before one that failed is tried again;
 	// default 10s
@@ -81,7 +82,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	for _, s := range o.Sockets {
 		if _, err := parseAddress(s); err != nil {
-			return o, fmt.Errorf("podman collector: option Sockets: %w", err)
+			return o, &collection.OptionError{Collector: "podman", Field: "Sockets", Err: err}
 		}
 	}
 	if o.ProcRoot == "" {

@@ -1,14 +1,30 @@
 package host
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"strings"
 
 	"go.uber.org/fx"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
+
+var description = workloadmeta.Description{ID: "host", Source: workloadmeta.SourceHost,
+	Kinds: []workloadmeta.Kind{workloadmeta.KindHost}}
+
+// Spec is the collector's entry in a catalog.
+var Spec = collection.Spec[Options]{
+	Description: description,
+	About:       "the tags of the machine (see expected_tags_duration)",
+	Agents:      []collection.Agent{collection.Node},
+	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
+		o.Log = cmp.Or(o.Log, d.Log)
+		return collection.One(New(o))
+	},
+}
 
 // Module adds the collector to the application. Supply [Options] with a duration;
 // without, it is off. Providers are also taken from the fx group "host_tag_providers",
@@ -29,8 +45,6 @@ func provide(p params) (*Collector, error) {
 	slices.SortStableFunc(p.Providers,
 		func(a, b Provider) int { return strings.Compare(a.Name(), b.Name()) })
 	opts.Providers = slices.Concat(opts.Providers, p.Providers)
-	if opts.Log == nil {
-		opts.Log = p.Log
-	}
+	opts.Log = cmp.Or(opts.Log, p.Log)
 	return New(opts)
 }

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/pkg/env"
+)
+
+// Collectors are the collectors of a configuration, made and ready to be run.
+type Collectors struct {
+	List []workloadmeta.Collector
+	// Enabled are their switches, as [collection.Options] takes them.
+	Enabled map[string]collection.Switch
+	// Asked says by a collector's ID how somebody has asked for it by name, so that its absence
+	// is an error: "docker.host is set by rollcall.yaml:3".
+	Asked map[string]string
+}
+
+// EnvFilter returns the filter for the environment variables of containers: it lets through what
+// the tag rules need, and those that are named beside.
+func (l *Loaded) EnvFilter(beside ...string) (*env.Filter, error) {
+	filter, err := env.NewFilter(slices.Concat(l.EnvNames(), beside)...)
+	if err != nil {
+		return nil, fmt.Errorf("options container_env_as_tags, docker_env_as_tags and rules: %w",
+			err)
+	}
+	return filter, nil
+}
+
+// NewCollectors makes the collectors that belong to this type of agent. One that is switched off
+// is not made: what is wrong with its options, or with the variables of its daemon's other
+// clients, does not matter then. An error names the option that it is about, and where that is
+// set.
+func (l *Loaded) NewCollectors(agent collection.Agent, deps collection.Deps) (Collectors, error) {
+	out := Collectors{Enabled: map[string]collection.Switch{}, Asked: map[string]string{}}
+	var errs []error
+	for i, spec := range l.schema.collectors {
+		if !spec.BelongsTo(agent) {
+			continue
+		}
+		description := spec.Describe()
+		id := description.ID
+		made := []workloadmeta.Collector{collection.Idle(description, workloadmeta.Problem{
+			Cause: workloadmeta.CauseOff, Reason: "switched off by configuration"})}
+		if l.Collectors[id] != collection.Off {
+			var err error
+			if made, err = spec.New(l.options[i], deps); err != nil {
+				errs = append(errs, l.blame(i, err))
+				continue
+			}
+		}
+		out.List = append(out.List, made...)
+		asked := l.asked(i)
+		for _, c := range made {
+			instance := c.Describe().ID
+			out.Enabled[instance] = l.Collectors[id]
+			if asked != "" {
+				out.Asked[instance] = asked
+			}
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// CollectorOptions returns the options of a collector, as its Spec made them; nil if the schema does
+// not know it. The caller must not write to them.
+func (l *Loaded) CollectorOptions(id string) any {
+	for i, c := range l.schema.collectors {
+		if c.Describe().ID == id {
+			return l.options[i]
+		}
+	}
+	return nil
+}
+
+// asked says how somebody has asked for a collector by name, "" if nobody has.
+func (l *Loaded) asked(i int) string {
+	id := l.schema.collectors[i].Describe().ID
+	if l.Collectors[id] == collection.Off {
+		return ""
+	}
+	options := reflect.ValueOf(l.options[i]).Elem()
+	for _, o := range l.schema.options {
+		for _, t := range o.targets {
+			from, set := l.From[o.Name]
+			if set && t.address && t.owner == i+1 && !isEmpty(options.FieldByIndex(t.index)) {
+				return o.Name + " is set by " + from
+			}
+		}
+	}
+	if name := "collectors." + id; l.Collectors[id] == collection.On {
+		return name + " is set to on by " + l.From[name]
+	}
+	return ""
+}
+
+func isEmpty(v reflect.Value) bool {
+	if v.Kind() == reflect.Slice || v.Kind() == reflect.Map {
+		return v.Len() == 0
+	}
+	return v.IsZero()
+}
+
+// blame says which option a collector's complaint is about, and where it is set.
+func (l *Loaded) blame(i int, err error) error {
+	wrong, ok := errors.AsType[*collection.OptionError](err)
+	if !ok {
+		return err
+	}
+	field, ok := reflect.TypeOf(l.options[i]).Elem().FieldByName(wrong.Field)
+	if !ok {
+		return err
+	}
+	for _, o := range l.schema.options {
+		for _, t := range o.targets {
+			if from, set := l.From[o.Name]; set && t.owner == i+1 &&
+				slices.Equal(t.index, field.Index) {
+				return fmt.Errorf("option %s, set by %s: %w", o.Name, from, wrong.Err)
+			}
+		}
+	}
+	return err
+}

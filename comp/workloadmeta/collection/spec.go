@@ -1,0 +1,182 @@
+package collection
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"go.uber.org/fx"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/env"
+)
+
+// Agent is a type of program that runs collectors.
+type Agent string
+
+// The types of agents.
+const (
+	Node    Agent = "node"    // one on every machine, for what runs there
+	Cluster Agent = "cluster" // one in a cluster, for what the cluster as a whole knows
+	Remote  Agent = "remote"  // one that has everything from another agent
+)
+
+// Spec is everything that is to be known of a collector without making one: a package of a
+// collector exports one, a catalog lists those that a program links, and configuration,
+// documentation, switches, status, command line and fx modules are made of that list. O is the
+// type of the collector's options.
+//
+// The fields of O that are options of the configuration have tags:
+//
+//	Host string `config:"host,flag" doc:"Address of the daemon."`
+//
+// The tag config has the option's name, after which flags may follow. The name stands below the
+// collector's ID ("docker.host"), unless it begins with a slash: "/proc_root" is the same option
+// for all collectors that name it. The flags:
+//
+//   - address: the option says where the source is; who sets it asks for the collector, whose
+//     absence is then an error;
+//   - flag: there is a flag of the command line for it ("--docker-host");
+//   - datadog: a Datadog agent has an option of that name, whose DD_ variable counts;
+//   - is=<value>: the field, a bool, says whether the option has this value, as in
+//     NoImages bool `config:"/container_image.enabled,is=false"`.
+//
+// The other tags: doc says what the option means, default is its default, written as in a file,
+// unit is what a number counts. A field of another option's name, as in the last example, needs
+// none of them. Of a struct that is embedded, the tag field names the one that is meant.
+type Spec[O any] struct {
+	// Description of the collector; its ID is the name of its options and of its switch.
+	workloadmeta.Description
+	// About completes "whether … collected", for documentation: "containers and images are
+	// collected from Docker" without the verb's end: "containers and images of Docker".
+	About string
+	// On says what else changes where the collector is switched on. It may be empty.
+	On string
+	// Agents are the types of agents it belongs to. Default: Node.
+	Agents []Agent
+	// Settling, if set, settles options that depend on each other, before anybody looks at them.
+	Settling func(options *O)
+	// Make makes the collector: several where it has several instances, whose IDs begin with that
+	// of the Spec.
+	Make func(options O, deps Deps) ([]workloadmeta.Collector, error)
+}
+
+// Deps are what a program gives to all of its collectors. The zero value is useful.
+type Deps struct {
+	// Log receives what a person might want to know. nil: the collector's default.
+	Log *slog.Logger
+	// Env chooses the environment variables that are kept. nil: the built-in list of package env.
+	Env *env.Filter
+	// Collecting reports whether another collector of the program has something to collect. nil: it
+	// is not known. It may be called only after the collectors have been started.
+	Collecting func(id string) bool
+}
+
+// One makes the answer of [Spec.Make] of what the constructor of a single collector returns.
+func One[C workloadmeta.Collector](c C, err error) ([]workloadmeta.Collector, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []workloadmeta.Collector{c}, nil
+}
+
+// AnySpec is a [Spec] whatever the type of its options is.
+type AnySpec interface {
+	// Describe returns the description, by which the Spec is known.
+	Describe() workloadmeta.Description
+	// Documentation returns About and On.
+	Documentation() (about, on string)
+	// BelongsTo reports whether the collector is one for this type of agent.
+	BelongsTo(Agent) bool
+	// Options returns a pointer to new options, with their zero values.
+	Options() any
+	// Settle settles options that depend on each other. The options are what Options returned.
+	Settle(options any)
+	// New makes the collectors. The options are what Options returned.
+	New(options any, deps Deps) ([]workloadmeta.Collector, error)
+}
+
+// Describe implements [AnySpec].
+func (s Spec[O]) Describe() workloadmeta.Description { return s.Description }
+
+// Documentation implements [AnySpec].
+func (s Spec[O]) Documentation() (about, on string) { return s.About, s.On }
+
+// BelongsTo implements [AnySpec].
+func (s Spec[O]) BelongsTo(a Agent) bool {
+	return slices.Contains(s.Agents, a) || len(s.Agents) == 0 && a == Node
+}
+
+// Options implements [AnySpec].
+func (s Spec[O]) Options() any { return new(O) }
+
+// Settle implements [AnySpec].
+func (s Spec[O]) Settle(options any) {
+	if o, ok := options.(*O); ok && s.Settling != nil {
+		s.Settling(o)
+	}
+}
+
+// New implements [AnySpec].
+func (s Spec[O]) New(options any, deps Deps) ([]workloadmeta.Collector, error) {
+	o, ok := options.(*O)
+	if !ok {
+		return nil, fmt.Errorf("collector %s: its options are %T, want %T", s.ID, options, o)
+	}
+	return s.Make(*o, deps)
+}
+
+// Module returns the fx module of the collector: it adds what the Spec makes to the group that
+// [Module] runs. It takes options, a logger and a filter for environment variables, if the
+// application has any.
+func (s Spec[O]) Module() fx.Option {
+	type params struct {
+		fx.In
+
+		Options O            `optional:"true"`
+		Log     *slog.Logger `optional:"true"`
+		Env     *env.Filter  `optional:"true"`
+	}
+	type result struct {
+		fx.Out
+
+		Collectors []workloadmeta.Collector `group:"collectors,flatten"`
+	}
+	return fx.Module("workloadmeta/collectors/"+s.ID, fx.Provide(func(p params) (result, error) {
+		made, err := s.Make(p.Options, Deps{Log: p.Log, Env: p.Env})
+		return result{Collectors: made}, err
+	}))
+}
+
+// OptionError is the complaint of a constructor about one of its options.
+type OptionError struct {
+	Collector string // its ID
+	Field     string // of the options: "Host"
+	Err       error
+}
+
+func (e *OptionError) Error() string {
+	return e.Collector + " collector: option " + e.Field + ": " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// Idle returns a collector that collects nothing and says why: status shows what is switched off,
+// or cannot work, as well, and need not make it for that.
+func Idle(d workloadmeta.Description, why workloadmeta.Problem) workloadmeta.Collector {
+	return &idle{d, why}
+}
+
+type idle struct {
+	description workloadmeta.Description
+	why         workloadmeta.Problem
+}
+
+func (i *idle) Describe() workloadmeta.Description { return i.description }
+
+func (i *idle) Detect(context.Context) workloadmeta.Detection {
+	return workloadmeta.Detection{State: workloadmeta.Disabled, Cause: i.why.Cause,
+		Reason: i.why.Reason, Hint: i.why.Hint}
+}

@@ -1,0 +1,28 @@
+package podman
+
+import (
+	"cmp"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// description is what the collector says of itself, with all that it can report.
+var description = workloadmeta.Description{
+	ID: "podman", Source: workloadmeta.SourceRuntime,
+	Kinds: []workloadmeta.Kind{workloadmeta.KindContainer, workloadmeta.KindContainerImage},
+	Rank:  rank,
+}
+
+// Spec is the collector's entry in a catalog.
+var Spec = collection.Spec[Options]{
+	Description: description,
+	About:       "Podman's containers and images",
+	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
+		o.Log, o.Env = cmp.Or(o.Log, d.Log), cmp.Or(o.Env, d.Env)
+		return collection.One(New(o))
+	},
+}
+
+// Module adds the collector to an fx application: see [collection.Spec.Module].
+var Module = Spec.Module()
