@@ -1,8 +1,7 @@
 package workloadmeta
 
 import (
-	"bytes"
-	"encoding/json"
+	"reflect"
 	"strings"
 )
 
@@ -62,25 +61,13 @@ func (f *KueueResourceFlavor) String() string { return text(f) }
 // String returns the ID and the fields that are set, for logs and tests.
 func (w *KueueWorkload) String() string { return text(w) }
 
-// text returns the entity on one line. An entity that cannot be encoded, because its kind is
-// none, is its ID.
+// text returns the entity on one line.
 func text(e Entity) string {
 	id := e.GetID()
-	// The fields of the ID are the first of the entity.
-	fields, ok := strings.CutPrefix(asJSON(e), strings.TrimSuffix(asJSON(id), "}"))
-	if fields = strings.TrimPrefix(fields, ","); !ok || fields == "}" || fields == "" {
+	head := appendValue(nil, reflect.ValueOf(id)) // the fields of the ID are the entity's first
+	fields := string(AppendEntity(nil, e)[len(head)-1:])
+	if fields == "}" {
 		return id.String()
 	}
-	return id.String() + " {" + fields
-}
-
-// asJSON returns a value as JSON that people can read, or nothing.
-func asJSON(v any) string {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return ""
-	}
-	return strings.TrimSpace(out.String())
+	return id.String() + " {" + strings.TrimPrefix(fields, ",")
 }
