@@ -63,6 +63,7 @@ var rules = []rule{
 	{"comp/tagger/extract", []string{tagger, vocabulary, "comp/rules", "pkg/"}, []string{"github.com/gobwas/glob"}},
 	{"comp/tagger/tagstore", []string{tagger, "pkg/singlewriter", "pkg/statebus", "pkg/tagset"}, nil},
 	{"comp/tagger/local", []string{tagger, "comp/tagger/extract", "comp/tagger/tagstore", "comp/rules", vocabulary, "pkg/"}, []string{fx}},
+	{"comp/tagger/taggertest", []string{tagger, "comp/tagger/tagstore", "pkg/tagset"}, nil},
 	{"comp/tagger/remote", []string{tagger, "comp/tagger/tagstore", "comp/api/", "pkg/"}, []string{"/"}},
 
 	// What looks at all of it from above.

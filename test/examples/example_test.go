@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"go.uber.org/fx"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/tagger/taggertest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
@@ -209,6 +212,14 @@ func TagsOf(t tagger.Component, containerID string) []string {
 	return tags
 }
 
+// A test supplies the tagger it needs.
+func TestTagsOf(t *testing.T) {
+	tags := taggertest.New(t, taggertest.Map{"container_id://c1": {"service:cart"}})
+	if got := TagsOf(tags, "c1"); !slices.Equal(got, []string{"service:cart"}) {
+		t.Errorf("TagsOf() = %q", got)
+	}
+}
+
 // fakeTagger knows one container. It embeds the tagger to which nothing is known.
 type fakeTagger struct{ tagger.Nop }
 
@@ -219,7 +230,7 @@ func (fakeTagger) Tag(id tagger.EntityID, _ tagger.TagCardinality) ([]string, er
 	return nil, tagger.ErrUnknown
 }
 
-// A test supplies the tagger it needs. Programs with one tagger may make it the default.
+// A tagger of one's own works as well. Programs with one tagger may make it the default.
 func Example_tests() {
 	fmt.Println(TagsOf(fakeTagger{}, "c1"))
 

@@ -1,0 +1,322 @@
+package inspect_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rollcall-dev/rollcall/comp/inspect"
+	"github.com/rollcall-dev/rollcall/comp/rules"
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/replay"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	webID   = "3f0c9a1b3f0c9a1b3f0c9a1b3f0c9a1b3f0c9a1b3f0c9a1b3f0c9a1b3f0c9a1b"
+	oldID   = "sha256:0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d"
+	newID   = "sha256:ffff2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d"
+	podID   = "6b1f3a52-7c1e-4d0a-9a54-0c1d2e3f4a5b"
+	process = "1201"
+)
+
+// world is a store with a tagger, and something to ask about.
+type world struct {
+	t      *testing.T
+	store  *store.Store
+	tagger *local.Tagger
+	*inspect.Local
+}
+
+func newWorld(t *testing.T, lines string, excluded ...rules.Rule) *world {
+	t.Helper()
+	opts := local.DefaultOptions()
+	opts.SelfContainerID, opts.Extract.Rules = "none", excluded
+	w := &world{t: t, store: store.New(store.Options{})}
+	var err error
+	if w.tagger, err = local.New(w.store, opts); err != nil {
+		t.Fatal(err)
+	}
+	w.Local = inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger})
+	if err := w.tagger.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.Close()
+		if err := w.tagger.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		w.store.Close()
+	})
+	w.feed(lines)
+	return w
+}
+
+// feed gives the store the lines of a recording.
+func (w *world) feed(lines string) {
+	w.t.Helper()
+	events, _, err := replay.Load(write(w.t, lines), replay.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, ev := range events {
+		if err := w.store.Notify([]workloadmeta.CollectorEvent{ev}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := w.tagger.CatchUp(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "r.jsonl")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const shop = `{"type":"set","source":"runtime","entity":{"kind":"container","id":"` + webID + `","name":"web","labels":{"com.datadoghq.tags.service":"web","team":"shop"},"image":{"id":"` + oldID + `","raw_name":"acme/web:stable","name":"acme/web","tag":"stable"},"owner":{"kind":"kubernetes_pod","id":"` + podID + `"}}}
+{"type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"` + podID + `","name":"cart-0","namespace":"shop"}}
+{"type":"set","source":"process_collector","entity":{"kind":"process","id":"` + process + `","pid":1201,"name":"nginx","container_id":"` + webID + `"}}
+{"type":"set","source":"runtime","entity":{"kind":"container_image_metadata","id":"` + oldID + `","labels":{"com.datadoghq.tags.service":"web"}}}
+{"type":"set","source":"runtime","entity":{"kind":"container_image_metadata","id":"` + newID + `","repo_tags":["acme/web:stable"]}}
+`
+
+// What people type, whatever it is, finds the one thing that is meant.
+func TestNames(t *testing.T) {
+	w := newWorld(t, shop)
+	for text, want := range map[string]string{
+		"web": webID, webID: webID, webID[:12]: webID, "container/web": webID, "c/web": webID,
+		"docker://" + webID: webID, "docker://3f0c9a1b": webID, "container_id://" + webID: webID,
+		"cart-0": podID, "shop/cart-0": podID, "pod/cart-0": podID, "pod/shop/cart-0": podID,
+		"kubernetes_pod_uid://" + podID: podID, "kubernetes_pod://" + podID: podID,
+		process: process, "process/1201": process, "process://1201": process, "nginx": process,
+		"acme/web:stable": newID, "image/acme/web:stable": newID, "0a1b2c3d": oldID,
+	} {
+		got, err := w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: text}})
+		if err != nil || got.Workload.GetID().ID != want {
+			t.Errorf("Get(%q) = %v, %v; want %s", text, got.Workload, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"":              "the ID or name is empty",
+		"foo://x":       `unknown prefix "foo"`,
+		"wbe":           "did you mean web?",
+		"shop/crat-0":   "did you mean shop/cart-0?",
+		"process/7":     "no process 7",
+		"container/x":   "no container has the ID or name",
+		"docker://zzzz": "no container has the ID or name",
+	} {
+		_, err := w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: text}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Get(%q): %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestNearNamesAreFew(t *testing.T) {
+	w := newWorld(t, shop)
+	_, err := w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: "we"}})
+	missing, ok := errors.AsType[*inspect.NotFoundError](err)
+	if !ok || !slices.Equal(missing.Near, []string{"web"}) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Lists are narrowed by names and by any field that is shown.
+func TestListsAreNarrowed(t *testing.T) {
+	w := newWorld(t, shop)
+	for _, tc := range []struct {
+		names []string
+		where inspect.Condition
+		want  int
+	}{
+		{names: []string{"w*"}, want: 1}, {names: []string{"x*"}}, {names: []string{"nginx", "web"}, want: 2},
+		{names: []string{webID[:8]}, want: 1},
+		{where: inspect.Condition{Field: "image", Pattern: "acme/*"}, want: 1},
+		{where: inspect.Condition{Field: "image", Pattern: "acme/web"}, want: 1},
+		{where: inspect.Condition{Field: "labels.team", Pattern: "shop"}, want: 1},
+		{where: inspect.Condition{Field: "tags", Pattern: "service:web"}, want: 2},
+		{where: inspect.Condition{Field: "pid", Pattern: "1201"}, want: 1},
+		{where: inspect.Condition{Field: "labels.team", Pattern: "*"}, want: 1},
+		{where: inspect.Condition{Field: "nothing", Pattern: "*"}},
+	} {
+		r := inspect.ListRequest{Kinds: inspect.Running(), Names: tc.names}
+		if tc.where.Field != "" {
+			r.Where = []inspect.Condition{tc.where}
+		}
+		list, err := w.List(t.Context(), r)
+		if err != nil || len(list.Entities) != tc.want {
+			t.Errorf("%q %v: %d entities, %v; want %d", tc.names, tc.where, len(list.Entities), err,
+				tc.want)
+		}
+	}
+	list, err := w.List(t.Context(), inspect.ListRequest{Kinds: inspect.Running()})
+	if err != nil || list.Names["kubernetes_pod/"+podID] != "shop/cart-0" ||
+		list.Names["container/"+webID] != "web" {
+		t.Errorf("names of references: %v, %v", list.Names, err)
+	}
+}
+
+// A process has the tags of its container in every answer.
+func TestAProcessHasItsContainersTags(t *testing.T) {
+	w := newWorld(t, shop)
+	name := inspect.Name{Kind: workloadmeta.KindProcess, Text: process}
+	got, err := w.Get(t.Context(), inspect.GetRequest{Name: name})
+	if err != nil || !slices.Contains(got.Tags, "service:web") {
+		t.Errorf("Get: %v, %v", got.Tags, err)
+	}
+	tags, err := w.TagsOf(t.Context(), inspect.GetRequest{Name: name})
+	if err != nil || !slices.Contains(tags.Low, "service:web") || tags.ID != "process://1201" {
+		t.Errorf("TagsOf: %+v, %v", tags, err)
+	}
+	x, err := w.Explain(t.Context(), inspect.ExplainRequest{Name: name})
+	if err != nil || x.Container == nil || len(x.Container.Tags) == 0 ||
+		x.Completeness != x.Container.Completeness {
+		t.Errorf("Explain: %+v, %v", x, err)
+	}
+}
+
+// Of a container's image it is said when its name has moved on, and which labels are the image's.
+func TestWhatAContainerOwesToItsImage(t *testing.T) {
+	w := newWorld(t, shop)
+	x, err := w.Explain(t.Context(), inspect.ExplainRequest{Name: inspect.Name{Text: "web"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "acme/web:stable names another image by now, ffff2c3d0a1b; the container was started " +
+		"from 0a1b2c3d0a1b"; !slices.Equal(x.Notes, []string{want}) {
+		t.Errorf("notes %q, want %q", x.Notes, want)
+	}
+	found := slices.ContainsFunc(x.Tags, func(tag tagger.TagExplanation) bool {
+		return tag.Tag == "service:web" && strings.HasSuffix(tag.Field, " of the image")
+	})
+	if !found {
+		t.Errorf("no tag is said to be of the image: %+v", x.Tags)
+	}
+}
+
+// What rules leave out is left out for as long as its tags are there, and no longer remembered.
+func TestWhatRulesLeaveOutStaysOutAfterItsEnd(t *testing.T) {
+	w := newWorld(t, shop, rules.Rule{Action: rules.Exclude, Purpose: rules.Everything,
+		When: []rules.Condition{{Field: rules.Name, Patterns: []string{"web"}}}})
+	has := func(all bool) bool {
+		t.Helper()
+		list, err := w.Tags(t.Context(), inspect.TagsRequest{All: all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(list,
+			func(e inspect.Tagged) bool { return e.ID == tagger.Container(webID) })
+	}
+	if has(false) || !has(true) {
+		t.Errorf("while it runs: %t, with all %t; want false, true", has(false), has(true))
+	}
+	w.feed(`{"type":"unset","source":"runtime","entity":{"kind":"container","id":"` + webID + `"}}`)
+	if has(false) || !has(true) {
+		t.Errorf("after its end: %t, with all %t; want false, true", has(false), has(true))
+	}
+}
+
+// Answers can be sent and read again.
+func TestEntitiesAreData(t *testing.T) {
+	w := newWorld(t, shop+
+		`{"type":"set","source":"s","entity":{"kind":"ecs_task","id":"arn:x/1","family":"mail","tags":{"a":"b"}}}`)
+	list, err := w.List(t.Context(), inspect.ListRequest{Kinds: workloadmeta.Kinds()})
+	if err != nil || len(list.Entities) < 6 {
+		t.Fatalf("%d entities, %v", len(list.Entities), err)
+	}
+	data, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back inspect.List
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range list.Entities {
+		if b := back.Entities[i]; !b.Workload.Equal(e.Workload) || !slices.Equal(b.Tags, e.Tags) ||
+			!slices.Equal(b.Sources, e.Sources) || b.ExcludedBy != e.ExcludedBy {
+			t.Errorf("%v came back as %v", e, b)
+		}
+	}
+}
+
+// The replay collector and an inspector with a recording fill a store alike.
+func TestOnePlayer(t *testing.T) {
+	path := write(t, shop+
+		`{"type":"unset","source":"process_collector","entity":{"kind":"process","id":"`+process+`"}}`)
+	opts := local.DefaultOptions()
+	opts.SelfContainerID = "none"
+	tags := func(fill func(*store.Store, *local.Tagger) *inspect.Local) string {
+		t.Helper()
+		s := store.New(store.Options{})
+		defer s.Close()
+		tag, err := local.New(s, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tag.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tag.Stop(context.Background()) }()
+		l := fill(s, tag)
+		defer l.Close()
+		list, err := l.Tags(t.Context(), inspect.TagsRequest{Cardinality: tagger.HighCardinality})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	played := tags(func(s *store.Store, tag *local.Tagger) *inspect.Local {
+		return inspect.New(inspect.Options{Store: s, Tagger: tag,
+			Recording: &inspect.Recording{Path: path}})
+	})
+	collected := tags(func(s *store.Store, tag *local.Tagger) *inspect.Local {
+		c, err := replay.New(replay.Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		super, err := collection.New(collection.Options{Store: s,
+			Collectors: []workloadmeta.Collector{c}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := super.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = super.Stop(context.Background()) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.WaitSynced(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := tag.CatchUp(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return inspect.New(inspect.Options{Store: s, Tagger: tag, Collectors: super})
+	})
+	if played != collected || !strings.Contains(played, "service:web") {
+		t.Errorf("played:\n%s\ncollected:\n%s", played, collected)
+	}
+}
