@@ -40,8 +40,11 @@ func (f *Filter) Source(source Source) *Filter {
 }
 
 // Events narrows the filter to one type of event, compared with the event as it
-// would be delivered.
+// would be delivered. It panics on a type that there is not.
 func (f *Filter) Events(t EventType) *Filter {
+	if t != EventTypeSet && t != EventTypeUnset {
+		panic("workloadmeta: filter on an invalid type of event")
+	}
 	f.types = 1 << t
 	return f
 }

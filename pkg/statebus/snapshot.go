@@ -35,7 +35,11 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 	}
 	events := make([]Event[K, V], 0, room)
 	visited := 0
-	s.t.values.Range(func(k K, v V, rev uint64) bool {
+	walk := s.opts.Range
+	if walk == nil {
+		walk = s.t.values.Range
+	}
+	walk(func(k K, v V, rev uint64) bool {
 		if rev <= s.since && (match == nil || match(k, v)) {
 			if n := len(events); n == cap(events) {
 				// Expect of the rest what the walk has found so far.

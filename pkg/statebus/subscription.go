@@ -41,6 +41,9 @@ type SubOptions[K comparable, V any] struct {
 	// they must be pure and fast and must not call the table. If one panics, the
 	// subscription ends and its Bundles panics in turn; the commit goes on.
 	Match func(K, V) bool
+	// Range, if set, is what the snapshot walks in place of the whole table: a part of it
+	// that holds all that Match selects.
+	Range func(f func(k K, v V, revision uint64) bool)
 	// Same reports that a change from a to b is none for this subscriber, so a
 	// Set is not delivered; nil delivers all.
 	Same func(a, b V) bool

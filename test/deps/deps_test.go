@@ -50,7 +50,7 @@ var rules = []rule{
 	{"comp/rules", []string{vocabulary, tagger, "pkg/template"}, []string{"github.com/gobwas/glob"}},
 
 	// From the sources to the store.
-	{"comp/workloadmeta/store", []string{vocabulary, "pkg/statebus"}, []string{"github.com/puzpuzpuz/xsync/v4", fx}},
+	{"comp/workloadmeta/store", []string{vocabulary, "pkg/singlewriter", "pkg/statebus"}, []string{fx}},
 	{"comp/workloadmeta/recording", []string{vocabulary}, nil},
 	{collection, []string{vocabulary, "pkg/env"}, []string{
 		"github.com/cenkalti/backoff/v5", "github.com/prometheus/client_golang/prometheus",

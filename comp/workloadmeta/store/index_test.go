@@ -5,7 +5,9 @@ import (
 	"errors"
 	"iter"
 	"math"
+	goruntime "runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -127,6 +129,82 @@ func TestContainerForPID(t *testing.T) {
 	}
 	if p, err := s.GetProcess(8); err != nil || p.ContainerID != "c" {
 		t.Errorf("GetProcess(8) = %v, %v", p, err)
+	}
+}
+
+func TestReusedPIDIsNotTheContainers(t *testing.T) {
+	started := func(at time.Time) func(*wm.Container) {
+		return func(c *wm.Container) { c.State.StartedAt = at }
+	}
+	began := func(p *wm.Process, at time.Time) *wm.Process {
+		p.CreationTime = at
+		return p
+	}
+	// The runtime still says that PID 7 is c's: it has gone away, or has not noticed yet.
+	s := newStore(t, sets(runtime, container("c", withPID(7), started(noon))),
+		sets(runtime, container("d")))
+	for _, step := range []struct {
+		what string
+		p    *wm.Process
+		want any
+	}{
+		{"the first process", began(process(7, 1, ""), noon.Add(-time.Second)), "c"},
+		{"one of the host, an hour later", began(process(7, 2, ""), noon.Add(time.Hour)),
+			wm.ErrNotFound},
+		{"one of the host, when is not known", process(7, 3, ""), wm.ErrNotFound},
+		{"one of another container, an hour later", began(process(7, 4, "d"),
+			noon.Add(time.Hour)), "d"},
+		{"seen in another, as old as c", began(process(7, 5, "d"), noon), wm.ErrAmbiguous},
+	} {
+		notify(t, s, sets(wm.SourceProcess, step.p))
+		c, err := s.ContainerForPID(7)
+		wants(t, step.what, c, err, step.want)
+	}
+}
+
+// Sidecars have one name all over a cluster. What one more costs must not depend on how many
+// there are.
+func TestNameThatManyShare(t *testing.T) {
+	s := store.New(store.Options{})
+	t.Cleanup(s.Close)
+	cid := func(i int) string { return strconv.Itoa(i) }
+	const n = 20_000
+	for i := range n {
+		notify(t, s, sets(runtime, container(cid(i), named("istio-proxy"))))
+	}
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
+	for i := range 100 {
+		notify(t, s, sets(runtime, container(cid(n+i), named("istio-proxy"))))
+	}
+	goruntime.ReadMemStats(&after)
+	if bytes := (after.TotalAlloc - before.TotalAlloc) / 100; bytes > 10_000 {
+		t.Errorf("one container more of %d with this name allocates %d bytes", n, bytes)
+	}
+	_, err := s.GetContainerByName("istio-proxy")
+	if !errors.Is(err, wm.ErrAmbiguous) || len(err.Error()) > 200 {
+		t.Errorf("name of many: %.300v", err)
+	}
+	for i := range n + 99 {
+		notify(t, s, unsets(runtime, container(cid(i))))
+	}
+	c, err := s.GetContainerByName("istio-proxy")
+	wants(t, "the last", c, err, cid(n+99))
+	notify(t, s, unsets(runtime, container(cid(n+99))))
+	c, err = s.GetContainerByName("istio-proxy")
+	wants(t, "nobody", c, err, wm.ErrNotFound)
+}
+
+func TestFilterOnATypeThatThereIsNot(t *testing.T) {
+	for _, typ := range []wm.EventType{0, 3, 8} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Events(%d) did not panic", typ)
+				}
+			}()
+			wm.NewFilter().Events(typ)
+		}()
 	}
 }
 

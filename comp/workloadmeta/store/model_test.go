@@ -182,6 +182,9 @@ func drawEntity(t *rapid.T) wm.Entity {
 		if pick("status", "running", "running", "stopped") == "stopped" {
 			isStopped(c)
 		}
+		if pick("started", "", "noon") == "noon" {
+			c.State.StartedAt = noon
+		}
 		return c
 	case "pod":
 		return pod(pick("id", "p0", "p1", "p2"), func(p *wm.KubernetesPod) {
@@ -198,9 +201,16 @@ func drawEntity(t *rapid.T) wm.Entity {
 		})
 	}
 	pid := rapid.IntRange(1, 3).Draw(t, "pid")
-	return process(int32(pid), uint64(rapid.IntRange(0, 2).Draw(t, "ticks")),
+	p := process(int32(pid), uint64(rapid.IntRange(0, 2).Draw(t, "ticks")),
 		pick("container", "", "c0", "c1"))
+	if created := pick("created", "", "noon", "later"); created != "" {
+		p.CreationTime = map[string]time.Time{"noon": noon.Add(time.Second),
+			"later": noon.Add(time.Hour)}[created]
+	}
+	return p
 }
+
+var noon = time.Date(2025, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // answers writes down what all look-ups answer, errors by their kind.
 func answers(c interface {
@@ -274,17 +284,31 @@ func (s scanned) byName(n string) []string {
 
 func (s scanned) byPID(pid int) []string {
 	found := scan(s, func(c *wm.Container) bool { return pid != 0 && c.PID == pid && alive(c) })
-	inside := ""
-	if p, ok := s[id(wm.KindProcess, strconv.Itoa(pid))]; ok {
-		inside = p.(*wm.Process).ContainerID
+	p, ok := s[id(wm.KindProcess, strconv.Itoa(pid))].(*wm.Process)
+	if !ok {
+		return only(found)
 	}
-	if _, ok := s[id(wm.KindContainer, inside)]; len(found) == 0 && ok {
-		return []string{inside}
+	// A process that began later than the container is not its first.
+	found = slices.DeleteFunc(found, func(cid string) bool {
+		started := s[id(wm.KindContainer, cid)].(*wm.Container).State.StartedAt
+		switch {
+		case cid == p.ContainerID:
+			return false
+		case started.IsZero() || p.CreationTime.IsZero():
+			return p.ContainerID == ""
+		}
+		return p.CreationTime.Sub(started) > time.Minute
+	})
+	_, inside := s[id(wm.KindContainer, p.ContainerID)]
+	switch {
+	case p.ContainerID == "" || slices.Equal(found, []string{p.ContainerID}):
+		return only(found)
+	case len(found) == 0 && inside:
+		return []string{p.ContainerID}
+	case len(found) == 0:
+		return nil
 	}
-	if len(found) == 1 && inside != "" && inside != found[0] {
-		return []string{"ambiguous"}
-	}
-	return only(found)
+	return []string{"ambiguous"}
 }
 
 func (s scanned) hostNetwork(uid string) bool {

@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 // Get implements [workloadmeta.Component].
 func (s *Store) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
-	if r, ok := s.table.Get(id); ok {
+	if r, ok := s.kinds.Get(id); ok {
 		return r.entity, nil
 	}
 	return nil, fmt.Errorf("%s: %w", id, workloadmeta.ErrNotFound)
@@ -22,7 +23,7 @@ func (s *Store) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
 
 // Reports implements [workloadmeta.Component].
 func (s *Store) Reports(id workloadmeta.EntityID) ([]workloadmeta.Report, error) {
-	if r, ok := s.table.Get(id); ok {
+	if r, ok := s.kinds.Get(id); ok {
 		return r.reports(), nil
 	}
 	return nil, fmt.Errorf("%s: %w", id, workloadmeta.ErrNotFound)
@@ -31,15 +32,18 @@ func (s *Store) Reports(id workloadmeta.EntityID) ([]workloadmeta.Report, error)
 // IsComplete reports whether every source that is expected to know the entity has
 // reported it. An unknown entity is not complete.
 func (s *Store) IsComplete(id workloadmeta.EntityID) bool {
-	r, ok := s.table.Get(id)
+	r, ok := s.kinds.Get(id)
 	return ok && r.complete
 }
 
 // List implements [workloadmeta.Component].
 func (s *Store) List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity] {
 	return func(yield func(workloadmeta.Entity) bool) {
-		for id, r := range s.table.All() {
-			if id.Kind == kind && !yield(r.entity) {
+		if !kind.Valid() {
+			return
+		}
+		for _, r := range s.kinds[kind].All() {
+			if !yield(r.entity) {
 				return
 			}
 		}
@@ -47,12 +51,16 @@ func (s *Store) List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity] {
 }
 
 func get[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, id string) (T, error) {
-	e, err := s.Get(workloadmeta.EntityID{Kind: kind, ID: id})
-	if err != nil {
-		var none T
-		return none, err
+	if r, ok := s.kinds[kind].Get(id); ok {
+		return r.entity.(T), nil
 	}
-	return e.(T), nil
+	var none T
+	return none, notFound(kind, id)
+}
+
+func notFound(kind workloadmeta.Kind, id string) error {
+	return fmt.Errorf("%s: %w", workloadmeta.EntityID{Kind: kind, ID: id},
+		workloadmeta.ErrNotFound)
 }
 
 func list[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind) iter.Seq[T] {
@@ -112,17 +120,28 @@ func (s *Store) Processes() iter.Seq[*workloadmeta.Process] {
 }
 
 // one returns the only entity of the kind among the owners of an index entry.
-func one[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, found owners, what string) (T,
+func one[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, found *owners, what string) (T,
 	error) {
 	var none T
-	switch found.len() {
+	names, more := make([]string, 0, 4), 0
+	for id := range found.all() {
+		if len(names) == cap(names) {
+			more = found.len() - len(names)
+			break
+		}
+		names = append(names, id)
+	}
+	switch len(names) {
 	case 0:
 		return none, fmt.Errorf("%s: %w", what, workloadmeta.ErrNotFound)
 	case 1:
-		return get[T](s, kind, found.first)
+		return get[T](s, kind, names[0])
 	}
-	return none, fmt.Errorf("%s: %w: %s", what, workloadmeta.ErrAmbiguous,
-		strings.Join(found.all(), ", "))
+	claims := strings.Join(names, ", ")
+	if more > 0 {
+		claims += fmt.Sprintf(" and %d more", more)
+	}
+	return none, fmt.Errorf("%s: %w: %s", what, workloadmeta.ErrAmbiguous, claims)
 }
 
 // GetContainerByName implements [workloadmeta.Component].
@@ -180,27 +199,48 @@ func (s *Store) GetKubernetesPodForContainer(containerID string) (*workloadmeta.
 		s.index.podByContainer.get(containerID), "pod of container "+containerID)
 }
 
-// ContainerForPID implements [workloadmeta.Component]. If the runtime and the process
-// table disagree, one of them has not noticed yet that the PID was reused, and nobody
-// can tell which: that is ambiguous.
+// ContainerForPID implements [workloadmeta.Component]. What the process table knows of the PID
+// goes before what a runtime said once: a process that began long after the container did is
+// not the container's first, so the PID was reused. If that cannot be told and the two
+// disagree, nobody knows which of them is late: that is ambiguous.
 func (s *Store) ContainerForPID(pid int) (*workloadmeta.Container, error) {
 	what := "container of PID " + strconv.Itoa(pid)
-	inside := "" // where the process table sees the process
-	if p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess,
-		strconv.Itoa(pid)); err == nil {
-		inside = p.ContainerID
-	}
 	found := s.index.containerByPID.get(pid)
-	switch {
-	case found.len() == 0 && inside == "":
-		return nil, fmt.Errorf("%s: %w", what, workloadmeta.ErrNotFound)
-	case found.len() == 0:
-		return s.GetContainer(inside)
-	case found.len() == 1 && inside != "" && inside != found.first:
-		return nil, fmt.Errorf("%s: %w: first process of %s, but seen in %s", what,
-			workloadmeta.ErrAmbiguous, found.first, inside)
+	p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess, strconv.Itoa(pid))
+	if err != nil || found.len() == 0 {
+		if err == nil && p.ContainerID != "" {
+			return s.GetContainer(p.ContainerID)
+		}
+		return one[*workloadmeta.Container](s, workloadmeta.KindContainer, found, what)
 	}
-	return one[*workloadmeta.Container](s, workloadmeta.KindContainer, found, what)
+	var first []string // the containers whose first process this may be
+	for id := range found.all() {
+		c, err := s.GetContainer(id)
+		if err == nil && (id == p.ContainerID || mayBeFirst(c, p)) {
+			first = append(first, id)
+		}
+	}
+	switch {
+	case p.ContainerID == "" || len(first) == 1 && first[0] == p.ContainerID:
+		return one[*workloadmeta.Container](s, workloadmeta.KindContainer, ownedBy(first), what)
+	case len(first) == 0:
+		return s.GetContainer(p.ContainerID)
+	}
+	return nil, fmt.Errorf("%s: %w: first process of %s, but seen in %s", what,
+		workloadmeta.ErrAmbiguous, first[0], p.ContainerID)
+}
+
+// startSlack is how much later than its container a first process may seem to begin: one time
+// is counted in ticks since boot, the other is the runtime's.
+const startSlack = 5 * time.Second
+
+// mayBeFirst reports whether a process that has the PID of a container's first one may be it, as
+// far as their times tell. A process that is in no container and shows no time is not.
+func mayBeFirst(c *workloadmeta.Container, p *workloadmeta.Process) bool {
+	if p.CreationTime.IsZero() || c.State.StartedAt.IsZero() {
+		return p.ContainerID != ""
+	}
+	return !p.CreationTime.After(c.State.StartedAt.Add(startSlack))
 }
 
 // EntityForIP implements [workloadmeta.Component]. A pod goes before its containers,
@@ -211,22 +251,19 @@ func (s *Store) EntityForIP(ip string) (workloadmeta.Entity, error) {
 		return one[workloadmeta.Entity](s, workloadmeta.KindKubernetesPod, found, "pod at "+ip)
 	}
 	var claims []string
-	for _, id := range s.index.containerByIP.get(ip).all() {
+	for id := range s.index.containerByIP.get(ip).all() {
 		if pod, err := s.GetKubernetesPodForContainer(id); err != nil || !onHostNetwork(pod) {
 			claims = append(claims, id)
 		}
 	}
-	var found owners
-	if len(claims) > 0 {
-		found = owners{claims[0], claims[1:]}
-	}
-	return one[workloadmeta.Entity](s, workloadmeta.KindContainer, found, "container at "+ip)
+	return one[workloadmeta.Entity](s, workloadmeta.KindContainer, ownedBy(claims),
+		"container at "+ip)
 }
 
 // ProcessesOf implements [workloadmeta.Component].
 func (s *Store) ProcessesOf(containerID string) iter.Seq[*workloadmeta.Process] {
 	return func(yield func(*workloadmeta.Process) bool) {
-		for _, pid := range s.index.processByContainer.get(containerID).all() {
+		for pid := range s.index.processByContainer.get(containerID).all() {
 			p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess, pid)
 			if err == nil && p.ContainerID == containerID && !yield(p) {
 				return

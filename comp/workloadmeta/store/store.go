@@ -47,7 +47,8 @@ type Options struct {
 // [New]. All methods may be called from any goroutine.
 type Store struct {
 	table        *statebus.Table[workloadmeta.EntityID, *record]
-	index        indexes
+	kinds        *kinds // what the table holds, for look-ups
+	index        *indexes
 	fingerprints *fingerprints // nil unless Options.OnMutation
 	// own are the reporters of code that is no collector; written under the commit lock
 	own map[workloadmeta.Source]*workloadmeta.Reporter
@@ -147,11 +148,12 @@ func (r *record) of(reporter *workloadmeta.Reporter) (report workloadmeta.Report
 // New returns an empty store.
 func New(opts Options) *Store {
 	s := &Store{
-		table:  statebus.New[workloadmeta.EntityID, *record](opts.Bus),
+		kinds:  newKinds(),
 		index:  newIndexes(),
 		own:    map[workloadmeta.Source]*workloadmeta.Reporter{},
 		synced: make(chan struct{}),
 	}
+	s.table = statebus.Over(s.kinds, opts.Bus)
 	expectations := make(chan struct{})
 	s.expectations.Store(&expectations)
 	if opts.OnMutation != nil {
@@ -456,8 +458,8 @@ func (s *Store) Expect(kind workloadmeta.Kind, sources []workloadmeta.Source) {
 		next := make(chan struct{})
 		defer close(*s.expectations.Swap(&next))
 		var changed []*record
-		for id, r := range s.table.All() {
-			if id.Kind == kind && r.complete != s.isComplete(kind, r.reports()) {
+		for _, r := range s.kinds[kind].All() {
+			if r.complete != s.isComplete(kind, r.reports()) {
 				changed = append(changed, r)
 			}
 		}

@@ -41,6 +41,11 @@ func (s *Store) Subscribe(name string, filter *workloadmeta.Filter,
 			return e != nil && filter.Accepts(e)
 		}
 	}
+	if filter != nil {
+		opts.Range = func(f func(workloadmeta.EntityID, *record, uint64) bool) {
+			s.kinds.rangeOf(filter.WantsKind, f)
+		}
+	}
 	if source != workloadmeta.SourceAll {
 		opts.Same = func(a, b *record) bool {
 			return a.complete == b.complete && sameView(a.as(source), b.as(source))
