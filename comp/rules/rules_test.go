@@ -645,3 +645,26 @@ func TestRulesAsText(t *testing.T) {
 		}
 	}
 }
+
+// Docker and Podman make names of their own for pods' containers: the manifest's is meant, too.
+func TestManifestsNameOfAContainerCounts(t *testing.T) {
+	e := container(func(c *wm.Container) {
+		c.Name = "k8s_cart_web-0_shop_0d9c1f6e_0"
+		c.Labels["io.kubernetes.container.name"] = "cart"
+		c.Labels["cart.off"] = "yes"
+	})
+	for _, c := range []struct {
+		when rules.Condition
+		want bool
+	}{
+		{when("name", "cart"), true},
+		{when("name", "k8s_cart_*"), true},
+		{when("name", "web"), false},
+		{when("name", ""), false},
+		{when("label.%%name%%.off", "yes"), true},
+	} {
+		if got := compile(t, exclude(c.when)).Why(e, nil, 0).Excluded; got != c.want {
+			t.Errorf("%v: excluded %v, want %v", c.when, got, c.want)
+		}
+	}
+}

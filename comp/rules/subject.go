@@ -102,7 +102,8 @@ func (s *Subject) holds(c *condition) bool {
 		}
 		return matchMissing(c.patterns)
 	case Name:
-		return matchText(c.patterns, s.name())
+		other := s.runtimeName()
+		return matchText(c.patterns, s.name()) || other != "" && matchAny(c.patterns, other)
 	case Namespace:
 		return matchText(c.patterns, s.namespace())
 	}
@@ -184,13 +185,29 @@ func (s *Subject) name() string {
 		return p.Name
 	}
 	if m := s.meta(); m != nil {
+		if _, ok := s.entity.(*workloadmeta.Container); ok && m.Labels[nameLabel] != "" {
+			return m.Labels[nameLabel]
+		}
 		return m.Name
 	}
 	return ""
 }
 
-// namespaceLabel is what every runtime that Kubernetes uses puts on a pod's containers.
-const namespaceLabel = "io.kubernetes.pod.namespace"
+// runtimeName returns the name that a container's runtime has made for it, if Kubernetes has given
+// it another.
+func (s *Subject) runtimeName() string {
+	if m := s.meta(); m != nil && m.Name != s.name() {
+		return m.Name
+	}
+	return ""
+}
+
+// What every runtime that Kubernetes uses puts on a pod's containers. Docker and Podman have names
+// of their own making beside the manifest's: k8s_cart_web-0_shop_0d9c1f6e-…_0.
+const (
+	nameLabel      = "io.kubernetes.container.name"
+	namespaceLabel = "io.kubernetes.pod.namespace"
+)
 
 // namespace returns the entity's namespace, of a container that of its pod. What a container itself
 // calls so may be one of containerd's, such as "default" or "k8s.io", which have nothing to do with

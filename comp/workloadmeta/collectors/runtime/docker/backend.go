@@ -109,12 +109,15 @@ func (e *events) containerEvent(ev *runtimesync.Event, m *message, action, detai
 		ev.Container = mapEvent(m)
 	case "die", "died": // Podman says died
 		ev.Action = runtimesync.ActionEnded
-		ev.ExitCode = mapping.ExitCode(m.Actor.Attributes)
+		ev.ExitCode = mapping.ExitCode(m.Actor.Attributes, attributeExitCode, "containerExitCode")
+		ev.CodeLabel = attributeExitCode
 	case "destroy", "remove":
 		ev.Action = runtimesync.ActionRemoved
 	case "commit":
-		if id := mapping.ImageID(m.Actor.Attributes["imageID"]); id != "" {
+		if id := mapping.ImageID(m.Actor.Attributes["imageID"]); mapping.IsFullImageID(id) {
 			ev.Action, ev.Key = runtimesync.ActionImageChanged, id
+		} else { // not told, or a label says something else
+			ev.Action = runtimesync.ActionCompare
 		}
 	case "oom":
 		ev.Action = runtimesync.ActionOOM
@@ -126,9 +129,6 @@ func (e *events) containerEvent(ev *runtimesync.Event, m *message, action, detai
 		ev.Action, ev.Detail = runtimesync.ActionRenamed, strings.TrimPrefix(m.Actor.Attributes["name"],
 			"/")
 	case "health_status":
-		if detail == "" {
-			detail = m.Actor.Attributes["health_status"]
-		}
 		ev.Action, ev.Detail = runtimesync.ActionHealth, detail
 	case "restart", "update":
 		ev.Action = runtimesync.ActionChanged

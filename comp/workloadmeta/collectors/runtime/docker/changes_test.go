@@ -3,6 +3,7 @@ package docker_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -518,4 +519,47 @@ func TestALateEndIsOfTheLifeBefore(t *testing.T) {
 		}
 		s.Stop()
 	})
+}
+
+// dockerd copies a container's labels over what its events tell themselves.
+func TestALabelIsNoExitCode(t *testing.T) {
+	for _, tc := range []struct {
+		name            string
+		inspected, kept bool
+		want            string
+	}{
+		{"inspected before and after", true, true, "137"},
+		{"inspected before, gone after", true, false, "unknown"},
+		{"known from events only", false, false, "unknown"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, w := inMemory(t), collectortest.NewWorld()
+				s := start(t, newCollector(t, f, nil), w)
+				time.Sleep(time.Second)
+				labels := map[string]string{"exitCode": "99", "signal": "s", "comment": "c",
+					"imageID": "i", "execDuration": "d", "team": "t"}
+				if !tc.inspected {
+					f.Hang("/containers/")
+				}
+				c := f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: labels})
+				time.Sleep(time.Second)
+				if !tc.kept {
+					f.with(func(f *fakeDocker) { delete(f.containers, "c1") })
+				}
+				f.die(c, 137)
+				if !tc.kept {
+					f.destroy(c)
+				}
+				time.Sleep(5 * time.Second)
+				got := w.Ended("c1")
+				if got == nil || collectortest.ExitOf(got) != tc.want ||
+					!maps.Equal(got.Labels, labels) {
+					t.Errorf("exit %s with labels %v, want %s with %v", collectortest.ExitOf(got),
+						got.Labels, tc.want, labels)
+				}
+				s.Stop()
+			})
+		})
+	}
 }

@@ -331,7 +331,10 @@ func (f *fakeDocker) die(c *fakeContainer, code int) {
 		c.Status = "restarting"
 		c.RestartCount++
 	}
-	f.event("container", "die", c.ID, f.attributes(c, "exitCode", strconv.Itoa(code)))
+	attributes := f.attributes(c, "exitCode", strconv.Itoa(code))
+	maps.Copy(attributes, c.Labels) // as dockerd does
+	attributes["name"], attributes["image"] = c.Name, c.Image
+	f.event("container", "die", c.ID, attributes)
 }
 
 func (f *fakeDocker) destroy(c *fakeContainer) {

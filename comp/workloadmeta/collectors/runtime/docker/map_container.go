@@ -86,14 +86,12 @@ func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 	return c, nil
 }
 
-// reservedAttributes are the attributes of a container event that are no labels.
-var reservedAttributes = [...]string{
-	"image", "name", "exitCode", "containerExitCode", "execDuration", "signal", "execID", "oldName",
-	"comment", "imageID", "imageRef",
-}
+// attributeExitCode is where the event of an end has the exit code. The daemon copies the
+// container's labels over what it tells itself, but for the image and the name.
+const attributeExitCode = "exitCode"
 
-// mapEvent makes an entity of what an event carries, for a container that nothing else is known of:
-// it runs since the event.
+// mapEvent makes an entity of what the event of a start carries, for a container that nothing else is known of:
+// it runs since then.
 func mapEvent(m *message) *workloadmeta.Container {
 	c := mapping.NewContainer(m.Actor.ID, workloadmeta.RuntimeDocker)
 	c.Name = strings.TrimPrefix(m.Actor.Attributes["name"], "/")
@@ -101,10 +99,10 @@ func mapEvent(m *message) *workloadmeta.Container {
 	if strings.HasPrefix(c.Image.RawName, "sha256:") {
 		c.Image.ID = c.Image.RawName
 	}
+	// A start has no attributes but these, and the labels.
 	labels := mapping.Metadata(m.Actor.Attributes)
-	for _, key := range reservedAttributes {
-		delete(labels, key)
-	}
+	delete(labels, "image")
+	delete(labels, "name")
 	c.Labels = mapping.NilIfEmpty(labels)
 	c.State = workloadmeta.ContainerState{
 		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown,

@@ -171,7 +171,7 @@ func testStartEvents(t *testing.T, folder string) {
 		case "start":
 			started[name] = mapEvent(m)
 		case "die":
-			ends[name] = *mapping.ExitCode(m.Actor.Attributes)
+			ends[name] = *mapping.ExitCode(m.Actor.Attributes, attributeExitCode)
 		}
 	}
 	delete(started, "crashing") // as often as it liked
@@ -322,11 +322,12 @@ func TestDetails(t *testing.T) {
 		1795309912, 999880941).UTC() {
 		t.Errorf("at() = %v: timeNano is the whole time, not a fraction", got)
 	}
-	if code := mapping.ExitCode(map[string]string{"containerExitCode": "7"}); code == nil ||
+	if code := mapping.ExitCode(map[string]string{"containerExitCode": "7"}, "exitCode",
+		"containerExitCode"); code == nil ||
 		*code != 7 {
 		t.Error("Podman's exit code is not read")
 	}
-	if code := mapping.ExitCode(map[string]string{"exitCode": "-1"}); code != nil {
+	if code := mapping.ExitCode(map[string]string{"exitCode": "-1"}, "exitCode", "containerExitCode"); code != nil {
 		t.Errorf("exit code -1 is read as %d", *code)
 	}
 }

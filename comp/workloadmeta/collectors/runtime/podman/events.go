@@ -2,6 +2,7 @@ package podman
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -108,7 +109,7 @@ func (s *service) containerEvent(ev *runtimesync.Event, m *message, action, deta
 		ev.Container = mapEvent(m)
 		// The name that Podman gives an infra container. One that was given another is found by its
 		// inspection.
-		pod := m.Actor.Attributes["podId"]
+		pod := podOf(m)
 		ev.Sandbox = len(pod) > 12 && m.Actor.Attributes["name"] == pod[:12]+"-infra"
 		s.mu.Lock()
 		name := s.pods[pod]
@@ -116,7 +117,9 @@ func (s *service) containerEvent(ev *runtimesync.Event, m *message, action, deta
 		mapping.Put(&ev.Container.Labels, labelPodName, name)
 	case "die", "died":
 		ev.Action = runtimesync.ActionEnded
-		ev.ExitCode = mapping.ExitCode(m.Actor.Attributes)
+		// Podman's own attributes win over labels of their names; "exitCode" is none of them, but in
+		// what is like Docker's interface.
+		ev.ExitCode = mapping.ExitCode(m.Actor.Attributes, "containerExitCode", "exitCode")
 	case "destroy", "remove":
 		ev.Action = runtimesync.ActionRemoved
 	case "oom":
@@ -131,12 +134,8 @@ func (s *service) containerEvent(ev *runtimesync.Event, m *message, action, deta
 		if s.major < 5 {
 			return // it tells what was so before this probe: see stream.later
 		}
-		for _, word := range []string{m.HealthStatus, m.Actor.Attributes["health_status"]} {
-			if detail == "" {
-				detail = word
-			}
-		}
-		ev.Action, ev.Detail = runtimesync.ActionHealth, detail
+		ev.Action = runtimesync.ActionHealth
+		ev.Detail = cmp.Or(detail, m.HealthStatus, m.Actor.Attributes["health_status"])
 	case "restart", "update", "sync", "checkpoint":
 		ev.Action = runtimesync.ActionChanged
 	case "commit", "prune":

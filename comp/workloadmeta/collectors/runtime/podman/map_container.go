@@ -228,15 +228,20 @@ func (in *containerAnswer) restarts() bool {
 	return false
 }
 
-// reservedAttributes are the attributes of a container event that are no labels.
-var reservedAttributes = [...]string{
-	"image", "name", "podId", "exitCode", "containerExitCode", "execDuration", "execID", "signal",
-	"error", "network",
-	"health_status", "health_failing_streak", "health_log", "oldName",
+// reservedAttributes are the attributes of the event of a start that are no labels.
+var reservedAttributes = [...]string{"image", "name", "podId", "containerExitCode"}
+
+// podOf returns the ID of the pod that an event names, or "". A label may have the attribute's name
+// where there is no pod.
+func podOf(m *message) string {
+	if id := m.Actor.Attributes["podId"]; mapping.IsFullImageID("sha256:" + id) {
+		return id
+	}
+	return ""
 }
 
-// mapEvent makes an entity of what an event carries, for a container that nothing else is known of:
-// it runs since the event.
+// mapEvent makes an entity of what the event of a start carries, for a container that nothing else
+// is known of: it runs since then.
 func mapEvent(m *message) *workloadmeta.Container {
 	a := m.Actor.Attributes
 	c := mapping.NewContainer(m.Actor.ID, workloadmeta.RuntimePodman)
@@ -248,7 +253,7 @@ func mapEvent(m *message) *workloadmeta.Container {
 	for _, key := range reservedAttributes {
 		delete(labels, key)
 	}
-	mapping.Put(&labels, labelPodID, a["podId"])
+	mapping.Put(&labels, labelPodID, podOf(m))
 	c.Labels = mapping.NilIfEmpty(labels)
 	c.State = workloadmeta.ContainerState{
 		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
 )
 
@@ -195,6 +197,31 @@ func TestBug32OnlyAnEndHasAnExitCode(t *testing.T) {
 				t.Errorf("%s: exit code %v", action, ev.ExitCode)
 			}
 		}
+	}
+}
+
+// Labels may have the names of what Podman tells itself.
+func TestLabelsAreNoAttributes(t *testing.T) {
+	s := newTestService(t)
+	s.major = 4
+	event := func(action, attributes string) runtimesync.Event {
+		m, err := decodeEvent([]byte(`{"Type":"container","Action":"` + action +
+			`","Actor":{"ID":"c1","Attributes":{` + attributes + `}},"timeNano":5}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.event(m)
+	}
+	ev := event("died", `"exitCode":"99","containerExitCode":"0"`)
+	if ev.ExitCode == nil || *ev.ExitCode != 0 {
+		t.Errorf("exit code = %v, want 0", ev.ExitCode)
+	}
+	labels := event("start", `"name":"n","image":"i","containerExitCode":"0","podId":"x",`+
+		`"exitCode":"9","network":"blue","error":"e","signal":"s","comment":"c"`).Container.Labels
+	want := map[string]string{"exitCode": "9", "network": "blue", "error": "e", "signal": "s",
+		"comment": "c"}
+	if !maps.Equal(labels, want) {
+		t.Errorf("labels = %v, want %v", labels, want)
 	}
 }
 

@@ -67,10 +67,10 @@ func (l *Lines) long(start []byte) ([]byte, error) {
 	}
 }
 
-// ExitCode returns the code among the attributes of an end's event, which Docker and Podman spell
-// differently, or nil. Podman's other events have one as well, which is always 0.
-func ExitCode(attributes map[string]string) *int64 {
-	for _, key := range []string{"exitCode", "containerExitCode"} {
+// ExitCode returns the code among the attributes of an end's event, the first of those keys that is
+// one, or nil. Podman's other events have one as well, which is always 0.
+func ExitCode(attributes map[string]string, keys ...string) *int64 {
+	for _, key := range keys {
 		if code, err := strconv.ParseInt(attributes[key], 10, 64); err == nil && code >= 0 {
 			return &code
 		}

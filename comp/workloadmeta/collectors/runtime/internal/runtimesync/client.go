@@ -99,6 +99,9 @@ type Event struct {
 	Container *workloadmeta.Container
 	Sandbox   bool   // it is known to be a pod's sandbox
 	ExitCode  *int64 // of ActionEnded; nil = not known
+	// CodeLabel is a label that would hide the exit code: of a container that has it, ExitCode is
+	// what the label says.
+	CodeLabel string
 	Detail    string
 	Size      int // roughly what the event takes in memory, in bytes
 }

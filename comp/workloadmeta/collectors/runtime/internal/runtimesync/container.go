@@ -296,6 +296,10 @@ func (m *machine) handleEnd(ev *Event) {
 		m.recentlyEnded.Add(ev.Key, m.clock) // a list that is on its way may still have it
 		return
 	}
+	hidden := c.hasLabel(ev.CodeLabel)
+	if hidden {
+		e.code = nil
+	}
 	if !c.oomAt.IsZero() {
 		// An inspection between the two may have said that nothing of the kind has happened: Docker
 		// notes it with the end.
@@ -311,7 +315,8 @@ func (m *machine) handleEnd(ev *Event) {
 		m.look(c, true)
 	case c.phase == gone,
 		// The list that has it may be newer than this event, if the connection repeats it.
-		c.phase != returning &&
+		// An inspection may tell a code that the event does not.
+		c.phase != returning && !hidden &&
 			c.view != nil && c.policy == "no" && !c.view.State.StartedAt.After(e.at):
 		m.finish(c, e)
 	default:
@@ -321,6 +326,18 @@ func (m *machine) handleEnd(ev *Event) {
 		m.look(c, true)
 		m.enter(c, ending, endWait)
 	}
+}
+
+// hasLabel reports whether a container is known to have a label.
+func (c *container) hasLabel(key string) bool {
+	for _, v := range []*workloadmeta.Container{c.view, c.fallback} {
+		if v != nil && key != "" {
+			if _, ok := v.Labels[key]; ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // change changes what is known of a container, and reports it if it is reported already.
@@ -486,7 +503,11 @@ func (m *machine) handleOvertaken(c *container, a *answer) {
 			m.publish(c, v)
 		}
 	case c.end != nil && !v.State.StartedAt.After(c.end.at):
-		// It is not started again: the event that told of its end has told all.
+		// It is not started again: the event that told of its end has told all, but for a code that
+		// a label hides.
+		if c.end.code == nil && v.State.Status == workloadmeta.StatusStopped {
+			c.end.code = v.State.ExitCode
+		}
 		if c.view == nil {
 			c.fallback = asRunning(v)
 		}
