@@ -45,6 +45,10 @@ type Match struct {
 	// PodUID is the UID of the Kubernetes pod around the container, in the
 	// form the API has it, or "".
 	PodUID string
+	// AtRoot is set if the ID is all there is of the path. Nearly always that
+	// is a managed plugin of Docker; a container it is only for whoever has
+	// another reason to believe so.
+	AtRoot bool
 	// Sandbox is set if ID is that of a whole sandbox and the containers in
 	// it have no cgroup on this machine (Kata).
 	Sandbox bool
@@ -76,10 +80,11 @@ func Find(path string, known func(id string) bool) (Match, bool) {
 }
 
 // ContainerIDFromPath is [Find] for callers who want a container and nothing
-// else. A sandbox's ID is returned only if known accepts it.
+// else. The ID of a sandbox, or of a group at the hierarchy's root, is returned
+// only if known accepts it.
 func ContainerIDFromPath(path string, known func(id string) bool) (id string, ok bool) {
 	m, ok := Find(path, known)
-	if !ok || m.Sandbox && (known == nil || !known(m.ID)) {
+	if !ok || (m.Sandbox || m.AtRoot) && (known == nil || !known(m.ID)) {
 		return "", false
 	}
 	return m.ID, true
@@ -163,6 +168,9 @@ func matchElement(path string, start int) (Match, bool) {
 // matchParent completes a match whose element is an ID and nothing else from
 // the elements above it.
 func matchParent(m Match, parents string) (Match, bool) {
+	if m.AtRoot = parents == "" && len(m.ID) == ociIDLen; m.AtRoot {
+		return m, true
+	}
 	above, parent := "", parents
 	if i := strings.LastIndexByte(parents, '/'); i >= 0 {
 		above, parent = parents[:i], parents[i+1:]

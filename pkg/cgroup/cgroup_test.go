@@ -287,3 +287,25 @@ func FuzzFind(f *testing.F) {
 		}
 	})
 }
+
+// A group at the root of the hierarchy is a container's only for whoever knows so.
+func TestGroupAtTheRoot(t *testing.T) {
+	for path, want := range map[string]bool{"/" + idA: true, "/" + idA + " (deleted)": true,
+		"/../" + idA: false, "/docker/" + idA: false, "/docker-" + idA + ".scope": false} {
+		m, ok := cgroup.Find(path, nil)
+		if !ok || m.ID != idA || m.AtRoot != want {
+			t.Errorf("Find(%q) = %+v, %v; want at the root: %v", path, m, ok, want)
+		}
+		lines := []cgroup.Line{{Path: path}}
+		if _, ok := cgroup.ContainerIDFromPath(path, nil); ok == want {
+			t.Errorf("ContainerIDFromPath(%q): %v", path, ok)
+		}
+		if _, ok := cgroup.ContainerID(lines, nil); ok == want {
+			t.Errorf("ContainerID(%q): %v", path, ok)
+		}
+		if id, ok := cgroup.ContainerIDFromPath(path,
+			func(id string) bool { return id == idA }); !ok || id != idA {
+			t.Errorf("ContainerIDFromPath(%q) of a known container = %q, %v", path, id, ok)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func FindInLines(lines []Line, known func(id string) bool) (Match, bool) {
 // else; see [ContainerIDFromPath].
 func ContainerID(lines []Line, known func(id string) bool) (id string, ok bool) {
 	m, ok := FindInLines(lines, known)
-	if !ok || m.Sandbox && (known == nil || !known(m.ID)) {
+	if !ok || (m.Sandbox || m.AtRoot) && (known == nil || !known(m.ID)) {
 		return "", false
 	}
 	return m.ID, true

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -15,6 +16,7 @@ type group struct {
 	match cgroup.Match
 	found bool
 	known bool // whether match was the runtime's choice
+	shim  bool // whether a process in it was started by what starts containers
 }
 
 // id returns the ID of the group's container, or "".
@@ -48,6 +50,29 @@ func (g *group) resolve(known func(string) bool) {
 	if g.match.Sandbox && !g.known {
 		g.found = false // which of the sandbox's containers this is, nobody can tell
 	}
+	if g.match.AtRoot && !g.known && !g.shim {
+		g.found = false // a managed plugin of Docker, or anything else
+	}
+}
+
+// askShim has a group at the hierarchy's root be a container's if one of its processes says so by
+// its parent.
+func (p *pass) askShim(r *record) {
+	if g := r.group; g != nil && g.match.AtRoot && !g.known && !g.shim && p.hasShim(r) {
+		g.shim = true
+		g.resolve(p.known)
+	}
+}
+
+// hasShim reports whether a process was started by one of the programs that containerd and Podman
+// have for each container, but not for one of Docker's plugins.
+func (p *pass) hasShim(r *record) bool {
+	parent := p.processes[r.entity.PPID]
+	if parent == nil || parent.group == nil { // not read yet
+		return false
+	}
+	return parent.comm == "conmon" || strings.HasPrefix(parent.comm, "containerd-shim") &&
+		!slices.Contains(parent.entity.Cmdline, "plugins.moby")
 }
 
 // resolveGroups asks again about containers that nobody but this collector knew: of

@@ -68,6 +68,51 @@ func TestContainerOfCgroup(t *testing.T) {
 	}
 }
 
+// Docker's managed plugins, and whatever else, have a group of 64 digits at the root. It is a
+// container only if a runtime or what starts containers says so.
+func TestGroupAtTheRoot(t *testing.T) {
+	shim := func(namespace string) *proc {
+		return &proc{pid: 5, comm: "containerd-shim", cgroup: "0::/system.slice/containerd.service\n",
+			args: []string{"containerd-shim", "-namespace", namespace, "-id", idA}}
+	}
+	for _, tt := range []struct {
+		name   string
+		parent *proc
+		known  func(string) bool
+		want   bool
+	}{
+		{name: "nobody's"},
+		{name: "a runtime knows it", known: is(idA), want: true},
+		{name: "of a shim", parent: shim("default"), want: true},
+		{name: "of a plugin's shim", parent: shim("plugins.moby")},
+		{name: "of podman's monitor", want: true,
+			parent: &proc{pid: 5, comm: "conmon", cgroup: "0::/machine.slice/libpod-conmon-x.scope\n"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTree(t)
+			if tt.parent != nil {
+				tr.put(*tt.parent)
+			}
+			tr.put(proc{pid: 10, ppid: 5, comm: "web", args: []string{"web"},
+				cgroup: "0::/" + idA + "\n"})
+			c := process.NewWith(process.Options{}, tr.machine())
+			w := &sink{known: tt.known}
+			if err := c.Pull(t.Context(), w); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, e := range w.entities {
+				if p, ok := e.(*workloadmeta.Process); ok && p.PID == 10 {
+					got = p.ContainerID
+				}
+			}
+			if (got == idA) != tt.want {
+				t.Errorf("container = %q, want one: %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestFirstProcess(t *testing.T) {
 	cgroup := "0::/docker/" + idA + "\n"
 	tests := []struct {

@@ -97,6 +97,7 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 		if r == nil || r.pull != c.pulls {
 			continue
 		}
+		p.askShim(r)
 		if id := r.group.id(); id != r.entity.ContainerID { // the runtime has confirmed another one
 			e := *r.entity
 			attach(&e, id)

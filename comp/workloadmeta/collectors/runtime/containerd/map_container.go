@@ -152,7 +152,7 @@ func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criCont
 			c.Ports = ports
 		}
 		c.RestartCount = max(c.RestartCount,
-			restartCount(config.Annotations[annotationRestartCount]))
+			restartCount(config.Annotations[mapping.AnnotationRestarts]))
 		if linux := config.Linux; linux != nil {
 			// The specification is changed when a pod is resized, the record is not.
 			if limits == nil && linux.Resources != nil {

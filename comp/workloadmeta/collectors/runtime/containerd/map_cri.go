@@ -16,10 +16,8 @@ const (
 
 // Labels and annotations of the CRI plugin and of the kubelet.
 const (
-	labelCRIKind           = "io.cri-containerd.kind" // container, sandbox
-	annotationPorts        = "io.kubernetes.container.ports"
-	annotationRestartCount = "io.kubernetes.container.restartCount"
-	annotationCRIName      = "io.kubernetes.cri.container-name"
+	labelCRIKind      = mapping.LabelContainerdKind // container, sandbox
+	annotationCRIName = "io.kubernetes.cri.container-name"
 )
 
 // criContainer is what is read of the CRI plugin's record of a container. The record also has all

@@ -5,8 +5,12 @@ import (
 	"strconv"
 )
 
-// dockerNamespace is where Docker has its containers.
-const dockerNamespace = "moby"
+// Docker has its containers in one namespace and its managed plugins, which are no workload, in
+// another.
+const (
+	dockerNamespace  = "moby"
+	pluginsNamespace = "plugins.moby"
+)
 
 // scope says which namespaces are collected.
 type scope struct {
@@ -20,7 +24,7 @@ func newScope(o *Options) scope {
 	slices.Sort(s.only)
 	s.only = slices.Compact(s.only)
 	if len(s.only) == 0 {
-		s.exclude = slices.Clone(o.ExcludeNamespaces)
+		s.exclude = append(slices.Clone(o.ExcludeNamespaces), pluginsNamespace)
 		if s.dockerRuns == nil {
 			s.exclude = append(s.exclude, dockerNamespace)
 		}

@@ -42,7 +42,7 @@ type Options struct {
 	// Kubernetes distribution. It counts in [Spec].
 	One bool `config:"/collectors.containerd,is=on"`
 	// Namespaces are those that are collected, moby among them if it is named; empty means all of
-	// them.
+	// them but plugins.moby, where Docker has its managed plugins.
 	Namespaces []string `config:"/containerd_namespaces,datadog" doc:"containerd namespaces that are collected. Empty: all but those of containerd_exclude_namespaces."`
 	// ExcludeNamespaces are left out where Namespaces is empty.
 	ExcludeNamespaces []string `config:"/containerd_exclude_namespaces,datadog" doc:"containerd namespaces that are left out, unless containerd_namespaces is set. moby, which is Docker's, is left to the Docker collector while that one has something to collect."`

@@ -32,9 +32,10 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 		docker        func() bool
 		in, out       []string
 	}{
-		{nil, nil, nil, []string{"default", "k8s.io"}, []string{"moby"}},
+		{nil, nil, nil, []string{"default", "k8s.io"}, []string{"moby", "plugins.moby"}},
 		{nil, []string{"a", "b"}, nil, []string{"default"}, []string{"a", "b", "moby"}},
-		{nil, []string{"a", "b"}, func() bool { return false }, []string{"default", "moby"}, []string{"a", "b"}},
+		{nil, []string{"a", "b"}, func() bool { return false }, []string{"default", "moby"}, []string{"a", "b", "plugins.moby"}},
+		{[]string{"plugins.moby"}, nil, nil, []string{"plugins.moby"}, []string{"a"}},
 		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}, []string{"default", "moby"}},
 		{[]string{"a", "b"}, []string{"b"}, nil, []string{"a", "b"}, []string{"default"}},
 		// it was asked for by name
@@ -525,7 +526,7 @@ func FuzzCRIExtension(f *testing.F) {
 					t.Errorf("port %+v", p)
 				}
 			}
-			if n := restartCount(config.Annotations[annotationRestartCount]); n < 0 {
+			if n := restartCount(config.Annotations[mapping.AnnotationRestarts]); n < 0 {
 				t.Errorf("%d restarts", n)
 			}
 			if config.Linux != nil && config.Linux.Resources != nil {

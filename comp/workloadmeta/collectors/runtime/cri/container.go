@@ -13,12 +13,6 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Annotations that the kubelet puts on containers.
-const (
-	annotationPorts    = "io.kubernetes.container.ports"
-	annotationRestarts = "io.kubernetes.container.restartCount"
-)
-
 // signature is what of a container's entry in the list tells that there is news in its status.
 type signature struct {
 	state    runtimeapi.ContainerState
@@ -77,7 +71,7 @@ type containerStatus struct {
 // take notes the container's entry in the list. Nothing of it but its signature ever changes.
 func (k *container) take(in *runtimeapi.Container) {
 	s := signature{in.GetState(), in.GetCreatedAt(), in.GetImageRef(),
-		in.GetAnnotations()[annotationRestarts]}
+		in.GetAnnotations()[mapping.AnnotationRestarts]}
 	if k.pull != 0 && s == k.listed.signature {
 		return
 	}
@@ -89,7 +83,7 @@ func (k *container) take(in *runtimeapi.Container) {
 			in.GetImageRef(), in.GetImageId()},
 		labels:      mapping.NilIfEmpty(mapping.Metadata(in.GetLabels())),
 		annotations: mapping.NilIfEmpty(mapping.Metadata(in.GetAnnotations())),
-		ports:       mapping.KubernetesPorts(in.GetAnnotations()[annotationPorts]),
+		ports:       mapping.KubernetesPorts(in.GetAnnotations()[mapping.AnnotationPorts]),
 		restarts:    int(in.GetMetadata().GetAttempt()),
 	}
 	if n, err := strconv.Atoi(s.restarts); err == nil && n >= 0 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -565,7 +566,7 @@ func TestHalfLists(t *testing.T) {
 		f.containers[0],
 		&runtimeapi.Container{Id: "odd", State: 99, CreatedAt: -1, ImageRef: "@",
 			PodSandboxId: "nowhere",
-			Annotations:  map[string]string{annotationRestarts: "-5", annotationPorts: "{"}})
+			Annotations:  map[string]string{mapping.AnnotationRestarts: "-5", mapping.AnnotationPorts: "{"}})
 	f.sandboxes = append(f.sandboxes, &runtimeapi.PodSandbox{}, &runtimeapi.PodSandbox{Id: "empty"})
 	f.images = append(f.images, &runtimeapi.Image{}, &runtimeapi.Image{Id: "x"})
 	f.status["bare"] = &runtimeapi.ContainerStatusResponse{} // no status in it

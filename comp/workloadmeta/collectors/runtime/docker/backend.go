@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -71,11 +70,9 @@ func (e *events) Next() ([]runtimesync.Event, error) {
 
 // event says what a message means.
 func (e *events) event(m *message) runtimesync.Event {
-	action, detail := m.action()
-	ev := runtimesync.Event{Name: m.Type + " " + action, At: m.at(), Size: m.size()}
-	if m.TimeNano != 0 {
-		ev.ID = strconv.FormatInt(m.TimeNano, 10) + " " + m.Type + " " + m.Action + " " + m.Actor.ID
-	}
+	action, detail := m.Split()
+	ev := runtimesync.Event{Name: m.Type + " " + action, ID: m.ID(), At: m.At(),
+		Size: m.Size()}
 	if action == "prune" {
 		ev.Action = runtimesync.ActionCompare
 		return ev

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 )
@@ -21,44 +19,8 @@ var requestedActions = []string{
 	"reload",
 }
 
-// message is an event as it is on the wire. Only the fields that every API version sends are read:
-// from 1.52 on, status, id and from are no longer there.
-type message struct {
-	Type   string
-	Action string
-	Actor  struct {
-		ID         string
-		Attributes map[string]string
-	}
-	Time     int64 `json:"time"`     // seconds since 1970
-	TimeNano int64 `json:"timeNano"` // nanoseconds since 1970, not only the fraction
-}
-
-// at returns when the event happened.
-func (m *message) at() time.Time {
-	switch {
-	case m.TimeNano != 0:
-		return time.Unix(0, m.TimeNano).UTC()
-	case m.Time != 0:
-		return time.Unix(m.Time, 0).UTC()
-	}
-	return time.Time{}
-}
-
-// action splits "health_status: healthy" into what happened and how.
-func (m *message) action() (name, detail string) {
-	name, detail, _ = strings.Cut(m.Action, ":")
-	return name, strings.TrimSpace(detail)
-}
-
-// size is roughly what the event takes in memory.
-func (m *message) size() int {
-	n := 256 + len(m.Actor.ID)
-	for k, v := range m.Actor.Attributes {
-		n += len(k) + len(v) + 48
-	}
-	return n
-}
+// message is an event as it is on the wire.
+type message = mapping.Message
 
 // decodeEvent reads one line of the event stream. A field of an unexpected type is left empty.
 func decodeEvent(line []byte) (*message, error) {

@@ -165,7 +165,7 @@ func testStartEvents(t *testing.T, folder string) {
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		action, _ := m.action()
+		action, _ := m.Split()
 		actions[m.Type+" "+action] = true
 		switch name := m.Actor.Attributes["name"]; action {
 		case "start":
@@ -318,7 +318,7 @@ func TestDetails(t *testing.T) {
 			t.Errorf("%v: seccomp = %v, want %v", tc.h.SecurityOpt, got, tc.want)
 		}
 	}
-	if got := (&message{Time: 1795309912, TimeNano: 1795309912999880941}).at(); got != time.Unix(
+	if got := (&message{Time: 1795309912, TimeNano: 1795309912999880941}).At(); got != time.Unix(
 		1795309912, 999880941).UTC() {
 		t.Errorf("at() = %v: timeNano is the whole time, not a fraction", got)
 	}
@@ -443,8 +443,8 @@ func FuzzEvent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m.action()
-		m.size()
+		m.Split()
+		m.Size()
 		if c := mapEvent(m); c.ID != m.Actor.ID {
 			t.Errorf("entity %q of event for %q", c.ID, m.Actor.ID)
 		}

@@ -1,9 +1,6 @@
 package podman
 
-import (
-	"encoding/json"
-	"errors"
-)
+import ()
 
 // The parts of Podman's answers that are read. What is not read, as the command lines, is not kept
 // anywhere.
@@ -127,12 +124,3 @@ type imageAnswer struct {
 }
 
 type podAnswer struct{ Name string }
-
-// lenient lets an answer pass in which a field has another type than expected: the field is then
-// empty, and everything else is there.
-func lenient(err error) error {
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return nil
-	}
-	return err
-}

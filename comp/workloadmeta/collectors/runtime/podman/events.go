@@ -12,7 +12,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,45 +21,18 @@ import (
 
 // message is an event as it is on the wire.
 type message struct {
-	Type   string
-	Action string
-	Actor  struct {
-		ID         string
-		Attributes map[string]string
-	}
+	mapping.Message
 	HealthStatus string
-	Time         int64 `json:"time"`     // seconds since 1970
-	TimeNano     int64 `json:"timeNano"` // nanoseconds since 1970, not only the fraction
 
 	// Where Podman keeps no events, an error comes in their place, with status 200.
-	Message  string `json:"message"`
+	Text     string `json:"message"`
 	Response int    `json:"response"`
-}
-
-// at returns when the event happened.
-func (m *message) at() time.Time {
-	switch {
-	case m.TimeNano != 0:
-		return time.Unix(0, m.TimeNano).UTC()
-	case m.Time != 0:
-		return time.Unix(m.Time, 0).UTC()
-	}
-	return time.Time{}
-}
-
-// size is roughly what the event takes in memory.
-func (m *message) size() int {
-	n := 256 + len(m.Actor.ID)
-	for k, v := range m.Actor.Attributes {
-		n += len(k) + len(v) + 48
-	}
-	return n
 }
 
 // decodeEvent reads one line of the event stream. A field of an unexpected type is left empty.
 func decodeEvent(line []byte) (*message, error) {
 	m := new(message)
-	if err := lenient(json.Unmarshal(line, m)); err != nil {
+	if err := mapping.LenientJSON(json.Unmarshal(line, m)); err != nil {
 		return nil, fmt.Errorf("decode event: %w", err)
 	}
 	if (m.Type == "" || m.Action == "") && m.Response == 0 {
@@ -72,15 +44,13 @@ func decodeEvent(line []byte) (*message, error) {
 // event says what a message means. Podman's own interface and the one that is like Docker's spell
 // some actions differently; both spellings are understood, because versions differ as well.
 func (s *service) event(m *message) runtimesync.Event {
-	action, detail, _ := strings.Cut(m.Action, ":")
-	ev := runtimesync.Event{Name: m.Type + " " + action, At: m.at(), Size: m.size()}
-	if m.TimeNano != 0 {
-		ev.ID = strconv.FormatInt(m.TimeNano, 10) + " " + m.Type + " " + m.Action + " " + m.Actor.ID
-	}
+	action, detail := m.Split()
+	ev := runtimesync.Event{Name: m.Type + " " + action, ID: m.ID(), At: m.At(),
+		Size: m.Size()}
 	switch m.Type {
 	case "container":
 		ev.Key = m.Actor.ID
-		s.containerEvent(&ev, m, action, strings.TrimSpace(detail))
+		s.containerEvent(&ev, m, action, detail)
 	case "image":
 		ev.Action, ev.Key = imageEvent(m, action)
 	case "network":
@@ -291,7 +261,7 @@ func (st *stream) take(i item) ([]runtimesync.Event, error) {
 // has ended. Until Podman 4 the event of a probe comes at its beginning and has the result of the
 // one before; the new result is there a moment after what was executed has ended.
 func (st *stream) later(m *message) {
-	action, _, _ := strings.Cut(m.Action, ":")
+	action, _ := m.Split()
 	if st.s.major >= 5 || m.Type != "container" || action != "exec_died" &&
 		action != "health_status" || !st.s.hasCheck(m.Actor.ID) {
 		return
@@ -412,7 +382,7 @@ func (st *stream) read(since time.Time, opened func()) error {
 		}
 		if bytes.Contains(line, []byte(`"response":`)) {
 			if m, err := decodeEvent(line); err == nil && m.Type == "" {
-				return fmt.Errorf("%w: %s", errNoEvents, m.Message)
+				return fmt.Errorf("%w: %s", errNoEvents, m.Text)
 			}
 		}
 		select {

@@ -108,7 +108,7 @@ func FuzzContainerList(f *testing.F) {
 	seed(f, recordings+"/containers.json", handmade+"/containers.json")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var list []containerEntry
-		if lenient(json.Unmarshal(body, &list)) != nil {
+		if mapping.LenientJSON(json.Unmarshal(body, &list)) != nil {
 			return
 		}
 		for i := range list {
@@ -126,7 +126,7 @@ func FuzzInspect(f *testing.F) {
 	seed(f, recordings+"/inspect/*.json", handmade+"/inspect/*.json")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var in containerAnswer
-		if lenient(json.Unmarshal(body, &in)) != nil {
+		if mapping.LenientJSON(json.Unmarshal(body, &in)) != nil {
 			return
 		}
 		in.restarts()
@@ -143,7 +143,7 @@ func FuzzImages(f *testing.F) {
 	seed(f, recordings+"/images.json", recordings+"/image-inspect/*.json")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var list []imageEntry
-		if lenient(json.Unmarshal(body, &list)) == nil {
+		if mapping.LenientJSON(json.Unmarshal(body, &list)) == nil {
 			for i := range list {
 				if e, err := mapImageList(&list[i]); err == nil && e.Name == "" {
 					t.Errorf("%+v has no name", e)
@@ -151,7 +151,7 @@ func FuzzImages(f *testing.F) {
 			}
 		}
 		var in imageAnswer
-		if lenient(json.Unmarshal(body, &in)) == nil {
+		if mapping.LenientJSON(json.Unmarshal(body, &in)) == nil {
 			if e, err := mapImage(&in, builtIn(t)); err == nil {
 				if _, err := json.Marshal(e); err != nil {
 					t.Error(err)

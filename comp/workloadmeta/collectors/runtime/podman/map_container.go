@@ -257,7 +257,7 @@ func mapEvent(m *message) *workloadmeta.Container {
 	c.Labels = mapping.NilIfEmpty(labels)
 	c.State = workloadmeta.ContainerState{
 		Running: true, Status: workloadmeta.StatusRunning, Health: workloadmeta.HealthUnknown,
-		StartedAt: m.at(),
+		StartedAt: m.At(),
 	}
 	c.Owner = mapping.Owner(c.Labels)
 	return c

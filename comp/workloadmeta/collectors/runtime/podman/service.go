@@ -212,7 +212,7 @@ func (s *service) ask(ctx context.Context, what, path string, query url.Values, 
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer resp.Body.Close() // only read from
-	if err := lenient(
+	if err := mapping.LenientJSON(
 		json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into)); err != nil {
 		return fmt.Errorf("%s: read the answer: %w", what, err)
 	}

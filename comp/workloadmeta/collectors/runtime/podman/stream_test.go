@@ -569,7 +569,7 @@ func TestNobodyAnswers(t *testing.T) {
 				w.History("c2"))
 		}
 		b.with(func(f *fakePodman) { f.down = nil; delete(f.containers, "c2") })
-		pass(11 * time.Second)
+		pass(13 * time.Second) // the longest pause, and what Synced may wait
 		if w.Containers() != "c1" {
 			t.Errorf("containers = %s", w.Containers())
 		}

@@ -8,8 +8,11 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
-// AnnotationPorts is where the kubelet keeps a container's ports.
-const AnnotationPorts = "io.kubernetes.container.ports"
+// Annotations that the kubelet puts on containers.
+const (
+	AnnotationPorts    = "io.kubernetes.container.ports"
+	AnnotationRestarts = "io.kubernetes.container.restartCount"
+)
 
 // KubernetesPorts reads the value of [AnnotationPorts]. Protocols are in lower case, as runtimes
 // spell them. What cannot be read is left out.

@@ -16,7 +16,7 @@ const (
 
 	labelDockerType = "io.kubernetes.docker.type" // of the Docker shims: container, podsandbox
 	// of containerd's CRI plugin: container, sandbox
-	labelContainerdKind = "io.cri-containerd.kind"
+	LabelContainerdKind = "io.cri-containerd.kind"
 )
 
 // Owner returns the pod that Kubernetes' labels name, or nil. For a static pod it is the hash that
@@ -31,7 +31,7 @@ func Owner(labels map[string]string) *workloadmeta.EntityID {
 // IsSandbox reports whether the labels are those of a pod's sandbox: some runtimes say so, others
 // give a sandbox the pod's labels but not the container's.
 func IsSandbox(labels map[string]string) bool {
-	if labels[labelDockerType] == "podsandbox" || labels[labelContainerdKind] == "sandbox" ||
+	if labels[labelDockerType] == "podsandbox" || labels[LabelContainerdKind] == "sandbox" ||
 		labels[LabelContainerName] == "POD" {
 		return true
 	}

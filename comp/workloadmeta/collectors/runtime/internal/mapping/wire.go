@@ -67,6 +67,53 @@ func (l *Lines) long(start []byte) ([]byte, error) {
 	}
 }
 
+// Message is an event as it is on the wire. Only the fields that every version of Docker's interface
+// sends are read: from 1.52 on, status, id and from are no longer there.
+type Message struct {
+	Type   string
+	Action string
+	Actor  struct {
+		ID         string
+		Attributes map[string]string
+	}
+	Time     int64 `json:"time"`     // seconds since 1970
+	TimeNano int64 `json:"timeNano"` // nanoseconds since 1970, not only the fraction
+}
+
+// At returns when the event happened.
+func (m *Message) At() time.Time {
+	switch {
+	case m.TimeNano != 0:
+		return time.Unix(0, m.TimeNano).UTC()
+	case m.Time != 0:
+		return time.Unix(m.Time, 0).UTC()
+	}
+	return time.Time{}
+}
+
+// Split splits the action, as "health_status: healthy", into what happened and how.
+func (m *Message) Split() (action, detail string) {
+	action, detail, _ = strings.Cut(m.Action, ":")
+	return action, strings.TrimSpace(detail)
+}
+
+// ID recognises the event when it is repeated; "" = it cannot be.
+func (m *Message) ID() string {
+	if m.TimeNano == 0 {
+		return ""
+	}
+	return strconv.FormatInt(m.TimeNano, 10) + " " + m.Type + " " + m.Action + " " + m.Actor.ID
+}
+
+// Size is roughly what the event takes in memory, in bytes.
+func (m *Message) Size() int {
+	n := 256 + len(m.Actor.ID)
+	for k, v := range m.Actor.Attributes {
+		n += len(k) + len(v) + 48
+	}
+	return n
+}
+
 // ExitCode returns the code among the attributes of an end's event, the first of those keys that is
 // one, or nil. Podman's other events have one as well, which is always 0.
 func ExitCode(attributes map[string]string, keys ...string) *int64 {
