@@ -57,6 +57,7 @@ var rules = []rule{
 		"golang.org/x/time/rate", fx}},
 	{"comp/workloadmeta/collectors/", []string{vocabulary, collection, "comp/workloadmeta/recording", "comp/workloadmeta/collectors/", "pkg/"}, []string{"/"}},
 	{"comp/workloadmeta/collectortest", []string{vocabulary, collection, "comp/workloadmeta/"}, []string{"/"}},
+	{"comp/tagger/taggertest", []string{"comp/", "pkg/"}, []string{"/"}},
 	{"comp/workloadmeta/collectors/remote", []string{vocabulary, collection, "comp/api/", "pkg/"}, []string{"/"}},
 
 	// From the store to the tags. The tagger knows the store by its interface only.
@@ -221,16 +222,25 @@ func TestYouLinkWhatYouImport(t *testing.T) {
 	}
 }
 
-// Helpers of tests define flags and link package testing. Imports of test files do not count here.
+// Helpers of tests define flags and link package testing. Imports of test files do not count here,
+// and helpers may use each other.
 func TestOnlyTestsImportTheirHelpers(t *testing.T) {
-	const helpers = "comp/workloadmeta/collectortest"
+	helpers := []string{"comp/workloadmeta/collectortest", "test/scripts"}
 	own, _ := list(t)
-	if _, ok := own[helpers]; !ok {
-		t.Fatalf("%s is not there", helpers)
-	}
 	for name, p := range own {
-		if slices.Contains(p.Imports, module+helpers) {
-			t.Errorf("%s imports %s, which is for tests", name, helpers)
+		for _, helper := range helpers {
+			if slices.Contains(p.Imports, module+helper) && !slices.Contains(helpers, name) {
+				t.Errorf("%s imports %s, which is for tests", name, helper)
+			}
+		}
+		if links := "github.com/rogpeppe/go-internal/testscript"; slices.Contains(p.Deps, links) &&
+			!slices.Contains(helpers, name) {
+			t.Errorf("%s links %s, which is for tests", name, links)
+		}
+	}
+	for _, helper := range helpers {
+		if _, ok := own[helper]; !ok {
+			t.Errorf("%s is not there", helper)
 		}
 	}
 }
@@ -248,7 +258,8 @@ func TestRulesAreAboutPackagesThatCanBe(t *testing.T) {
 	}
 	for _, c := range []struct{ pkg, want string }{
 		{"comp/workloadmeta", vocabulary}, {"comp/workloadmeta/collectors/runtime/docker", "comp/workloadmeta/collectors/"},
-		{"comp/workloadmeta/collectors/remote", "comp/workloadmeta/collectors/remote"}, {"pkg/env", "pkg/env"}, {"pkg/x", "pkg/"},
+		{"comp/tagger/taggertest", []string{"comp/", "pkg/"}, []string{"/"}},
+	{"comp/workloadmeta/collectors/remote", "comp/workloadmeta/collectors/remote"}, {"pkg/env", "pkg/env"}, {"pkg/x", "pkg/"},
 	} {
 		if r, _ := ruleFor(c.pkg); r.pkg != c.want {
 			t.Errorf("the rule for %s is that for %q, want %q", c.pkg, r.pkg, c.want)

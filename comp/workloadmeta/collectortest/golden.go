@@ -14,6 +14,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected entities in testdata")
 
+// Update reports whether the flag -update is set: what is expected becomes what it is.
+func Update() bool { return *update }
+
 // secret is in every value that tests plant and nobody may report: hunter2, hunter3, …
 const secret = "hunter"
 
