@@ -258,8 +258,7 @@ func TestRulesAreAboutPackagesThatCanBe(t *testing.T) {
 	}
 	for _, c := range []struct{ pkg, want string }{
 		{"comp/workloadmeta", vocabulary}, {"comp/workloadmeta/collectors/runtime/docker", "comp/workloadmeta/collectors/"},
-		{"comp/tagger/taggertest", []string{"comp/", "pkg/"}, []string{"/"}},
-	{"comp/workloadmeta/collectors/remote", "comp/workloadmeta/collectors/remote"}, {"pkg/env", "pkg/env"}, {"pkg/x", "pkg/"},
+		{"comp/workloadmeta/collectors/remote", "comp/workloadmeta/collectors/remote"}, {"pkg/env", "pkg/env"}, {"pkg/x", "pkg/"},
 	} {
 		if r, _ := ruleFor(c.pkg); r.pkg != c.want {
 			t.Errorf("the rule for %s is that for %q, want %q", c.pkg, r.pkg, c.want)
