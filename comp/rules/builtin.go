@@ -1,5 +1,7 @@
 package rules
 
+import "github.com/rollcall-dev/rollcall/pkg/image"
+
 // PodAnnotations returns the rules by which the author of a pod leaves its containers out,
 // all of them or one by its name.
 func PodAnnotations() []Rule {
@@ -38,10 +40,9 @@ func Pause() []Rule {
 		exclude(Condition{Label, "io.kubernetes.container.name", []string{"POD"}}),
 		exclude(Condition{Label, "io.kubernetes.pod.name", []string{"*"}},
 			Condition{Label, "io.kubernetes.container.name", []string{""}}),
-		exclude(Condition{Image, "", []string{pauseImages}}),
+		exclude(Condition{Image, "", []string{"/" + image.PausePattern + "/"}}),
+		exclude(Condition{Name, "", []string{image.ECSInternal + "*"}}),
+		exclude(Condition{Label, "com.amazonaws.ecs.container-name",
+			[]string{image.ECSInternal + "*"}}),
 	}
 }
-
-// pauseImages matches the images that pkg/image knows as those of pod sandboxes.
-const pauseImages = `/(^|/)(kubernetes/pause|amazon/amazon-ecs-pause|openshift/origin-pod|rhel7/pod-infrastructure|` +
-	`(mirrored-)?pause(-(win[^/:@]*|(linux-)?(386|amd64|arm|arm64|armv6|armv7|arm32v6|arm32v7|arm64v8|loong64|mips64le|ppc64le|riscv64|s390x|x86_64|aarch64)))?)$/`

@@ -84,6 +84,25 @@ func matchAny(patterns []pattern, value string) bool {
 	return false
 }
 
+// matchBeyond is matchAny for a value that begins with what everybody leaves out: a match must
+// reach beyond that, or "docker" would match every image of docker.io.
+func matchBeyond(patterns []pattern, value string, begin int) bool {
+	for i := range patterns {
+		if p := &patterns[i]; p.re == nil {
+			if p.match(value) {
+				return true
+			}
+			continue
+		}
+		for _, at := range patterns[i].re.FindAllStringIndex(value, -1) {
+			if at[1] > begin {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // matchMissing reports whether the patterns match a value that is not there.
 func matchMissing(patterns []pattern) bool {
 	for i := range patterns {

@@ -93,10 +93,11 @@ func TestConditions(t *testing.T) {
 		{name: "one of a list", when: []rules.Condition{when("runtime", "docker", "containerd")}, want: true},
 		{name: "image without tag", when: []rules.Condition{when("image", "docker.io/acme/web")}, want: true},
 		{name: "image with tag", when: []rules.Condition{when("image", "docker.io/acme/web:1.2")}, want: true},
-		{name: "image, a glob matches all of it", when: []rules.Condition{when("image", "acme*")}},
+		{name: "image, a glob matches all of it", when: []rules.Condition{when("image", "web*")}},
+		{name: "image in its short spelling", when: []rules.Condition{when("image", "acme/web")}, want: true},
 		{name: "image, a star crosses slashes", when: []rules.Condition{when("image", "*/web")}, want: true},
 		{name: "image, a regex matches any part", when: []rules.Condition{when("image", "/acme/")}, want: true},
-		{name: "image, a regex with anchors", when: []rules.Condition{when("image", "/^acme/")}},
+		{name: "image, a regex with anchors", when: []rules.Condition{when("image", "/^web/")}},
 		{name: "name", when: []rules.Condition{when("name", "w*")}, want: true},
 		{name: "case of values matters", when: []rules.Condition{when("name", "Web")}},
 		{name: "namespace from the label", when: []rules.Condition{when("namespace", "prod")}, want: true},
@@ -261,6 +262,13 @@ func TestIncludeDoesNotResurrectPause(t *testing.T) {
 		"image": container(func(c *wm.Container) {
 			c.Image = wm.ContainerImage{Name: "registry.k8s.io/pause", Tag: "3.9"}
 		}),
+		"Fargate's image": container(func(c *wm.Container) {
+			c.Image = wm.ContainerImage{Name: "aws-fargate-pause"}
+		}),
+		"ECS's name": container(func(c *wm.Container) { c.Name = "~internal~ecs~pause" }),
+		"ECS's label": container(func(c *wm.Container) {
+			c.Labels["com.amazonaws.ecs.container-name"] = "~internal~ecs~emptyvolume-source"
+		}),
 		"docker's label": container(func(c *wm.Container) {
 			c.Labels["io.kubernetes.docker.type"] = "podsandbox"
 		}),
@@ -300,6 +308,82 @@ func TestPauseImagesAreThoseOfTheCollectors(t *testing.T) {
 		if got, want := s.Why(c, nil, 0).Excluded, image.IsPause(name); got != want {
 			t.Errorf("image %s: the rules exclude it: %v, the collectors: %v", name, got, want)
 		}
+	}
+}
+
+// Runtimes differ in how they spell one image.
+func TestBothSpellingsOfAnImageMatch(t *testing.T) {
+	named := func(name string) *wm.Container {
+		return container(func(c *wm.Container) {
+			c.Image = wm.ContainerImage{RawName: name + ":7", Name: name, Tag: "7"}
+		})
+	}
+	docker, _, err := rules.ParseFilter("image:docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if compile(t, exclude(docker...)).Why(named("redis"), nil, 0).Excluded {
+		t.Error("image:docker excludes redis, which is from docker.io")
+	}
+	for _, item := range []string{"image:^redis$", "image:^redis:7$", "image:^docker.io/library/redis$"} {
+		conditions, _, err := rules.ParseFilter(item)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := compile(t, exclude(conditions...))
+		for name, want := range map[string]bool{"redis": true, "docker.io/library/redis": true,
+			"index.docker.io/library/redis": true, "quay.io/redis": false, "acme/redis": false} {
+			if got := s.Why(named(name), nil, 0).Excluded; got != want {
+				t.Errorf("%s excludes %s: %v, want %v", item, name, got, want)
+			}
+		}
+	}
+}
+
+// A digest, with or without a tag before it, is no part of an image's name.
+func TestImagesAreMatchedWithoutTheirDigests(t *testing.T) {
+	const hex = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+	s := compile(t, rules.Rule{Action: rules.Drop, Names: []string{"x"},
+		When: []rules.Condition{when("image", "docker.io/library/ubuntu")}})
+	for _, reference := range []string{"docker.io/library/ubuntu:16.04@sha256:" + hex,
+		"docker.io/library/ubuntu@sha512:" + hex + hex, "ubuntu:16.04@sha256:" + hex, "ubuntu:16.04"} {
+		for _, e := range []*wm.ContainerImageMetadata{{RepoDigests: []string{reference}},
+			{RepoTags: []string{reference}}} {
+			e.EntityID = wm.EntityID{Kind: wm.KindContainerImage, ID: "i"}
+			var subject rules.Subject
+			subject.Reset(e, "", nil)
+			if !s.Fate("x", tagger.LowCardinality, &subject).Dropped {
+				t.Errorf("%s does not match", reference)
+			}
+		}
+	}
+}
+
+// Docker under Kubernetes calls a container k8s_cart_p_shop_…; people call it cart.
+func TestNameIsTheOneInThePod(t *testing.T) {
+	c := container(func(c *wm.Container) {
+		c.Name, c.Labels = "k8s_cart_p_shop_x_0", map[string]string{"io.kubernetes.container.name": "cart"}
+	})
+	plain := container(func(c *wm.Container) { c.Name, c.Labels = "k8s_cart_p_shop_x_0", nil })
+	listed := podOf(plain, func(p *wm.KubernetesPod) {
+		p.InitContainers = []wm.OrchestratorContainer{{ID: "other", Name: "x"}, {ID: "c1", Name: "cart"}}
+		p.Annotations = map[string]string{"ad.datadoghq.com/cart.exclude": "true"}
+	})
+	for _, pattern := range []string{"cart", "/^cart$/", "k8s_cart*"} {
+		s := compile(t, exclude(when("name", pattern)))
+		if !s.Why(c, nil, 0).Excluded || !s.Why(plain, listed, 0).Excluded {
+			t.Errorf("name: %s does not match", pattern)
+		}
+	}
+	s := compile(t, rules.PodAnnotations()...)
+	if !s.Why(plain, listed, 0).Excluded {
+		t.Error("the pod's annotation for the container is not heard")
+	}
+	own := podOf(plain, func(p *wm.KubernetesPod) {
+		p.Annotations = map[string]string{"ad.datadoghq.com/k8s_cart_p_shop_x_0.exclude": "true"}
+	})
+	if !s.Why(plain, own, 0).Excluded {
+		t.Error("the annotation by the runtime's own name is not heard")
 	}
 }
 

@@ -1,9 +1,11 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/image"
 	"github.com/rollcall-dev/rollcall/pkg/template"
 )
 
@@ -102,20 +104,24 @@ func (s *Subject) holds(c *condition) bool {
 		}
 		return matchMissing(c.patterns)
 	case Name:
-		other := s.runtimeName()
-		return matchText(c.patterns, s.name()) || other != "" && matchAny(c.patterns, other)
+		name, own := s.names()
+		return matchText(c.patterns, name) || own != "" && matchAny(c.patterns, own)
 	case Namespace:
 		return matchText(c.patterns, s.namespace())
 	}
-	key := c.key
-	if c.template {
-		name := s.name()
-		if name == "" {
-			return matchMissing(c.patterns)
+	value, ok := "", false
+	if !c.template {
+		value, ok = s.value(c.field, c.key)
+	} else {
+		name, own := s.names()
+		for _, n := range [...]string{name, own} {
+			if n != "" && !ok {
+				key, _ := template.Expand(c.key,
+					func(_, _ string) (string, bool) { return n, true })
+				value, ok = s.value(c.field, key)
+			}
 		}
-		key, _ = template.Expand(key, func(_, _ string) (string, bool) { return name, true })
 	}
-	value, ok := s.value(c.field, key)
 	if !ok {
 		return matchMissing(c.patterns)
 	}
@@ -130,12 +136,26 @@ func matchText(patterns []pattern, value string) bool {
 	return matchAny(patterns, value)
 }
 
-// image matches an image by its name without and with tag, and as the user wrote it.
+// image matches an image by its name without and with tag, and as the user wrote it, each in
+// its short and in its full spelling: which of them a runtime uses is its own affair.
 func (s *Subject) image(patterns []pattern) bool {
 	found := false
 	try := func(name string) bool {
-		found = found || name != ""
-		return name != "" && matchAny(patterns, name)
+		if name == "" {
+			return false
+		}
+		found = true
+		if matchAny(patterns, name) {
+			return true
+		}
+		short, full := image.Spellings(name)
+		return short != name && matchAny(patterns, short) ||
+			full != name && matchBeyond(patterns, full, len(full)-len(short))
+	}
+	tryReference := func(reference string) bool {
+		ref, err := image.Split(reference)
+		return try(reference) || err == nil &&
+			(try(ref.Name) || ref.Tag != "" && try(ref.Name+":"+ref.Tag))
 	}
 	switch e := s.entity.(type) {
 	case *workloadmeta.Container:
@@ -144,31 +164,12 @@ func (s *Subject) image(patterns []pattern) bool {
 			return true
 		}
 	case *workloadmeta.ContainerImageMetadata:
-		if try(e.Name) {
+		if try(e.Name) || slices.ContainsFunc(e.RepoTags, tryReference) ||
+			slices.ContainsFunc(e.RepoDigests, tryReference) {
 			return true
-		}
-		for _, tag := range e.RepoTags {
-			if try(tag) || try(repository(tag)) {
-				return true
-			}
-		}
-		for _, digest := range e.RepoDigests {
-			name, _, _ := strings.Cut(digest, "@")
-			if try(name) {
-				return true
-			}
 		}
 	}
 	return !found && matchMissing(patterns)
-}
-
-// repository returns a reference without its tag.
-func repository(reference string) string {
-	if colon := strings.LastIndexByte(reference, ':'); colon > strings.LastIndexByte(reference,
-		'/') {
-		return reference[:colon]
-	}
-	return reference
 }
 
 func (s *Subject) meta() *workloadmeta.EntityMeta {
@@ -180,34 +181,53 @@ func (s *Subject) meta() *workloadmeta.EntityMeta {
 	return nil
 }
 
-func (s *Subject) name() string {
+// nameLabel is what every runtime that Kubernetes uses puts on a pod's containers: the name in
+// the pod's manifest.
+const nameLabel = "io.kubernetes.container.name"
+
+// names returns the entity's name. A container of a pod is called what the pod's manifest calls
+// it; own is what the runtime calls it if that is something else, such as Docker's
+// "k8s_web_web-0_shop_…".
+func (s *Subject) names() (name, own string) {
 	if p, ok := s.entity.(*workloadmeta.Process); ok {
-		return p.Name
+		return p.Name, ""
 	}
-	if m := s.meta(); m != nil {
-		if _, ok := s.entity.(*workloadmeta.Container); ok && m.Labels[nameLabel] != "" {
-			return m.Labels[nameLabel]
+	m := s.meta()
+	if m == nil {
+		return "", ""
+	}
+	if name = s.nameInPod(m); name == "" || name == m.Name {
+		return m.Name, ""
+	}
+	return name, m.Name
+}
+
+// nameInPod returns the name that the manifest of its pod gives a container.
+func (s *Subject) nameInPod(m *workloadmeta.EntityMeta) string {
+	c, ok := s.entity.(*workloadmeta.Container)
+	if !ok {
+		return ""
+	}
+	if name := m.Labels[nameLabel]; name != "" {
+		return name
+	}
+	pod := s.podOf()
+	if pod == nil {
+		return ""
+	}
+	for _, list := range [...][]workloadmeta.OrchestratorContainer{pod.Containers,
+		pod.InitContainers, pod.EphemeralContainers} {
+		for i := range list {
+			if list[i].ID == c.ID {
+				return list[i].Name
+			}
 		}
-		return m.Name
 	}
 	return ""
 }
 
-// runtimeName returns the name that a container's runtime has made for it, if Kubernetes has given
-// it another.
-func (s *Subject) runtimeName() string {
-	if m := s.meta(); m != nil && m.Name != s.name() {
-		return m.Name
-	}
-	return ""
-}
-
-// What every runtime that Kubernetes uses puts on a pod's containers. Docker and Podman have names
-// of their own making beside the manifest's: k8s_cart_web-0_shop_0d9c1f6e-…_0.
-const (
-	nameLabel      = "io.kubernetes.container.name"
-	namespaceLabel = "io.kubernetes.pod.namespace"
-)
+// namespaceLabel is what every runtime that Kubernetes uses puts on a pod's containers.
+const namespaceLabel = "io.kubernetes.pod.namespace"
 
 // namespace returns the entity's namespace, of a container that of its pod. What a container itself
 // calls so may be one of containerd's, such as "default" or "k8s.io", which have nothing to do with

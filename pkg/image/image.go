@@ -35,7 +35,7 @@ type Ref struct {
 	Registry  string // text before the first slash if there are two or more: "reg.io:5000"
 	ShortName string // last element of the path: "cart"
 	Tag       string // "1.36"
-	Digest    string // with its algorithm: "sha256:0a…"
+	Digest    string // with its algorithm: "sha256:0a…", "sha512:0b…"
 }
 
 // Split takes a reference apart. The error wraps [ErrEmpty] or [ErrDigest] and
@@ -44,12 +44,14 @@ func Split(name string) (Ref, error) {
 	switch {
 	case name == "":
 		return Ref{}, fmt.Errorf("split image name %q: %w", name, ErrEmpty)
-	case strings.HasPrefix(name, "sha256:"):
+	case isDigest(name):
 		return Ref{}, fmt.Errorf("split image name %q: %w", name, ErrDigest)
 	}
 	var r Ref
 	r.Name = name
-	if at := strings.LastIndex(name, "@sha"); at > 0 {
+	// No name and no tag has an "@": whatever follows it, and whatever its algorithm, is no
+	// part of them.
+	if at := strings.IndexByte(name, '@'); at > 0 {
 		r.Name = name[:at]
 		r.Digest = digest(name[at+1:])
 	}
@@ -99,18 +101,52 @@ func SplitRepoTag(s string) (repo, tag string) {
 	return s[:colon], s[colon+1:]
 }
 
-// RepoDigest returns the sha256 digest of a repository digest
-// ("repo@sha256:…" gives "sha256:…"), and "" for anything else.
+// RepoDigest returns the digest of a repository digest ("repo@sha256:…" and
+// "repo:tag@sha256:…" give "sha256:…"), and "" for anything else.
 func RepoDigest(s string) string {
-	at := strings.LastIndexByte(s, '@')
+	at := strings.IndexByte(s, '@')
 	if at < 0 {
 		return ""
 	}
-	d := s[at+1:]
-	if len(d) <= len("sha256:") || !strings.HasPrefix(d, "sha256:") {
-		return ""
+	return digest(s[at+1:])
+}
+
+// isDigest reports whether a text is a bare digest. That of another algorithm than sha256
+// is told from "name:tag" by its length.
+func isDigest(s string) bool {
+	if strings.HasPrefix(s, "sha256:") {
+		return true
 	}
-	return d
+	algorithm, sum, _ := strings.Cut(s, ":")
+	return strings.HasPrefix(algorithm, "sha") && len(sum) >= 64 && strings.Trim(sum, "0123456789abcdef") == ""
+}
+
+// The registry that is meant where a reference names none, and where its official images
+// are.
+const (
+	defaultDomain = "docker.io/"
+	official      = "library/"
+)
+
+// Spellings returns the short and the full spelling of a reference: "redis:7" and
+// "docker.io/library/redis:7". Runtimes differ in which they use for one image. For what has
+// only one spelling both are the reference itself.
+func Spellings(reference string) (short, full string) {
+	if reference == "" || isDigest(reference) {
+		return reference, reference
+	}
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(reference, "index."), defaultDomain)
+	if !ok {
+		if Domain(reference) != "" {
+			return reference, reference
+		}
+		rest = reference
+	}
+	name, _, _ := strings.Cut(rest, "@")
+	if !strings.Contains(name, "/") {
+		return rest, defaultDomain + official + rest
+	}
+	return strings.TrimPrefix(rest, official), defaultDomain + rest
 }
 
 // Domain returns the registry host a reference names, with its port, or "" if
@@ -128,7 +164,8 @@ func Domain(name string) string {
 // digest returns s if it has the shape algorithm:hex, else "".
 func digest(s string) string {
 	algorithm, sum, ok := strings.Cut(s, ":")
-	if !ok || algorithm == "" || sum == "" {
+	if !ok || algorithm == "" || sum == "" || strings.ContainsAny(algorithm, "@/<") ||
+		strings.ContainsAny(sum, "@/:<") {
 		return ""
 	}
 	return s

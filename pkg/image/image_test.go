@@ -46,6 +46,10 @@ func TestSplit(t *testing.T) {
 
 		// Forms a daemon does not produce but a configuration may.
 		{in: "@sha256:ab", want: image.Ref{Name: "@sha256", ShortName: "@sha256", Tag: "ab"}},
+		{in: "ubuntu:16.04@blake3:ab", want: image.Ref{Name: "ubuntu", ShortName: "ubuntu", Tag: "16.04", Digest: "blake3:ab"}},
+		{in: "sha512:" + hex64 + hex64, err: image.ErrDigest},
+		{in: "sha512:1.0", want: image.Ref{Name: "sha512", ShortName: "sha512", Tag: "1.0"}},
+		{in: "ubuntu@other", want: image.Ref{Name: "ubuntu", ShortName: "ubuntu"}},
 		{in: "cart@shadow", want: image.Ref{Name: "cart", ShortName: "cart"}},
 		{in: "cart:", want: image.Ref{Name: "cart", ShortName: "cart"}},
 		{in: "/cart", want: image.Ref{Name: "/cart", ShortName: "cart"}},
@@ -108,7 +112,8 @@ func TestRepoDigest(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"acme/cart@sha256:" + hex64, "sha256:" + hex64},
 		{"reg:5000/acme/cart:9@sha256:ab", "sha256:ab"},
-		{"acme/cart@sha512:ab", ""},
+		{"acme/cart@sha512:ab", "sha512:ab"},
+		{"acme/cart@blake3:ab", "blake3:ab"},
 		{"acme/cart@sha256:", ""},
 		{"acme/cart:9", ""},
 		{"sha256:ab", ""},
@@ -138,6 +143,29 @@ func TestDomain(t *testing.T) {
 	}
 }
 
+func TestSpellings(t *testing.T) {
+	tests := []struct{ in, short, full string }{
+		{"redis", "redis", "docker.io/library/redis"},
+		{"redis:7@sha256:ab", "redis:7@sha256:ab", "docker.io/library/redis:7@sha256:ab"},
+		{"docker.io/library/redis:7", "redis:7", "docker.io/library/redis:7"},
+		{"index.docker.io/library/redis", "redis", "docker.io/library/redis"},
+		{"docker.io/redis", "redis", "docker.io/library/redis"},
+		{"library/redis", "redis", "docker.io/library/redis"},
+		{"acme/app", "acme/app", "docker.io/acme/app"},
+		{"docker.io/acme/app:1", "acme/app:1", "docker.io/acme/app:1"},
+		{"reg.io/library/redis", "reg.io/library/redis", "reg.io/library/redis"},
+		{"localhost/app", "localhost/app", "localhost/app"},
+		{"reg:5000/app", "reg:5000/app", "reg:5000/app"},
+		{"sha256:" + hex64, "sha256:" + hex64, "sha256:" + hex64},
+		{"", "", ""},
+	}
+	for _, tt := range tests {
+		if short, full := image.Spellings(tt.in); short != tt.short || full != tt.full {
+			t.Errorf("Spellings(%q) = %q, %q; want %q, %q", tt.in, short, full, tt.short, tt.full)
+		}
+	}
+}
+
 func TestIsPause(t *testing.T) {
 	for _, name := range []string{
 		"kubernetes/pause",
@@ -159,7 +187,7 @@ func TestIsPause(t *testing.T) {
 		"cdk/pause-s390x",
 		"giantswarm/pause",
 		"reg.local:5000/x/pause",
-		"amazon/amazon-ecs-pause:0.1.0",
+		"amazon/amazon-ecs-pause:0.1.0", "aws-fargate-pause",
 		"openshift/origin-pod:v3.11",
 		"registry.access.redhat.com/rhel7/pod-infrastructure:latest",
 		"pause:3.9",

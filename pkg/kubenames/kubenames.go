@@ -12,8 +12,10 @@ package kubenames
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // minSuffix is the length below which a suffix is more likely a version in a
@@ -46,6 +48,48 @@ func CronJobFromJob(name string) string {
 		return ""
 	}
 	if _, err := strconv.ParseInt(suffix, 10, 64); err != nil {
+		return ""
+	}
+	return owner
+}
+
+// A Job of a CronJob is created soon after the time in its name, and so are its pods, unless
+// the Job waits or tries again.
+const (
+	maxBefore = time.Hour // clocks differ
+	maxAfter  = 12 * time.Hour
+)
+
+// CronJobFromJobAt is [CronJobFromJob] where it is known when a pod of the Job was created:
+// the number must agree with that, as minutes since 1970 or, as old clusters have it, as
+// seconds. A Job that is called import-2024 or cleanup-20260512 is no CronJob's.
+func CronJobFromJobAt(name string, created time.Time) string {
+	owner := CronJobFromJob(name)
+	if owner == "" || created.IsZero() {
+		return owner
+	}
+	number, err := strconv.ParseInt(name[len(owner)+1:], 10, 64)
+	if err != nil {
+		return ""
+	}
+	for _, unit := range []int64{60, 1} {
+		if number > math.MaxInt64/60 {
+			break
+		}
+		age := created.Sub(time.Unix(number*unit, 0))
+		if -maxBefore <= age && age <= maxAfter {
+			return owner
+		}
+	}
+	return ""
+}
+
+// DeploymentByHash returns the name of the Deployment that made a ReplicaSet of this name, or
+// "", by the label that its controller puts on ReplicaSets and pods ("pod-template-hash").
+// hash is the label's value, "" if there is no such label: then no Deployment made it.
+func DeploymentByHash(name, hash string) string {
+	owner, ok := strings.CutSuffix(name, "-"+hash)
+	if !ok || hash == "" {
 		return ""
 	}
 	return owner

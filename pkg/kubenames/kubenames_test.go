@@ -1,8 +1,10 @@
 package kubenames_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/pkg/kubenames"
 )
@@ -120,4 +122,43 @@ func FuzzNames(f *testing.F) {
 			t.Fatalf("ParseMetadataEntityID(%q) = %+v, which prints as %q", s, id, id.String())
 		}
 	})
+}
+
+// A CronJob's suffix is a time, and its pods begin soon after.
+func TestCronJobFromJobAt(t *testing.T) {
+	created := time.Date(2026, 5, 12, 3, 0, 7, 0, time.UTC)
+	at := func(d time.Duration, unit time.Duration) string {
+		return "backup-" + strconv.FormatInt(created.Add(d).UnixNano()/int64(unit), 10)
+	}
+	for _, tt := range []struct {
+		name    string
+		created time.Time
+		want    string
+	}{
+		{at(0, time.Minute), created, "backup"},
+		{at(-3*time.Hour, time.Minute), created, "backup"},
+		{at(10*time.Minute, time.Minute), created, "backup"}, // clocks differ
+		{at(-30*time.Second, time.Second), created, "backup"},
+		{at(-48*time.Hour, time.Minute), created, ""},
+		{at(3*time.Hour, time.Minute), created, ""},
+		{"db-migrate-101", created, ""},
+		{"cleanup-20260512", created, ""},
+		{"import-2024", created, ""},
+		{"x-9223372036854775807", created, ""},
+		{"import-2024", time.Time{}, "import"},
+		{"import-x24", created, ""},
+	} {
+		if got := kubenames.CronJobFromJobAt(tt.name, tt.created); got != tt.want {
+			t.Errorf("CronJobFromJobAt(%q, %s) = %q, want %q", tt.name, tt.created, got, tt.want)
+		}
+	}
+}
+
+func TestDeploymentByHash(t *testing.T) {
+	for _, tt := range [][3]string{{"web-abcde", "abcde", "web"}, {"web-7d9c5b8f6", "7d9c5b8f6", "web"},
+		{"cache-rds", "", ""}, {"web-abcde", "other", ""}, {"webabcde", "abcde", ""}, {"", "", ""}} {
+		if got := kubenames.DeploymentByHash(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("DeploymentByHash(%q, %q) = %q, want %q", tt[0], tt[1], got, tt[2])
+		}
+	}
 }

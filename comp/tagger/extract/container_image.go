@@ -1,8 +1,6 @@
 package extract
 
 import (
-	"strings"
-
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/image"
 )
@@ -11,21 +9,18 @@ import (
 // as it has references.
 func (x *Extractor) containerImage(b *builder, i *workloadmeta.ContainerImageMetadata) {
 	b.add(ruleMetadataImageName, i.Name)
-	for _, digest := range i.RepoDigests {
-		repository, _, _ := strings.Cut(digest, "@sha256:")
-		b.add(ruleMetadataShortImage, lastPart(repository))
-	}
-	for _, reference := range i.RepoTags {
-		repository, tag := image.SplitRepoTag(reference)
-		b.add(ruleMetadataShortImage, lastPart(repository))
-		b.add(ruleMetadataImageTag, tag)
+	for _, references := range [...][]string{i.RepoDigests, i.RepoTags} {
+		for _, reference := range references {
+			ref, err := image.Split(reference)
+			if err != nil {
+				continue // a bare digest
+			}
+			b.add(ruleMetadataShortImage, ref.ShortName)
+			b.add(ruleMetadataImageTag, ref.Tag)
+		}
 	}
 	b.add(ruleOSName, i.OS)
 	b.add(ruleOSVersion, i.OSVersion)
 	b.add(ruleArchitecture, i.Architecture)
 	x.labelTags(b, x.imageLabels, i.Labels)
-}
-
-func lastPart(repository string) string {
-	return repository[strings.LastIndexByte(repository, '/')+1:]
 }

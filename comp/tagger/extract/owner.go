@@ -10,6 +10,21 @@ import (
 // argoRolloutLabel is what Argo Rollouts puts on the pods of its replica sets.
 const argoRolloutLabel = "rollouts-pod-template-hash"
 
+// hashLabel is what the controller of Deployments puts on the pods of its replica sets.
+const hashLabel = "pod-template-hash"
+
+// deploymentOf returns which Deployment, or Argo rollout, made a replica set. Its controller
+// labels every pod, so that the labels decide where they are known; the name alone is a guess.
+func deploymentOf(p *workloadmeta.KubernetesPod, replicaSet string) string {
+	if len(p.Labels) == 0 {
+		return kubenames.DeploymentFromReplicaSet(replicaSet)
+	}
+	if owner := kubenames.DeploymentByHash(replicaSet, p.Labels[hashLabel]); owner != "" {
+		return owner
+	}
+	return kubenames.DeploymentByHash(replicaSet, p.Labels[argoRolloutLabel])
+}
+
 // ownerTags adds the tags of all owners of a pod, not only of its controller.
 func (x *Extractor) ownerTags(b *builder, p *workloadmeta.KubernetesPod) {
 	for i := range p.Owners {
@@ -21,7 +36,7 @@ func (x *Extractor) ownerTags(b *builder, p *workloadmeta.KubernetesPod) {
 			b.add(ruleDeployment, o.Name)
 		case "ReplicaSet":
 			b.add(ruleReplicaSet, o.Name)
-			deployment := kubenames.DeploymentFromReplicaSet(o.Name)
+			deployment := deploymentOf(p, o.Name)
 			b.add(ruleDeployment, deployment)
 			if p.Labels[argoRolloutLabel] != "" {
 				b.add(ruleArgoRollout, deployment)
@@ -36,7 +51,7 @@ func (x *Extractor) ownerTags(b *builder, p *workloadmeta.KubernetesPod) {
 		case "DaemonSet":
 			b.add(ruleDaemonSet, o.Name)
 		case "Job":
-			if cronJob := kubenames.CronJobFromJob(o.Name); cronJob != "" {
+			if cronJob := kubenames.CronJobFromJobAt(o.Name, p.CreationTimestamp); cronJob != "" {
 				b.add(ruleCronJobJob, o.Name)
 				b.add(ruleCronJob, cronJob)
 			} else {
