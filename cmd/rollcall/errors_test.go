@@ -96,6 +96,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"get wbe --from " + shop, 3, `nothing has the ID or name "wbe"; did you mean web?; it was not there`},
 		{"tags container_id://nope --from " + shop, 3, `container_id://nope: no collector has reported it`},
 		{"get process 99999 --from " + shop, 3, `no process 99999; it was not there when the recording`},
+		{"ls image --set container_image.enabled=false", 3, `nothing found; images are not collected; set container_image.enabled to true`},
 		{"get container x --set collectors.process=off --set collectors.docker=off", 3, `no container has the ID or name "x"; collectors that are disabled: docker; collectors that are waiting: `},
 	} {
 		t.Run(tc.line, func(t *testing.T) {

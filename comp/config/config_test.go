@@ -255,6 +255,19 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 		{"docker: unix:///x\n", `rollcall.yaml:1: option docker: want a map with host, keep_stopped, have the text "unix:///x"`},
 		{"cluster_name: a\ncluster_name: b\n", `rollcall.yaml:2: option cluster_name is there twice, first in line 1`},
 		{"a: b: c\n", `rollcall.yaml:1: not valid YAML: mapping values are not allowed in this context`},
+		{"container_labels_as_tags:\n  team: one\n  team: two\n", `rollcall.yaml:3: option container_labels_as_tags: key "team" is there twice, first in line 2`},
+		{"kubernetes_resources_labels_as_tags:\n  pods: {a: x}\n  pods: {b: y}\n", `rollcall.yaml:3: option kubernetes_resources_labels_as_tags: key "pods" is there twice, first in line 2`},
+		{"kubernetes_resources_labels_as_tags:\n  pods:\n    a: x\n    a: y\n", `rollcall.yaml:4: option kubernetes_resources_labels_as_tags: key "pods": key "a" is there twice, first in line 3`},
+		{"kubernetes_resources_labels_as_tags: '{\"pods\":{\"a\":\"x\",\"a\":\"y\"}}'\n", `rollcall.yaml:1: option kubernetes_resources_labels_as_tags: key "a" is there twice`},
+		{"container_labels_as_tags: {[a]: b}\n", `rollcall.yaml:1: option container_labels_as_tags: want a text as key, have a list`},
+		{"[a]: b\n", `rollcall.yaml:1: want the name of an option, have a list`},
+		{"cluster_name: a\n---\ncluster_name: b\n", `rollcall.yaml:2: a second document begins; want one`},
+		{"cluster_name: a\n---\n}{\n", `not valid YAML: `},
+		{"rules:\n- rename:\n    a: b\n    a: c\n", `rollcall.yaml:4: option rules: rules[1]: rename: key "a" is there twice, first in line 3`},
+		{"retention: {grace: 2400000h}\n", `rollcall.yaml:1: option retention.grace: want a duration of at most 876000h (100 years), have "2400000h"`},
+		{"retention: {grace: 1e300}\n", `rollcall.yaml:1: option retention.grace: want a duration of at most 876000h (100 years), have "1e300"`},
+		{"retention: {grace: .nan}\n", `rollcall.yaml:1: option retention.grace: want a duration such as 30s or 5m, have ".nan"`},
+		{"retention: {grace: -1e300}\n", `rollcall.yaml:1: option retention.grace: want a duration that is not negative, have "-1e300"`},
 		{"- a\n", `rollcall.yaml:1: want options, "name: value" each, have a list`},
 		{"zzz: 1\ntags: 2\n", `list what there is; `},
 	} {
@@ -268,6 +281,10 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 		{"DD_TAGS=[1]", `environment variable DD_TAGS: option tags: want a JSON array of texts, or texts separated by commas`},
 		{"DD_CONTAINER_LABELS_AS_TAGS=app:x", `environment variable DD_CONTAINER_LABELS_AS_TAGS: option container_labels_as_tags: want a JSON object with texts, such as {"app":"kube_app"}`},
 		{`ROLLCALL_CONTAINER_LABELS_AS_TAGS={"a*[":"x"}`, `ROLLCALL_CONTAINER_LABELS_AS_TAGS: option container_labels_as_tags: key "a*[": `},
+		{`DD_CONTAINER_LABELS_AS_TAGS={"team":"a","x":"{","team":"b"}`, `environment variable DD_CONTAINER_LABELS_AS_TAGS: option container_labels_as_tags: key "team" is there twice`},
+		{`DD_KUBERNETES_RESOURCES_LABELS_AS_TAGS={"pods":{},"pods":{}}`, `option kubernetes_resources_labels_as_tags: key "pods" is there twice`},
+		{"ROLLCALL_RETENTION_GRACE=NaN", `option retention.grace: want a duration such as 30s or 5m, have "NaN"`},
+		{"ROLLCALL_RETENTION_GRACE=inf", `option retention.grace: want a duration of at most 876000h (100 years), have "inf"`},
 		{"ROLLCALL_EXCLUDE_PAUSE_CONTAINER=2", `environment variable ROLLCALL_EXCLUDE_PAUSE_CONTAINER: option exclude_pause_container: want true or false, have "2"`},
 	} {
 		if _, err := schema().Load(config.Source{Env: []string{tc.env}}); err == nil ||
@@ -284,6 +301,68 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 	if _, err := schema().Load(config.Source{File: "/nonexistent/x.yaml"}); err == nil ||
 		err.Error() != "read the configuration /nonexistent/x.yaml: no such file or directory" {
 		t.Errorf("Load() of a missing file: %v", err)
+	}
+}
+
+// An alias stands for what its anchor names, as a key as well.
+func TestAliasesAsKeys(t *testing.T) {
+	l := load(t, config.Source{File: file(t,
+		"cluster_name: &k team\ncontainer_labels_as_tags: {*k : x}\n"+
+			"rules:\n- &d drop: a\n- *d : b\n")})
+	if l.ContainerLabelsAsTags["team"] != "x" || len(l.ContainerLabelsAsTags) != 1 {
+		t.Errorf("labels as tags: %v", l.ContainerLabelsAsTags)
+	}
+	if len(l.Rules) != 2 || l.Rules[1].Names[0] != "b" {
+		t.Errorf("rules: %v", l.Rules)
+	}
+}
+
+// The same key in several objects is no double.
+func TestKeysOfDifferentObjects(t *testing.T) {
+	l := load(t, config.Source{Env: []string{
+		`DD_KUBERNETES_RESOURCES_LABELS_AS_TAGS={"pods":{"a":"x"},"a":{"a":"a","pods":"y"}}`}})
+	want := map[string]map[string]string{"pods": {"a": "x"}, "a": {"a": "a", "pods": "y"}}
+	if diff := cmp.Diff(want, l.KubernetesResourcesLabelsAsTags); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Quotes around a whole value, as in a list of variables of a compose file, are not part of it.
+func TestQuotesAroundAValue(t *testing.T) {
+	l := load(t, config.Source{Env: []string{`DD_TAGS="env:prod team:x"`,
+		`ROLLCALL_DOCKER_HOST='unix:///d.sock'`, `DD_CLUSTER_NAME="a 'b' c"`,
+		`DD_CONTAINER_LABELS_AS_TAGS='{"a":"b"}'`, `DD_EXTRA_TAGS="a:b","c:d"`,
+		`ROLLCALL_EXCLUDE_PAUSE_CONTAINER="false"`, `ROLLCALL_RETENTION_GRACE="1m"`}})
+	if got := strings.Join(append(l.Tags, l.ExtraTags...), "|"); got != "env:prod|team:x|a:b|c:d" ||
+		dockerOf(l).Host != "unix:///d.sock" || l.ClusterName != "a 'b' c" ||
+		l.ContainerLabelsAsTags["a"] != "b" || l.ExcludePauseContainer ||
+		l.Retention.Grace != time.Minute || len(l.Warnings) > 0 {
+		t.Errorf("%+v", l.Config)
+	}
+}
+
+func TestWhatHasNoEffectIsAWarning(t *testing.T) {
+	path := file(t, "tags:\n- env:prod\n- novalue\n- ':v'\n- 'k:'\n"+
+		"container_labels_as_tags:\n  team: one\n  TEAM: two\n")
+	for _, tc := range []struct {
+		src  config.Source
+		want []string
+	}{
+		{config.Source{Env: []string{"DD_TAGS=owner:data platform,env:prod"}}, []string{
+			`tags "platform" (DD_TAGS): it is no tag, name:value, and ignored; if it belongs to ` +
+				`"owner:data", write a JSON array, because blanks separate tags`}},
+		{config.Source{Env: []string{`DD_EXTRA_TAGS=["owner:data platform","x"]`}}, []string{
+			`extra_tags "x" (DD_EXTRA_TAGS): it is no tag, name:value, and ignored`}},
+		{config.Source{File: path}, []string{
+			`tags "novalue" (` + path + `:3): it is no tag, name:value, and ignored`,
+			`tags ":v" (` + path + `:4): it is no tag, name:value, and ignored`,
+			`tags "k:" (` + path + `:5): it is no tag, name:value, and ignored`,
+			`container_labels_as_tags "TEAM" (` + path + `:8) and "team" (` + path +
+				`:7): case does not matter, and one of them has no effect`}},
+	} {
+		if diff := cmp.Diff(tc.want, load(t, tc.src).Warnings); diff != "" {
+			t.Errorf("Warnings (-want +got):\n%s", diff)
+		}
 	}
 }
 

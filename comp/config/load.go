@@ -47,6 +47,8 @@ type Loaded struct {
 	From map[string]string
 	// at says by option and item, or key, in which line of the file it is.
 	at map[string]map[string]string
+	// torn are the lists that were separated at blanks or commas.
+	torn map[string]bool
 	// Warnings are lines for people, such as a variable that looks like a misspelt option.
 	Warnings []string
 }
@@ -55,7 +57,7 @@ type Loaded struct {
 // by "; ".
 func (s *Schema) Load(src Source) (*Loaded, error) {
 	l := &loader{schema: s, out: &Loaded{schema: s, values: map[string]any{},
-		From: map[string]string{}, at: map[string]map[string]string{}}}
+		From: map[string]string{}, at: map[string]map[string]string{}, torn: map[string]bool{}}}
 	if src.File != "" {
 		data, err := os.ReadFile(src.File)
 		if err != nil {
@@ -71,6 +73,8 @@ func (s *Schema) Load(src Source) (*Loaded, error) {
 	l.out.fill()
 	_, ignored := l.out.ruleList(l.out.At)
 	l.out.Warnings = append(l.out.Warnings, ignored...)
+	l.out.Warnings = append(l.out.Warnings, l.out.noTags()...)
+	l.out.Warnings = append(l.out.Warnings, l.out.alike()...)
 	return l.out, nil
 }
 
@@ -117,6 +121,50 @@ func (l *Loaded) fill() {
 	for i, c := range l.schema.collectors {
 		c.Settle(l.options[i])
 	}
+}
+
+// noTags warns of what stands among the tags and is none.
+func (l *Loaded) noTags() (warnings []string) {
+	for _, list := range []struct {
+		option string
+		tags   []string
+	}{{"tags", l.Tags}, {"extra_tags", l.ExtraTags}} {
+		for i, tag := range list.tags {
+			if name, value, ok := strings.Cut(tag, ":"); ok && name != "" && value != "" {
+				continue
+			}
+			warning := fmt.Sprintf("%s %q (%s): it is no tag, name:value, and ignored", list.option,
+				tag, l.At(list.option, tag))
+			if i > 0 && l.torn[list.option] {
+				warning += fmt.Sprintf("; if it belongs to %q, write a JSON array, "+
+					"because blanks separate tags", list.tags[i-1])
+			}
+			warnings = append(warnings, warning)
+		}
+	}
+	return warnings
+}
+
+// alike warns of keys of which only one can count, because case does not matter.
+func (l *Loaded) alike() (warnings []string) {
+	for _, o := range l.schema.options {
+		m, ok := l.values[o.Name].(map[string]string)
+		if !ok || len(o.targets) == 0 || o.targets[0].owner != 0 {
+			continue
+		}
+		seen := map[string]string{}
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			lower := strings.ToLower(key)
+			if first, ok := seen[lower]; ok {
+				warnings = append(warnings, fmt.Sprintf("%s %q (%s) and %q (%s): case does not "+
+					"matter, and one of them has no effect", o.Name, first, l.At(o.Name, first),
+					key, l.At(o.Name, key)))
+				continue
+			}
+			seen[lower] = key
+		}
+	}
+	return warnings
 }
 
 // At says where an item of a list, or a key of a map, is written: as [Loaded.From] does,
@@ -167,19 +215,18 @@ func (l *loader) set(o *Option, v any, where string) {
 	l.out.values[o.Name] = v
 	l.out.From[o.Name] = where
 	delete(l.out.at, o.Name)
+	delete(l.out.torn, o.Name)
 }
 
 func (l *loader) file(name string, data []byte) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		line, text := yamlError(err)
-		l.wrong(name+":"+line, "not valid YAML: %s", text)
+	top, line, err := parseYAML(data)
+	if err != nil {
+		l.wrong(name+":"+line, "%v", err)
 		return
 	}
-	if len(doc.Content) == 0 {
+	if top == nil {
 		return // empty
 	}
-	top := resolve(doc.Content[0])
 	if top.Kind != yaml.MappingNode {
 		if top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
 			return
@@ -194,14 +241,18 @@ func (l *loader) file(name string, data []byte) {
 // group reads the options of one mapping; prefix is the name it stands under, with a dot.
 func (l *loader) group(file, prefix string, n *yaml.Node, seen map[string]int) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], resolve(n.Content[i+1])
+		key, value := resolve(n.Content[i]), resolve(n.Content[i+1])
 		name := prefix + key.Value
-		where := fmt.Sprintf("%s:%d", file, key.Line)
+		where := fmt.Sprintf("%s:%d", file, n.Content[i].Line)
+		if key.Kind != yaml.ScalarNode {
+			l.wrong(where, "want the name of an option, have %s", describe(key))
+			continue
+		}
 		if first, ok := seen[name]; ok {
 			l.wrong(where, "option %s is there twice, first in line %d", name, first)
 			continue
 		}
-		seen[name] = key.Line
+		seen[name] = n.Content[i].Line
 		o, ok := l.schema.find(name)
 		switch {
 		case ok && value.Kind == yaml.ScalarNode && value.ShortTag() == "!!null":
@@ -264,7 +315,7 @@ func lines(file string, n *yaml.Node) map[string]string {
 		}
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			note(n.Content[i])
+			note(resolve(n.Content[i]))
 			for key, where := range lines(file, resolve(n.Content[i+1])) {
 				if _, ok := at[key]; !ok {
 					at[key] = where
@@ -297,6 +348,7 @@ func (l *loader) members(group string) (names []string) {
 // text sets an option to a value from where there are no lines, called name; what errors
 // call it is where.
 func (l *loader) text(where, name string, o *Option, text string) {
+	text = unquoted(text)
 	if o.typ == typeRules {
 		list, err := ParseRules(name, []byte(text))
 		if err != nil {
@@ -312,6 +364,23 @@ func (l *loader) text(where, name string, o *Option, text string) {
 		return
 	}
 	l.set(o, v, name)
+	l.out.torn[o.Name] = o.typ == typeList && !strings.HasPrefix(strings.TrimSpace(text), "[")
+}
+
+// unquoted takes quotes off that enclose the whole of a value: in a list of variables, as compose
+// files have it, quotes are part of the value and never meant as such.
+func unquoted(text string) string {
+	trimmed := strings.TrimSpace(text)
+	for _, quote := range []string{`"`, "'"} {
+		inner, ok := strings.CutPrefix(trimmed, quote)
+		if !ok {
+			continue
+		}
+		if inner, ok = strings.CutSuffix(inner, quote); ok && !strings.Contains(inner, quote) {
+			return inner
+		}
+	}
+	return text
 }
 
 func (l *loader) env(environ []string) {

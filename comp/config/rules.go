@@ -17,17 +17,15 @@ import (
 // [rules.Rule.Where] call it. The error is one line with everything that is wrong, each part
 // with its line.
 func ParseRules(name string, data []byte) ([]rules.Rule, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		line, text := yamlError(err)
-		return nil, fmt.Errorf("%s:%s: not valid YAML: %s", name, line, text)
+	top, line, err := parseYAML(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s:%s: %w", name, line, err)
 	}
-	if len(doc.Content) == 0 {
+	if top == nil {
 		return nil, nil
 	}
-	top := resolve(doc.Content[0])
 	if top.Kind == yaml.MappingNode {
-		if len(top.Content) != 2 || top.Content[0].Value != "rules" {
+		if len(top.Content) != 2 || resolve(top.Content[0]).Value != "rules" {
 			return nil, fmt.Errorf(
 				"%s:%d: want a list of rules, or the option rules and nothing else", name, top.Line)
 		}
@@ -101,7 +99,7 @@ func parseRule(n *yaml.Node) (r rules.Rule, err error) {
 	}
 	fields := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
+		key := resolve(n.Content[i])
 		if _, ok := fields[key.Value]; ok {
 			return r, wrong(key, "%s is there twice", key.Value)
 		}
@@ -111,7 +109,7 @@ func parseRule(n *yaml.Node) (r rules.Rule, err error) {
 	_, makes := fields["tag"]
 	var action *yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
+		key := resolve(n.Content[i])
 		a, ok := rules.ParseAction(key.Value)
 		switch {
 		case ok && makes && a == rules.Cardinality:
@@ -171,28 +169,35 @@ func parseAction(r *rules.Rule, n *yaml.Node) (err error) {
 				map[rules.Action]string{rules.Rename: "{kube_app_name: app}",
 					rules.Cardinality: "{pod_name: low}"}[r.Action], describe(n))
 		}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			name, value := n.Content[i].Value, resolve(n.Content[i+1])
+		err := eachKey(n, func(name string, value *yaml.Node) error {
 			if r.Action == rules.Cardinality {
 				level, err := parseLevel(value)
 				if err != nil {
 					return within(err, name)
 				}
 				r.Levels = append(r.Levels, rules.Leveling{Name: name, To: level})
-				continue
+				return nil
 			}
 			to, err := nodeText(value)
 			if err != nil {
-				return wrong(value, "rename: %s: %v", name, err)
+				return wrong(value, "%s: %v", name, err)
 			}
 			r.Renames = append(r.Renames, rules.Renaming{Name: name, To: to})
+			return nil
+		})
+		if r.Action == rules.Rename {
+			err = within(err, "rename")
 		}
+		return err
 	}
 	return nil
 }
 
 // within says what part of a rule a problem is about.
 func within(err error, part string) error {
+	if err == nil {
+		return nil
+	}
 	if p, ok := errors.AsType[*problem](err); ok {
 		return &problem{p.line, fmt.Errorf("%s: %w", part, p.err)}
 	}
@@ -209,9 +214,10 @@ func parseLevel(n *yaml.Node) (tagger.TagCardinality, error) {
 
 func parseFrom(n *yaml.Node) (from rules.From, err error) {
 	if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
-		field, _, _ := rules.ParseField(n.Content[0].Value + ".x")
+		key := resolve(n.Content[0]).Value
+		field, _, _ := rules.ParseField(key + ".x")
 		if from.Key, err = nodeText(n.Content[1]); err != nil {
-			return from, wrong(n.Content[1], "from: %s: %v", n.Content[0].Value, err)
+			return from, wrong(n.Content[1], "from: %s: %v", key, err)
 		}
 		if from.Field = field; field.Keyed() {
 			return from, nil
@@ -226,7 +232,7 @@ func parseWhen(n *yaml.Node) (when []rules.Condition, err error) {
 			describe(n))
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], resolve(n.Content[i+1])
+		key, value := resolve(n.Content[i]), resolve(n.Content[i+1])
 		c := rules.Condition{}
 		var ok bool
 		if c.Field, c.Key, ok = rules.ParseField(key.Value); !ok {

@@ -1,9 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -37,8 +40,11 @@ func (o Option) fromText(text string) (any, error) {
 			}
 			return list, nil
 		}
-		return strings.FieldsFunc(text,
-			func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' }), nil
+		list := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \n\r\t", r) })
+		for i, item := range list {
+			list[i] = unquoted(item)
+		}
+		return list, nil
 	case typeFilters:
 		if trimmed := strings.TrimSpace(text); strings.HasPrefix(trimmed, "[") {
 			var list Filters
@@ -50,8 +56,8 @@ func (o Option) fromText(text string) (any, error) {
 		return Filters(strings.Fields(text)), nil
 	case typeMap:
 		var m map[string]string
-		if err := json.Unmarshal([]byte(text), &m); err != nil {
-			return nil, errors.New(`want a JSON object with texts, such as {"app":"kube_app"}`)
+		if err := fromJSON(text, &m); err != nil {
+			return nil, err.or(`want a JSON object with texts, such as {"app":"kube_app"}`)
 		}
 		return m, nil
 	case typeMaps:
@@ -65,22 +71,82 @@ func mapsFromJSON(text string) (any, error) {
 	if strings.TrimSpace(text) == "" {
 		return m, nil
 	}
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		return nil, errors.New(`want JSON such as {"deployments.apps":{"team":"team"}}`)
+	if err := fromJSON(text, &m); err != nil {
+		return nil, err.or(`want JSON such as {"deployments.apps":{"team":"team"}}`)
 	}
 	return m, nil
 }
+
+// doubleKey is a key that is in one JSON object twice, "" if the text is no JSON at all.
+type doubleKey string
+
+// or returns the error: what is wanted, unless a key is at fault.
+func (k *doubleKey) or(wanted string) error {
+	if *k == "" {
+		return errors.New(wanted)
+	}
+	return fmt.Errorf("key %q is there twice", string(*k))
+}
+
+// fromJSON reads an object of which, other than for package json, no key may be there twice.
+func fromJSON(text string, into any) *doubleKey {
+	if json.Unmarshal([]byte(text), into) != nil {
+		return new(doubleKey)
+	}
+	var open []map[string]bool // the keys so far, of each object that is not over; nil: an array
+	name := false              // the next token is a key
+	for dec := json.NewDecoder(strings.NewReader(text)); ; {
+		token, err := dec.Token()
+		if err != nil {
+			return nil // the end
+		}
+		switch token := token.(type) {
+		case json.Delim:
+			switch token {
+			case '{':
+				open = append(open, map[string]bool{})
+			case '[':
+				open = append(open, nil)
+			default:
+				open = open[:len(open)-1]
+			}
+			name = len(open) > 0 && open[len(open)-1] != nil
+			continue
+		case string:
+			if keys := open[max(0, len(open)-1):]; name && len(keys) > 0 {
+				if keys[0][token] {
+					return (*doubleKey)(&token)
+				}
+				keys[0][token] = true
+				name = false
+				continue
+			}
+		}
+		name = len(open) > 0 && open[len(open)-1] != nil
+	}
+}
+
+// maxDuration is more than anybody means, and far from what a Duration or a date cannot hold.
+const maxDuration = 100 * 365 * 24 * time.Hour
 
 // scalar reads a value that is no list and no map.
 func (o Option) scalar(text string) (any, error) {
 	switch o.typ {
 	case typeDuration:
 		d, err := time.ParseDuration(text)
-		if seconds, nerr := strconv.ParseFloat(text, 64); nerr == nil {
-			d, err = time.Duration(seconds*float64(time.Second)), nil
+		if seconds, nerr := strconv.ParseFloat(text, 64); nerr == nil || math.IsInf(seconds, 0) {
+			if err = nil; seconds != seconds {
+				err = strconv.ErrSyntax // not a number
+			}
+			// Beyond these it would not fit into a Duration.
+			d = time.Duration(max(-1, min(seconds, maxDuration.Seconds()+1)) * float64(time.Second))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("want a duration such as 30s or 5m, have %q", text)
+		}
+		if d > maxDuration {
+			return nil, fmt.Errorf("want a duration of at most %s (100 years), have %q",
+				duration(maxDuration), text)
 		}
 		if d < 0 {
 			return nil, fmt.Errorf("want a duration that is not negative, have %q", text)
@@ -170,14 +236,14 @@ func (o Option) fromNode(n *yaml.Node) (any, error) {
 			return nil, wrong(n, "want a map of maps or a text with JSON, have %s", describe(n))
 		}
 		m := map[string]map[string]string{}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			inner, err := textMap(resolve(n.Content[i+1]))
+		return m, eachKey(n, func(key string, value *yaml.Node) error {
+			inner, err := textMap(value)
 			if err != nil {
-				return nil, fmt.Errorf("key %q: %w", n.Content[i].Value, err)
+				return within(err, fmt.Sprintf("key %q", key))
 			}
-			m[n.Content[i].Value] = inner
-		}
-		return m, nil
+			m[key] = inner
+			return nil
+		})
 	}
 	if n.Kind != yaml.ScalarNode {
 		return nil, wrong(n, "want %s, have %s", typeName(o.typ), describe(n))
@@ -209,15 +275,60 @@ func textMap(n *yaml.Node) (map[string]string, error) {
 		return nil, wrong(n, "want a map, text to text, have %s", describe(n))
 	}
 	m := map[string]string{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i].Value
-		text, err := nodeText(n.Content[i+1])
+	return m, eachKey(n, func(key string, value *yaml.Node) error {
+		text, err := nodeText(value)
 		if err != nil {
-			return nil, wrong(n.Content[i+1], "key %q: %v", key, err)
+			return wrong(value, "key %q: %v", key, err)
 		}
 		m[key] = text
+		return nil
+	})
+}
+
+// eachKey calls do for each key of a mapping until it fails. No key may be there twice.
+func eachKey(n *yaml.Node, do func(key string, value *yaml.Node) error) error {
+	lines := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := resolve(n.Content[i])
+		if key.Kind != yaml.ScalarNode {
+			return wrong(n.Content[i], "want a text as key, have %s", describe(key))
+		}
+		if first, ok := lines[key.Value]; ok {
+			return wrong(n.Content[i], "key %q is there twice, first in line %d", key.Value, first)
+		}
+		lines[key.Value] = n.Content[i].Line
+		if err := do(key.Value, resolve(n.Content[i+1])); err != nil {
+			return err
+		}
 	}
-	return m, nil
+	return nil
+}
+
+// parseYAML returns the only document of a file, nil if there is none. In an error, line is where
+// it is.
+func parseYAML(data []byte) (top *yaml.Node, line string, err error) {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil, "", nil
+	case err != nil:
+		line, text := yamlError(err)
+		return nil, line, errors.New("not valid YAML: " + text)
+	}
+	switch err := dec.Decode(&more); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		line, text := yamlError(err)
+		return nil, line, errors.New("not valid YAML: " + text)
+	default:
+		return nil, strconv.Itoa(more.Line),
+			errors.New("a second document begins; want one, without --- between")
+	}
+	if len(doc.Content) == 0 {
+		return nil, "", nil
+	}
+	return resolve(doc.Content[0]), "", nil
 }
 
 func nodeText(n *yaml.Node) (string, error) {

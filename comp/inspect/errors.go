@@ -118,7 +118,7 @@ type Gap struct {
 // String says it in a line for people.
 func (g Gap) String() string {
 	if g.Collector == "" {
-		return g.Reason
+		return g.Problem.String()
 	}
 	text := "collector " + g.Collector + " is " + g.State
 	if g.Reason != "" {

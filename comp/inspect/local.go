@@ -245,7 +245,12 @@ func (l *Local) gaps(kinds ...workloadmeta.Kind) (list []Gap) {
 	statuses := l.opts.Collectors.Status()
 	for _, kind := range kinds {
 		reported := false
+		none := workloadmeta.Problem{
+			Reason: "no collector in this program reports the kind " + kind.String()}
 		for _, s := range statuses {
+			if why, ok := s.Omits[kind]; ok {
+				none = why
+			}
 			if !slices.Contains(s.Kinds, kind) {
 				continue
 			}
@@ -257,8 +262,7 @@ func (l *Local) gaps(kinds ...workloadmeta.Kind) (list []Gap) {
 			}
 		}
 		if !reported {
-			list = append(list, Gap{Kind: kind, Problem: workloadmeta.Problem{
-				Reason: "no collector in this program reports the kind " + kind.String()}})
+			list = append(list, Gap{Kind: kind, Problem: none})
 		}
 	}
 	return list

@@ -35,6 +35,8 @@ type Description struct {
 	// ByProducts are kinds that it may report as well, and that nobody waits for: an entity
 	// of one is complete without its word.
 	ByProducts []Kind
+	// Omits are kinds that it could report and does not as it is configured, and why.
+	Omits map[Kind]Problem
 	// Rank says whose word counts when several collectors describe one entity: that of the
 	// greater rank, then that of the lesser ID. docs/collectors.md has the table.
 	Rank int

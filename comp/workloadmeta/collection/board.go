@@ -39,7 +39,8 @@ func (b *board) init(r *runner) {
 	b.r = r
 	b.log = r.s.opts.Log.With("collector", r.ID)
 	b.failures, b.problems = map[string]bool{}, map[string]bool{}
-	b.status = Status{ID: r.ID, Source: r.Source, Kinds: slices.Clone(r.Kinds), State: StateWaiting,
+	b.status = Status{ID: r.ID, Source: r.Source, Kinds: slices.Clone(r.Kinds), Omits: r.Omits,
+		State:   StateWaiting,
 		Problem: workloadmeta.Problem{Reason: "not started"}}
 	for m, on := range [numModes]bool{modeStream: r.streamer != nil, modePull: r.puller != nil,
 		modeFetch: r.fetcher != nil} {

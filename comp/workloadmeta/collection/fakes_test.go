@@ -121,6 +121,7 @@ type fake struct {
 	byProducts []workloadmeta.Kind
 	many       bool // passes on several sources
 	period     time.Duration
+	omits      map[workloadmeta.Kind]workloadmeta.Problem
 }
 
 // ranks are those of the collectors of the same names.
@@ -128,7 +129,8 @@ var ranks = map[string]int{"docker": 50, "podman": 40, "containerd": 30, "cri": 
 
 func (f *fake) Describe() workloadmeta.Description {
 	d := workloadmeta.Description{ID: f.id, Source: f.source, Kinds: f.kinds,
-		Rank: ranks[f.id], ByProducts: f.byProducts, MultiSource: f.many, Period: f.period}
+		Rank: ranks[f.id], ByProducts: f.byProducts, MultiSource: f.many, Period: f.period,
+		Omits: f.omits}
 	if d.Source == "" {
 		d.Source = workloadmeta.SourceRuntime
 	}

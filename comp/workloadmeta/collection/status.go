@@ -34,6 +34,8 @@ type Status struct {
 	Source workloadmeta.Source `json:"source"`
 	Kinds  []workloadmeta.Kind `json:"kinds,omitempty"`
 	Modes  []string            `json:"modes"` // of stream, pull, fetch
+	// Omits are kinds that it could report and does not as it is configured, and why. It is shared.
+	Omits map[workloadmeta.Kind]workloadmeta.Problem `json:"omits,omitempty"`
 
 	State State     `json:"state"`
 	Since time.Time `json:"since,omitzero"` // when State was entered
@@ -131,8 +133,11 @@ func (b *board) collecting() bool {
 // if all of them work.
 func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
 	var lines []string
-	reported := false
+	reported, omitted := false, workloadmeta.Problem{}
 	for _, r := range s.runners {
+		if why, ok := r.Omits[kind]; ok {
+			omitted = why
+		}
 		if !r.reports(kind) {
 			continue
 		}
@@ -147,7 +152,10 @@ func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
 		}
 		lines = append(lines, line)
 	}
-	if !reported {
+	switch {
+	case !reported && omitted.Reason != "":
+		return omitted.String()
+	case !reported:
 		return "no collector in this program reports this kind"
 	}
 	return strings.Join(lines, "; ")

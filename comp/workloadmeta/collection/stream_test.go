@@ -295,12 +295,14 @@ func TestMissingSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		absent := &fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
 			return workloadmeta.Detection{State: workloadmeta.Absent, Reason: "no socket"}
-		}}, nil}
+		}, omits: map[workloadmeta.Kind]workloadmeta.Problem{
+			workloadmeta.KindContainerImage: {Reason: "not wanted", Hint: "want it"}}}, nil}
 		r := start(t, collection.Options{}, absent)
 		synctest.Wait()
 		for kind, want := range map[workloadmeta.Kind]string{
-			workloadmeta.KindContainer: "collector docker is waiting: no socket",
-			workloadmeta.KindGPU:       "no collector in this program reports this kind",
+			workloadmeta.KindContainer:      "collector docker is waiting: no socket",
+			workloadmeta.KindContainerImage: "not wanted; want it",
+			workloadmeta.KindGPU:            "no collector in this program reports this kind",
 		} {
 			if got := r.Missing(kind); got != want {
 				t.Errorf("%s: %q, want %q", kind, got, want)

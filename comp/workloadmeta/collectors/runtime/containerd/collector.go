@@ -77,6 +77,7 @@ func (c *Collector) Describe() workloadmeta.Description {
 	d.ID = c.opts.ID
 	if c.opts.NoImages {
 		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
+		d.Omits = mapping.NoImages()
 	}
 	return d
 }

@@ -78,6 +78,7 @@ func (c *Collector) Describe() workloadmeta.Description {
 	d := description
 	if c.opts.NoImages {
 		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
+		d.Omits = mapping.NoImages()
 	}
 	return d
 }

@@ -61,6 +61,7 @@ func (c *Collector) Describe() workloadmeta.Description {
 	d := description
 	if c.opts.NoImages {
 		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
+		d.Omits = mapping.NoImages()
 	}
 	return d
 }

@@ -167,6 +167,13 @@ func CauseOfHTTP(code int) workloadmeta.Cause {
 	return ""
 }
 
+// NoImages is what a collector says that images are left out of.
+func NoImages() map[workloadmeta.Kind]workloadmeta.Problem {
+	return map[workloadmeta.Kind]workloadmeta.Problem{workloadmeta.KindContainerImage: {
+		Cause: workloadmeta.CauseOff, Reason: "images are not collected",
+		Hint: "set container_image.enabled to true"}}
+}
+
 // Undetected is the answer of a collector that has looked at several places and found nothing to
 // collect. A place that is there and denied says most, and goes first.
 func Undetected(problems []workloadmeta.Problem) workloadmeta.Detection {
