@@ -17,7 +17,6 @@ type Set struct {
 	selection []*compiled // exclude and include, in order
 	tags      []*tagRule  // in order
 	fates     fates
-	owned     bool // whether rules about tags may look at a container's pod
 }
 
 // Compile compiles a list of rules, of which the last that applies wins. Its error joins
@@ -53,10 +52,6 @@ func (s *Set) Rules() []Rule {
 	return slices.Clone(s.rules)
 }
 
-// FollowsPods reports whether a container's own tags may depend on its pod, so that they
-// must be made anew when the pod changes.
-func (s *Set) FollowsPods() bool { return s != nil && s.owned }
-
 func (s *Set) add(index int) error {
 	r := &s.rules[index]
 	c := &compiled{Rule: r, index: index}
@@ -66,10 +61,6 @@ func (s *Set) add(index int) error {
 			return fmt.Errorf("when: %s: %w", fieldName(&r.When[i]), err)
 		}
 		c.conditions = append(c.conditions, cond)
-		switch cond.field {
-		case Namespace, Label, Annotation:
-			s.owned = s.owned || r.Action != Exclude && r.Action != Include
-		}
 	}
 	switch r.Action {
 	case Exclude, Include:

@@ -7,12 +7,19 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
-// Component answers questions about tags. All methods may be called from any
+// Component answers questions about tags, in three roles. All methods may be called from any
 // goroutine; none but TagWait waits for anything.
-//
-// Queries about one entity fail with [ErrEmptyEntityID], [ErrUnknown], [ErrExpired] or
-// [ErrCardinality]. An entity that is gone but within its grace time still has its tags.
 type Component interface {
+	Queries
+	Origins
+	Explainer
+}
+
+// Queries are about the tags of entities.
+//
+// Those about one entity fail with [ErrEmptyEntityID], [ErrUnknown], [ErrExpired] or
+// [ErrCardinality]. An entity that is gone but within its grace time still has its tags.
+type Queries interface {
 	// Tag returns the tags up to a cardinality as a copy, which the caller owns.
 	Tag(id EntityID, c TagCardinality) ([]string, error)
 	// Tags is Tag without the copy: an immutable view. It does not allocate.
@@ -39,16 +46,24 @@ type Component interface {
 	// Subscribe starts a subscription; name shows up in status and metrics. A nil filter
 	// matches everything.
 	Subscribe(name string, filter *Filter) Subscription
+	// GlobalTags returns the tags that everything on this machine carries.
+	GlobalTags(c TagCardinality) ([]string, error)
+}
+
+// Origins are about whoever sends telemetry.
+type Origins interface {
 	// AgentTags returns the tags of the container this process runs in; none if it runs
 	// in none.
 	AgentTags(c TagCardinality) ([]string, error)
-	// GlobalTags returns the tags that everything on this machine carries.
-	GlobalTags(c TagCardinality) ([]string, error)
 	// EnrichTags adds the tags of whoever sent a piece of telemetry to acc.
 	EnrichTags(acc TagsAccumulator, origin OriginInfo)
 	// GenerateContainerIDFromOriginInfo returns the ID of the container that sent a piece
 	// of telemetry.
 	GenerateContainerIDFromOriginInfo(origin OriginInfo) (string, error)
+}
+
+// Explainer says why an entity has the tags it has.
+type Explainer interface {
 	// Explain says where each tag of an entity comes from, or why there are none.
 	Explain(id EntityID) Explanation
 }

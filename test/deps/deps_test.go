@@ -63,7 +63,8 @@ var rules = []rule{
 	// From the store to the tags. The tagger knows the store by its interface only.
 	{"comp/tagger/extract", []string{tagger, vocabulary, "comp/rules", "pkg/"}, []string{"github.com/gobwas/glob"}},
 	{"comp/tagger/tagstore", []string{tagger, "pkg/singlewriter", "pkg/statebus", "pkg/tagset"}, nil},
-	{"comp/tagger/local", []string{tagger, "comp/tagger/extract", "comp/tagger/tagstore", "comp/rules", vocabulary, "pkg/"}, []string{fx}},
+	{"comp/origin", []string{tagger, vocabulary, "pkg/"}, nil},
+	{"comp/tagger/local", []string{tagger, "comp/origin", "comp/tagger/extract", "comp/tagger/tagstore", "comp/rules", vocabulary, "pkg/"}, []string{fx}},
 	{"comp/tagger/taggertest", []string{tagger, "comp/tagger/tagstore", "pkg/tagset"}, nil},
 	{"comp/tagger/remote", []string{tagger, "comp/tagger/tagstore", "comp/api/", "pkg/"}, []string{"/"}},
 

@@ -13,18 +13,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/origin"
 	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
 // Options tune a tagger. The zero value works; start from [DefaultOptions] for the
@@ -69,11 +71,13 @@ type Store interface {
 // Tagger implements [tagger.Component]. Create one with [New], then call Start, and Stop in
 // any case.
 type Tagger struct {
+	tagstore.Queries
+
 	opts  Options
 	store Store
 	sub   workloadmeta.Subscription
 	tags  *tagstore.Store
-	self  string // ID of the container this process runs in, or ""
+	self  tagger.OriginInfo // this process, as the sender of its own telemetry
 
 	following sync.Mutex // guards the fields below
 	follower  *follower
@@ -116,14 +120,19 @@ func New(store Store, opts Options) (*Tagger, error) {
 	}
 	t := &Tagger{
 		opts: opts, store: store, tags: tagstore.New(opts.TagStore),
-		self: opts.SelfContainerID, advanced: make(chan struct{}),
-		said: map[string]struct{}{},
+		advanced: make(chan struct{}), said: map[string]struct{}{},
 	}
-	switch t.self {
+	var miss func(context.Context, tagger.EntityID) error
+	if opts.OnMiss != nil {
+		miss = t.ask
+	}
+	t.Queries = tagstore.NewQueries(t.tags, miss)
+	switch opts.SelfContainerID {
 	case "none":
-		t.self = ""
 	case "":
-		t.self = selfContainerID()
+		t.self = origin.Self(func(name string) (io.ReadCloser, error) { return os.Open(name) })
+	default:
+		t.self.LocalData.ContainerID = opts.SelfContainerID
 	}
 	t.follower = newFollower(x, store, t.process)
 	if static, ok := x.StaticInfo(); ok {
@@ -337,118 +346,12 @@ func (t *Tagger) Stats() tagstore.Stats { return t.tags.Stats() }
 // and found no tags for it.
 func (t *Tagger) UnresolvedOrigins() uint64 { return t.unresolved.Load() }
 
-// Tag implements [tagger.Component].
-func (t *Tagger) Tag(id tagger.EntityID, c tagger.TagCardinality) ([]string, error) {
-	tags, err := t.tags.Tags(id, c)
-	return tags.Slice(), err
-}
-
-// Tags implements [tagger.Component].
-func (t *Tagger) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, error) {
-	return t.tags.Tags(id, c)
-}
-
-// TagWithCompleteness implements [tagger.Component].
-func (t *Tagger) TagWithCompleteness(id tagger.EntityID, c tagger.TagCardinality) ([]string,
-	tagger.Completeness, error) {
-	tags, known, err := t.tags.Lookup(id, c)
-	if errors.Is(err, tagger.ErrUnknown) || errors.Is(err, tagger.ErrExpired) {
-		err = nil
-	}
-	return tags.Slice(), known, err
-}
-
-// TagWait implements [tagger.Component].
-func (t *Tagger) TagWait(ctx context.Context, id tagger.EntityID, c tagger.TagCardinality,
-	want tagger.Completeness) (tagset.Tags, tagger.Completeness, error) {
-	want = max(want, tagger.Partial)
-	for {
-		tags, known, err := t.tags.Lookup(id, c)
-		if known >= want || errors.Is(err, tagger.ErrEmptyEntityID) ||
-			errors.Is(err, tagger.ErrCardinality) {
-			return tags, known, err
-		}
-		waited := t.await(ctx, id, want)
-		if waited == nil {
-			continue // it was known well enough a moment ago, and nearly always still is
-		}
-		tags, known, _ = t.tags.Lookup(id, c)
-		if known >= tagger.Partial {
-			waited = nil
-		}
-		return tags, known, waited
-	}
-}
-
-// await asks those who can look the entity up and waits for what comes of it, or from
-// anywhere else.
-func (t *Tagger) await(ctx context.Context, id tagger.EntityID, want tagger.Completeness) error {
+// ask has an entity looked up by the collectors that can.
+func (t *Tagger) ask(ctx context.Context, id tagger.EntityID) error {
 	wanted, ok := extract.WorkloadID(id)
-	if t.opts.OnMiss == nil || !ok {
-		return t.tags.Wait(ctx, id, want)
+	if !ok {
+		<-ctx.Done() // there is nobody to ask
+		return nil
 	}
-	fetching, cancel := context.WithCancel(ctx)
-	var fetch sync.WaitGroup
-	defer fetch.Wait()
-	defer cancel()
-	var failed error
-	fetch.Go(func() { failed = t.opts.OnMiss.Fetch(fetching, wanted) })
-	err := t.tags.Wait(ctx, id, want)
-	cancel()
-	fetch.Wait()
-	if err != nil && failed != nil && !errors.Is(failed, context.Canceled) &&
-		!errors.Is(failed, context.DeadlineExceeded) {
-		return fmt.Errorf("%w (%w)", err, failed)
-	}
-	return err
-}
-
-// Handle implements [tagger.Component].
-func (t *Tagger) Handle(id tagger.EntityID) tagger.Handle { return t.tags.Handle(id) }
-
-// Standard implements [tagger.Component].
-func (t *Tagger) Standard(id tagger.EntityID) ([]string, error) {
-	standard, err := t.tags.Standard(id)
-	return append([]string(nil), standard...), err
-}
-
-// GetEntity implements [tagger.Component].
-func (t *Tagger) GetEntity(id tagger.EntityID) (tagger.Entity, error) {
-	return t.tags.GetEntity(id)
-}
-
-// GetEntityHash implements [tagger.Component].
-func (t *Tagger) GetEntityHash(id tagger.EntityID, c tagger.TagCardinality) string {
-	tags, _ := t.tags.Find(id, c)
-	return tags.Hash()
-}
-
-// List implements [tagger.Component].
-func (t *Tagger) List() []tagger.Entity { return t.tags.List() }
-
-// Subscribe implements [tagger.Component].
-func (t *Tagger) Subscribe(name string, filter *tagger.Filter) tagger.Subscription {
-	return t.tags.Subscribe(name, filter)
-}
-
-// GlobalTags implements [tagger.Component].
-func (t *Tagger) GlobalTags(c tagger.TagCardinality) ([]string, error) {
-	return t.orNone(tagger.GlobalEntityID, c)
-}
-
-// AgentTags implements [tagger.Component].
-func (t *Tagger) AgentTags(c tagger.TagCardinality) ([]string, error) {
-	if t.self == "" {
-		return nil, nil
-	}
-	return t.orNone(tagger.Container(t.self), c)
-}
-
-// orNone returns no tags instead of an error for an entity that is not known.
-func (t *Tagger) orNone(id tagger.EntityID, c tagger.TagCardinality) ([]string, error) {
-	if c > tagger.NoneCardinality {
-		return nil, fmt.Errorf("cardinality %d: %w", uint8(c), tagger.ErrCardinality)
-	}
-	tags, _ := t.tags.Find(id, c)
-	return tags.Slice(), nil
+	return t.opts.OnMiss.Fetch(ctx, wanted)
 }

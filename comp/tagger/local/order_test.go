@@ -79,7 +79,8 @@ func drawStreams(t *rapid.T) []stream {
 	for _, p := range []string{"p1", "p2"} {
 		make[eid(wm.KindKubernetesPod, p)] = func(id wm.EntityID) wm.Entity {
 			return &wm.KubernetesPod{EntityID: id, Containers: listed(),
-				Phase: pick("phase", "Running", "Failed"),
+				// No end: whether that beats what another source says depends on who has looked last.
+				Phase: pick("phase", "Running", "Pending"),
 				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: "ns", Labels: labels(
 					"kueue.x-k8s.io/queue-name", pick("queue", "", "q1"),
 					"kueue.x-k8s.io/podset", pick("podset", "", "main"),

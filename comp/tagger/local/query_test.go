@@ -145,6 +145,34 @@ func TestTagWaitEndsTheLookUpWhenSomebodyElseAnswers(t *testing.T) {
 	})
 }
 
+// Whoever can look it up may not be ready yet, and it may not be there yet.
+func TestTagWaitAsksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ready := time.Now().Add(300 * time.Millisecond)
+		there := ready.Add(300 * time.Millisecond)
+		asked := 0
+		var w world
+		w = newWorld(t, local.Options{OnMiss: onMiss(func(_ context.Context, id wm.EntityID) error {
+			asked++
+			switch now := time.Now(); {
+			case now.Before(ready):
+				return errors.New("no collector is ready")
+			case now.Before(there):
+				return nil // nobody knows it
+			}
+			return w.store.Notify([]wm.CollectorEvent{sets(runtime, container(id.ID, noOne))})
+		})}, true)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if a := <-w.waitFor(ctx, c1, tagger.Partial); a.err != nil || a.known != tagger.Complete {
+			t.Errorf("%+v after %d questions", a, asked)
+		}
+		if asked > 10 {
+			t.Errorf("asked %d times in a second", asked)
+		}
+	})
+}
+
 // fetcher knows every container, after a while.
 type fetcher struct{ asked atomic.Int32 }
 
