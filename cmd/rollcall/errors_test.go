@@ -65,7 +65,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"tags container_id:// --from " + shop, 2, `entity ID "container_id://": nothing after "://"`},
 		{"explain foo://x --from " + shop, 2, `unknown prefix "foo"`},
 		{"completion tcsh", 2, `unknown shell "tcsh" (want bash, zsh, fish or powershell)`},
-		{"explain", 2, `explain: want a kind, if you like, and an ID or a name, have 0 arguments`},
+		{"explain", 2, `explain: want a kind, if you like, an ID or a name, and a tag, if you like, have 0 arguments`},
 		{"replay", 2, `replay: want one recording, have 0 arguments`},
 		{"replay x --speed -1", 2, `--speed is -1; want 0 or more`},
 		{"replay " + shop + " --from " + shop, 2, `give the recording as the argument, not with --from`},

@@ -15,18 +15,22 @@ import (
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "explain [kind] <id|name>",
+		Use:   "explain [kind] <id|name> [tag]",
 		Short: "Say where each tag of an entity comes from, or why there are none",
 		Long: `Say for each tag of an entity which source it is from, which rule made it of what, and which rules changed it;
 which tags rules drop, and whether they leave the entity out; for an entity without tags, why there are none. Then, who reports
-the entity, and if several do, who said what. An entity is named as for "rollcall get".`,
+the entity, and if several do, who said what. An entity is named as for "rollcall get".
+
+With a tag, or its name, say why the entity has it or not: what could have made it, what of that there is, which labels, annotations
+and variables look like what is meant, the rule that dropped or renamed it, and who has not reported yet.`,
 		Example: `  rollcall explain web
+  rollcall explain web service
   rollcall explain process 4242
   rollcall explain container_id://3f0c…`,
-		Args:              args(1, 2, "a kind, if you like, and an ID or a name"),
+		Args:              args(1, 3, "a kind, if you like, an ID or a name, and a tag, if you like"),
 		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := parseName(args)
+			name, tag, err := parseNameAndTag(args)
 			if err != nil {
 				return err
 			}
@@ -35,13 +39,16 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 				return err
 			}
 			defer e.close()
-			x, err := e.ask.Explain(cmd.Context(), inspect.ExplainRequest{Name: name})
+			x, err := e.ask.Explain(cmd.Context(), inspect.ExplainRequest{Name: name, Tag: tag})
 			if err != nil {
 				return err
 			}
-			if a.structured() {
+			switch {
+			case a.structured():
 				err = a.print(x)
-			} else {
+			case x.Tag != nil:
+				err = a.printTagReason(x.Tag)
+			default:
 				err = a.printExplanation(x)
 			}
 			if err == nil && !x.Known {
@@ -50,6 +57,43 @@ the entity, and if several do, who said what. An entity is named as for "rollcal
 			return err
 		},
 	}
+}
+
+// parseNameAndTag takes apart what explain is asked about. A kind comes first, if there is one.
+func parseNameAndTag(args []string) (name inspect.Name, tag string, err error) {
+	last := len(args) - 1
+	if _, err := inspect.ParseKind(args[0]); last == 2 || last == 1 && err != nil {
+		args, tag = args[:last], args[last]
+	}
+	name, err = parseName(args)
+	return name, tag, err
+}
+
+func (a *app) printTagReason(r *tagger.TagReason) error {
+	p := &printer{w: a.out}
+	p.line("%s", r.ID)
+	p.line("%s: %s", r.Tag, r.Reason)
+	p.table(a, tagsTable(r.Has))
+	p.table(a, droppedTable(r.Dropped))
+	of := func(entity string) string {
+		if _, id, _ := strings.Cut(entity, "/"); id == r.ID.ID() {
+			return "" // itself
+		}
+		return entity
+	}
+	t := &table{columns: []tableColumn{{title: "COULD BE MADE BY", rank: 1, least: 30},
+		{title: "OF", spare: 1}, {title: "FOUND", rank: 2}}}
+	for _, way := range r.Ways {
+		t.rows = append(t.rows, []string{way.Rule, of(way.Entity), way.Found})
+	}
+	p.table(a, t)
+	t = &table{columns: []tableColumn{{title: "LOOKS LIKE", rank: 2}, {title: "OF", spare: 1},
+		{title: "WHAT IS MEANT", rank: 1}}}
+	for _, near := range r.Near {
+		t.rows = append(t.rows, []string{near.Field, of(near.Entity), near.Want})
+	}
+	p.table(a, t)
+	return p.err
 }
 
 // printer writes lines and remembers the first failure.

@@ -15,6 +15,8 @@ type Explanation struct {
 	tagger.Explanation
 	// Known says that the entity has tags or is in the store.
 	Known bool `json:"-"`
+	// Tag answers about the one tag that was asked about.
+	Tag *tagger.TagReason `json:"tag,omitempty"`
 	// Notes are what else a reader of the tags should know, a line each.
 	Notes []string `json:"notes,omitempty"`
 	// Unanswered are collectors that might know of it and could not be asked.
@@ -44,7 +46,12 @@ func (l *Local) Explain(ctx context.Context, r ExplainRequest) (Explanation, err
 	if err != nil {
 		return Explanation{}, err
 	}
-	return l.explain(t)
+	x, err := l.explain(t)
+	if err == nil && r.Tag != "" {
+		reason := l.opts.Tagger.ExplainTag(t.id, r.Tag)
+		x.Tag = &reason
+	}
+	return x, err
 }
 
 func (l *Local) explain(t target) (Explanation, error) {

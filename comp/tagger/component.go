@@ -66,6 +66,9 @@ type Origins interface {
 type Explainer interface {
 	// Explain says where each tag of an entity comes from, or why there are none.
 	Explain(id EntityID) Explanation
+	// ExplainTag says why an entity has or has not a tag of this name; of a whole tag only
+	// the name counts.
+	ExplainTag(id EntityID, tag string) TagReason
 }
 
 // Handle is a held question. It pins what it shows: after the entity is gone and
@@ -182,6 +185,41 @@ type Explanation struct {
 	// Problems are fields that should make tags and cannot be understood, and standard
 	// tags that have several values.
 	Problems []Problem `json:"problems,omitempty"`
+}
+
+// TagReason says why an entity has or has not a tag of a name.
+type TagReason struct {
+	ID     EntityID `json:"id"`
+	Tag    string   `json:"tag"`    // the name
+	Reason string   `json:"reason"` // one line for people
+	// Has are the tags of the name, those that others hide included, and those that had it
+	// until a rule renamed them.
+	Has []TagExplanation `json:"has,omitempty"`
+	// Dropped are those that a rule drops.
+	Dropped []TagExplanation `json:"dropped,omitempty"`
+	// Ways are how the entity could have the tag, and what was found instead.
+	Ways []TagWay `json:"ways,omitempty"`
+	// Near are keys that are nearly those which are looked for.
+	Near []NearMiss `json:"near_misses,omitempty"`
+	// Waiting names the sources that are expected to report the entity and have not.
+	Waiting []string `json:"waiting_for,omitempty"`
+}
+
+// TagWay is one way in which an entity could have a tag.
+type TagWay struct {
+	Rule string `json:"rule"`
+	// Entity has the field: the entity itself, or its pod or task. Empty if that is not known.
+	Entity    string `json:"entity,omitempty"`
+	Field     string `json:"field"`
+	Condition string `json:"condition,omitempty"`
+	Found     string `json:"found"` // what there is, in words
+}
+
+// NearMiss is a key that looks like one that makes tags.
+type NearMiss struct {
+	Entity string `json:"entity"`
+	Field  string `json:"field"` // that is there
+	Want   string `json:"want"`  // that is looked for
 }
 
 // Problem is something that is wrong with what an entity's tags are made of.

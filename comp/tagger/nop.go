@@ -85,6 +85,11 @@ func (Nop) Explain(id EntityID) Explanation {
 	return Explanation{ID: id, Completeness: Unknown.String(), Reason: "no tagger is running"}
 }
 
+// ExplainTag implements [Component].
+func (Nop) ExplainTag(id EntityID, tag string) TagReason {
+	return TagReason{ID: id, Tag: tag, Reason: "no tagger is running"}
+}
+
 type nopHandle EntityID
 
 func (nopHandle) Tags(TagCardinality) tagset.Tags { return tagset.Tags{} }

@@ -65,7 +65,7 @@ var rules = []rule{
 	{"comp/tagger/tagstore", []string{tagger, "pkg/singlewriter", "pkg/statebus", "pkg/tagset"}, nil},
 	{"comp/origin", []string{tagger, vocabulary, "pkg/"}, nil},
 	{"comp/tagger/local", []string{tagger, "comp/origin", "comp/tagger/extract", "comp/tagger/tagstore", "comp/rules", vocabulary, "pkg/"}, []string{fx}},
-	{"comp/tagger/taggertest", []string{tagger, "comp/tagger/tagstore", "pkg/tagset"}, nil},
+	{"comp/tagger/taggertest", []string{tagger, "comp/tagger/tagstore"}, nil},
 	{"comp/tagger/remote", []string{tagger, "comp/tagger/tagstore", "comp/api/", "pkg/"}, []string{"/"}},
 
 	// What looks at all of it from above.

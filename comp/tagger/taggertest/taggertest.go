@@ -7,14 +7,12 @@
 package taggertest
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
-	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
 // Source is the source of the tags that a test sets.
@@ -32,8 +30,10 @@ type TB interface {
 
 // Tagger is a tagger that a test fills. All methods may be called from any goroutine.
 type Tagger struct {
-	*tagstore.Store
-	tb TB
+	tagstore.Queries
+
+	store *tagstore.Store
+	tb    TB
 }
 
 var _ tagger.Component = (*Tagger)(nil)
@@ -42,8 +42,9 @@ var _ tagger.Component = (*Tagger)(nil)
 // An ID that is none fails the test.
 func New(tb TB, m Map) *Tagger {
 	tb.Helper()
-	t := &Tagger{tagstore.New(tagstore.Options{}), tb}
-	tb.Cleanup(t.Close)
+	store := tagstore.New(tagstore.Options{})
+	t := &Tagger{tagstore.NewQueries(store, nil), store, tb}
+	tb.Cleanup(store.Close)
 	for id, tags := range m {
 		t.Set(id, tags...)
 	}
@@ -74,59 +75,13 @@ func (t *Tagger) Process(infos ...tagger.TagInfo) {
 			t.tb.Fatalf("taggertest: %v", err)
 		}
 	}
-	if err := t.Store.Process(infos); err != nil {
+	if err := t.store.Process(infos); err != nil {
 		t.tb.Fatalf("taggertest: %v", err)
 	}
 }
 
-// Tag implements [tagger.Component].
-func (t *Tagger) Tag(id tagger.EntityID, c tagger.TagCardinality) ([]string, error) {
-	tags, err := t.Tags(id, c)
-	return tags.Slice(), err
-}
-
-// TagWithCompleteness implements [tagger.Component].
-func (t *Tagger) TagWithCompleteness(id tagger.EntityID, c tagger.TagCardinality) ([]string,
-	tagger.Completeness, error) {
-	tags, known, err := t.Lookup(id, c)
-	if errors.Is(err, tagger.ErrUnknown) || errors.Is(err, tagger.ErrExpired) {
-		err = nil
-	}
-	return tags.Slice(), known, err
-}
-
-// TagWait implements [tagger.Component]: it waits for Set or Process.
-func (t *Tagger) TagWait(ctx context.Context, id tagger.EntityID, c tagger.TagCardinality,
-	want tagger.Completeness) (tagset.Tags, tagger.Completeness, error) {
-	_, _, err := t.Lookup(id, c)
-	if errors.Is(err, tagger.ErrEmptyEntityID) || errors.Is(err, tagger.ErrCardinality) {
-		return tagset.Tags{}, tagger.Unknown, err
-	}
-	waited := t.Wait(ctx, id, max(want, tagger.Partial))
-	tags, known, _ := t.Lookup(id, c)
-	if known >= tagger.Partial {
-		waited = nil
-	}
-	return tags, known, waited
-}
-
-// GetEntityHash implements [tagger.Component].
-func (t *Tagger) GetEntityHash(id tagger.EntityID, c tagger.TagCardinality) string {
-	tags, err := t.Tags(id, c)
-	if err != nil {
-		return ""
-	}
-	return tags.Hash()
-}
-
 // AgentTags implements [tagger.Component]: there are none.
 func (t *Tagger) AgentTags(tagger.TagCardinality) ([]string, error) { return nil, nil }
-
-// GlobalTags implements [tagger.Component]: the tags of [tagger.GlobalEntityID].
-func (t *Tagger) GlobalTags(c tagger.TagCardinality) ([]string, error) {
-	tags, _ := t.Tags(tagger.GlobalEntityID, c)
-	return tags.Slice(), nil
-}
 
 // EnrichTags implements [tagger.Component]: it adds the tags of the first container or pod of the
 // origin that is known, and the global ones.
@@ -162,7 +117,7 @@ func (t *Tagger) GenerateContainerIDFromOriginInfo(origin tagger.OriginInfo) (st
 
 // Explain implements [tagger.Component]: it names the sources.
 func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
-	out := tagger.Explanation{ID: id, Completeness: t.Completeness(id).String(),
+	out := tagger.Explanation{ID: id, Completeness: t.store.Completeness(id).String(),
 		Reason: "the test has not set it"}
 	entity, err := t.GetEntity(id)
 	if err != nil {
@@ -175,6 +130,19 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 				out.Tags = append(out.Tags, tagger.TagExplanation{Tag: tag, Source: s.Source,
 					Cardinality: tagger.TagCardinality(c).String()})
 			}
+		}
+	}
+	return out
+}
+
+// ExplainTag implements [tagger.Component]: it says who has set the tag.
+func (t *Tagger) ExplainTag(id tagger.EntityID, tag string) tagger.TagReason {
+	x := t.Explain(id)
+	name, _, _ := strings.Cut(tag, ":")
+	out := tagger.TagReason{ID: id, Tag: name, Reason: "the test has not set it"}
+	for _, line := range x.Tags {
+		if have, _, _ := strings.Cut(line.Tag, ":"); have == name {
+			out.Reason, out.Has = "the test has set it", append(out.Has, line)
 		}
 	}
 	return out

@@ -1,0 +1,82 @@
+package local
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// ExplainTag implements [tagger.Component].
+func (t *Tagger) ExplainTag(id tagger.EntityID, tag string) tagger.TagReason {
+	x := t.Explain(id)
+	out := tagger.TagReason{ID: id, Tag: tagset.Name(tag), Waiting: x.Waiting}
+	for _, line := range x.Tags {
+		if tagset.Name(line.Tag) == out.Tag ||
+			line.Before != "" && tagset.Name(line.Before) == out.Tag {
+			out.Has = append(out.Has, line)
+		}
+	}
+	for _, line := range x.Dropped {
+		if tagset.Name(line.Tag) == out.Tag {
+			out.Dropped = append(out.Dropped, line)
+		}
+	}
+	var entity workloadmeta.Entity
+	if workload, ok := extract.WorkloadID(id); ok {
+		entity, _ = t.store.Get(workload)
+	}
+	if entity != nil {
+		t.following.Lock()
+		out.Ways, out.Near = t.follower.x.Ways(out.Tag, entity, t.follower)
+		t.following.Unlock()
+	}
+	out.Reason = whyTag(&out, x, entity)
+	return out
+}
+
+// whyTag sums up in one line what has been found.
+func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entity) string {
+	shown := slices.IndexFunc(r.Has, func(line tagger.TagExplanation) bool {
+		return tagset.Name(line.Tag) == r.Tag && line.HiddenBy == ""
+	})
+	notKnown := slices.IndexFunc(r.Ways, func(w tagger.TagWay) bool { return w.Entity == "" })
+	broken := slices.IndexFunc(x.Problems, func(p tagger.Problem) bool {
+		return slices.ContainsFunc(r.Ways, func(w tagger.TagWay) bool {
+			return w.Entity == p.Entity && strings.HasPrefix(w.Field, p.Field)
+		})
+	})
+	switch {
+	case shown >= 0 && r.Has[shown].Rule == "":
+		return "it has " + r.Has[shown].Tag + ", from " + r.Has[shown].Source
+	case shown >= 0:
+		return "it has " + r.Has[shown].Tag + ", made by " + r.Has[shown].Rule
+	case len(r.Dropped) > 0:
+		return fmt.Sprintf("%s is dropped by %s", r.Dropped[0].Tag, r.Dropped[0].DroppedBy)
+	case len(r.Has) > 0 && r.Has[0].RenamedBy != "":
+		return fmt.Sprintf("%s is renamed to %s by %s", r.Has[0].Before, r.Has[0].Tag,
+			r.Has[0].RenamedBy)
+	case len(r.Has) > 0:
+		return fmt.Sprintf("%s is hidden by those of %s", r.Has[0].Tag, r.Has[0].HiddenBy)
+	case entity == nil:
+		return x.Completeness + ": " + x.Reason
+	case len(r.Ways) == 0:
+		return fmt.Sprintf("nothing makes a tag %s of a %s", r.Tag, entity.GetID().Kind)
+	case broken >= 0:
+		p := x.Problems[broken]
+		return fmt.Sprintf("%s of %s cannot be understood: %s", p.Field, p.Entity, p.Problem)
+	case len(r.Near) > 0:
+		return fmt.Sprintf("nothing that makes it is set; there is %s of %s, want %s",
+			r.Near[0].Field, r.Near[0].Entity, r.Near[0].Want)
+	case len(r.Waiting) > 0:
+		return "nothing that makes it is set, and " + strings.Join(r.Waiting, ", ") +
+			" has not reported yet"
+	case notKnown >= 0 && x.Completeness == tagger.Partial.String():
+		return "nothing that makes it is set, and " + x.Reason
+	}
+	return "nothing that makes it is set"
+}
