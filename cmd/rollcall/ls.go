@@ -107,7 +107,7 @@ func (a *app) list(ctx context.Context, r inspect.ListRequest, asked bool) error
 }
 
 // nothing says why nothing was found, and what has nearly the name that was asked for.
-func (a *app) nothing(ctx context.Context, e *engine, r inspect.ListRequest,
+func (a *app) nothing(ctx context.Context, e *session, r inspect.ListRequest,
 	list inspect.List) error {
 	if len(r.Kinds) == 1 && len(r.Names) == 1 && !strings.Contains(r.Names[0], "*") {
 		_, err := e.ask.Get(ctx, inspect.GetRequest{

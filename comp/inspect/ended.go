@@ -18,9 +18,10 @@ import (
 type ended struct {
 	store  *store.Store
 	tagger *local.Tagger
-	stop   func()
 
-	mu       sync.Mutex // guards the fields below
+	mu       sync.Mutex    // guards the fields below
+	cancel   func()        // set by start
+	done     chan struct{} // closed when what start has begun is over
 	entities map[workloadmeta.EntityID]workloadmeta.Entity
 	forgetAt int // number of entities at which those that are forgotten are looked for
 	seen     uint64
@@ -31,22 +32,40 @@ type ended struct {
 // forgotten are looked for.
 const forgetEvery = 256
 
-func rememberEnded(s *store.Store, t *local.Tagger) *ended {
-	e := &ended{store: s, tagger: t, entities: map[workloadmeta.EntityID]workloadmeta.Entity{},
+func newEnded(s *store.Store, t *local.Tagger) *ended {
+	return &ended{store: s, tagger: t, entities: map[workloadmeta.EntityID]workloadmeta.Entity{},
 		forgetAt: forgetEvery, advanced: make(chan struct{})}
+}
+
+// start begins to remember. Starting twice does nothing.
+func (e *ended) start() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cancel != nil {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel, e.done = cancel, make(chan struct{})
 	// Everything, because the revision it has seen has to keep up with the store's.
-	sub := s.Subscribe("inspect", nil)
-	done := make(chan struct{})
+	sub := e.store.Subscribe("inspect", nil)
 	go func() {
-		defer close(done)
+		defer close(e.done)
 		defer sub.Close()
 		for bundle := range sub.Bundles(ctx) {
 			e.note(bundle)
 		}
 	}()
-	e.stop = func() { cancel(); <-done }
-	return e
+}
+
+// stop ends what start has begun, and waits for it.
+func (e *ended) stop() {
+	e.mu.Lock()
+	cancel, done := e.cancel, e.done
+	e.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-done
+	}
 }
 
 func (e *ended) note(bundle workloadmeta.Bundle) {
@@ -91,7 +110,7 @@ func (e *ended) forget() {
 func (e *ended) list(ctx context.Context) (map[workloadmeta.EntityID]workloadmeta.Entity, error) {
 	for goal := e.store.Revision(); ; {
 		e.mu.Lock()
-		if e.seen >= goal {
+		if e.seen >= goal || e.cancel == nil {
 			out := make(map[workloadmeta.EntityID]workloadmeta.Entity, len(e.entities))
 			for id, entity := range e.entities {
 				out[id] = entity

@@ -51,11 +51,12 @@ func newWorld(t *testing.T, lines string, excluded ...rules.Rule) *world {
 		t.Fatal(err)
 	}
 	w.Local = inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger})
+	w.Start()
 	if err := w.tagger.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		w.Close()
+		w.Stop()
 		if err := w.tagger.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -277,7 +278,8 @@ func TestOnePlayer(t *testing.T) {
 		}
 		defer func() { _ = tag.Stop(context.Background()) }()
 		l := fill(s, tag)
-		defer l.Close()
+		l.Start()
+		defer l.Stop()
 		list, err := l.Tags(t.Context(), inspect.TagsRequest{Cardinality: tagger.HighCardinality})
 		if err != nil {
 			t.Fatal(err)

@@ -30,8 +30,8 @@ type Options struct {
 	Version string
 }
 
-// Local answers from a store and a tagger in this process. Create one with [New] before anything
-// is in the store, and Close it.
+// Local answers from a store and a tagger in this process. Create one with [New]; Start it before
+// anything is in the store, and Stop it.
 type Local struct {
 	opts  Options
 	ended *ended
@@ -40,12 +40,14 @@ type Local struct {
 var _ Inspector = (*Local)(nil)
 
 // New returns an inspector.
-func New(opts Options) *Local {
-	return &Local{opts: opts, ended: rememberEnded(opts.Store, opts.Tagger)}
-}
+func New(opts Options) *Local { return &Local{opts: opts, ended: newEnded(opts.Store, opts.Tagger)} }
 
-// Close ends what New has started, and waits for it.
-func (l *Local) Close() { l.ended.stop() }
+// Start begins to remember what has ended, for as long as its tags stay: without, [Local.Tags] does
+// not know of it whether rules leave it out.
+func (l *Local) Start() { l.ended.start() }
+
+// Stop ends what Start has begun, and waits for it.
+func (l *Local) Stop() { l.ended.stop() }
 
 // ready plays the recording, if there is one that has not been played.
 func (l *Local) ready(ctx context.Context) error {
@@ -236,8 +238,7 @@ func (l *Local) gaps(kinds ...workloadmeta.Kind) (list []Gap) {
 		if len(kinds) == 0 {
 			return nil
 		}
-		return []Gap{{Problem: workloadmeta.Problem{
-			Reason: "it was not there when the recording " + r.name() + " ended"}}}
+		return []Gap{{Problem: workloadmeta.Problem{Reason: r.Missing(kinds[0])}}}
 	}
 	if l.opts.Collectors == nil {
 		return nil

@@ -50,6 +50,11 @@ func (r *Recording) Now() time.Time {
 	return time.Now()
 }
 
+// Missing says why nothing may be known of something that the recording does not have.
+func (r *Recording) Missing(workloadmeta.Kind) string {
+	return "it was not there when the recording " + r.name() + " ended"
+}
+
 func (r *Recording) name() string {
 	if r.Path == "-" {
 		return "standard input"

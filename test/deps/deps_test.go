@@ -77,6 +77,10 @@ var rules = []rule{
 	{"comp/inspect", []string{vocabulary, tagger, "comp/tagger/extract", "comp/tagger/local", "comp/rules",
 		"comp/workloadmeta/store", collection, "comp/workloadmeta/recording",
 		"comp/workloadmeta/collectors/replay"}, []string{"github.com/gobwas/glob"}},
+	{"comp/agent", []string{"comp/config", "comp/inspect", tagger, "comp/tagger/local",
+		"comp/tagger/tagstore", "comp/telemetry", vocabulary, collection,
+		"comp/workloadmeta/store"},
+		[]string{fx, "github.com/prometheus/client_golang/prometheus"}},
 	{"comp/telemetry",
 		[]string{"comp/tagger/local", "comp/tagger/tagstore", "comp/workloadmeta/store", collection,
 			"pkg/statebus"}, []string{

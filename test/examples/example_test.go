@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/fx"
 
+	"github.com/rollcall-dev/rollcall/comp/agent"
+	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/tagger/taggertest"
@@ -181,6 +183,85 @@ func Example_plain() {
 	// cart acme/cart:2.4
 	// complete 7
 	// cart
+}
+
+// A whole agent in one piece: the collectors of a catalog, the built-in rules, the tagger and all
+// answers, as the command line has them.
+func Example_agent() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	recording, err := replay.New(replay.Options{Path: "testdata/shop.jsonl"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	a, err := agent.New(agent.Options{
+		Catalog:    nil, // catalog.Collectors(), or those of them that you want
+		Collectors: []workloadmeta.Collector{recording},
+		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = a.Stop(ctx) }()
+	if err := a.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := a.WaitFirst(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	cart, err := a.Inspect().Get(ctx, inspect.GetRequest{Name: inspect.Name{Text: "cart"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(cart.Workload.GetID().Kind, cart.Sources, cart.Tags[len(cart.Tags)-2:])
+	// Output:
+	// container [runtime] [service:cart short_image:cart]
+}
+
+// The same in an application that is wired with fx.
+func Example_agentFx() {
+	var (
+		whole *agent.Agent
+		asked inspect.Inspector
+	)
+	app := fx.New(
+		fx.NopLogger,
+		agent.Module,  // store, supervisor, tagger and answers
+		replay.Module, // a collector beside those of the catalog
+		fx.Supply(replay.Options{Path: "testdata/shop.jsonl"}),
+		fx.Supply(agent.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}),
+		fx.Populate(&whole, &asked),
+	)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := app.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := whole.WaitFirst(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	x, err := asked.Explain(ctx, inspect.ExplainRequest{Name: inspect.Name{Text: "cart"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, tag := range x.Tags {
+		if tag.Tag == "service:cart" {
+			fmt.Println(tag.Tag, "is from", tag.Rule)
+		}
+	}
+	if err := app.Stop(ctx); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// service:cart is from container label com.datadoghq.tags.service
 }
 
 // The collectors of a machine with Docker. It is compiled, but not run: what it would

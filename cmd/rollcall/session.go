@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/agent"
+	"github.com/rollcall-dev/rollcall/comp/inspect"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// session is somebody to ask, for one command. Close it.
+type session struct {
+	app   *app
+	agent *agent.Agent // in this process
+	ask   inspect.Inspector
+}
+
+// errInterrupted reports that the user has had enough before there was an answer.
+var errInterrupted = errors.New("interrupted")
+
+// stopTimeout bounds how long the end of a command waits for collectors that do not return.
+const stopTimeout = 5 * time.Second
+
+// open starts an agent and waits for the first answer of each collector, or reads the recording.
+// strict makes the absence of a daemon that was asked for by name an error: see complain.
+func (a *app) open(ctx context.Context, strict bool) (*session, error) {
+	s, err := a.openUnplayed(ctx, strict)
+	if err == nil && a.from != "" {
+		if err = s.notes(ctx); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	return s, err
+}
+
+// openUnplayed is open without playing a recording.
+func (a *app) openUnplayed(ctx context.Context, strict bool) (*session, error) {
+	conf, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	opts := agent.Options{Config: conf, Environ: a.environ, KeepEnv: a.alsoEnv, Version: version,
+		Log: a.log()}
+	if a.from != "" {
+		opts.Recording = &inspect.Recording{Path: a.from, SkipBad: a.skipBad}
+	}
+	made, err := agent.New(opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{app: a, agent: made, ask: made.Inspect()}
+	if err = made.Start(ctx); err == nil && a.from == "" {
+		err = s.firstAnswers(ctx, strict)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// firstAnswers waits until there is something to answer from.
+func (s *session) firstAnswers(ctx context.Context, strict bool) error {
+	waiting, cancel := context.WithTimeoutCause(ctx, s.app.timeout,
+		fmt.Errorf("none within %s (--timeout)", s.app.timeout))
+	defer cancel()
+	stop := s.progress()
+	answers, late := s.agent.WaitFirst(waiting)
+	stop()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	s.complain(answers, late, strict)
+	return s.agent.Tagger().CatchUp(ctx)
+}
+
+// notes says what was not understood of the recording.
+func (s *session) notes(ctx context.Context) error {
+	status, err := s.ask.Status(ctx)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if err != nil {
+		return err
+	}
+	for _, note := range status.Recording.Notes {
+		s.app.say("%s", note)
+	}
+	return nil
+}
+
+// complain says what went wrong with collectors, one line each. It is quiet about those that have
+// nothing to collect here, unless somebody has asked for them: with strict that fails the command,
+// which answers all the same from what the others know.
+func (s *session) complain(answers []agent.FirstAnswer, late error, strict bool) {
+	unnamed := false // one that is late and has not been named
+	for _, o := range answers {
+		reason := oneLine(o.Problem.String())
+		switch {
+		case strict && o.Result != collection.Listed && o.Asked != "":
+			if o.Result == collection.Pending {
+				reason = fmt.Sprintf("no answer within %s (--timeout)", s.app.timeout)
+			}
+			s.app.say("%s: %s (%s)", o.ID, reason, o.Asked)
+			s.app.incomplete = true
+		case o.Result == collection.Pending:
+			unnamed = true
+		case o.Notable:
+			s.app.say("%s: %s", o.ID, reason)
+		}
+	}
+	if late != nil && unnamed {
+		s.app.say("%s; the answer is without it", oneLine(late.Error()))
+	}
+}
+
+// progress says on a terminal what is being waited for, if it takes longer than a second. The
+// returned function takes the line away.
+func (s *session) progress() (stop func()) {
+	a := s.app
+	if a.completing || !isTerminal(a.err) {
+		return func() {}
+	}
+	ended, quit := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for shown := false; ; shown = true {
+			select {
+			case <-quit:
+				if shown {
+					fmt.Fprint(a.err, "\r\x1b[K")
+				}
+				return
+			case <-tick.C:
+			}
+			var pending []string
+			for _, c := range s.agent.Collectors().Status() {
+				if c.State == collection.StateConnecting || c.State == collection.StateSyncing {
+					pending = append(pending, c.ID)
+				}
+			}
+			fmt.Fprintf(a.err, "\r\x1b[Kwaiting for %s …", strings.Join(pending, ", "))
+		}
+	}()
+	return func() { close(quit); <-ended }
+}
+
+// close stops everything and waits for it.
+func (s *session) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := s.agent.Stop(ctx); err != nil {
+		s.app.say("%s", oneLine(err.Error()))
+	}
+}

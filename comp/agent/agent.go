@@ -1,0 +1,256 @@
+// Package agent puts rollcall together: the store, the collectors of a catalog and their
+// supervisor, the rules, the tagger and the answers about all of it, made by one configuration.
+// What the command line does, a program that embeds rollcall has by the same few lines:
+//
+//	a, err := agent.New(agent.Options{Catalog: catalog.Collectors()})
+//	…
+//	err = a.Start(ctx)
+//	defer a.Stop(ctx)
+//	_, err = a.WaitFirst(ctx)
+//	tags, err := a.Tagger().Tag(tagger.Container(id), tagger.LowCardinality)
+//
+// [Module] is the same for programs that are wired with fx. Only the collectors of the catalog
+// that is given are linked. A program that wants something else than a whole agent puts the parts
+// together itself: each has a constructor and a module.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-dev/rollcall/comp/config"
+	"github.com/rollcall-dev/rollcall/comp/inspect"
+	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
+	"github.com/rollcall-dev/rollcall/comp/telemetry"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+)
+
+// Options say what to put together.
+type Options struct {
+	// Catalog lists the collectors that may run, such as catalog.Collectors(). It counts where no
+	// Config is given, which knows its own.
+	Catalog []collection.AnySpec
+	// Config is the configuration. nil: the defaults, the built-in rules among them.
+	Config *config.Loaded
+	// Collectors run beside those of the catalog.
+	Collectors []workloadmeta.Collector
+	// Type of the agent, which decides which collectors of the catalog belong to it. Default:
+	// [collection.Node].
+	Type collection.Agent
+	// Environ is the environment of the process, "NAME=value" each. Default: [os.Environ].
+	Environ []string
+	// KeepEnv names variables of containers that are kept beside those that the configuration's
+	// rules need.
+	KeepEnv []string
+	// Recording, if set, fills the store instead of collectors.
+	Recording *inspect.Recording
+	// Version of the program, for [inspect.Status].
+	Version string
+	// Log receives warnings. Default: [slog.Default].
+	Log *slog.Logger
+}
+
+// Agent is everything that answers what is here and what tags it has. Create one with [New].
+type Agent struct {
+	opts       Options
+	store      *store.Store
+	collectors *collection.Supervisor // nil with a recording
+	tagger     *local.Tagger
+	inspect    *inspect.Local
+	asked      map[string]string // how somebody has asked for a collector by name, by its ID
+}
+
+// New puts an agent together. Nothing runs before Start. An error names the option that makes no
+// sense, and where it is set.
+func New(o Options) (*Agent, error) {
+	if o.Config == nil {
+		loaded, err := config.NewSchema(o.Catalog).Load(config.Source{})
+		if err != nil {
+			return nil, fmt.Errorf("agent: %w", err)
+		}
+		o.Config = loaded
+	}
+	if o.Type == "" {
+		o.Type = collection.Node
+	}
+	if o.Environ == nil {
+		o.Environ = os.Environ()
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	a := &Agent{opts: o, store: store.New(store.Options{})}
+	tags := local.Options{
+		Extract: o.Config.TagOptions(o.Environ),
+		TagStore: tagstore.Options{Grace: orNever(o.Config.Retention.Grace),
+			MaxTombstones: orNever(o.Config.Retention.MaxTombstones)},
+		Cardinality: o.Config.DogstatsdTagCardinality,
+		Log:         o.Log,
+	}
+	if o.Recording != nil {
+		tags.SelfContainerID = "none"
+		tags.TagStore.Now = o.Recording.Now
+		tags.Missing = o.Recording.Missing
+	} else {
+		if err := a.collect(); err != nil {
+			return nil, err
+		}
+		tags.OnMiss, tags.Missing = a.collectors, a.collectors.Missing
+	}
+	var err error
+	if a.tagger, err = local.New(a.store, tags); err != nil {
+		return nil, err
+	}
+	a.inspect = inspect.New(inspect.Options{Store: a.store, Tagger: a.tagger,
+		Collectors: a.collectors, Recording: o.Recording, Version: o.Version})
+	return a, nil
+}
+
+// collect makes the collectors and their supervisor. They keep the environment variables that the
+// tagger makes tags of.
+func (a *Agent) collect() error {
+	filter, err := a.opts.Config.EnvFilter(a.opts.KeepEnv...)
+	if err != nil {
+		return err
+	}
+	made, err := a.opts.Config.NewCollectors(a.opts.Type, collection.Deps{
+		Log: a.opts.Log, Env: filter,
+		Collecting: func(id string) bool { return a.collectors.Collecting(id) },
+	})
+	if err != nil {
+		return err
+	}
+	a.asked = made.Asked
+	a.collectors, err = collection.New(collection.Options{Store: a.store,
+		Collectors: append(made.List, a.opts.Collectors...), Enabled: made.Enabled,
+		Log: a.opts.Log})
+	return err
+}
+
+// orNever turns the configuration's 0, which means "not at all", into the components' -1.
+func orNever[T int | time.Duration](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+// Start starts the tagger, then the collectors. It does not wait for them. ctx bounds the start
+// alone. An agent that could not be started must be stopped as well.
+func (a *Agent) Start(ctx context.Context) error {
+	a.inspect.Start()
+	if err := a.tagger.Start(ctx); err != nil {
+		return err
+	}
+	if a.collectors == nil {
+		return nil
+	}
+	return a.collectors.Start(ctx)
+}
+
+// Stop stops everything, in the order in which nobody misses anybody, and waits for it or for the
+// end of ctx. Its error joins those of all parts.
+func (a *Agent) Stop(ctx context.Context) error {
+	var failed error
+	if a.collectors != nil {
+		failed = a.collectors.Stop(ctx)
+	}
+	a.inspect.Stop()
+	failed = errors.Join(failed, a.tagger.Stop(ctx))
+	a.store.Close()
+	return failed
+}
+
+// Store returns what is here.
+func (a *Agent) Store() *store.Store { return a.store }
+
+// Tagger returns what has which tags.
+func (a *Agent) Tagger() *local.Tagger { return a.tagger }
+
+// Collectors returns the supervisor of the collectors; nil with a recording.
+func (a *Agent) Collectors() *collection.Supervisor { return a.collectors }
+
+// Inspect returns the answers about all of it.
+func (a *Agent) Inspect() inspect.Inspector { return a.inspect }
+
+// Metrics returns the metrics of all parts. They are not registered anywhere.
+func (a *Agent) Metrics() []prometheus.Collector {
+	list := []prometheus.Collector{telemetry.Store(a.store), telemetry.Tagger(a.tagger)}
+	if a.collectors != nil {
+		list = append(list, a.collectors.Metrics())
+	}
+	return list
+}
+
+// Reload goes on with the rules and mappings of another configuration: all tags are made anew, and
+// subscribers hear of those that become others. What collectors do, and which variables of
+// containers they keep, stays as it is. With a configuration that makes no sense nothing changes.
+func (a *Agent) Reload(conf *config.Loaded) error {
+	return a.tagger.Reload(conf.TagOptions(a.opts.Environ))
+}
+
+// FirstAnswer is how the first attempt of a collector went.
+type FirstAnswer struct {
+	collection.Outcome
+	// Asked says how somebody has asked for the collector by name, so that its absence is an
+	// error: "docker.host is set by rollcall.yaml:3". Empty: nobody has.
+	Asked string
+	// Notable says that a person wants to know of it: it has failed, or finds nothing where
+	// something is meant to be. Of a collector that simply has nothing to collect here it is false.
+	Notable bool
+}
+
+// WaitFirst waits until each collector has answered for the first time, or has nothing to collect
+// here, and until everything that they have reported has its tags; or until ctx ends, which is an
+// error that names those that have not answered. With a recording, it plays it.
+func (a *Agent) WaitFirst(ctx context.Context) ([]FirstAnswer, error) {
+	if a.collectors == nil {
+		_, err := a.inspect.Status(ctx)
+		return nil, err
+	}
+	outcomes, late := a.collectors.WaitFirstPass(ctx)
+	runtimes := map[string]bool{}
+	for _, s := range a.collectors.Status() {
+		runtimes[s.ID] = s.Source == workloadmeta.SourceRuntime
+	}
+	answered := slices.ContainsFunc(outcomes, func(o collection.Outcome) bool {
+		return o.Result == collection.Listed && runtimes[o.ID]
+	})
+	answers := make([]FirstAnswer, len(outcomes))
+	for i, o := range outcomes {
+		answers[i] = FirstAnswer{Outcome: o, Asked: a.asked[o.ID],
+			Notable: a.notable(o, answered)}
+	}
+	if late != nil {
+		return answers, late
+	}
+	return answers, a.tagger.CatchUp(ctx)
+}
+
+// notable reports whether a person wants to know how a first attempt went. answered says that some
+// container runtime has answered.
+func (a *Agent) notable(o collection.Outcome, answered bool) bool {
+	if o.Result != collection.NotDetected {
+		return o.Result == collection.Failed
+	}
+	// Who sets DOCKER_HOST means a daemon, but maybe not for us.
+	meant := o.ID == "docker" && a.opts.Config.Collectors["docker"] != collection.Off &&
+		slices.ContainsFunc(a.opts.Environ, func(entry string) bool {
+			value, ok := strings.CutPrefix(entry, "DOCKER_HOST=")
+			return ok && value != ""
+		})
+	// Where one runtime answers, another that does not let us in is likely the one below it.
+	denied := o.Cause == workloadmeta.CauseDenied && !answered
+	return meant || denied || o.Cause == workloadmeta.CauseInvalid
+}
