@@ -47,7 +47,7 @@ var rules = []rule{
 	{tagger, []string{"pkg/tagset"}, nil},
 
 	// What users say of it, over the vocabularies alone: how it is written is comp/config's.
-	{"comp/rules", []string{vocabulary, tagger, "pkg/template"}, []string{"github.com/gobwas/glob"}},
+	{"comp/rules", []string{vocabulary, tagger, "pkg/image", "pkg/template"}, []string{"github.com/gobwas/glob"}},
 
 	// From the sources to the store.
 	{"comp/workloadmeta/store", []string{vocabulary, "pkg/singlewriter", "pkg/statebus"}, []string{fx}},
