@@ -14,7 +14,7 @@ import (
 // images is what is known of the runtime's images.
 type images struct {
 	known    map[string]*knownImage // by ID
-	byDigest map[string]string      // repository digest, whole → ID
+	byDigest map[string]string      // digest, whatever the repository and the tag → ID
 	// missing are images of containers that the last list does not have. They are no reason to ask
 	// for another.
 	missing map[string]bool
@@ -36,7 +36,7 @@ func newImages() images {
 }
 
 // idOf returns the ID of a container's image: the first that is one, or else that of the image with
-// its repository digest. A tag is no way to find it, because it may have moved to another image
+// its digest. A tag is no way to find it, because it may have moved to another image
 // since.
 func (i *images) idOf(told []imageNames) string {
 	for _, n := range told {
@@ -48,7 +48,7 @@ func (i *images) idOf(told []imageNames) string {
 	}
 	for _, n := range told {
 		for _, s := range []string{n.ref, n.name, n.id} {
-			if id := i.byDigest[s]; id != "" {
+			if id := i.byDigest[mapping.Digest(s)]; id != "" {
 				return id
 			}
 		}
@@ -133,7 +133,7 @@ func (i *images) take(c *Collector, list []*runtimeapi.Image) {
 		k.names, k.size = mapping.NewImageNames(id, e.tags, e.digests), e.size
 		k.build()
 		for _, digest := range k.names.Digests {
-			i.byDigest[digest] = id
+			i.byDigest[mapping.Digest(digest)] = id
 		}
 	}
 	maps.DeleteFunc(i.known, func(id string, _ *knownImage) bool { return listed[id] == nil })

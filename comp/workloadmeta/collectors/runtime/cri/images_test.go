@@ -292,3 +292,28 @@ func TestContainerKeepsItsRepositoryDigest(t *testing.T) {
 		}
 	}
 }
+
+// A container names its image by a digest, and the list has the same digest with a tag in it or for
+// another repository.
+func TestImageIsFoundByItsDigest(t *testing.T) {
+	digest, image := "sha256:"+digits("e"), "sha256:"+digits("b")
+	for _, listed := range []string{"docker.io/library/ubuntu:16.04@" + digest,
+		"docker.io/library/ubuntu@" + digest, "mirror.test/ubuntu@" + digest} {
+		f := newFake()
+		k := f.add(0, running)
+		f.images = []*runtimeapi.Image{{Id: image, RepoDigests: []string{listed}}}
+		name := "docker.io/library/ubuntu@" + digest
+		f.change(k, func(k *runtimeapi.Container) { k.Image.Image, k.ImageRef = name, name },
+			func(s *runtimeapi.ContainerStatus) {
+				s.Image, s.ImageRef = &runtimeapi.ImageSpec{Image: name}, name
+			})
+		a := newCollector(t, f.socket(t), nil).pull()
+		if got := a.containers[k].Image; got.ID != image || got.ShortName != "ubuntu" ||
+			got.Tag != "" || got.RepoDigest != digest {
+			t.Errorf("%s: image = %+v", listed, got)
+		}
+		if i := a.images[image]; i == nil || strings.Contains(i.RepoDigests[0], "16.04") {
+			t.Errorf("%s: %+v", listed, i)
+		}
+	}
+}

@@ -17,9 +17,36 @@ type ImageNames struct {
 }
 
 // NewImageNames copies and orders names. "<none>", with which runtimes mark what is missing, is
-// left out.
+// left out. Runtimes put digests among the tags ("repo@sha256:…"), and tags into digests
+// ("repo:tag@sha256:…"): a tag's name has no digest here, and a digest's has no tag.
 func NewImageNames(id string, tags, digests []string) ImageNames {
-	return ImageNames{ID: ImageID(id), Tags: references(tags), Digests: references(digests)}
+	var plain, pinned []string
+	for _, ref := range tags {
+		repo, digest, ok := strings.Cut(ref, "@")
+		if !ok {
+			plain = append(plain, ref)
+			continue
+		}
+		name, tag := image.SplitRepoTag(repo)
+		if tag != "" {
+			plain = append(plain, repo)
+		}
+		pinned = append(pinned, name+"@"+digest)
+	}
+	for _, ref := range digests {
+		if repo, digest, ok := strings.Cut(ref, "@"); ok {
+			name, _ := image.SplitRepoTag(repo)
+			ref = name + "@" + digest
+		}
+		pinned = append(pinned, ref)
+	}
+	return ImageNames{ID: ImageID(id), Tags: references(plain), Digests: references(pinned)}
+}
+
+// Digest returns the digest in a reference, with its algorithm, or "".
+func Digest(ref string) string {
+	_, digest, _ := strings.Cut(ref, "@")
+	return digest
 }
 
 // NamesOf returns the names of an image.
@@ -118,14 +145,14 @@ func (n *ImageNames) digestFor(ref image.Ref) string {
 		return ref.Digest
 	}
 	if len(n.Digests) == 1 {
-		return image.RepoDigest(n.Digests[0])
+		return Digest(n.Digests[0])
 	}
 	for _, same := range []func(string) bool{
 		func(d string) bool { return repository(d) == ref.Name },
 		func(d string) bool { return image.Domain(d) == image.Domain(ref.Name) },
 	} {
 		if at := slices.IndexFunc(n.Digests, same); at >= 0 {
-			return image.RepoDigest(n.Digests[at])
+			return Digest(n.Digests[at])
 		}
 	}
 	return ""

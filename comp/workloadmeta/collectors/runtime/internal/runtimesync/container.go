@@ -253,7 +253,7 @@ func (m *machine) handleStart(ev *Event) {
 		if c.fallback == nil { // it was in no list
 			v := *c.view
 			if ev.Container != nil {
-				v = *startedAs(&v, ev.Container)
+				v = *startedAs(c.view, ev.Container)
 			}
 			c.fallback = &v
 		}
@@ -277,9 +277,9 @@ func (m *machine) expect(c *container, running *workloadmeta.Container) {
 		return
 	case found:
 		c.policy, c.fallback = before.policy, inspectedBefore(before.view, running)
-	case c.fallback != nil && sameMaking(c.fallback, running):
+	case c.fallback != nil:
 		c.fallback = startedAs(c.fallback, running)
-	case c.view != nil && sameMaking(c.view, running):
+	case c.view != nil:
 		c.fallback = startedAs(c.view, running)
 	default:
 		c.fallback = running
@@ -689,6 +689,9 @@ func inspectedBefore(v, running *workloadmeta.Container) *workloadmeta.Container
 
 // startedAs returns a container as it was known before its start, and running as its start tells.
 func startedAs(before, running *workloadmeta.Container) *workloadmeta.Container {
+	if !sameMaking(before, running) {
+		return running // of the other one
+	}
 	out := *before
 	out.State = running.State
 	if out.State.CreatedAt.IsZero() {

@@ -935,6 +935,9 @@ func (w *world) reportSet(in input, v *workloadmeta.Container, key string, c *tr
 				w.toldName[key])
 		}
 	}
+	if w.lives[v.State.StartedAt] > w.toldStart[key] {
+		delete(w.toldEnd, key) // this is a later life
+	}
 	w.reported[v.ID], w.fresh[v.ID], w.ever[key] = v, true, true
 }
 
@@ -1055,7 +1058,7 @@ func (w *world) checkContainers() {
 		if v.Image.ID != c.image {
 			w.t.Fatalf("%s is reported with image %s", key, v.Image.ID)
 		}
-		if !isUp(c) && c.life != 0 && (v.State.ExitCode == nil || *v.State.ExitCode != c.code) {
+		if !isUp(c) && c.life != 0 && !c.unseen && (v.State.ExitCode == nil || *v.State.ExitCode != c.code) {
 			w.t.Fatalf("%s ended with %d and is reported with %v", key, c.code, v.State.ExitCode)
 		}
 	}
