@@ -80,7 +80,7 @@ func (m *mapper) container(in *record) (runtimesync.Container, error) {
 	if c.CgroupPath == "" && c.PID != 0 {
 		c.CgroupPath = mapping.CgroupPath(m.machine.root, c.PID, c.ID)
 	}
-	mapDescription(in, c, s, cri)
+	m.description(in, c, s, cri)
 	m.addresses(in, c, s)
 	if c.RuntimeFlavor == workloadmeta.FlavorKata {
 		c.PID = 0 // the machine's monitor; the container's processes are not on this machine
@@ -134,13 +134,13 @@ func hostname(in *record, s *spec) string {
 	return cmp.Or(s.Hostname, pod, in.Labels[labelNerdctlHostname], s.environment("HOSTNAME"))
 }
 
-// mapDescription fills in what does not change while the container is there.
-func mapDescription(in *record, c *workloadmeta.Container, s *spec, cri *criContainer) {
+// description fills in what does not change while the container is there.
+func (m *mapper) description(in *record, c *workloadmeta.Container, s *spec, cri *criContainer) {
 	annotations := mapping.Metadata(s.Annotations)
 	name := ""
 	limits, security := s.limits(cri != nil), s.security()
 	c.Image.ID, c.Image.RawName = in.facts.imageID, in.Image
-	c.Ports = nerdctlPorts(in.Labels)
+	c.Ports = nerdctlPorts(m.machine, in.ID, in.Labels)
 	if cri != nil {
 		config := &cri.Metadata.Config
 		name = config.Metadata.Name

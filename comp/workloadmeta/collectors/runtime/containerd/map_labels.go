@@ -14,8 +14,9 @@ const (
 	labelNerdctlName     = "nerdctl/name"
 	labelNerdctlHostname = "nerdctl/hostname"
 	labelNerdctlNetworks = "nerdctl/networks" // names, as JSON
-	labelNerdctlPorts    = "nerdctl/ports"    // as JSON
-	labelNerdctlIP       = "nerdctl/ip"       // if one was asked for
+	labelNerdctlPorts    = "nerdctl/ports"    // as JSON; until nerdctl 2.1
+	labelNerdctlStateDir = "nerdctl/state-dir"
+	labelNerdctlIP       = "nerdctl/ip" // if one was asked for
 	labelNerdctlIPv6     = "nerdctl/ip6"
 )
 
@@ -40,19 +41,28 @@ func nerdctlNetworks(labels map[string]string) []string {
 	return names
 }
 
-// nerdctlPorts returns the ports that a container has published.
-func nerdctlPorts(labels map[string]string) []workloadmeta.ContainerPort {
-	text := labels[labelNerdctlPorts]
-	if text == "" {
-		return nil
-	}
-	var in []struct {
-		HostPort      int
-		ContainerPort int
-		Protocol      string
-	}
-	if mapping.LenientJSON(json.Unmarshal([]byte(text), &in)) != nil {
-		return nil
+// nerdctlPort is a port that a container has published.
+type nerdctlPort struct {
+	HostPort      int
+	ContainerPort int
+	Protocol      string
+}
+
+// nerdctlPorts returns the ports that a container has published: from its label, or, since a label
+// holds no more than 4096 bytes, from the file that newer versions keep.
+func nerdctlPorts(m machine, id string, labels map[string]string) []workloadmeta.ContainerPort {
+	var in []nerdctlPort
+	if text := labels[labelNerdctlPorts]; text != "" {
+		if mapping.LenientJSON(json.Unmarshal([]byte(text), &in)) != nil {
+			return nil
+		}
+	} else if dir := labels[labelNerdctlStateDir]; dir != "" {
+		var config struct{ PortMappings []nerdctlPort }
+		text := m.stateFile(dir, id, "network-config.json")
+		if len(text) == 0 || mapping.LenientJSON(json.Unmarshal(text, &config)) != nil {
+			return nil
+		}
+		in = config.PortMappings
 	}
 	var out []workloadmeta.ContainerPort
 	for _, p := range in {

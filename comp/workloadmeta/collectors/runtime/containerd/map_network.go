@@ -100,6 +100,31 @@ func (m machine) read(pid int, name string) []byte {
 	return content
 }
 
+// maxStateFile bounds what is read of a file in a container's state directory. One port takes some
+// 80 bytes.
+const maxStateFile = 1 << 20
+
+// stateFile returns a file in the directory that a label names as the container's, nothing if there
+// is none. Who sets labels must not choose any file: the directory is called as the container is.
+func (m machine) stateFile(dir, id, name string) []byte {
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || id == "" || filepath.Base(dir) != id {
+		return nil
+	}
+	if m.root != "/proc" { // that of the machine, where the agent has a file system of its own
+		dir = filepath.Join(m.root, "1", "root", dir)
+	}
+	file := filepath.Join(dir, name)
+	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() ||
+		info.Size() > maxStateFile {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 // parseFibTrie returns the machine's own addresses in a table of routes (/proc/net/fib_trie),
 // sorted and without doubles and loopback addresses: the table has each several times, in an order
 // that changes.

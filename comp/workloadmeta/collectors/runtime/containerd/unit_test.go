@@ -612,7 +612,7 @@ func FuzzNerdctlLabels(f *testing.F) {
 			labelRestartCount: ip, labelRestartStatus: "running",
 		}
 		nerdctlNetworks(labels)
-		for _, p := range nerdctlPorts(labels) {
+		for _, p := range nerdctlPorts(machine{}, "c1", labels) {
 			if p.Port <= 0 || p.Port > 65535 {
 				t.Errorf("port %+v", p)
 			}
@@ -630,4 +630,46 @@ func FuzzNerdctlLabels(f *testing.F) {
 			}
 		}
 	})
+}
+
+// From nerdctl 2.1 on the ports are in a file, and a label names the directory.
+func TestNerdctlPortsInAFile(t *testing.T) {
+	root := t.TempDir()
+	const config = `{"portMappings":[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp",` +
+		`"HostIP":"0.0.0.0"}]}`
+	put := func(dir, text string) {
+		t.Helper()
+		folder := filepath.Join(root, "1/root", dir)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "network-config.json"), []byte(text),
+			0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("/var/lib/nerdctl/1935db59/containers/default/c1", config)
+	put("/big/c1", config+strings.Repeat(" ", maxStateFile))
+	put("/broken/c1", config[:20])
+	put("/other", config)
+	put("/linked/c2", config)
+	if err := os.Symlink(filepath.Join(root, "1/root/other/network-config.json"),
+		filepath.Join(root, "1/root/linked/c1")); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{
+		"/var/lib/nerdctl/1935db59/containers/default/c1":      "[80 of 8080]",
+		"/var/lib/nerdctl/1935db59/containers/default/x/../c1": "[]",
+		"var/lib/nerdctl/1935db59/containers/default/c1":       "[]",
+		"/big/c1": "[]", "/broken/c1": "[]", "/other": "[]", "/linked/c1": "[]", "/nowhere/c1": "[]",
+	} {
+		got := []string{}
+		for _, p := range nerdctlPorts(machine{root: root}, "c1",
+			map[string]string{labelNerdctlStateDir: dir}) {
+			got = append(got, fmt.Sprint(p.Port, " of ", p.HostPort))
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%s: ports %v, want %s", dir, got, want)
+		}
+	}
 }

@@ -34,6 +34,9 @@ func (b *backend) Events(ctx context.Context, since time.Time) (runtimesync.Even
 		from = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
 	}
 	stream, err := b.events(ctx, from)
+	if _, answered := errors.AsType[*refusal](err); answered {
+		return nil, runtimesync.NoEvents(err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
 )
@@ -562,4 +563,45 @@ func TestALabelIsNoExitCode(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A proxy may let nothing pass but lists: they are compared instead, and the status says so.
+func TestEventsForbidden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, w := inMemory(t), collectortest.NewWorld()
+		c1 := f.run(&fakeContainer{ID: "c1", ImageID: imageA})
+		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
+			if !strings.HasSuffix(r.URL.Path, "/events") {
+				return nil
+			}
+			return func(w http.ResponseWriter) { http.Error(w, "by rule", http.StatusForbidden) }
+		})
+		c := newCollector(t, f, nil)
+		s := start(t, c, w)
+		time.Sleep(3 * time.Second)
+		if w.Container("c1") == nil || w.Synced() != 1 {
+			t.Fatalf("c1 = %v, synced %d times", w.Container("c1"), w.Synced())
+		}
+		parts := c.Parts()
+		if len(parts) != 1 || parts[0].State != collection.StateDegraded ||
+			parts[0].Cause != workloadmeta.CauseForbidden ||
+			!strings.Contains(parts[0].Reason, "403 Forbidden: by rule") {
+			t.Errorf("parts = %+v", parts)
+		}
+		f.die(c1, 7)
+		f.run(&fakeContainer{ID: "c2", ImageID: imageA})
+		time.Sleep(15 * time.Second)
+		if w.Container("c2") == nil || collectortest.ExitOf(w.Ended("c1")) != "7" {
+			t.Errorf("c2 = %v; c1 ended with %s", w.Container("c2"),
+				collectortest.ExitOf(w.Ended("c1")))
+		}
+		f.Fail(nil) // the rule is mended
+		time.Sleep(5 * time.Minute)
+		f.run(&fakeContainer{ID: "c3", ImageID: imageA})
+		synctest.Wait()
+		if w.Container("c3") == nil || len(c.Parts()) != 0 {
+			t.Errorf("c3 = %v, parts = %+v: there are events now", w.Container("c3"), c.Parts())
+		}
+		s.Stop()
+	})
 }

@@ -56,6 +56,22 @@ func New(o Options) (*Collector, error) {
 // Stats returns the collector's counters. The caller owns the result.
 func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
+var _ collection.PartReporter = (*Collector)(nil)
+
+// Parts implements [collection.PartReporter]: where the daemon, or a proxy before it, refuses to tell
+// of events, they are a part that is degraded.
+func (c *Collector) Parts() []collection.Part {
+	err := c.follower.NoEvents()
+	if err == nil {
+		return nil
+	}
+	p := collection.Part{Name: "events", State: collection.StateDegraded,
+		Problem: workloadmeta.ProblemOf(err)}
+	p.Hint = "let GET /events pass; until then the lists are compared, and what lives for less than " +
+		"10 s may not be seen"
+	return []collection.Part{p}
+}
+
 // Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
 	d := description

@@ -234,10 +234,17 @@ func (d *daemon) get(ctx context.Context, p string, query url.Values) (*http.Res
 		if json.Unmarshal(text, &answer) != nil || answer.Message == "" {
 			answer.Message = strings.TrimSpace(string(text))
 		}
-		err := fmt.Errorf("the daemon answers %s: %s", resp.Status, answer.Message)
+		err := &refusal{resp.Status, answer.Message}
 		return nil, &workloadmeta.Error{Cause: mapping.CauseOfHTTP(resp.StatusCode), Err: err}
 	}
 	return resp, nil
+}
+
+// refusal is an answer that is an error.
+type refusal struct{ status, message string }
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("the daemon answers %s: %s", r.status, r.message)
 }
 
 func (d *daemon) listContainers(ctx context.Context, all bool) ([]container.Summary, error) {

@@ -16,7 +16,7 @@ import (
 type Client interface {
 	// Events opens the event stream, which ends with ctx. since is the time of the newest event
 	// that an earlier connection has handled, zero if there was none; a runtime that does not keep
-	// events ignores it.
+	// events ignores it. Its error may be marked by [NoEvents].
 	Events(ctx context.Context, since time.Time) (Events, error)
 	// List returns everything there is.
 	List(ctx context.Context) (Listing, error)

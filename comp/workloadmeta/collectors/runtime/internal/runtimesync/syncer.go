@@ -27,8 +27,9 @@ type Syncer struct {
 	log     *slog.Logger
 	running atomic.Bool
 
-	mu      sync.Mutex // guards machine, while it steps and while its numbers are read
-	machine *machine
+	mu       sync.Mutex // guards machine, while it steps and while its numbers are read, and noEvents
+	machine  *machine
+	noEvents error
 }
 
 // New returns a syncer. The options must be complete: see [Tuning.WithDefaults].
@@ -73,7 +74,7 @@ func (s *Syncer) Stream(ctx context.Context, client Client, sink workloadmeta.Si
 	}
 	defer s.running.Store(false)
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := client.Events(ctx, s.machine.newestEvent)
+	stream, err := s.open(ctx, client)
 	if err != nil {
 		cancel()
 		return err
