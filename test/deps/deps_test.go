@@ -65,7 +65,6 @@ var rules = []rule{
 	{"comp/tagger/tagstore", []string{tagger, "pkg/singlewriter", "pkg/statebus", "pkg/tagset"}, nil},
 	{"comp/origin", []string{tagger, vocabulary, "pkg/"}, nil},
 	{"comp/tagger/local", []string{tagger, "comp/origin", "comp/tagger/extract", "comp/tagger/tagstore", "comp/rules", vocabulary, "pkg/"}, []string{fx}},
-	{"comp/tagger/taggertest", []string{tagger, "comp/tagger/tagstore"}, nil},
 	{"comp/tagger/remote", []string{tagger, "comp/tagger/tagstore", "comp/api/", "pkg/"}, []string{"/"}},
 
 	// What looks at all of it from above.
@@ -230,7 +229,7 @@ func TestYouLinkWhatYouImport(t *testing.T) {
 // Helpers of tests define flags and link package testing. Imports of test files do not count here,
 // and helpers may use each other.
 func TestOnlyTestsImportTheirHelpers(t *testing.T) {
-	helpers := []string{"comp/workloadmeta/collectortest", "test/scripts"}
+	helpers := []string{"comp/workloadmeta/collectortest", "comp/tagger/taggertest", "test/scripts"}
 	own, _ := list(t)
 	for name, p := range own {
 		for _, helper := range helpers {
