@@ -262,7 +262,7 @@ func TestOrderOfTheEffectiveList(t *testing.T) {
 		`pod annotation (built in)`, `pod annotation (built in)`, `pod annotation (built in)`,
 		`rules[1] (f:8)`,
 	}
-	pause := slices.Repeat([]string{`pause containers (built in, exclude_pause_container)`}, 5)
+	pause := slices.Repeat([]string{`pause containers (built in, exclude_pause_container)`}, 7)
 	if diff := cmp.Diff(append(slices.Clone(want), pause...),
 		list(load(t, config.Source{File: path}))); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)

@@ -50,16 +50,24 @@ func compileTag(c *compiled) (*tagRule, error) {
 		n := tagName{text: text}
 		if template.Has(text) {
 			n.variable = true
+			// In an option a variable that nobody knows has always been nothing.
+			if variable, ok := template.Expand(text, func(name, key string) (string, bool) {
+				return "", key == "" && isKeyVariable(name)
+			}); !ok && c.Origin != Option {
+				return nil, fmt.Errorf(
+					"tag %q: unknown variable %s; want %%%%label%%%%, %%%%annotation%%%% or %%%%env%%%%",
+					text, variable)
+			}
 		} else if n.name, n.level = SplitLevel(text); n.name == "" {
 			if c.Origin == Option {
 				continue // an empty item of a list has always made nothing
 			}
-			return nil, errors.New("tag: the name is empty")
+			return nil, fmt.Errorf("tag %q: the name is empty", text)
 		}
 		if c.Level != nil && strings.HasPrefix(text, "+") {
 			return nil, fmt.Errorf("tag %q: the \"+\" is a cardinality already", text)
 		}
-		if c.Origin != Option && strings.Contains(n.name, ":") {
+		if c.Origin != Option && strings.Contains(text, ":") {
 			return nil, fmt.Errorf("tag %q: a tag's name has no colon", text)
 		}
 		if c.Level != nil {
@@ -73,6 +81,11 @@ func compileTag(c *compiled) (*tagRule, error) {
 	return t, nil
 }
 
+// isKeyVariable reports whether a variable stands for the key a tag is made of.
+func isKeyVariable(name string) bool {
+	return name == "label" || name == "annotation" || name == "env"
+}
+
 // SplitLevel takes the "+" for high cardinality off a tag name.
 func SplitLevel(name string) (string, tagger.TagCardinality) {
 	if rest, ok := strings.CutPrefix(name, "+"); ok {
@@ -83,10 +96,13 @@ func SplitLevel(name string) (string, tagger.TagCardinality) {
 
 // Made is a tag that a rule makes of a key.
 type Made struct {
-	Name  string
-	Level tagger.TagCardinality
-	Rule  *Rule
-	index int
+	Name string
+	// Prefix belongs before the value. A key may have a colon, at the first of which the name
+	// of a tag ends.
+	Prefix string
+	Level  tagger.TagCardinality
+	Rule   *Rule
+	index  int
 }
 
 // append adds the tags that the rule makes of a key.
@@ -95,18 +111,21 @@ func (r *tagRule) append(made []Made, key string) []Made {
 		n := &r.names[i]
 		m := Made{Name: n.name, Level: n.level, Rule: r.Rule, index: r.index}
 		if n.variable {
-			name, _ := template.Expand(n.text, func(variable, _ string) (string, bool) {
-				switch variable {
-				case "label", "annotation", "env":
-					return key, true
-				}
-				return "", true // a variable nobody knows is nothing
-			})
+			name, _ := template.Expand(n.text,
+				func(variable, _ string) (string, bool) {
+					if isKeyVariable(variable) {
+						return key, true
+					}
+					return "", true
+				})
 			if r.Level != nil {
 				m.Name = name
 			} else {
 				m.Name, m.Level = SplitLevel(name)
 			}
+		}
+		if colon := strings.IndexByte(m.Name, ':'); colon >= 0 {
+			m.Name, m.Prefix = m.Name[:colon], m.Name[colon+1:]+":"
 		}
 		if m.Name != "" {
 			made = append(made, m)
@@ -221,12 +240,15 @@ func (t *Table) Match(made []Made, key string, s *Subject) []Made {
 // options do not replace each other: all entries of an option that match apply.
 func settle(made []Made) []Made {
 	slices.SortStableFunc(made, func(a, b Made) int { return a.index - b.index })
+	last := make(map[string]int, len(made)) // name → the last rule that replaces earlier ones
+	for _, m := range made {
+		if m.Rule.Origin != Option {
+			last[m.Name] = m.index
+		}
+	}
 	kept := made[:0]
-	for i, m := range made {
-		replaced := slices.ContainsFunc(made[i+1:], func(later Made) bool {
-			return later.Name == m.Name && later.index > m.index && later.Rule.Origin != Option
-		})
-		if !replaced {
+	for _, m := range made {
+		if index, ok := last[m.Name]; !ok || index <= m.index {
 			kept = append(kept, m)
 		}
 	}

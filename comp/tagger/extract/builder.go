@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -107,7 +108,7 @@ func (b *builder) addMapped(mapped *rules.Table, r rule, metadata map[string]str
 			if b.trace != nil {
 				b.origin = origin{rule: r, made: b.made[i].Rule, key: key}
 			}
-			b.put(b.made[i].Name, value, b.made[i].Level, false)
+			b.put(b.made[i].Name, b.made[i].Prefix+value, b.made[i].Level, false)
 		}
 	}
 }
@@ -162,7 +163,7 @@ func (b *builder) put(name, value string, level tagger.TagCardinality, standard 
 		return
 	}
 	if separator, ok := b.x.separators[name]; ok {
-		for piece := range strings.SplitSeq(value, separator) {
+		for piece := range pieces(value, separator) {
 			b.append(name+":"+piece, level, standard)
 		}
 		return
@@ -179,8 +180,20 @@ func (b *builder) putJudged(name, value string, level tagger.TagCardinality, sta
 		b.judge(fate, name, ":"+value, standard)
 		return
 	}
-	for piece := range strings.SplitSeq(value, separator) {
+	for piece := range pieces(value, separator) {
 		b.judge(fate, name, ":"+piece, standard)
+	}
+}
+
+// pieces yields the parts of a value, without the blanks around them and without empty ones:
+// an empty value makes no tag anywhere.
+func pieces(value, separator string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for piece := range strings.SplitSeq(value, separator) {
+			if piece = strings.TrimSpace(piece); piece != "" && !yield(piece) {
+				return
+			}
+		}
 	}
 }
 

@@ -70,6 +70,7 @@ func tagObject(b *builder, r rule, key, field, text string, resolve resolver) {
 					b.problem(field,
 						fmt.Errorf("member %q: item %d is not a string, number or boolean", name,
 							i+1))
+					continue
 				}
 				b.addNamed(r, key, tag, fmt.Sprint(item), level)
 			}

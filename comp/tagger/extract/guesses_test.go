@@ -71,3 +71,38 @@ func TestDigestsOfImagesMakeNoTags(t *testing.T) {
 		}
 	}
 }
+
+// OpenTelemetry's SDKs in the container send what these values mean, decoded.
+func TestOpenTelemetryAttributesAreReadAsSpecified(t *testing.T) {
+	for attributes, want := range map[string]string{
+		"service.name=check%20out%2Ceu,service.version=1.0%2Bbuild7":    "service:check out,eu version:1.0+build7",
+		"service.version=1.0+build,service.name=100%":                   "service:100% version:1.0+build",
+		"deployment.environment=old,deployment.environment.name=new":    "env:new",
+		"deployment.environment.name=new, deployment.environment = old": "env:new",
+		"deployment.environment=old,deployment.environment.name=":       "env:old",
+		"service.name=a,service.name=b":                                 "service:b",
+	} {
+		got := tagsOf(t, extract.Options{}, `{"kind":"container","id":"c","env":{"OTEL_RESOURCE_ATTRIBUTES":"`+attributes+`"}}`)
+		got = slices.DeleteFunc(got, func(tag string) bool { return tag == "container_id:c" })
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", attributes, got, want)
+		}
+	}
+}
+
+// What is nested or null in an annotation makes no tag, and explain says so.
+func TestNestedValuesAreProblemsAndNoTags(t *testing.T) {
+	got := tagsOf(t, extract.Options{}, `{"kind":"kubernetes_pod","id":"p","annotations":{"ad.datadoghq.com/tags":`+
+		`"{\"zones\":[\"a\",null,{\"k\":\"v\"},[\"x\"],1,true],\"team\":\"core\",\"none\":null}"}}`)
+	if want := "team:core zones:1 zones:a zones:true"; strings.Join(got, " ") != want {
+		t.Errorf("tags %q, want %s", got, want)
+	}
+}
+
+func TestSplitStaticTagsHaveNoBlanks(t *testing.T) {
+	got := tagsOf(t, extract.Options{StaticTags: []string{"team:core, infra,,web,"},
+		TagValueSplitSeparator: map[string]string{"team": ","}}, `{"kind":"container","id":"c"}`)
+	if want := "team:core team:infra team:web container_id:c"; strings.Join(got, " ") != want {
+		t.Errorf("tags %q, want %s", got, want)
+	}
+}

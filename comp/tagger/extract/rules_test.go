@@ -139,10 +139,10 @@ func TestRulesWithoutVectors(t *testing.T) {
 				"pod_name:cart-0"}, high: []string{"c:12345678901234567890"}},
 
 		{name: "garden container without collector tags", entity: `{"kind": "container", "id": "g", "name": "x", "runtime": "garden"}`, about: "container_id://g"},
-		{name: "a split value keeps its empty pieces", options: extract.Options{TagValueSplitSeparator: map[string]string{"service": ","}},
-			entity: `{"kind": "container", "id": "c", "env": {"DD_SERVICE": "a,,b"}}`,
+		{name: "a split value has no empty pieces", options: extract.Options{TagValueSplitSeparator: map[string]string{"service": ","}},
+			entity: `{"kind": "container", "id": "c", "env": {"DD_SERVICE": "a,, b, "}}`,
 			about:  "container_id://c",
-			low: []string{"service:", "service:a",
+			low: []string{"service:a",
 				"service:b"}, high: []string{"container_id:c"}},
 		{name: "an empty image, a docker container", entity: `{"kind": "container", "id": "c", "runtime": "docker"}`, about: "container_id://c", high: []string{"container_id:c"}},
 	} {

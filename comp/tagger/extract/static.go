@@ -84,11 +84,11 @@ func (x *Extractor) judgeStatic(tags []string) []judged {
 		if name == "" || value == "" {
 			continue
 		}
-		pieces := []string{value}
+		values := []string{value}
 		if separator, ok := x.separators[name]; ok {
-			pieces = strings.Split(value, separator)
+			values = slices.Collect(pieces(value, separator))
 		}
-		for _, piece := range pieces {
+		for _, piece := range values {
 			all = append(all,
 				judged{tag: name + ":" + piece, name: name,
 					fate: x.rules.Fate(name, tagger.LowCardinality, &rules.Subject{})})
