@@ -15,6 +15,7 @@ var (
 	// ErrRateLimited: too many look-ups at once; this one was not made.
 	ErrRateLimited = errors.New("too many look-ups")
 
+	errHangs       = errors.New("does not return from earlier look-ups")
 	errStreamEnded = errors.New("the stream ended")
 )
 

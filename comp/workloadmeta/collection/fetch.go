@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +17,9 @@ const maxMisses = 10_000
 // failureTTL is how long a failed look-up is remembered: just long enough that a crowd
 // asking for the same entity does not become a crowd at its source.
 const failureTTL = time.Second
+
+// answerGrace is how long collectors have, when the time of a look-up is over, to say so.
+const answerGrace = 100 * time.Millisecond
 
 // fetches looks up entities that somebody misses.
 type fetches struct {
@@ -142,15 +144,41 @@ func (f *fetches) leave(id workloadmeta.EntityID, fl *flight) {
 
 // fly asks the collectors side by side and lands.
 func (f *fetches) fly(ctx context.Context, id workloadmeta.EntityID, fl *flight, able []*runner) {
-	found := make([]bool, len(able))
-	errs := make([]error, len(able))
-	var asked sync.WaitGroup
-	for i, r := range able {
-		asked.Go(func() { found[i], errs[i] = r.fetch(ctx, id) })
+	type answer struct {
+		from  *runner
+		found bool
+		err   error
 	}
-	asked.Wait()
-
-	known := slices.Contains(found, true)
+	answers := make(chan answer, len(able)) // has room for those that come too late
+	silent := map[*runner]bool{}
+	for _, r := range able {
+		silent[r] = true
+		if !f.s.spawn(func(context.Context) {
+			found, err := r.fetch(ctx, id)
+			answers <- answer{r, found, err}
+		}) {
+			answers <- answer{r, false, ErrNotRunning}
+		}
+	}
+	known := false
+	var errs []error
+	ended := ctx.Done()
+	var over <-chan time.Time
+	for len(silent) > 0 {
+		select {
+		case a := <-answers:
+			delete(silent, a.from)
+			known = known || a.found
+			errs = append(errs, a.err)
+		case <-ended:
+			ended, over = nil, time.After(answerGrace)
+		case <-over: // a collector that does not care must not hold up the callers
+			for r := range silent {
+				errs = append(errs, fmt.Errorf("%s: no answer: %w", r.ID, ctx.Err()))
+			}
+			clear(silent)
+		}
+	}
 	err := errors.Join(errs...)
 	result := "unknown"
 	switch {

@@ -24,9 +24,10 @@ type ledger struct {
 	// of making no calls under a lock: the books and the store must change in the same
 	// order, or a removal by one collector could overtake a report by another. The
 	// store promises not to wait for anybody, and takes one writer at a time anyway.
-	mu     sync.Mutex
-	books  []*book
-	closed bool // nothing is taken any more
+	mu        sync.Mutex
+	books     []*book
+	closed    bool        // nothing is taken any more
+	forgotten []Forgotten // the newest last
 }
 
 // book is what one collector reports. The ledger's mutex guards it.
@@ -36,6 +37,7 @@ type book struct {
 	reporters []*workloadmeta.Reporter
 	reported  map[entry]report   // what was reported and not withdrawn
 	peak      int                // most entries since the map was made
+	listedAt  time.Time          // when the last list or pull was finished; zero: lost since
 	syncedAt  uint64             // tick of the last finished list of the stream
 	looks     map[*look]struct{} // pulls and fetches under way
 	// what was withdrawn since the first of looks began; nil if there are none
@@ -51,6 +53,9 @@ type report struct {
 	// infers from something else. Saying the same again is no news then.
 	refuted  bool
 	inferred workloadmeta.Entity // what it says, if it infers that
+	// process is a container's first process, if the scan of processes saw it when the
+	// collector went away: as long as it is there, so is the container.
+	process *workloadmeta.Process
 }
 
 // look is a pull or a fetch under way. What it finds may have changed by the time it is done.
@@ -157,10 +162,12 @@ func (l *ledger) report(b *book, events []workloadmeta.CollectorEvent) error {
 func (l *ledger) lost(b *book, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	b.listedAt = time.Time{}
 	ids := map[*workloadmeta.Reporter][]workloadmeta.EntityID{}
 	for e, r := range b.reported {
 		if r.away == 0 {
 			r.away = now.UnixNano()
+			r.process = l.firstProcess(e)
 			b.reported[e] = r
 			ids[e.by] = append(ids[e.by], e.id)
 		}
@@ -175,7 +182,7 @@ func (l *ledger) finishStream(b *book, began uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.clock++
-	b.syncedAt = b.clock
+	b.syncedAt, b.listedAt = b.clock, time.Now()
 	return l.write(l.sweep(b, began, nil, nil))
 }
 
@@ -189,6 +196,7 @@ func (l *ledger) applyPull(k *look, events []workloadmeta.CollectorEvent) error 
 	if _, ok := b.looks[k]; !ok || b.syncedAt > k.began {
 		return nil // it took too long, or the stream has just listed everything
 	}
+	b.listedAt = time.Now()
 	// What is gone goes first: a container that was replaced by one of the same name
 	// must not make the name ambiguous.
 	marked := map[entry]bool{}

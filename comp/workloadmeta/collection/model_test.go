@@ -86,7 +86,7 @@ func TestMarkAndSweepModel(t *testing.T) {
 				}
 			}
 			s, err := collection.New(collection.Options{Store: store, Collectors: collectors,
-				PullTimeout: 1000 * time.Hour})
+				PullTimeout: 1000 * time.Hour, ForgetAfter: 1000 * time.Hour})
 			if err != nil {
 				rt.Fatal(err)
 			}

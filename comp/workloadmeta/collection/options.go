@@ -118,6 +118,11 @@ type Options struct {
 	// BackoffMax starts over. Defaults: 250 ms and 30 s.
 	BackoffMin, BackoffMax time.Duration
 
+	// ForgetAfter is how long an entity stays that no live reporter confirms, because its
+	// collector has lost its daemon. A container whose process has ended goes at once.
+	// Default: 10 min.
+	ForgetAfter time.Duration
+
 	// FetchTimeout is the deadline of one look-up at a source, whatever its callers'
 	// deadlines. Default: 10 s.
 	FetchTimeout time.Duration
@@ -143,6 +148,7 @@ func (o Options) withDefaults() Options {
 		{&o.RedetectEvery, 15 * time.Second},
 		{&o.DetectTimeout, 5 * time.Second},
 		{&o.SyncGrace, 10 * time.Second},
+		{&o.ForgetAfter, 10 * time.Minute},
 		{&o.BackoffMin, 250 * time.Millisecond},
 		{&o.BackoffMax, 30 * time.Second},
 		{&o.FetchTimeout, 10 * time.Second},
@@ -185,7 +191,7 @@ func (o Options) validate() error {
 			o.RedetectEvery},
 		{"DetectTimeout", o.DetectTimeout}, {"SyncGrace", o.SyncGrace}, {"BackoffMin",
 			o.BackoffMin},
-		{"BackoffMax", o.BackoffMax}, {"FetchTimeout", o.FetchTimeout}, {"FetchNegativeTTL",
+		{"ForgetAfter", o.ForgetAfter}, {"BackoffMax", o.BackoffMax}, {"FetchTimeout", o.FetchTimeout}, {"FetchNegativeTTL",
 			o.FetchNegativeTTL},
 		{"FetchRefresh", o.FetchRefresh},
 	} {
@@ -203,7 +209,17 @@ func (o Options) validate() error {
 			bad("Options.Collectors[%d] is nil", i)
 			continue
 		}
-		id := c.Describe().ID
+		d, err := describe(c)
+		if err != nil {
+			bad("Options.Collectors[%d] (%T): %w", i, c, err)
+			continue
+		}
+		id := d.ID
+		for _, kind := range slices.Concat(d.Kinds, d.ByProducts) {
+			if !kind.Valid() {
+				bad("collector %q (%T) reports a kind that there is not: %s", id, c, kind)
+			}
+		}
 		_, streams := c.(workloadmeta.Streamer)
 		_, pulls := c.(workloadmeta.Puller)
 		_, fetches := c.(workloadmeta.Fetcher)
@@ -215,7 +231,7 @@ func (o Options) validate() error {
 			bad("two collectors have the ID %q", id)
 		case !streams && !pulls && !fetches && !idle:
 			bad("collector %q (%T) implements neither Streamer, Puller nor Fetcher", id, c)
-		case c.Describe().Source == "":
+		case d.Source == "":
 			bad("collector %q (%T) has no source", id, c)
 		}
 		ids[id] = true
@@ -239,6 +255,12 @@ func (o Options) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// describe asks a collector for its description.
+func describe(c workloadmeta.Collector) (d workloadmeta.Description, err error) {
+	err = guard(func() error { d = c.Describe(); return nil })
+	return d, err
 }
 
 // periodOf returns the pull period of a collector; the receiver has its defaults.

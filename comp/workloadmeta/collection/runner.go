@@ -18,6 +18,10 @@ import (
 // nodes that lost the same server do not come back in step.
 const jitter = 0.1
 
+// maxLate is how many fetches of one collector may go on after their time is over. More are not
+// begun: each holds a goroutine that nobody can end.
+const maxLate = 8
+
 // runner runs one collector.
 type runner struct {
 	s         *Supervisor
@@ -34,6 +38,7 @@ type runner struct {
 	limiter *rate.Limiter               // of fetches
 	pauses  *backoff.ExponentialBackOff // of the stream
 	active  atomic.Bool                 // run has not returned
+	late    atomic.Int32                // fetches under way of which the time is over
 	board
 }
 
@@ -324,7 +329,14 @@ func (r *runner) fetch(ctx context.Context, id workloadmeta.EntityID) (found boo
 	defer r.s.ledger.endLook(look)
 	defer context.AfterFunc(ctx, func() { r.s.ledger.endLook(look) })()
 	out, events := newBuffer(r)
+	if r.late.Load() >= maxLate {
+		return false, fmt.Errorf("%s: %w", r.ID, errHangs)
+	}
+	inTime := context.AfterFunc(ctx, func() { r.late.Add(1) })
 	err = guard(func() error { return r.fetcher.Fetch(ctx, id, out) })
+	if !inTime() {
+		r.late.Add(-1)
+	}
 	out.close()
 	r.fetched()
 	if err != nil {

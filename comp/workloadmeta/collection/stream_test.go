@@ -152,7 +152,7 @@ func TestPermanentErrorEndsTheRetries(t *testing.T) {
 					return fmt.Errorf("connect: %w",
 						collection.Permanent(errors.New("no such API")))
 				}})
-		time.Sleep(time.Hour)
+		time.Sleep(9 * time.Minute)
 		synctest.Wait()
 		st := r.wantState("docker", collection.StateFailed)
 		if calls != 1 || st.Reason != "connect: no such API" {
@@ -166,6 +166,11 @@ func TestPermanentErrorEndsTheRetries(t *testing.T) {
 		if !r.store.isSynced() {
 			t.Error("not synced")
 		}
+		if reports, _ := r.store.Reports(containerID("a")); reports[0].State != workloadmeta.Away {
+			t.Errorf("the report of a collector that gave up is %s", reports[0].State)
+		}
+		time.Sleep(time.Hour)
+		r.wantHas(runtime, "") // see Options.ForgetAfter
 	})
 }
 

@@ -69,6 +69,7 @@ func (s *Supervisor) Start(ctx context.Context) error {
 		})
 	}
 	s.running.Go(func() { s.markSynced(s.ctx) })
+	s.running.Go(func() { s.forgetLoop(s.ctx) })
 	return nil
 }
 

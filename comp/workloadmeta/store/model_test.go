@@ -58,6 +58,14 @@ func (m model) set(by *wm.Reporter, e wm.Entity) {
 func (m model) unset(by *wm.Reporter, e wm.Entity) {
 	id := e.GetID()
 	mine := m[id][by.Name]
+	if mine == nil && by.Name != string(by.Source) {
+		for _, s := range m[id] {
+			if !s.away && !s.ended || !wm.SameIncarnation(s.e, e) {
+				return
+			}
+		}
+		delete(m, id)
+	}
 	if mine == nil || mine.ended {
 		return
 	}

@@ -330,9 +330,20 @@ func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
 	}
 	reports := old.reports()
 	at, held := workloadmeta.FindReport(reports, who)
-	if !held || reports[at].State == workloadmeta.Done ||
-		!workloadmeta.SameIncarnation(reports[at].Entity, ev.Entity) ||
-		!workloadmeta.SameIncarnation(old.entity, ev.Entity) {
+	if !workloadmeta.SameIncarnation(old.entity, ev.Entity) {
+		return
+	}
+	if !held {
+		// A collector withdraws only what it has once reported. It outvotes those who are away,
+		// even if its own report went with an earlier end.
+		if ev.Reporter != nil && !slices.ContainsFunc(reports,
+			func(r workloadmeta.Report) bool { return r.State == workloadmeta.Live }) {
+			s.end(t, id, old, old)
+		}
+		return
+	}
+	if reports[at].State == workloadmeta.Done ||
+		!workloadmeta.SameIncarnation(reports[at].Entity, ev.Entity) {
 		return
 	}
 	s.fingerprints.check(id, who)
@@ -340,12 +351,7 @@ func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
 	last := workloadmeta.Finalize(reports[at].Entity, ev.Entity)
 	after, alive := workloadmeta.Withdraw(reports, at, last)
 	if !alive {
-		final := merge(after)
-		final.complete, final.final = old.complete, true
-		s.remove(t, id, old, final)
-		for _, r := range reports {
-			s.fingerprints.forget(id, r.Reporter)
-		}
+		s.end(t, id, old, merge(after))
 		return
 	}
 	alone := !slices.ContainsFunc(after, func(r workloadmeta.Report) bool {
@@ -361,6 +367,16 @@ func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
 		old = next
 	}
 	s.put(t, id, old, merge(after), quietIf(!alone))
+}
+
+// end removes an entity that nobody stands by any longer. last is not changed.
+func (s *Store) end(t *tx, id workloadmeta.EntityID, old, last *record) {
+	final := *last
+	final.complete, final.final = old.complete, true
+	s.remove(t, id, old, &final)
+	for _, r := range old.reports() {
+		s.fingerprints.forget(id, r.Reporter)
+	}
 }
 
 // Away implements [workloadmeta.Writer].

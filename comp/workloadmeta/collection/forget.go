@@ -1,0 +1,173 @@
+package collection
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// maxForgotten bounds what is remembered of withdrawn entities; the oldest go first.
+const maxForgotten = 1000
+
+// Forgotten says why an entity that a collector had reported, and could not ask for any more,
+// was withdrawn.
+type Forgotten struct {
+	ID       workloadmeta.EntityID `json:"entity"`
+	Reporter string                `json:"reporter"`
+	Said     time.Time             `json:"said"` // since when it had said what it said last
+	Away     time.Time             `json:"away"` // when it lost its daemon
+	At       time.Time             `json:"at"`   // when the entity was withdrawn
+	Reason   string                `json:"reason"`
+}
+
+// Forgotten returns why an entity was withdrawn that nobody could confirm any more.
+func (s *Supervisor) Forgotten(id workloadmeta.EntityID) (Forgotten, bool) {
+	l := &s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.forgotten, func(f Forgotten) bool { return f.ID == id })
+	if i < 0 {
+		return Forgotten{}, false
+	}
+	return l.forgotten[i], true
+}
+
+// forgetLoop withdraws what no live reporter can confirm, until ctx ends.
+func (s *Supervisor) forgetLoop(ctx context.Context) {
+	tick := time.NewTicker(min(s.opts.ForgetAfter/4, 5*time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			gone, err := s.ledger.forget(now, s.opts.ForgetAfter)
+			for _, f := range gone {
+				s.opts.Log.Info("an entity is withdrawn: nobody can confirm it", "entity", f.ID,
+					"reporter", f.Reporter, "reason", f.Reason)
+			}
+			if err != nil {
+				s.opts.Log.Warn("cannot withdraw what nobody can confirm", "error", err)
+			}
+		}
+	}
+}
+
+// forget withdraws the entities whose reporters have been away for as long as after and that
+// no live reporter confirms, and at once those whose process has gone.
+func (l *ledger) forget(now time.Time, after time.Duration) ([]Forgotten, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var gone []Forgotten
+	var out []workloadmeta.CollectorEvent
+	for _, b := range l.books {
+		var old []entry
+		for e, r := range b.reported {
+			if r.away != 0 {
+				old = append(old, e)
+			}
+		}
+		slices.SortFunc(old, compareEntries)
+		for _, e := range old {
+			reports, _ := l.store.Reports(e.id) // none if it has gone
+			at, held := workloadmeta.FindReport(reports, e.by)
+			r := b.reported[e]
+			away := time.Unix(0, r.away)
+			if !held || reports[at].State == workloadmeta.Done {
+				if now.Sub(away) >= after {
+					delete(b.reported, e) // others have withdrawn it meanwhile
+				}
+				continue
+			}
+			if slices.ContainsFunc(reports,
+				func(r workloadmeta.Report) bool { return r.State == workloadmeta.Live }) {
+				continue
+			}
+			reason, last := l.unconfirmed(r, reports[at].Entity, now, away, after)
+			if reason == "" {
+				continue
+			}
+			gone = append(gone, Forgotten{ID: e.id, Reporter: e.by.Name,
+				Said: reports[at].Said(), Away: away, At: now, Reason: reason})
+			out = l.remove(b, e, last, out)
+		}
+	}
+	l.forgotten = append(l.forgotten, gone...)
+	if n := len(l.forgotten) - maxForgotten; n > 0 {
+		l.forgotten = slices.Delete(l.forgotten, 0, n)
+	}
+	return gone, l.write(out)
+}
+
+// unconfirmed returns why an entity of a reporter that is away is not believed in any longer,
+// with its last state if that is known, or "" if it still is. It needs mu.
+func (l *ledger) unconfirmed(r report, e workloadmeta.Entity, now, away time.Time,
+	after time.Duration) (reason string, last workloadmeta.Entity) {
+	c, isContainer := e.(*workloadmeta.Container)
+	if p := r.process; isContainer && p != nil {
+		switch found, scanned := l.scanned(p, away); {
+		case found:
+			return "", nil
+		case scanned:
+			ended := *c
+			ended.PID = 0
+			ended.State.Running, ended.State.Status = false, workloadmeta.StatusStopped
+			return fmt.Sprintf("its process %d has ended while its reporter was away", p.PID), &ended
+		}
+	}
+	if now.Sub(away) < after {
+		return "", nil
+	}
+	return fmt.Sprintf("nobody has confirmed it since its reporter went away %s ago",
+		now.Sub(away).Round(time.Second)), nil
+}
+
+// firstProcess returns the first process of a container as the scan of processes sees it now.
+// It needs mu.
+func (l *ledger) firstProcess(e entry) *workloadmeta.Process {
+	if e.id.Kind != workloadmeta.KindContainer {
+		return nil
+	}
+	reports, _ := l.store.Reports(e.id)
+	at, held := workloadmeta.FindReport(reports, e.by)
+	if !held {
+		return nil
+	}
+	c, ok := reports[at].Entity.(*workloadmeta.Container)
+	if !ok || c.PID == 0 {
+		return nil
+	}
+	p := l.processOf(int32(c.PID))
+	if p != nil && p.ContainerID != "" && p.ContainerID != c.ID {
+		return nil // somebody else's by now
+	}
+	return p
+}
+
+// processOf returns what the scan of processes says of a process, or nil.
+func (l *ledger) processOf(pid int32) *workloadmeta.Process {
+	reports, _ := l.store.Reports(workloadmeta.EntityID{Kind: workloadmeta.KindProcess,
+		ID: strconv.Itoa(int(pid))})
+	for _, r := range reports {
+		if p, ok := r.Entity.(*workloadmeta.Process); ok && r.State == workloadmeta.Live &&
+			r.Source == workloadmeta.SourceProcess {
+			return p
+		}
+	}
+	return nil
+}
+
+// scanned reports whether a process is still there, and whether the processes have been listed
+// since a time, so that its absence means something. It needs mu.
+func (l *ledger) scanned(p *workloadmeta.Process, since time.Time) (found, scanned bool) {
+	if now := l.processOf(p.PID); now != nil {
+		return workloadmeta.SameIncarnation(now, p), true
+	}
+	return false, slices.ContainsFunc(l.books, func(b *book) bool {
+		return b.reporters[0].Source == workloadmeta.SourceProcess && b.listedAt.After(since)
+	})
+}
