@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -44,9 +45,17 @@ type Description struct {
 	// its events keep the source they carry, and only those without one get Source. Nothing
 	// is expected of it, because nobody knows beforehand what it will report.
 	MultiSource bool
-	// Period is the time from one pull to the next that suits its source. 0: the default of
-	// whoever runs it.
+	// Period is the time from one pull to the next that suits its source, or for a
+	// [Discoverer] that does not pull, from one look for instances to the next. 0: the default
+	// of whoever runs it.
 	Period time.Duration
+}
+
+// CollectorOf returns the ID of the collector that an instance is of: "podman" of
+// "podman@/run/podman/podman.sock". That of any other collector is its own.
+func CollectorOf(id string) string {
+	collector, _, _ := strings.Cut(id, "@")
+	return collector
 }
 
 // Streamer is a collector with a source that tells of changes by itself.
@@ -74,6 +83,18 @@ type Fetcher interface {
 	// Fetch reports the entity if the source knows it. An entity that does not exist is
 	// not an error: Fetch then reports nothing.
 	Fetch(ctx context.Context, id EntityID, sink Sink) error
+}
+
+// Discoverer is a collector of which there may be several instances that come and go, such as
+// one for each user's socket. It may collect by itself as well.
+type Discoverer interface {
+	Collector
+	// Instances returns a collector for each instance that there is now. Their IDs are the
+	// discoverer's, an @ and what tells them apart: "podman@/run/podman/podman.sock". It is
+	// called every [Description.Period]. An instance that runs already is known by its ID. One
+	// that is not returned any more is stopped when nothing is left of what it has reported;
+	// until then its Detect says what has become of it.
+	Instances(ctx context.Context) []Collector
 }
 
 // Sink takes what one collector reports. It belongs to one run of Stream, Pull or

@@ -28,8 +28,6 @@ type board struct {
 	failing  [numModes]bool      // has failed and not listed yet
 	failures map[string]bool     // failures the log has been told of
 	problems map[string]bool     // problems the log has been told of
-	// a look has found nothing to collect, and nothing has been listed since
-	absent   bool
 	failedAt time.Time // last failure
 	runs     uint64    // of the stream
 	warned   bool      // a failure was logged and no recovery yet
@@ -131,6 +129,14 @@ func (b *board) detected(d workloadmeta.Detection) {
 	}
 }
 
+// standsFor: there are instances, which collect.
+func (b *board) standsFor(d workloadmeta.Detection) {
+	b.mu.Lock()
+	b.enter(StateLive, d.Problem(), time.Time{})
+	b.mu.Unlock()
+	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Listed})
+}
+
 // waiting: there is nothing to collect now. Being expected all the same is for what
 // has just been lost and may be back in a moment.
 func (b *board) waiting(d workloadmeta.Detection, retry time.Time, expected bool) {
@@ -138,7 +144,6 @@ func (b *board) waiting(d workloadmeta.Detection, retry time.Time, expected bool
 	b.mu.Lock()
 	news := b.enter(StateWaiting, why, retry)
 	b.status.More = d.More
-	b.absent = true
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, expected)
 	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: NotDetected, Problem: why, More: d.More})
@@ -199,7 +204,6 @@ func (b *board) listed(m mode) {
 	now := time.Now()
 	if m != modeFetch { // which has nothing to list
 		b.status.LastSync = now
-		b.absent = false
 	}
 	b.failing[m] = false
 	fresh := b.modes[m].state != StateLive

@@ -50,6 +50,14 @@ func (e *expectations) set(r *runner, detected bool) {
 	}
 }
 
+// forget is for an instance that has gone.
+func (e *expectations) forget(r *runner) {
+	e.set(r, false)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.detected, r)
+}
+
 // has reports whether a collector has something to collect.
 func (e *expectations) has(r *runner) bool {
 	e.mu.Lock()

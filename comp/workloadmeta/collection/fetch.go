@@ -89,7 +89,7 @@ func (f *fetches) fetch(ctx context.Context, id workloadmeta.EntityID) error {
 // join returns the flight for an entity, or the answer if none is needed.
 func (f *fetches) join(id workloadmeta.EntityID) (*flight, error) {
 	var able []*runner
-	for _, r := range f.s.runners {
+	for _, r := range f.s.all() {
 		if r.fetcher != nil && r.reports(id.Kind) && f.s.expectations.has(r) {
 			able = append(able, r)
 		}

@@ -40,15 +40,39 @@ type firstPass struct {
 	outcomes map[string]Outcome
 }
 
-func newFirstPass(ids []string) *firstPass {
-	p := &firstPass{done: make(chan struct{}), pending: len(ids), outcomes: map[string]Outcome{}}
-	for _, id := range ids {
+// newFirstPass returns a first pass that is held once.
+func newFirstPass() *firstPass {
+	return &firstPass{done: make(chan struct{}), pending: 1, outcomes: map[string]Outcome{}}
+}
+
+// add adds a collector that is pending, unless the first pass is over.
+func (p *firstPass) add(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.outcomes[id]; !known && p.pending > 0 {
 		p.outcomes[id] = Outcome{ID: id, Result: Pending}
+		p.pending++
 	}
-	if p.pending == 0 {
+}
+
+// hold keeps the first pass from being over, until release: more may be added.
+func (p *firstPass) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending++
+}
+
+func (p *firstPass) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.decrease()
+}
+
+// decrease needs mu.
+func (p *firstPass) decrease() {
+	if p.pending--; p.pending == 0 {
 		close(p.done)
 	}
-	return p
 }
 
 // settle notes the outcome of a collector's first attempt; later ones are ignored.
@@ -59,9 +83,7 @@ func (p *firstPass) settle(o Outcome) {
 		return
 	}
 	p.outcomes[o.ID] = o
-	if p.pending--; p.pending == 0 {
-		close(p.done)
-	}
+	p.decrease()
 }
 
 func (p *firstPass) list() []Outcome {

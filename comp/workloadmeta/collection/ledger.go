@@ -97,6 +97,13 @@ func (l *ledger) open(d workloadmeta.Description) *book {
 	return b
 }
 
+// forgetBook drops the book of an instance that has gone.
+func (l *ledger) forgetBook(b *book) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.books = slices.DeleteFunc(l.books, func(other *book) bool { return other == b })
+}
+
 // entry returns whose report of what an event is.
 func (b *book) entry(ev *workloadmeta.CollectorEvent) entry {
 	return entry{b.reporter(ev), ev.Entity.GetID()}

@@ -223,14 +223,15 @@ func (o Options) validate() error {
 		_, streams := c.(workloadmeta.Streamer)
 		_, pulls := c.(workloadmeta.Puller)
 		_, fetches := c.(workloadmeta.Fetcher)
+		_, discovers := c.(workloadmeta.Discoverer)
 		_, idle := c.(*idle)
 		switch {
 		case id == "":
 			bad("Options.Collectors[%d] (%T) has no ID", i, c)
 		case ids[id]:
 			bad("two collectors have the ID %q", id)
-		case !streams && !pulls && !fetches && !idle:
-			bad("collector %q (%T) implements neither Streamer, Puller nor Fetcher", id, c)
+		case !streams && !pulls && !fetches && !discovers && !idle:
+			bad("collector %q (%T) implements neither Streamer, Puller, Fetcher nor Discoverer", id, c)
 		case d.Source == "":
 			bad("collector %q (%T) has no source", id, c)
 		}
@@ -263,9 +264,12 @@ func describe(c workloadmeta.Collector) (d workloadmeta.Description, err error) 
 	return d, err
 }
 
+// switchOf returns the switch of a collector, or of the one that an instance is of.
+func (o Options) switchOf(id string) Switch { return o.Enabled[workloadmeta.CollectorOf(id)] }
+
 // periodOf returns the pull period of a collector; the receiver has its defaults.
 func (o Options) periodOf(d workloadmeta.Description) time.Duration {
-	if p, ok := o.Periods[d.ID]; ok {
+	if p, ok := o.Periods[workloadmeta.CollectorOf(d.ID)]; ok {
 		return p
 	}
 	if d.Period > 0 {

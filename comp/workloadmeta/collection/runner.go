@@ -30,6 +30,11 @@ type runner struct {
 	puller    workloadmeta.Puller   // nil: does not pull
 	fetcher   workloadmeta.Fetcher  // nil: does not fetch
 
+	discoverer workloadmeta.Discoverer // nil: has no instances
+	parent     *runner                 // of an instance: the discoverer's
+	stop       context.CancelFunc      // of an instance
+	ended      chan struct{}           // of an instance: closed when it has ended
+
 	// Asked for once, so that nothing changes under the supervisor's feet.
 	workloadmeta.Description
 	forced bool // switched on: runs whatever detection says
@@ -42,12 +47,13 @@ type runner struct {
 	board
 }
 
-func newRunner(s *Supervisor, c workloadmeta.Collector) *runner {
+func newRunner(s *Supervisor, c workloadmeta.Collector, d workloadmeta.Description) *runner {
 	r := &runner{
-		s: s, collector: c, Description: c.Describe(),
+		s: s, collector: c, Description: d,
 		pauses: s.newPauses(s.opts.BackoffMax),
 	}
-	r.forced = s.opts.Enabled[r.ID] == On
+	r.forced = s.opts.switchOf(r.ID) == On
+	r.discoverer, _ = c.(workloadmeta.Discoverer)
 	r.streamer, _ = c.(workloadmeta.Streamer)
 	r.puller, _ = c.(workloadmeta.Puller)
 	r.fetcher, _ = c.(workloadmeta.Fetcher)
@@ -76,9 +82,14 @@ func (e *lostError) Error() string { return e.found.State.String() + ": " + e.fo
 
 // run runs the collector until ctx ends or there is no point in going on.
 func (r *runner) run(ctx context.Context) {
-	if r.s.opts.Enabled[r.ID] == Off {
+	r.active.Store(true)
+	defer r.active.Store(false)
+	if r.s.opts.switchOf(r.ID) == Off {
 		r.disabled(workloadmeta.Detection{Cause: workloadmeta.CauseOff,
 			Reason: "switched off by configuration"})
+		return
+	}
+	if r.onlyDiscovers() {
 		return
 	}
 	lost := time.Time{} // when what had been detected was found to be gone

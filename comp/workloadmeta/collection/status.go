@@ -100,41 +100,13 @@ func summarize(modes [numModes]modeState) (worst modeState) {
 	return worst
 }
 
-// Collecting reports whether the collector reports what it has to, or may be about to: it has
-// listed, or its first attempt is not over yet. It is false for a collector that does not exist,
-// that has nothing to collect, or whose source has never answered; and for one whose source has
-// appeared only after it was missing, until it has listed, so that whoever stands in for it can
-// hand over without a gap. It is cheap and never waits.
-func (s *Supervisor) Collecting(id string) bool {
-	for _, r := range s.runners {
-		if r.ID == id {
-			return r.collecting()
-		}
-	}
-	return false
-}
-
-func (b *board) collecting() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch b.status.State {
-	case StateDisabled, StateFailed:
-		return false
-	case StateWaiting:
-		return b.status.NextRetry.IsZero() // nobody has looked yet
-	case StateLive:
-		return true
-	}
-	return !b.absent && (b.status.Failures == 0 || !b.status.LastSync.IsZero())
-}
-
 // Missing says in one line, for people, why nothing may be known about entities of a
 // kind: which of the collectors that report it are off or failing, and why. It is empty
 // if all of them work.
 func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
 	var lines []string
 	reported, omitted := false, workloadmeta.Problem{}
-	for _, r := range s.runners {
+	for _, r := range s.shown() {
 		if why, ok := r.Omits[kind]; ok {
 			omitted = why
 		}

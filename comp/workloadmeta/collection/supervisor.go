@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +22,8 @@ type Supervisor struct {
 	expectations expectations
 	first        *firstPass
 	fetches      fetches
-	runners      []*runner // sorted by ID
+	// of all collectors and their instances, sorted by ID; replaced under mu
+	runners atomic.Pointer[[]*runner]
 
 	mu      sync.Mutex // guards the fields below
 	started bool
@@ -41,14 +43,36 @@ func New(opts Options) (*Supervisor, error) {
 	s.ledger.store = opts.Store
 	s.expectations.init(opts.Store)
 	s.fetches.init(s)
-	var ids []string
-	for _, c := range opts.Collectors {
-		s.runners = append(s.runners, newRunner(s, c))
-		ids = append(ids, c.Describe().ID)
+	s.first = newFirstPass()
+	runners := make([]*runner, len(opts.Collectors))
+	for i, c := range opts.Collectors {
+		runners[i] = newRunner(s, c, c.Describe())
+		s.first.add(runners[i].ID)
+		if runners[i].discoverer != nil {
+			s.first.hold()
+		}
 	}
-	slices.SortFunc(s.runners, func(a, b *runner) int { return strings.Compare(a.ID, b.ID) })
-	s.first = newFirstPass(ids)
+	s.first.release()
+	sortRunners(runners)
+	s.runners.Store(&runners)
 	return s, nil
+}
+
+func sortRunners(runners []*runner) {
+	slices.SortFunc(runners, func(a, b *runner) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// all returns the runners of all collectors, sorted by ID.
+func (s *Supervisor) all() []*runner { return *s.runners.Load() }
+
+// shown returns the runners that are worth a line: all but those that only stand for their
+// instances.
+func (s *Supervisor) shown() []*runner {
+	all := s.all()
+	return slices.DeleteFunc(slices.Clone(all), func(r *runner) bool {
+		return r.onlyDiscovers() &&
+			slices.ContainsFunc(all, func(other *runner) bool { return other.parent == r })
+	})
 }
 
 // Start starts the collectors and returns at once. They go on after ctx has ended,
@@ -61,12 +85,11 @@ func (s *Supervisor) Start(ctx context.Context) error {
 	}
 	s.started = true
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	for _, r := range s.runners {
-		s.running.Go(func() {
-			r.active.Store(true)
-			defer r.active.Store(false)
-			r.run(s.ctx)
-		})
+	for _, r := range s.all() {
+		s.running.Go(func() { r.run(s.ctx) })
+		if r.discoverer != nil {
+			s.running.Go(func() { r.discoverLoop(s.ctx) })
+		}
 	}
 	s.running.Go(func() { s.markSynced(s.ctx) })
 	s.running.Go(func() { s.forgetLoop(s.ctx) })
@@ -116,7 +139,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	}
 	s.ledger.close()
 	var stuck []string
-	for _, r := range s.runners {
+	for _, r := range s.all() {
 		if r.active.Load() {
 			stuck = append(stuck, r.ID)
 		}
@@ -149,8 +172,9 @@ func (s *Supervisor) alive() bool {
 
 // Status returns how every collector is doing, sorted by ID. The caller owns it.
 func (s *Supervisor) Status() []Status {
-	list := make([]Status, len(s.runners))
-	for i, r := range s.runners {
+	shown := s.shown()
+	list := make([]Status, len(shown))
+	for i, r := range shown {
 		list[i] = r.snapshot()
 	}
 	return list
