@@ -72,8 +72,12 @@ func (r *runner) discover(ctx context.Context) {
 		}
 	}
 	for _, instance := range r.s.all() {
-		if instance.parent == r && !there[instance.ID] &&
-			r.s.ledger.count(instance.book) == 0 {
+		if instance.parent != r || there[instance.ID] {
+			continue
+		}
+		left, err := r.s.ledger.withdraw(instance.book, time.Now(), r.s.opts.ForgetAfter)
+		instance.problem(err)
+		if left == 0 {
 			r.s.drop(instance)
 		}
 	}

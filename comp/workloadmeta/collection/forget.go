@@ -103,6 +103,25 @@ func (l *ledger) forget(now time.Time, after time.Duration) ([]Forgotten, error)
 	return gone, l.write(out)
 }
 
+// withdraw withdraws what a collector that has gone has not confirmed for as long as after,
+// whoever else reports it, and returns how much is left.
+func (l *ledger) withdraw(b *book, now time.Time, after time.Duration) (left int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var old []entry
+	for e, r := range b.reported {
+		if r.away != 0 && now.Sub(time.Unix(0, r.away)) >= after {
+			old = append(old, e)
+		}
+	}
+	slices.SortFunc(old, compareEntries)
+	var out []workloadmeta.CollectorEvent
+	for _, e := range old {
+		out = l.remove(b, e, nil, out)
+	}
+	return len(b.reported), l.write(out)
+}
+
 // unconfirmed returns why an entity of a reporter that is away is not believed in any longer,
 // with its last state if that is known, or "" if it still is. It needs mu.
 func (l *ledger) unconfirmed(r report, e workloadmeta.Entity, now, away time.Time,
