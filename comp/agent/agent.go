@@ -126,7 +126,6 @@ func (a *Agent) collect() error {
 	}
 	made, err := a.opts.Config.NewCollectors(a.opts.Type, collection.Deps{
 		Log: a.opts.Log, Env: filter,
-		Collecting: func(id string) bool { return a.collectors.Collecting(id) },
 	})
 	if err != nil {
 		return err

@@ -209,10 +209,7 @@ func TestDockerAppearsBesideItsContainerd(t *testing.T) {
 	a.start(docker.Module, containerd.Module, fx.Supply(
 		docker.Options{Host: "unix://" + later, Log: a.logger()},
 		collection.Options{RedetectEvery: time.Second},
-		containerd.Options{
-			Address: d.Containerd.Socket, Log: a.logger(),
-			DockerRuns: func() bool { return a.runs.Collecting("docker") },
-		},
+		containerd.Options{Address: d.Containerd.Socket, Log: a.logger()},
 	))
 	reported := func(want string) {
 		t.Helper()
@@ -223,7 +220,7 @@ func TestDockerAppearsBesideItsContainerd(t *testing.T) {
 			return ""
 		})
 	}
-	reported("containerd")
+	reported("containerd@moby")
 	if err := os.Symlink(d.Socket, later); err != nil {
 		t.Fatal(err)
 	}

@@ -21,13 +21,15 @@ type board struct {
 	r   *runner
 	log *slog.Logger
 
-	mu       sync.Mutex // guards the fields below; leaf: nothing else is locked under it
+	mu       sync.Mutex // guards the fields below; nothing but changeMu is locked under it
 	status   Status
 	found    workloadmeta.Detection
 	modes    [numModes]modeState // of the modes that run; the collector's state while it collects
 	failing  [numModes]bool      // has failed and not listed yet
 	failures map[string]bool     // failures the log has been told of
 	problems map[string]bool     // problems the log has been told of
+	// a look has found nothing to collect, and nothing has been listed since
+	absent   bool
 	failedAt time.Time // last failure
 	runs     uint64    // of the stream
 	warned   bool      // a failure was logged and no recovery yet
@@ -69,6 +71,7 @@ func (b *board) enter(state State, why workloadmeta.Problem, retry time.Time) (n
 	news = b.status.State != state || b.status.Problem != why
 	if b.status.State != state || b.status.Since.IsZero() {
 		b.status.Since = time.Now()
+		b.r.s.stateChanged()
 	}
 	b.status.State, b.status.Problem, b.status.NextRetry = state, why, retry
 	b.status.More = nil
@@ -143,6 +146,7 @@ func (b *board) waiting(d workloadmeta.Detection, retry time.Time, expected bool
 	why := problemOf(d)
 	b.mu.Lock()
 	news := b.enter(StateWaiting, why, retry)
+	b.absent = true
 	b.status.More = d.More
 	b.mu.Unlock()
 	b.r.s.expectations.set(b.r, expected)
@@ -204,6 +208,7 @@ func (b *board) listed(m mode) {
 	now := time.Now()
 	if m != modeFetch { // which has nothing to list
 		b.status.LastSync = now
+		b.absent = false
 	}
 	b.failing[m] = false
 	fresh := b.modes[m].state != StateLive
@@ -271,6 +276,7 @@ func (b *board) noteFailure(call string, err error, attrs ...any) {
 func (b *board) count(err error) {
 	b.failedAt = time.Now()
 	b.status.Failures++
+	b.r.s.stateChanged()
 	b.status.LastError, b.status.LastErrorAt = err.Error(), b.failedAt
 	if _, ok := errors.AsType[*PanicError](err); ok {
 		b.status.Panics++

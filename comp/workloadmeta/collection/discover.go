@@ -75,7 +75,9 @@ func (r *runner) discover(ctx context.Context) {
 		if instance.parent != r || there[instance.ID] {
 			continue
 		}
-		left, err := r.s.ledger.withdraw(instance.book, time.Now(), r.s.opts.ForgetAfter)
+		left, err := r.s.ledger.withdraw(instance.book, func(old report) bool {
+			return old.away != 0 && time.Since(time.Unix(0, old.away)) >= r.s.opts.ForgetAfter
+		})
 		instance.problem(err)
 		if left == 0 {
 			r.s.drop(instance)

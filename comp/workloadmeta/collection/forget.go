@@ -103,14 +103,14 @@ func (l *ledger) forget(now time.Time, after time.Duration) ([]Forgotten, error)
 	return gone, l.write(out)
 }
 
-// withdraw withdraws what a collector that has gone has not confirmed for as long as after,
-// whoever else reports it, and returns how much is left.
-func (l *ledger) withdraw(b *book, now time.Time, after time.Duration) (left int, err error) {
+// withdraw withdraws what a collector reports and which picks, whoever else reports it, and
+// returns how much is left. nil picks all.
+func (l *ledger) withdraw(b *book, picks func(report) bool) (left int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var old []entry
 	for e, r := range b.reported {
-		if r.away != 0 && now.Sub(time.Unix(0, r.away)) >= after {
+		if picks == nil || picks(r) {
 			old = append(old, e)
 		}
 	}

@@ -92,6 +92,16 @@ func (r *runner) run(ctx context.Context) {
 	if r.onlyDiscovers() {
 		return
 	}
+	if r.StandsInFor != "" {
+		r.runStandIn(ctx)
+		return
+	}
+	r.runWhileDetected(ctx)
+}
+
+// runWhileDetected collects whenever there is something to collect, until ctx ends or there is
+// no point in going on.
+func (r *runner) runWhileDetected(ctx context.Context) {
 	lost := time.Time{} // when what had been detected was found to be gone
 	for {
 		if !r.awaitDetected(ctx, lost) {

@@ -68,9 +68,6 @@ type Deps struct {
 	Log *slog.Logger
 	// Env chooses the environment variables that are kept. nil: the built-in list of package env.
 	Env *env.Filter
-	// Collecting reports whether another collector of the program has something to collect. nil: it
-	// is not known. It may be called only after the collectors have been started.
-	Collecting func(id string) bool
 }
 
 // One makes the answer of [Spec.Make] of what the constructor of a single collector returns.

@@ -25,6 +25,9 @@ type Supervisor struct {
 	// of all collectors and their instances, sorted by ID; replaced under mu
 	runners atomic.Pointer[[]*runner]
 
+	changeMu sync.Mutex    // guards change; leaf
+	change   chan struct{} // closed at the next change of a collector's state; nil: nobody waits
+
 	mu      sync.Mutex // guards the fields below
 	started bool
 	stopped bool
@@ -66,12 +69,13 @@ func sortRunners(runners []*runner) {
 func (s *Supervisor) all() []*runner { return *s.runners.Load() }
 
 // shown returns the runners that are worth a line: all but those that only stand for their
-// instances.
+// instances, and those that could stand in for another collector and do not.
 func (s *Supervisor) shown() []*runner {
 	all := s.all()
 	return slices.DeleteFunc(slices.Clone(all), func(r *runner) bool {
 		return r.onlyDiscovers() &&
-			slices.ContainsFunc(all, func(other *runner) bool { return other.parent == r })
+			slices.ContainsFunc(all, func(other *runner) bool { return other.parent == r }) ||
+			r.StandsInFor != "" && r.idle()
 	})
 }
 

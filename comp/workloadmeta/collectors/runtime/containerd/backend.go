@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/api/types/task"
@@ -40,9 +39,6 @@ type shared struct {
 	contents  *contents
 	reader    reader
 	mapper    mapper
-
-	// dockerListed is whether namespace moby was among those that were last listed.
-	dockerListed atomic.Bool
 }
 
 // Ping implements [runtimesync.Client].
@@ -54,22 +50,11 @@ func (b *backend) Ping(ctx context.Context) error {
 	return err
 }
 
-// scopeChanged reports whether Docker's namespace was not listed and is to be collected now, or the
-// other way round.
-func (b *backend) scopeChanged() bool {
-	if b.scope.dockerRuns == nil {
-		return false
-	}
-	wants := b.scope.wants(dockerNamespace)
-	return b.dockerListed.CompareAndSwap(!wants, wants)
-}
-
 // List implements [runtimesync.Client].
 func (b *backend) List(ctx context.Context) (runtimesync.Listing, error) {
 	if b.replaced() {
 		return runtimesync.Listing{}, fmt.Errorf("another socket is at %s now", b.socket)
 	}
-	b.dockerListed.Store(b.scope.wants(dockerNamespace))
 	names := b.scope.only
 	if len(names) == 0 {
 		var err error

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -249,30 +248,39 @@ func TestBug10DockersContainersAreLeftToDocker(t *testing.T) {
 		}
 	}
 
-	var mu sync.Mutex
-	docker := false
-	w = collectortest.NewWorld()
-	c = newCollector(t, f, func(o *Options) {
-		o.DockerRuns = func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return docker
-		}
-	})
-	start(t, c, w)
-	if w.Container("docker") == nil {
-		t.Error("nobody reports Docker's containers")
+	// An instance collects them where Docker's collector does not.
+	instances := c.Instances(t.Context())
+	if len(instances) != 1 {
+		t.Fatalf("instances %v", instances)
 	}
-	mu.Lock()
-	docker = true // it was started
-	mu.Unlock()
-	f.send(event("moby", "/tasks/oom", epoch, &eventtypes.TaskOOM{ContainerID: "docker"}))
-	eventually(t, func() string {
-		if w.Container("docker") != nil {
-			return "both report Docker's containers"
+	if d := instances[0].Describe(); d.ID != "containerd@moby" || d.StandsInFor != "docker" {
+		t.Errorf("the instance is %+v", d)
+	}
+	if again := c.Instances(t.Context()); again[0] != instances[0] {
+		t.Error("it is made anew")
+	}
+	w = collectortest.NewWorld()
+	start(t, instances[0].(*Collector), w)
+	if w.Container("docker") == nil || w.Container("web") != nil {
+		t.Errorf("of the instance: docker %v, web %v", w.Container("docker"), w.Container("web"))
+	}
+	if d := instances[0].Detect(t.Context()); d.State != workloadmeta.Detected {
+		t.Errorf("with Docker: %v", d)
+	}
+	f = newFake(t)
+	f.container("default", "web", "", nil)
+	c = newCollector(t, f, nil)
+	if d := c.Instances(t.Context())[0].Detect(t.Context()); d.State != workloadmeta.Absent {
+		t.Errorf("without Docker: %v", d)
+	}
+	for _, change := range []func(*Options){
+		func(o *Options) { o.Namespaces = []string{"default"} },
+		func(o *Options) { o.ExcludeNamespaces = []string{"moby"} },
+	} {
+		if more := newCollector(t, f, change).Instances(t.Context()); len(more) != 0 {
+			t.Errorf("instances %v", more)
 		}
-		return ""
-	})
+	}
 }
 
 // Known bug #15: the end of a container that was killed for want of memory told nothing of the

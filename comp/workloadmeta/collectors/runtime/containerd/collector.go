@@ -20,6 +20,7 @@ const rank = 30
 // Collector reports the containers and images of one containerd. Create one with [New].
 type Collector struct {
 	opts     Options
+	others   others
 	socket   string   // configured path; "" = look at the default ones
 	sockets  []string // default paths
 	unusable error    // what is wrong with the address in the environment
@@ -27,7 +28,10 @@ type Collector struct {
 	shared   *shared
 }
 
-var _ workloadmeta.Streamer = (*Collector)(nil)
+var (
+	_ workloadmeta.Streamer   = (*Collector)(nil)
+	_ workloadmeta.Discoverer = (*Collector)(nil)
+)
 
 // New returns a collector. It does not connect. An address in the options that makes no sense is an
 // error that names it. One in CONTAINERD_ADDRESS is not, because it may serve other programs well:
@@ -37,7 +41,7 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Collector{opts: o, sockets: mapping.Candidates(o.Sockets)}
+	c := &Collector{opts: o}
 	address, field := o.Address, "Address"
 	if address == "" {
 		settle(&o)
@@ -52,6 +56,17 @@ func New(o Options) (*Collector, error) {
 			c.unusable = fmt.Errorf("CONTAINERD_ADDRESS: %w", err)
 		}
 	}
+	sockets := o.Sockets
+	if sockets == nil {
+		sockets = SystemSockets()
+		switch {
+		case o.One || o.ID != id:
+			sockets = DefaultSockets()
+		case c.socket == "" && c.unusable == nil:
+			c.others.sockets = mapping.Candidates(KubernetesSockets())
+		}
+	}
+	c.sockets = mapping.Candidates(sockets)
 	m := newMemory()
 	c.shared = &shared{
 		scope: newScope(&o), memory: m, index: newIndex(), sandboxes: newSandboxes(),
@@ -74,7 +89,7 @@ func (c *Collector) Stats() Stats { return c.follower.Stats() }
 // Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
 	d := description
-	d.ID = c.opts.ID
+	d.ID, d.StandsInFor = c.opts.ID, c.opts.standsInFor
 	if c.opts.NoImages {
 		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
 		d.Omits = mapping.NoImages()

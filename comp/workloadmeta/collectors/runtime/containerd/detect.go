@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -16,7 +17,20 @@ const permission = "run as root, or as a member of the group that owns the socke
 // Detect implements [workloadmeta.Collector]. A socket at which nobody listens at the moment counts
 // as detected: the daemon that made it is expected back.
 func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
-	_, detection := c.find(ctx)
+	socket, detection := c.find(ctx)
+	if c.opts.standsInFor == "" || detection.State != workloadmeta.Detected {
+		return detection
+	}
+	// Most machines have no Docker, and need no connection to see nothing.
+	d, err := newDaemon(socket, &c.opts)
+	if err != nil {
+		return detection // which tells what is wrong
+	}
+	defer d.close()
+	if names, err := d.listNamespaces(ctx); err == nil && !slices.Contains(names, dockerNamespace) {
+		return workloadmeta.Detection{Cause: workloadmeta.CauseAbsent,
+			Reason: "there is no namespace " + dockerNamespace + " in the containerd at " + socket}
+	}
 	return detection
 }
 

@@ -25,15 +25,10 @@ func (b *backend) Events(ctx context.Context, _ time.Time) (runtimesync.Events, 
 		cancel()
 		return nil, err
 	}
-	s := &subscription{b: b, ctx: ctx, cancel: cancel, received: make(chan received),
-		look: time.NewTicker(scopeEvery)}
+	s := &subscription{b: b, ctx: ctx, cancel: cancel, received: make(chan received)}
 	s.ended.Go(func() { s.receive(stream) })
 	return s, nil
 }
-
-// scopeEvery is how often it is looked whether Docker's namespace is to be collected. Events of its
-// own need not come when that changes.
-const scopeEvery = 5 * time.Second
 
 // subscription is containerd's event stream.
 type subscription struct {
@@ -41,7 +36,6 @@ type subscription struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	received chan received
-	look     *time.Ticker
 	ended    sync.WaitGroup
 }
 
@@ -69,7 +63,6 @@ func (s *subscription) receive(stream eventsapi.Events_SubscribeClient) {
 
 // Next implements [runtimesync.Events].
 func (s *subscription) Next() ([]runtimesync.Event, error) {
-	var events []runtimesync.Event
 	select {
 	case r := <-s.received:
 		if r.err != nil {
@@ -79,23 +72,16 @@ func (s *subscription) Next() ([]runtimesync.Event, error) {
 		if err != nil {
 			return nil, runtimesync.Lost(err)
 		}
-		events = append(events, ev)
-	case <-s.look.C:
+		return []runtimesync.Event{ev}, nil
 	case <-s.ctx.Done():
 		return nil, s.ctx.Err()
 	}
-	if s.b.scopeChanged() {
-		events = append(events,
-			runtimesync.Event{Action: runtimesync.ActionCompare, Name: "namespace " + dockerNamespace})
-	}
-	return events, nil
 }
 
 // Close implements [runtimesync.Events]. It waits until nothing of the subscription is left.
 func (s *subscription) Close() error {
 	s.cancel()
 	s.ended.Wait()
-	s.look.Stop()
 	return nil
 }
 

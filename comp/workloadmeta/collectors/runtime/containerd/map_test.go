@@ -26,11 +26,11 @@ func recorded(t testing.TB, folder string, change func(*Options)) (*Collector, *
 	r, f, proc := load(t, folder)
 	c := newCollector(t, f, func(o *Options) {
 		o.ProcRoot = proc
-		o.DockerRuns = func() bool { return false }
 		if change != nil {
 			change(o)
 		}
 	})
+	c.shared.scope = scope{} // Docker's containers are among the recorded ones
 	now := func() time.Time { return r.At }
 	c.shared.mapper.now, c.shared.mapper.machine.now = now, now
 	c.shared.reader.platform = platforms.Only(platforms.MustParse("linux/amd64"))

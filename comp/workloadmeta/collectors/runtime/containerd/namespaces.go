@@ -14,37 +14,29 @@ const (
 
 // scope says which namespaces are collected.
 type scope struct {
-	only       []string // empty = all; what is named here is collected whatever Docker does
-	exclude    []string
-	dockerRuns func() bool // nil = always
+	only    []string // empty = all
+	exclude []string // sorted, as only
 }
 
 func newScope(o *Options) scope {
-	s := scope{only: slices.Clone(o.Namespaces), dockerRuns: o.DockerRuns}
+	s := scope{only: slices.Clone(o.Namespaces)}
 	slices.Sort(s.only)
 	s.only = slices.Compact(s.only)
 	if len(s.only) == 0 {
-		s.exclude = append(slices.Clone(o.ExcludeNamespaces), pluginsNamespace)
-		if s.dockerRuns == nil {
-			s.exclude = append(s.exclude, dockerNamespace)
-		}
+		// Docker's has an instance of its own, which collects where Docker's collector does not.
+		s.exclude = append(slices.Clone(o.ExcludeNamespaces), pluginsNamespace, dockerNamespace)
 		slices.Sort(s.exclude)
 		s.exclude = slices.Compact(s.exclude)
 	}
 	return s
 }
 
-// wants reports whether a namespace is collected at the moment.
+// wants reports whether a namespace is collected.
 func (s scope) wants(namespace string) bool {
-	switch {
-	case len(s.only) > 0:
+	if len(s.only) > 0 {
 		return slices.Contains(s.only, namespace)
-	case slices.Contains(s.exclude, namespace):
-		return false
-	case namespace == dockerNamespace:
-		return s.dockerRuns != nil && !s.dockerRuns()
 	}
-	return true
+	return !slices.Contains(s.exclude, namespace)
 }
 
 // topics are those that are asked for. Not asked for: /tasks/exec-*, of which every probe makes

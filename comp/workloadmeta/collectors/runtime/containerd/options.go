@@ -25,11 +25,12 @@ type Stats = runtimesync.Stats
 type Options struct {
 	Tuning `field:"CallTimeout" config:"/cri_query_timeout,datadog" default:"5s" doc:"Time limit of a request to containerd or over the container runtime interface (CRI)."`
 
-	// ID is the collector's, for a program that has one for each of several containerds. Default
-	// "containerd".
+	// ID is the collector's, for a program that has one for each of several containerds:
+	// "containerd@" and a name. Such a one has no instances. Default "containerd".
 	ID string
 	// Sockets are the paths that are tried when neither Address nor CONTAINERD_ADDRESS names one.
-	// Default [DefaultSockets].
+	// Default [SystemSockets], beside which those of Kubernetes distributions have instances of
+	// their own.
 	Sockets []string
 	// Address is the path of containerd's socket, or unix:///path. Empty means CONTAINERD_ADDRESS
 	// from the environment, and without that the first of Sockets at which somebody listens.
@@ -38,19 +39,16 @@ type Options struct {
 	// that containerd is asked over the CRI.
 	CRISocket string `config:"/cri_socket_path,address"`
 	OverCRI   bool   `config:"/collectors.cri,is=on"`
-	// One looks for one containerd only, the first, and not beside the machine's own for that of a
-	// Kubernetes distribution. It counts in [Spec].
+	// One looks for one containerd only, the first of [DefaultSockets], and not beside the
+	// machine's own for that of a Kubernetes distribution.
 	One bool `config:"/collectors.containerd,is=on"`
 	// Namespaces are those that are collected, moby among them if it is named; empty means all of
-	// them but plugins.moby, where Docker has its managed plugins.
+	// them but plugins.moby, where Docker has its managed plugins. moby, where it has its
+	// containers, then has an instance of its own, which collects as long as Docker's collector
+	// has nothing to collect.
 	Namespaces []string `config:"/containerd_namespaces,datadog" doc:"containerd namespaces that are collected. Empty: all but those of containerd_exclude_namespaces."`
 	// ExcludeNamespaces are left out where Namespaces is empty.
 	ExcludeNamespaces []string `config:"/containerd_exclude_namespaces,datadog" doc:"containerd namespaces that are left out, unless containerd_namespaces is set. moby, which is Docker's, is left to the Docker collector while that one has something to collect."`
-	// DockerRuns reports whether Docker's containers are collected from Docker. While they are,
-	// namespace moby is left out here, in which they are again, with less known of them. nil means
-	// moby is always left out. Neither counts where Namespaces has moby. It is called often, by
-	// several goroutines, and must not block. A change of its answer counts within seconds.
-	DockerRuns func() bool
 	// Env chooses the environment variables that are kept. nil means the built-in list of package
 	// env.
 	Env *env.Filter
@@ -70,6 +68,7 @@ type Options struct {
 	Dial func(ctx context.Context, socket string) (net.Conn, error)
 
 	dialOptions []grpc.DialOption // tests count requests with it
+	standsInFor string            // of the instance for Docker's namespace
 }
 
 // SystemSockets are the paths of the machine's own containerd: the usual one, also where a
@@ -85,8 +84,8 @@ func KubernetesSockets() []string {
 		"/var/snap/microk8s/common/run/containerd.sock", "/run/k0s/containerd.sock")
 }
 
-// DefaultSockets are the paths that are tried when nothing else names containerd's socket:
-// [SystemSockets], then [KubernetesSockets].
+// DefaultSockets are all paths at which a containerd may be: [SystemSockets], then
+// [KubernetesSockets].
 func DefaultSockets() []string { return append(SystemSockets(), KubernetesSockets()...) }
 
 func alsoInContainer(paths ...string) []string {
@@ -111,10 +110,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	if o.ID == "" {
-		o.ID = "containerd"
-	}
-	if o.Sockets == nil {
-		o.Sockets = DefaultSockets()
+		o.ID = id
 	}
 	if o.ProcRoot == "" {
 		o.ProcRoot = "/proc"

@@ -29,21 +29,18 @@ import (
 func TestBug9ExclusionsExclude(t *testing.T) {
 	for _, tc := range []struct {
 		only, exclude []string
-		docker        func() bool
 		in, out       []string
 	}{
-		{nil, nil, nil, []string{"default", "k8s.io"}, []string{"moby", "plugins.moby"}},
-		{nil, []string{"a", "b"}, nil, []string{"default"}, []string{"a", "b", "moby"}},
-		{nil, []string{"a", "b"}, func() bool { return false }, []string{"default", "moby"}, []string{"a", "b", "plugins.moby"}},
-		{[]string{"plugins.moby"}, nil, nil, []string{"plugins.moby"}, []string{"a"}},
-		{[]string{"a", "b"}, nil, nil, []string{"a", "b"}, []string{"default", "moby"}},
-		{[]string{"a", "b"}, []string{"b"}, nil, []string{"a", "b"}, []string{"default"}},
+		{nil, nil, []string{"default", "k8s.io"}, []string{"moby", "plugins.moby"}},
+		{nil, []string{"a", "b"}, []string{"default"}, []string{"a", "b", "moby", "plugins.moby"}},
+		{[]string{"plugins.moby"}, nil, []string{"plugins.moby"}, []string{"a"}},
+		{[]string{"a", "b"}, nil, []string{"a", "b"}, []string{"default", "moby"}},
+		{[]string{"a", "b"}, []string{"b"}, []string{"a", "b"}, []string{"default"}},
 		// it was asked for by name
-		{[]string{"moby", "a"}, nil, func() bool { return true }, []string{"a", "moby"}, []string{"default"}},
-		{[]string{"moby"}, nil, func() bool { return false }, []string{"moby"}, []string{"a"}},
+		{[]string{"moby", "a"}, nil, []string{"a", "moby"}, []string{"default"}},
+		{[]string{"moby"}, nil, []string{"moby"}, []string{"a"}},
 	} {
-		s := newScope(&Options{Namespaces: tc.only, ExcludeNamespaces: tc.exclude,
-			DockerRuns: tc.docker})
+		s := newScope(&Options{Namespaces: tc.only, ExcludeNamespaces: tc.exclude})
 		filter, err := filters.ParseAll(s.filters()...)
 		if err != nil {
 			t.Fatalf("%v: %v", s.filters(), err)
@@ -64,14 +61,6 @@ func TestBug9ExclusionsExclude(t *testing.T) {
 	}
 	if s := newScope(&Options{}); s.wants("moby") {
 		t.Error("moby is collected without a word about Docker")
-	}
-	docker := true
-	s := newScope(&Options{DockerRuns: func() bool { return docker }})
-	if s.wants("moby") {
-		t.Error("moby is collected while Docker is")
-	}
-	if docker = false; !s.wants("moby") {
-		t.Error("nobody collects moby")
 	}
 }
 

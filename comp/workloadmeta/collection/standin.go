@@ -1,0 +1,109 @@
+package collection
+
+import (
+	"context"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+)
+
+// collecting reports whether a collector reports what it has to, or may be about to: it has
+// listed, or its first attempt is not over yet. It is false for a collector that does not exist,
+// that has nothing to collect, or whose source has never answered; and for one whose source has
+// appeared only after it was missing, until it has listed, so that whoever stands in for it can
+// hand over without a gap.
+func (s *Supervisor) collecting(id string) bool {
+	for _, r := range s.all() {
+		if r.ID == id {
+			return r.collecting()
+		}
+	}
+	return false
+}
+
+func (b *board) collecting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.status.State {
+	case StateDisabled, StateFailed:
+		return false
+	case StateWaiting:
+		return b.status.NextRetry.IsZero() // nobody has looked yet
+	case StateLive:
+		return true
+	}
+	return !b.absent && (b.status.Failures == 0 || !b.status.LastSync.IsZero())
+}
+
+// idle reports whether the collector waits.
+func (b *board) idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status.State == StateWaiting
+}
+
+// awaitCollecting waits until a collector is collecting, or is not. It returns false if ctx
+// ends first.
+func (s *Supervisor) awaitCollecting(ctx context.Context, id string, want bool) bool {
+	for {
+		changed := s.stateChange()
+		if s.collecting(id) == want {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// stateChange returns a channel that is closed when a collector's state changes.
+func (s *Supervisor) stateChange() <-chan struct{} {
+	s.changeMu.Lock()
+	defer s.changeMu.Unlock()
+	if s.change == nil {
+		s.change = make(chan struct{})
+	}
+	return s.change
+}
+
+// stateChanged wakes who waits for a change of state.
+func (s *Supervisor) stateChanged() {
+	s.changeMu.Lock()
+	defer s.changeMu.Unlock()
+	if s.change != nil {
+		close(s.change)
+		s.change = nil
+	}
+}
+
+// runStandIn collects while the collector that r stands in for does not, until ctx ends or
+// there is no point in going on.
+func (r *runner) runStandIn(ctx context.Context) {
+	for {
+		if r.s.collecting(r.StandsInFor) {
+			r.waiting(workloadmeta.Detection{Reason: "collected by " + r.StandsInFor}, time.Time{},
+				false)
+		}
+		if !r.s.awaitCollecting(ctx, r.StandsInFor, false) {
+			return
+		}
+		turn, end := context.WithCancel(ctx)
+		watching := make(chan struct{})
+		go func() { // ends with turn
+			defer close(watching)
+			r.s.awaitCollecting(turn, r.StandsInFor, true)
+			end()
+		}()
+		r.runWhileDetected(turn)
+		over := turn.Err() != nil
+		end()
+		<-watching
+		if ctx.Err() != nil || !over {
+			return
+		}
+		_, err := r.s.ledger.withdraw(r.book, nil)
+		r.problem(err)
+	}
+}
