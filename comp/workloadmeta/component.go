@@ -126,7 +126,17 @@ type SubscribeOption func(*SubscribeOptions)
 // SubscribeOptions are what the options set.
 type SubscribeOptions struct {
 	FirstTier bool
+	Since     *Position
 }
+
+// Position is a place in the changes of one store: the [Bundle.Revision] of the last bundle that
+// a subscriber finished. The epoch tells stores apart: it is another one after a restart.
+type Position struct{ Epoch, Revision uint64 }
+
+// Since asks for the changes after a position, with the filter that the subscriber had there. If
+// the store keeps no log of changes, or none that goes back so far, or the position is another
+// store's, the first bundle is a snapshot as ever, and says so. Otherwise there is none.
+func Since(p Position) SubscribeOption { return func(o *SubscribeOptions) { o.Since = &p } }
 
 // FirstTier puts the subscriber into the first tier: all others are handed a change
 // only after the first tier has handled it, or after a second. The tagger is in the

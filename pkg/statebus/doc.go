@@ -40,6 +40,14 @@
 //  6. Consumption is a loop, and finishing the loop's body acknowledges the
 //     bundle, as below.
 //
+//  7. Resume. A table with a log ([Options.LogChanges]) gives a subscriber that was
+//     away the changes after the revision it has seen ([SubOptions.Since]), as its
+//     filter would have seen them then; if the log does not go back so far, or the
+//     revision is another table's, it gets a snapshot, which says that it is one.
+//
+// A filter that panics or ends its goroutine ends its own subscription and nothing
+// else.
+//
 // A consumer is:
 //
 //	for bundle := range sub.Bundles(ctx) {

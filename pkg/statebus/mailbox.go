@@ -9,9 +9,10 @@ import (
 // needs, and reports whether there is anything to tell. It runs the subscriber's
 // functions, under the commit lock but not under the mailbox's.
 func (s *Subscription[K, V]) judge(changes []change[K, V], verdicts []EventType) (any bool) {
+	done := false
 	defer func() {
-		if cause := recover(); cause != nil {
-			s.fail(cause)
+		if !done {
+			s.fail(recover())
 			any = false
 		}
 	}()
@@ -45,6 +46,7 @@ func (s *Subscription[K, V]) judge(changes []change[K, V], verdicts []EventType)
 		verdicts[i] = v
 		any = any || v != 0
 	}
+	done = true
 	return any
 }
 
@@ -114,7 +116,7 @@ const (
 	handed  outcome = iota
 	empty           // nothing is pending
 	blocked         // the first tier is not done
-	ended           // closed
+	atEnd           // closed
 	failed          // a filter panicked
 )
 
@@ -156,7 +158,7 @@ func (s *Subscription[K, V]) cut(park bool) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asleep = false
-	if out, over := s.over(); over {
+	if out, over := s.ended(); over {
 		return out
 	}
 	n := len(s.pending)
@@ -205,11 +207,11 @@ func (s *Subscription[K, V]) released() int {
 	return n
 }
 
-// over reports whether the subscription has come to its end, under mu.
-func (s *Subscription[K, V]) over() (outcome, bool) {
+// ended reports whether the subscription has come to its end, under mu.
+func (s *Subscription[K, V]) ended() (outcome, bool) {
 	switch {
 	case s.closed:
-		return ended, true
+		return atEnd, true
 	case s.failure != nil:
 		return failed, true
 	}
@@ -219,7 +221,7 @@ func (s *Subscription[K, V]) over() (outcome, bool) {
 func (s *Subscription[K, V]) lockedOver() (outcome, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.over()
+	return s.ended()
 }
 
 // handedOver notes that the consumer gets b.

@@ -99,6 +99,7 @@ const (
 	restarter           // leaves the loop after each bundle and begins again
 	sleeper             // begins when all is committed
 	closer              // closes after some bundles
+	resumer             // closes after some bundles, and resumes where it was
 	dead                // never consumes
 )
 
@@ -123,6 +124,7 @@ type run struct {
 	sub      *modelSub
 	bundles  []received
 	ended    bool // has seen the end
+	drops    bool // tombstones may be too many
 	finished atomic.Uint64
 	since    atomic.Uint64 // revision at Subscribe, plus one
 	until    uint64        // all revisions after it were committed after Subscribe
@@ -147,6 +149,7 @@ func drawPlan(t *rapid.T) plan {
 		opts: statebus.Options{
 			CoalesceAt:    rapid.SampledFrom([]int{1, 2, 8, 64, 0}).Draw(t, "coalesceAt"),
 			MaxTombstones: rapid.SampledFrom([]int{1, 5, 0}).Draw(t, "maxTombstones"),
+			LogChanges:    rapid.SampledFrom([]int{0, 10, 1000}).Draw(t, "logChanges"),
 		},
 		producers: rapid.IntRange(1, 3).Draw(t, "producers"),
 		commits:   rapid.IntRange(1, 600).Draw(t, "commits"),
@@ -186,15 +189,16 @@ func drawPlan(t *rapid.T) plan {
 // TestModel draws tables with racing producers and consumers. Use -rapid.checks to
 // run it for longer; an operation is one change.
 func TestModel(t *testing.T) {
-	var operations, checks atomic.Int64
+	var operations, checks, resumed atomic.Int64
 	rapid.Check(t, func(t *rapid.T) {
-		operations.Add(int64(drawPlan(t).execute(t)))
+		operations.Add(int64(drawPlan(t).execute(t, &resumed)))
 		checks.Add(1)
 	})
-	t.Logf("%d operations in %d checks", operations.Load(), checks.Load())
+	t.Logf("%d operations in %d checks, resumed %d times", operations.Load(), checks.Load(),
+		resumed.Load())
 }
 
-func (p plan) execute(t *rapid.T) int {
+func (p plan) execute(t *rapid.T, resumed *atomic.Int64) int {
 	tb := statebus.New[int, modelValue](p.opts)
 	var log []logged // under the commit lock
 	var values, operations atomic.Int64
@@ -203,8 +207,9 @@ func (p plan) execute(t *rapid.T) int {
 
 	runs := make([]*run, len(p.consumers))
 	for i, c := range p.consumers {
-		runs[i] = &run{plan: c}
+		runs[i] = &run{plan: c, drops: p.opts.MaxTombstones != 0}
 	}
+	var endRevision atomic.Uint64    // of the last commit
 	committed := make(chan struct{}) // closed when all is committed
 	var producers, consumers sync.WaitGroup
 	for i := range p.producers {
@@ -228,7 +233,7 @@ func (p plan) execute(t *rapid.T) int {
 		})
 	}
 	for _, r := range runs {
-		consumers.Go(func() { r.consume(ctx, tb, runs, committed) })
+		consumers.Go(func() { r.consume(ctx, tb, runs, committed, resumed, &endRevision) })
 	}
 	producers.Wait()
 	for _, r := range runs { // the end comes when all have subscribed
@@ -238,6 +243,7 @@ func (p plan) execute(t *rapid.T) int {
 	}
 	end := modelValue{id: int(values.Add(1)), end: true}
 	tb.Update(func(tx *modelTx) {
+		endRevision.Store(tx.Revision())
 		tx.Set(endKey, end)
 		tx.Delete(endKey, end)
 		log = append(log, logged{rev: tx.Revision(), key: endKey, new: end},
@@ -298,7 +304,8 @@ func (p plan) step(tx *modelTx, rng *rand.Rand, log *[]logged, id int) {
 	*log = append(*log, logged{tx.Revision(), k, del, had, old, v})
 }
 
-func (r *run) consume(ctx context.Context, tb *modelTable, runs []*run, committed <-chan struct{}) {
+func (r *run) consume(ctx context.Context, tb *modelTable, runs []*run,
+	committed <-chan struct{}, resumed *atomic.Int64, end *atomic.Uint64) {
 	rng := rand.New(rand.NewPCG(r.plan.seed, 1))
 	for tb.Revision() < uint64(r.plan.after) {
 		select {
@@ -313,11 +320,19 @@ func (r *run) consume(ctx context.Context, tb *modelTable, runs []*run, committe
 	o := r.plan.options()
 	o.Tier = r.plan.tier
 	o.Name = fmt.Sprint(slices.Index(runs, r))
-	r.sub = tb.Subscribe(o)
-	r.until = tb.Revision()
-	r.since.Store(r.until + 1)
+	subscribe := func() {
+		r.sub = tb.Subscribe(o)
+		if !r.sub.Resumed() {
+			r.bundles = nil
+			r.until = tb.Revision()
+			r.since.Store(r.until + 1)
+		}
+	}
+	subscribe()
 
 	switch r.plan.how {
+	case resumer:
+		r.finished.Store(gone)
 	case dead:
 		return
 	case sleeper:
@@ -341,15 +356,26 @@ func (r *run) consume(ctx context.Context, tb *modelTable, runs []*run, committe
 			for _, ev := range b.Events {
 				r.ended = r.ended || ev.Key == endKey
 			}
+			if last := end.Load(); b.Snapshot && last != 0 && b.Revision >= last {
+				r.ended = true // it came back too late to be told of the end
+			}
 			if len(r.bundles) > leaveAfter {
 				r.finished.Store(gone)
 				r.sub.Close()
 				r.ended = true
-			} else {
+			} else if r.plan.how != resumer { // which comes and goes
 				r.finished.Store(b.Revision)
 			}
-			if r.ended || r.plan.how == restarter {
+			if r.ended || r.plan.how == restarter || r.plan.how == resumer && rng.IntN(3) == 0 {
 				break
+			}
+		}
+		if r.plan.how == resumer && !r.ended && ctx.Err() == nil {
+			r.sub.Close()
+			o.Since = &statebus.Since{Epoch: tb.Epoch(),
+				Revision: r.bundles[len(r.bundles)-1].Revision}
+			if subscribe(); r.sub.Resumed() {
+				resumed.Add(1)
 			}
 		}
 		if ctx.Err() != nil {
@@ -373,7 +399,8 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 			ev := &b.Events[i]
 			// Who takes no unsets is not told when a key leaves the view.
 			if want := ev.Type == statebus.Set && !told[ev.Key]; ev.New != want &&
-				r.plan.types != statebus.Sets {
+				r.plan.types != statebus.Sets &&
+				!(r.plan.how == resumer && r.plan.tier == statebus.Second) {
 				fail("%+v after it was told of the key: %t", *ev, told[ev.Key])
 			}
 			told[ev.Key] = ev.Type == statebus.Set
@@ -478,6 +505,13 @@ func (r *run) check(t *rapid.T, i int, log []logged, stats statebus.Subscription
 			fail("the final %+v is missing", final)
 		}
 		dropped++
+	}
+	if r.plan.how == resumer {
+		// What was merged and dropped in the mailboxes that it closed came again.
+		if dropped > 0 && !r.drops {
+			fail("%d events are missing", dropped)
+		}
+		return
 	}
 	if uint64(dropped) > stats.TombstonesDropped {
 		fail("%d events are missing, only %d counted as dropped", dropped, stats.TombstonesDropped)

@@ -34,6 +34,19 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 		room = max(room, size)
 	}
 	events := make([]Event[K, V], 0, room)
+	walked := false
+	defer func() {
+		if walked {
+			return
+		}
+		cause := recover()
+		s.t.mu.Lock()
+		s.fail(cause)
+		s.t.mu.Unlock()
+		if cause != nil {
+			panic(s.failure)
+		}
+	}()
 	visited := 0
 	walk := s.opts.Range
 	if walk == nil {
@@ -52,6 +65,7 @@ func (s *Subscription[K, V]) snapshot() []Event[K, V] {
 		visited++
 		return true
 	})
+	walked = true
 
 	// Under the commit lock no change is between the map and the preimages.
 	s.t.mu.Lock()

@@ -38,8 +38,9 @@ type SubOptions[K comparable, V any] struct {
 	// value of each change.
 	//
 	// Match and Same run under the commit lock and in the consumer's goroutine:
-	// they must be pure and fast and must not call the table. If one panics, the
-	// subscription ends and its Bundles panics in turn; the commit goes on.
+	// they must be pure and fast and must not call the table. If one panics, or ends
+	// its goroutine, the subscription ends and its Bundles panics in turn; the commit
+	// goes on.
 	Match func(K, V) bool
 	// Range, if set, is what the snapshot walks in place of the whole table: a part of it
 	// that holds all that Match selects.
@@ -50,15 +51,28 @@ type SubOptions[K comparable, V any] struct {
 	// Types are the events to deliver; 0 means all. Without Sets, the snapshot
 	// is empty.
 	Types Types
+	// Since, if set, asks for the changes after a revision that the subscriber has seen,
+	// instead of a snapshot. [Subscription.Resumed] says whether the log still had them; if
+	// not, the first bundle is a snapshot as ever.
+	Since *Since
 }
+
+// Since is the place at which a subscriber stopped: the [Bundle.Revision] of the last bundle that
+// it finished, and the [Table.Epoch] of the table it came from. The subscriber asks with the
+// filter that it had. In the second tier, a set of a key that it was never told of may then
+// come without [Event.New].
+type Since struct{ Epoch, Revision uint64 }
 
 // Subscription is one subscriber's place in the table. Create one with
 // [Table.Subscribe] and close it when done: an open one keeps collecting.
 type Subscription[K comparable, V any] struct {
-	t     *Table[K, V]
-	opts  SubOptions[K, V]
-	plain bool   // no filter at all
-	since uint64 // the snapshot's revision
+	t       *Table[K, V]
+	opts    SubOptions[K, V]
+	plain   bool   // no filter at all
+	since   uint64 // the snapshot's revision, or where it resumed
+	resumed bool
+
+	over atomic.Bool // closed or failed
 
 	// Guarded by the commit lock.
 	snapshotting bool
@@ -120,8 +134,10 @@ func (t *Table[K, V]) Subscribe(opts SubOptions[K, V]) *Subscription[K, V] {
 	s.count = SubscriptionStats{Name: opts.Name, Tier: opts.Tier, Since: s.since}
 	if t.closed {
 		s.closed = true
+		s.over.Store(true)
 		return s
 	}
+	defer t.resume(s) // when it is on the roster: a filter may do anything
 	r := t.roster.Load()
 	next := &roster[K, V]{first: r.first}
 	if opts.Tier == First {
@@ -134,6 +150,10 @@ func (t *Table[K, V]) Subscribe(opts SubOptions[K, V]) *Subscription[K, V] {
 	t.roster.Store(next)
 	return s
 }
+
+// Resumed reports whether the subscription goes on where [SubOptions.Since] says, without a
+// snapshot.
+func (s *Subscription[K, V]) Resumed() bool { return s.resumed }
 
 // Bundles yields the snapshot and then the changes, waiting for them, until ctx
 // ends or the subscription or the table is closed. When the loop's body ends, by
@@ -192,7 +212,7 @@ func (s *Subscription[K, V]) next(ctx context.Context) (Bundle[K, V], bool) {
 				s.timer.Stop()
 			}
 			return b, true
-		case ended:
+		case atEnd:
 			return b, false
 		case failed:
 			panic(s.failure)
@@ -269,14 +289,20 @@ func (t *Table[K, V]) remove(s *Subscription[K, V]) {
 	t.past.add(s.stats())
 }
 
-// fail ends the subscription because its filter panicked. The panic continues in
-// its consumer, whose mistake it is, and not in the committer.
+// fail ends the subscription because its filter panicked, or ended its goroutine, which is what
+// no cause means. The panic continues in its consumer, whose mistake it is, and not in the
+// committer. It runs under the commit lock.
 func (s *Subscription[K, V]) fail(cause any) {
+	if cause == nil {
+		cause = "it called runtime.Goexit, as FailNow of a test does"
+	}
 	err := fmt.Errorf("statebus: subscription %q: its filter panicked: %v\n%s", s.opts.Name, cause,
 		debug.Stack())
 	s.preimages, s.snapshotting = nil, false
 	s.mu.Lock()
-	s.failure = err
+	if s.failure == nil {
+		s.failure = err
+	}
 	s.retire()
 	s.mu.Unlock()
 	s.signal()
@@ -285,6 +311,7 @@ func (s *Subscription[K, V]) fail(cause any) {
 
 // retire empties the mailbox and stops s from holding up others, under mu.
 func (s *Subscription[K, V]) retire() {
+	s.over.Store(true)
 	s.pending, s.spare, s.backlog = nil, nil, nil
 	s.firstRev = 0
 	s.oldest.Store(0)

@@ -2,6 +2,7 @@ package statebus
 
 import (
 	"iter"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,10 @@ type Options struct {
 	// CoalesceAt is the number of pending events from which those of a
 	// subscription are merged per key. Default 1024.
 	CoalesceAt int
+	// LogChanges and LogBytes bound the log of changes that lets a subscriber resume where it
+	// was: see [SubOptions.Since]. Without LogChanges there is no log, which is the default.
+	// LogBytes counts what the values say that are a [Sizer]; 0 = no bound.
+	LogChanges, LogBytes int
 }
 
 func (o Options) withDefaults() Options {
@@ -49,7 +54,10 @@ type Table[K comparable, V any] struct {
 	// roster is replaced under mu and never changed in place.
 	roster atomic.Pointer[roster[K, V]]
 
+	epoch uint64 // random: revisions of another table mean nothing here
+
 	mu       sync.Mutex // the commit lock; guards the fields below
+	log      changeLog[K, V]
 	tx       Tx[K, V]
 	changes  []change[K, V] // those of the commit in progress
 	verdicts []EventType    // scratch of publish
@@ -94,7 +102,7 @@ func New[K comparable, V any](opts Options) *Table[K, V] {
 // Over returns a table that keeps its values in storage, which must be empty, and which nobody
 // else may write to. Whoever reads there directly sees what [Table.Get] shows.
 func Over[K comparable, V any](storage Storage[K, V], opts Options) *Table[K, V] {
-	t := &Table[K, V]{opts: opts.withDefaults(), values: storage}
+	t := &Table[K, V]{opts: opts.withDefaults(), values: storage, epoch: rand.Uint64()}
 	t.tx.t = t
 	t.roster.Store(&roster[K, V]{})
 	return t
@@ -119,6 +127,10 @@ func (t *Table[K, V]) All() iter.Seq2[K, V] {
 // Revision returns the number of effective commits so far. A reader that has
 // seen revision r sees the values of r or newer ones.
 func (t *Table[K, V]) Revision() uint64 { return t.rev.Load() }
+
+// Epoch tells this table's revisions from those of any other, such as the one that this process
+// had before it was started again.
+func (t *Table[K, V]) Epoch() uint64 { return t.epoch }
 
 // Commit applies the changes in order under one revision, which it returns, and
 // passes them to the subscribers. When it returns, readers see them. Deleting an
@@ -155,36 +167,52 @@ func (t *Table[K, V]) begin() {
 	t.tx.rev = t.rev.Load() + 1
 	t.tx.changed = false
 	t.tx.open = true
-	t.tx.record = len(t.roster.Load().all) > 0
+	t.tx.record = len(t.roster.Load().all) > 0 || t.opts.LogChanges > 0
 }
 
-// end publishes what changed and releases the commit lock.
+// end publishes what changed and releases the commit lock, whatever a filter does.
 func (t *Table[K, V]) end() {
+	defer t.mu.Unlock()
 	t.tx.open = false
 	if t.tx.changed {
 		t.rev.Store(t.tx.rev)
 	}
 	if len(t.changes) > 0 {
-		t.publish(t.tx.rev)
-		clear(t.changes)
-		t.changes = t.changes[:0]
-		if cap(t.changes) > keepCap {
-			t.changes, t.verdicts = nil, nil
+		defer t.emptyChanges()
+		if t.opts.LogChanges > 0 {
+			t.log.add(t.changes, t.tx.rev, &t.opts)
 		}
+		t.publish(t.roster.Load().all, t.tx.rev)
 	}
-	t.mu.Unlock()
+}
+
+func (t *Table[K, V]) emptyChanges() {
+	clear(t.changes)
+	t.changes = t.changes[:0]
+	if cap(t.changes) > keepCap {
+		t.changes, t.verdicts = nil, nil
+	}
 }
 
 // publish puts the changes into the mailboxes, under the commit lock.
-func (t *Table[K, V]) publish(rev uint64) {
-	for _, s := range t.roster.Load().all {
-		if s.plain {
-			s.offer(t.changes, nil, rev)
-			continue
+func (t *Table[K, V]) publish(subs []*Subscription[K, V], rev uint64) {
+	at := 0
+	defer func() {
+		if at < len(subs) { // a filter has ended this goroutine; the others get theirs
+			t.publish(subs[at+1:], rev)
 		}
-		t.verdicts = slices.Grow(t.verdicts[:0], len(t.changes))[:len(t.changes)]
-		if s.judge(t.changes, t.verdicts) {
-			s.offer(t.changes, t.verdicts, rev)
+	}()
+	for ; at < len(subs); at++ {
+		s := subs[at]
+		switch {
+		case s.over.Load():
+		case s.plain:
+			s.offer(t.changes, nil, rev)
+		default:
+			t.verdicts = slices.Grow(t.verdicts[:0], len(t.changes))[:len(t.changes)]
+			if s.judge(t.changes, t.verdicts) {
+				s.offer(t.changes, t.verdicts, rev)
+			}
 		}
 	}
 }

@@ -313,6 +313,9 @@ func (s *Store) Count() map[workloadmeta.Kind]map[workloadmeta.Source]int {
 // Revision implements [workloadmeta.Component].
 func (s *Store) Revision() uint64 { return s.table.Revision() }
 
+// Epoch tells this store's revisions from those of any other: see [workloadmeta.Since].
+func (s *Store) Epoch() uint64 { return s.table.Epoch() }
+
 // MarkSynced says that the first lists of all collectors are in. Without a supervisor
 // of collectors, whoever fills the store calls it.
 func (s *Store) MarkSynced() { s.syncOnce.Do(func() { close(s.synced) }) }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	wm "github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+	"github.com/rollcall-dev/rollcall/pkg/statebus"
 )
 
 // What subscribers are told, step by step. A is the runtime, which says the host name,
@@ -433,5 +435,31 @@ func TestDumpIsSorted(t *testing.T) {
 	want := "container/b node_orchestrator runtime complete; container/c runtime; kubernetes_pod/a node_orchestrator complete"
 	if strings.Join(got, "; ") != want {
 		t.Errorf("Dump = %q\nwant %q", got, want)
+	}
+}
+
+func TestSubscriberResumesWhereItWas(t *testing.T) {
+	s := store.New(store.Options{Bus: statebus.Options{LogChanges: 10}})
+	t.Cleanup(s.Close)
+	first := func(options ...wm.SubscribeOption) wm.Bundle {
+		sub := s.Subscribe(t.Name(), wm.NewFilter().Kind(wm.KindContainer), options...)
+		defer sub.Close()
+		for b := range sub.Bundles(t.Context()) {
+			b.Events = slices.Clone(b.Events)
+			return b
+		}
+		return wm.Bundle{}
+	}
+	notify(t, s, sets(runtime, container("a")))
+	at := wm.Position{Epoch: s.Epoch(), Revision: first().Revision}
+	notify(t, s, sets(runtime, pod("p")), sets(runtime, container("b")),
+		unsets(runtime, container("a")))
+	if b := first(wm.Since(at)); b.Snapshot || len(b.Events) != 2 ||
+		b.Events[0].Entity.GetID().ID != "b" || b.Events[1].Type != wm.EventTypeUnset {
+		t.Errorf("resumed with %+v", b)
+	}
+	at.Epoch++
+	if b := first(wm.Since(at)); !b.Snapshot || len(b.Events) != 1 {
+		t.Errorf("at another store's position: %+v", b)
 	}
 }

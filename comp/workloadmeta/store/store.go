@@ -36,7 +36,8 @@ import (
 
 // Options tune a store. The zero value is useful.
 type Options struct {
-	// Bus tunes the subscriptions.
+	// Bus tunes the subscriptions. Its LogChanges lets subscribers resume; LogBytes does not
+	// count here, as nobody knows how much of an entity others share.
 	Bus statebus.Options
 	// OnMutation, for tests: called when an entity was written to after it had been
 	// handed over. Setting it costs a fingerprint per report.

@@ -25,6 +25,9 @@ func (s *Store) Subscribe(name string, filter *workloadmeta.Filter,
 	if o.FirstTier {
 		opts.Tier = statebus.First
 	}
+	if o.Since != nil {
+		opts.Since = &statebus.Since{Epoch: o.Since.Epoch, Revision: o.Since.Revision}
+	}
 	if filter.WantsType(workloadmeta.EventTypeSet) {
 		opts.Types |= statebus.Sets
 	}
