@@ -16,12 +16,12 @@ func (a *app) configCommand() *cobra.Command {
 		Long: `Show the options that are not at their defaults, and where each is from: a line of the file, a variable of the
 environment, or a flag. The output is a valid configuration file.`,
 		Args: args(0, 0, "no arguments"),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if example {
 				_, err := fmt.Fprint(a.out, a.schema().Example())
 				return err
 			}
-			conf, err := a.loadConfig()
+			conf, err := a.loadConfig(cmd.Context())
 			if err != nil {
 				return err
 			}

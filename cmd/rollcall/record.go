@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -87,13 +86,7 @@ func (a *app) record(ctx context.Context, file string, once, force bool) (err er
 				return fmt.Errorf("record to %s: make it readable by its owner only: %w", file, err)
 			}
 		}
-		lines := &wholeLines{f: f}
-		defer func() {
-			if err != nil {
-				lines.cut()
-			}
-		}()
-		out = lines
+		out = f
 	}
 	events, err := e.ask.Record(ctx, inspect.RecordRequest{Once: once}, out)
 	if err != nil {
@@ -103,29 +96,4 @@ func (a *app) record(ctx context.Context, file string, once, force bool) (err er
 		a.say("%s: %d events", file, events)
 	}
 	return nil
-}
-
-// wholeLines is a file whose every write is of whole lines. What a failed write has left of some,
-// on a full disk, is cut off again.
-type wholeLines struct {
-	f     *os.File
-	whole int64
-}
-
-// Write implements [io.Writer].
-func (w *wholeLines) Write(p []byte) (int, error) {
-	n, err := w.f.Write(p)
-	if err != nil {
-		w.whole += int64(bytes.LastIndexByte(p[:n], '\n') + 1)
-		return n, err
-	}
-	w.whole += int64(n)
-	return n, nil
-}
-
-// cut leaves the whole lines. What is no file, such as a pipe, cannot be cut.
-func (w *wholeLines) cut() {
-	if info, err := w.f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() > w.whole {
-		_ = w.f.Truncate(w.whole)
-	}
 }

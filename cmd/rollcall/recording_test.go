@@ -77,3 +77,59 @@ func TestWatchJSONOfARecording(t *testing.T) {
 		}
 	}
 }
+
+// A recording carries what its tags depend on: it gives the same tags anywhere, whatever is configured
+// there, unless somebody gives another configuration on purpose.
+func TestAConfigurationTravels(t *testing.T) {
+	conf := writeFile(t, "c.yaml", "container_labels_as_tags: {com.example.team: team}\n"+
+		"rules:\n- drop: short_image\n- rename: {env: stage}\nretention: {grace: 10m}\n"+
+		"tags: [\"dc:1\"]\n")
+	fargate := []string{"AWS_EXECUTION_ENV=AWS_ECS_FARGATE", "SECRET=hunter2"}
+	tags := func(env []string, args ...string) string {
+		t.Helper()
+		r := rollcallEnv(t, env, append([]string{"tags", "-o", "json"}, args...)...)
+		if r.code != 0 || r.err != "" {
+			t.Fatalf("%q: %+v", args, r)
+		}
+		return r.out
+	}
+	file := t.TempDir() + "/r.jsonl"
+	if r := rollcallEnv(t, fargate, "record", file, "--from", shop, "--config", conf); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(text), "hunter2") {
+		t.Errorf("%v: the recording holds a secret", err)
+	}
+	want := tags(fargate, "--from", file, "--config", conf)
+	for _, part := range []string{`"team:front<end>"`, `"stage:prod"`, `"dc:1"`} {
+		if !strings.Contains(want, part) {
+			t.Fatalf("the tags lack %s: %s", part, want)
+		}
+	}
+	there := []string{"ROLLCALL_CONTAINER_LABELS_AS_TAGS={}", "DD_TAGS=dc:2"}
+	if got := tags(there, "--from", file); got != want {
+		t.Errorf("elsewhere the tags are\n%s\nwant\n%s", got, want)
+	}
+	// Of one's own accord: a file replaces it, a flag changes it.
+	other := writeFile(t, "o.yaml", "{}\n")
+	if got := tags(nil, "--from", file, "--config", other); strings.Contains(got, "team:") {
+		t.Errorf("with --config: %s", got)
+	}
+	if got := tags(nil, "--from", file, "--set", "rules=[]"); !strings.Contains(got, "team:") ||
+		!strings.Contains(got, "env:prod") {
+		t.Errorf("with --set: %s", got)
+	}
+	// What explains a tag names where it comes from.
+	if r := rollcall(t, "explain", "web", "--from", file); !strings.Contains(r.out,
+		"rules[2] ("+file+":1)") {
+		t.Errorf("explain: %+v", r)
+	}
+	// One of a newer version, with options that this one does not know, is told of and played.
+	newer := writeFile(t, "n.jsonl", `{"recording":{"version":1,"config":{"environment":[],"colour":"x"}}}`+
+		"\n"+containerLine("aaaa1111", "web", ""))
+	if r := rollcall(t, "tags", "web", "--from", newer); r.code != 0 ||
+		!strings.Contains(r.err, "does not know: colour") {
+		t.Errorf("%+v", r)
+	}
+}

@@ -47,8 +47,9 @@ type app struct {
 	width                     int // of tables; negative = the terminal's
 	// a source that was asked for by name has not answered, which has been said
 	incomplete bool
-	completing bool  // collecting for shell completion: be quick and quiet
-	helpFailed error // why the help could not be written
+	recording  *inspect.Recording // that --from names, once it is open
+	completing bool               // collecting for shell completion: be quick and quiet
+	helpFailed error              // why the help could not be written
 }
 
 // usageError is a mistake in how the program was called.
@@ -69,6 +70,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
+	if a.recording != nil {
+		a.recording.Close() // it has been read
+	}
 	if err == nil {
 		err = a.helpFailed
 	}
@@ -251,8 +255,8 @@ func (a *app) schema() *config.Schema {
 }
 
 // loadConfig puts the configuration together and says what looks wrong with it.
-func (a *app) loadConfig() (*config.Loaded, error) {
-	conf, err := a.readConfig()
+func (a *app) loadConfig(ctx context.Context) (*config.Loaded, error) {
+	conf, err := a.readConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -268,13 +272,18 @@ func (a *app) loadConfig() (*config.Loaded, error) {
 	return conf, nil
 }
 
-func (a *app) readConfig() (*config.Loaded, error) {
-	src := config.Source{File: a.configFile, Env: a.environ}
-	if src.File == "" {
-		src.File = a.getenv("ROLLCALL_CONFIG")
+// readConfig reads the configuration of this machine, or that of the recording, of which this
+// machine's knows nothing. Flags count in either case.
+func (a *app) readConfig(ctx context.Context) (*config.Loaded, error) {
+	if err := a.openRecording(ctx); err != nil {
+		return nil, err
 	}
-	if src.File == "" {
-		if _, err := os.Stat(config.DefaultFile); err == nil {
+	src := config.Source{File: a.configFile, Env: a.environ}
+	if own := a.ownConfig(); own != nil {
+		src = config.Source{Recorded: own, RecordedIn: a.recording.Name()}
+	} else if src.File == "" {
+		src.File = a.getenv("ROLLCALL_CONFIG")
+		if _, err := os.Stat(config.DefaultFile); err == nil && src.File == "" {
 			src.File = config.DefaultFile
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strconv"
 
@@ -48,12 +49,12 @@ func (a *app) rulesListCommand() *cobra.Command {
 		Long: `List the rules in effect, in order: the last that applies wins. Older options are there as the rules they mean, and
 so is what rollcall does by itself.`,
 		Args: args(0, 0, "no arguments"),
-		RunE: func(*cobra.Command, []string) error {
-			conf, err := a.loadConfig()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			conf, err := a.loadConfig(cmd.Context())
 			if err != nil {
 				return err
 			}
-			all, errs := conf.TagOptions(a.environ).TagRules()
+			all, errs := conf.TagOptions(a.tagEnviron()).TagRules()
 			if len(errs) > 0 {
 				return errs[0]
 			}
@@ -98,7 +99,7 @@ It warns when tags that are dropped were all that told two entities apart.`,
   rollcall rules test --from recording.jsonl -o json`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			before, err := a.withoutRules()
+			before, err := a.withoutRules(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -109,7 +110,7 @@ It warns when tags that are dropped were all that told two entities apart.`,
 			}
 			defer e.close()
 			diff, err := e.ask.RulesDiff(cmd.Context(),
-				inspect.RulesDiffRequest{Before: before.TagOptions(a.environ)})
+				inspect.RulesDiffRequest{Before: before.TagOptions(a.tagEnviron())})
 			if err != nil {
 				return fmt.Errorf("rules test: %w", err)
 			}
@@ -122,8 +123,8 @@ It warns when tags that are dropped were all that told two entities apart.`,
 }
 
 // withoutRules returns the configuration to compare with.
-func (a *app) withoutRules() (*config.Loaded, error) {
-	conf, err := a.readConfig()
+func (a *app) withoutRules(ctx context.Context) (*config.Loaded, error) {
+	conf, err := a.readConfig(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/agent"
+	"github.com/rollcall-dev/rollcall/comp/config"
 	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
@@ -40,15 +42,12 @@ func (a *app) open(ctx context.Context, strict bool) (*session, error) {
 
 // openUnplayed is open without playing a recording.
 func (a *app) openUnplayed(ctx context.Context, strict bool) (*session, error) {
-	conf, err := a.loadConfig()
+	conf, err := a.loadConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
-	opts := agent.Options{Config: conf, Environ: a.environ, KeepEnv: a.alsoEnv, Version: version,
-		Log: a.log()}
-	if a.from != "" {
-		opts.Recording = &inspect.Recording{Path: a.from, SkipBad: a.skipBad}
-	}
+	opts := agent.Options{Config: conf, Environ: a.tagEnviron(), KeepEnv: a.alsoEnv,
+		Recording: a.recording, Version: version, Log: a.log()}
 	made, err := agent.New(opts)
 	if err != nil {
 		return nil, err
@@ -150,6 +149,34 @@ func (s *session) progress() (stop func()) {
 		}
 	}()
 	return func() { close(quit); <-ended }
+}
+
+// openRecording opens the recording that --from names, if there is one, once.
+func (a *app) openRecording(ctx context.Context) (err error) {
+	if a.from != "" && a.recording == nil {
+		a.recording, err = inspect.OpenRecording(ctx, a.from, a.skipBad)
+	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
+// ownConfig returns the configuration under which the recording was made, which counts unless the
+// user gives a file; nil if there is none.
+func (a *app) ownConfig() map[string]json.RawMessage {
+	if a.recording == nil || a.configFile != "" || a.getenv("ROLLCALL_CONFIG") != "" {
+		return nil
+	}
+	return a.recording.Config()
+}
+
+// tagEnviron is the environment that tags depend on: the recording's, if it has one.
+func (a *app) tagEnviron() []string {
+	if own := a.ownConfig(); own != nil {
+		return config.RecordedEnviron(own)
+	}
+	return a.environ
 }
 
 // close stops everything and waits for it.

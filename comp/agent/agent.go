@@ -113,7 +113,8 @@ func New(o Options) (*Agent, error) {
 		return nil, err
 	}
 	a.inspect = inspect.New(inspect.Options{Store: a.store, Tagger: a.tagger,
-		Collectors: a.collectors, Recording: o.Recording, Version: o.Version})
+		Collectors: a.collectors, Recording: o.Recording, Version: o.Version,
+		Config: o.Config.Recorded(o.Environ)})
 	return a, nil
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,10 @@ type Source struct {
 	File string
 	// Env is the environment, "NAME=value" each, as from [os.Environ].
 	Env []string
+	// Recorded are the options under which a recording was made, as [Loaded.Recorded] has returned
+	// them, and RecordedIn is its name. They come after the file.
+	Recorded   map[string]json.RawMessage
+	RecordedIn string
 	// Flags are options given on the command line: what the flag is called, and the
 	// option's name and value.
 	Flags []Flag
@@ -65,6 +70,7 @@ func (s *Schema) Load(src Source) (*Loaded, error) {
 		}
 		l.file(src.File, data)
 	}
+	l.recorded(src.RecordedIn, src.Recorded)
 	l.env(src.Env)
 	l.flags(src.Flags)
 	if len(l.problems) > 0 {

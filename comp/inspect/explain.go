@@ -48,7 +48,11 @@ func (l *Local) Explain(ctx context.Context, r ExplainRequest) (Explanation, err
 	}
 	x, err := l.explain(t)
 	if err == nil && r.Tag != "" {
-		reason := l.opts.Tagger.ExplainTag(t.id, r.Tag)
+		id := t.id
+		if container := containerOf(t.entity); container != "" && len(x.Tags) == 0 {
+			id = container // whose tags the process has
+		}
+		reason := l.opts.Tagger.ExplainTag(id, r.Tag)
 		x.Tag = &reason
 	}
 	return x, err

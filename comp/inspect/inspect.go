@@ -114,8 +114,8 @@ type TagsRequest struct {
 // ExplainRequest asks about the tags of one entity.
 type ExplainRequest struct {
 	// Tag, if set, is the one tag that is asked about; its name is enough.
-	Tag  string
-	Name Name `json:"name"`
+	Tag  string `json:"tag,omitempty"`
+	Name Name   `json:"name"`
 }
 
 // RulesDiffRequest asks what the rules in effect change.

@@ -259,6 +259,16 @@ func TestEntitiesAreData(t *testing.T) {
 	}
 }
 
+func open(t *testing.T, path string) *inspect.Recording {
+	t.Helper()
+	r, err := inspect.OpenRecording(t.Context(), path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
 // The replay collector and an inspector with a recording fill a store alike.
 func TestOnePlayer(t *testing.T) {
 	path := write(t, shop+
@@ -292,7 +302,7 @@ func TestOnePlayer(t *testing.T) {
 	}
 	played := tags(func(s *store.Store, tag *local.Tagger) *inspect.Local {
 		return inspect.New(inspect.Options{Store: s, Tagger: tag,
-			Recording: &inspect.Recording{Path: path}})
+			Recording: open(t, path)})
 	})
 	collected := tags(func(s *store.Store, tag *local.Tagger) *inspect.Local {
 		c, err := replay.New(replay.Options{Path: path})

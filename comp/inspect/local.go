@@ -3,6 +3,7 @@ package inspect
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"iter"
 	"slices"
 	"strconv"
@@ -26,6 +27,8 @@ type Options struct {
 	Collectors *collection.Supervisor
 	// Recording, if the store is filled by one. It is played before the first answer.
 	Recording *Recording
+	// Config is what recordings that are made say of their configuration.
+	Config map[string]json.RawMessage
 	// Version of the program, for [Status].
 	Version string
 }

@@ -2,8 +2,10 @@ package inspect
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -16,11 +18,13 @@ import (
 )
 
 // Recording is a recording that fills a store. It is played once, when the first question is asked.
+// Open one with [OpenRecording], and Close it.
 type Recording struct {
-	// Path of the file; "-" is the standard input.
-	Path string
-	// SkipBad passes over lines that cannot be read.
-	SkipBad bool
+	path      string
+	in        io.Closer
+	reader    *recording.Reader
+	header    recording.Header
+	hasHeader bool
 
 	// clock is the tagger's time, in Unix nanoseconds: what ended long before the recording did
 	// is forgotten, as it was then.
@@ -34,6 +38,7 @@ type Recording struct {
 // RecordingSummary says what was read of a recording.
 type RecordingSummary struct {
 	File    string    `json:"file"`
+	MadeBy  string    `json:"made_by,omitempty"`
 	Events  int       `json:"events"`
 	Skipped int       `json:"skipped_lines"`
 	First   time.Time `json:"first,omitzero"`
@@ -41,6 +46,30 @@ type RecordingSummary struct {
 	// Notes are what was not understood, a line each.
 	Notes []string `json:"notes,omitempty"`
 }
+
+// OpenRecording opens a recording, "-" for the standard input, and reads its header. skipBad passes
+// over lines that cannot be read. Reading ends with ctx.
+func OpenRecording(ctx context.Context, path string, skipBad bool) (*Recording, error) {
+	in, err := replay.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Recording{path: path, in: in}
+	r.reader = recording.NewReader(in, r.Name())
+	r.reader.SkipBad = skipBad
+	if r.header, r.hasHeader, err = r.reader.Header(); err != nil {
+		in.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close closes the file.
+func (r *Recording) Close() error { return r.in.Close() }
+
+// Config returns the options under which the recording was made, as config.Loaded.Recorded has
+// returned them; nil if it does not say.
+func (r *Recording) Config() map[string]json.RawMessage { return r.header.Config }
 
 // Now is the time that the tagger has to go by: the recording's.
 func (r *Recording) Now() time.Time {
@@ -52,14 +81,15 @@ func (r *Recording) Now() time.Time {
 
 // Missing says why nothing may be known of something that the recording does not have.
 func (r *Recording) Missing(workloadmeta.Kind) string {
-	return "it was not there when the recording " + r.name() + " ended"
+	return "it was not there when the recording " + r.Name() + " ended"
 }
 
-func (r *Recording) name() string {
-	if r.Path == "-" {
+// Name is what the recording is called in messages.
+func (r *Recording) Name() string {
+	if r.path == "-" {
 		return "standard input"
 	}
-	return r.Path
+	return r.path
 }
 
 // errEnough ends the playing for somebody who has had enough.
@@ -84,28 +114,22 @@ func (r *Recording) play(ctx context.Context, o Options, speed float64,
 
 func (r *Recording) fill(ctx context.Context, o Options, speed float64,
 	step func(at time.Time) error) error {
-	in, err := replay.Open(ctx, r.Path)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
 	var pruned time.Time
-	report, err := replay.Play(ctx, in,
-		replay.PlayOptions{Name: r.name(), Speed: speed, SkipBad: r.SkipBad},
+	report, err := replay.Play(ctx, r.reader, speed,
 		func(at time.Time, events []workloadmeta.CollectorEvent) error {
 			r.advance(at, &pruned, o)
 			if err := o.Store.Notify(events); err != nil {
-				return fmt.Errorf("play %s: %w", r.name(), err)
+				return fmt.Errorf("play %s: %w", r.Name(), err)
 			}
 			if err := o.Tagger.CatchUp(ctx); err != nil {
-				return fmt.Errorf("play %s: %w", r.name(), err)
+				return fmt.Errorf("play %s: %w", r.Name(), err)
 			}
 			if step == nil {
 				return nil
 			}
 			return step(at)
 		})
-	r.summary = RecordingSummary{File: r.Path, Events: report.Events, Skipped: report.Skipped,
+	r.summary = RecordingSummary{File: r.path, MadeBy: r.header.MadeBy, Events: report.Events, Skipped: report.Skipped,
 		First: report.First, Last: report.Last, Notes: r.notes(report)}
 	if _, ok := errors.AsType[*recording.LineError](err); ok {
 		return fmt.Errorf("%w; --skip-bad-lines passes over such lines", err)
@@ -120,14 +144,14 @@ func (r *Recording) fill(ctx context.Context, o Options, speed float64,
 func (r *Recording) notes(report replay.Report) (notes []string) {
 	if report.Skipped > 0 {
 		notes = append(notes, fmt.Sprintf("%s: passed over %s that cannot be read; the first: %v",
-			r.name(), plural(report.Skipped, "line", "lines"), report.Errors[0]))
+			r.Name(), plural(report.Skipped, "line", "lines"), report.Errors[0]))
 	}
 	if report.CutOff != nil {
 		notes = append(notes, fmt.Sprintf("%v: the last line is left out", report.CutOff))
 	}
 	for i, field := range slices.Sorted(maps.Keys(report.Unknown)) {
 		if i == 0 {
-			notes = append(notes, r.name()+": left out fields that this version does not know: "+
+			notes = append(notes, r.Name()+": left out fields that this version does not know: "+
 				field)
 		} else {
 			notes[len(notes)-1] += ", " + field

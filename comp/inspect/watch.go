@@ -193,7 +193,12 @@ func (l *Local) Record(ctx context.Context, r RecordRequest, out io.Writer) (int
 	if r.Once || l.opts.Recording != nil {
 		source = snapshotOnly{l.opts.Store}
 	}
-	recorder := recording.NewRecorder(source, nil, recording.NewWriter(out))
+	w := recording.NewWriter(out)
+	if err := w.WriteHeader(recording.Header{MadeBy: "rollcall " + l.opts.Version, Time: time.Now(),
+		Config: l.opts.Config}); err != nil {
+		return 0, err
+	}
+	recorder := recording.NewRecorder(source, nil, w)
 	err := recorder.Run(ctx)
 	if n, errs := recorder.Skipped(); n > 0 && err == nil {
 		err = fmt.Errorf("%s not in the recording; the first: %w", plural(n, "event is",

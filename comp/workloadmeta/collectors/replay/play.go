@@ -14,16 +14,6 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
 )
 
-// PlayOptions say how to play a recording.
-type PlayOptions struct {
-	// Name of the recording in errors.
-	Name string
-	// Speed is 0 for as fast as possible, 1 for real time, 10 for ten times as fast.
-	Speed float64
-	// SkipBad passes over lines that cannot be read instead of failing at the first.
-	SkipBad bool
-}
-
 // Report says how playing a recording went.
 type Report struct {
 	Events      int
@@ -37,21 +27,20 @@ type Report struct {
 }
 
 // Play reads a recording and hands over its events. It is the only player there is: whoever plays
-// a recording gets the same.
+// a recording gets the same. speed is 0 for as fast as possible, 1 for real time, 10 for ten times
+// as fast.
 //
 // apply gets events that became true at one moment, each about another entity or from another
 // source, and the time, which is zero if the recording does not know it. It owns the slice until
 // it returns. An error ends the playing.
-func Play(ctx context.Context, in io.Reader, o PlayOptions,
+func Play(ctx context.Context, r *recording.Reader, speed float64,
 	apply func(at time.Time, events []workloadmeta.CollectorEvent) error) (Report, error) {
-	r := recording.NewReader(in, o.Name)
-	r.SkipBad = o.SkipBad
-	p := player{apply: apply, pace: pace{speed: o.Speed}, in: map[part]bool{}}
+	p := player{apply: apply, pace: pace{speed: speed}, in: map[part]bool{}}
 	err := p.run(ctx, r)
 	p.report.Skipped, p.report.Errors = r.Skipped()
 	p.report.Unknown = r.Unknown()
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("play %s: %w", o.Name, ctx.Err())
+		err = fmt.Errorf("play the recording: %w", ctx.Err())
 	}
 	return p.report, err
 }
@@ -212,10 +201,11 @@ func Load(path string, opts Options) ([]workloadmeta.CollectorEvent, Report, err
 	}
 	defer in.Close()
 	var events []workloadmeta.CollectorEvent
-	report, err := Play(ctx, in, PlayOptions{Name: path, SkipBad: opts.SkipBad},
-		func(_ time.Time, moment []workloadmeta.CollectorEvent) error {
-			events = append(events, slices.Clone(moment)...)
-			return nil
-		})
+	r := recording.NewReader(in, path)
+	r.SkipBad = opts.SkipBad
+	report, err := Play(ctx, r, 0, func(_ time.Time, moment []workloadmeta.CollectorEvent) error {
+		events = append(events, slices.Clone(moment)...)
+		return nil
+	})
 	return events, report, err
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
 )
 
 // Source is the source of the collector itself; its events carry those of the recording.
@@ -81,8 +82,9 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 		return err
 	}
 	defer in.Close()
-	report, err := Play(ctx, in,
-		PlayOptions{Name: c.opts.Path, Speed: c.opts.Speed, SkipBad: c.opts.SkipBad},
+	r := recording.NewReader(in, c.opts.Path)
+	r.SkipBad = c.opts.SkipBad
+	report, err := Play(ctx, r, c.opts.Speed,
 		func(_ time.Time, events []workloadmeta.CollectorEvent) error {
 			sink.Apply(events)
 			return nil
