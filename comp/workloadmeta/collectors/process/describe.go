@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/proc"
 	"github.com/rollcall-dev/rollcall/pkg/proclang"
 	"github.com/rollcall-dev/rollcall/pkg/scrub"
 )
@@ -119,7 +120,7 @@ func (p *pass) lookForGo(r *record) proclang.Language {
 	}
 	p.goLooks--
 	l, err := p.golang.Detect(p.Exe(r.entity.PID))
-	if isDenied(err) {
+	if proc.IsDenied(err) {
 		p.once("exe",
 			"may not open executables of other users, so that Go programs among them are not recognised; "+
 				"run as root or with CAP_SYS_PTRACE", "error", err)

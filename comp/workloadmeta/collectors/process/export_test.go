@@ -4,13 +4,14 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/proc"
 )
 
 // What the tests need of the inside.
 type (
 	Machine = machine
 	Scan    = scan
-	Stat    = stat
+	Stat    = proc.Stat
 	Clock   = clock
 	Details = details
 )
@@ -24,16 +25,11 @@ const (
 var (
 	NewWith    = newWith
 	NewMachine = newMachine
-	ParseStat  = parseStat
+	ParseStat  = proc.ParseStat
 	Limit      = limit
 )
 
 func MakeClock(boot time.Time, uptime time.Duration) Clock { return clock{boot, uptime} }
-
-func (s *stat) Comm() string                   { return string(s.comm) }
-func (s *stat) Start() uint64                  { return s.start }
-func (s *stat) Numbers() (int32, byte, uint64) { return s.ppid, s.state, s.stack }
-func (s *stat) IsProcess() bool                { return s.isProcess() }
 
 // nobody is a sink whose collector is the only one.
 type nobody struct{ workloadmeta.Sink }

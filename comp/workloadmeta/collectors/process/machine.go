@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/proc"
 )
 
 // machine is where processes are read from.
@@ -19,9 +20,9 @@ type scan interface {
 	Clock() clock
 	// PIDs lists the process IDs, ascending.
 	PIDs() ([]int32, error)
-	// Stat reads one process's stat file. An error that isGone or isDenied accepts is
-	// normal. s.comm is valid until the next call.
-	Stat(pid int32, s *stat) error
+	// Stat reads one process's stat file. An error that proc.IsGone or proc.IsDenied accepts is
+	// normal. s.Comm is valid until the next call.
+	Stat(pid int32, s *proc.Stat) error
 	// Details reads everything else. What cannot be read is empty: of a process that has
 	// ended meanwhile, everything.
 	Details(pid int32) details
@@ -35,14 +36,6 @@ type clock struct {
 	// when the machine was started, by the clock as it is set now; whole seconds
 	boot   time.Time
 	uptime time.Duration // since then, suspensions included
-}
-
-// ticksPerSecond is the unit of the kernel's interfaces (USER_HZ), which is 100 on
-// every architecture Go knows, whatever the kernel's own HZ.
-const ticksPerSecond = 100
-
-func fromTicks(ticks uint64) time.Duration {
-	return time.Duration(ticks) * (time.Second / ticksPerSecond)
 }
 
 // details is what a process's files other than stat say.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/cgroup"
+	"github.com/rollcall-dev/rollcall/pkg/proc"
 )
 
 const (
@@ -81,11 +82,11 @@ func (m procMachine) Detect() workloadmeta.Detection {
 	}
 	// Every PID namespace has a process 1, so one that cannot be seen is hidden
 	// (the mount option hidepid of proc(5)).
-	switch err := s.Stat(1, &stat{}); {
+	switch err := s.Stat(1, &proc.Stat{}); {
 	case err == nil:
 		return workloadmeta.Detection{State: workloadmeta.Detected,
 			Reason: "processes in " + root}
-	case isGone(err), isDenied(err):
+	case proc.IsGone(err), proc.IsDenied(err):
 		return workloadmeta.Detection{State: workloadmeta.Detected,
 			Cause: workloadmeta.CauseDenied,
 			Reason: fmt.Sprintf("only processes of user %d in %s: it is mounted with hidepid, "+
@@ -163,14 +164,14 @@ func (s *procScan) PIDs() ([]int32, error) {
 
 // Stat uses bare system calls: an os.File per process would be allocated, registered
 // with the poller in vain, and collected.
-func (s *procScan) Stat(pid int32, into *stat) error {
+func (s *procScan) Stat(pid int32, into *proc.Stat) error {
 	s.path = strconv.AppendInt(s.path[:0], int64(pid), 10)
 	s.path = append(s.path, "/stat"...)
 	n, err := readAt(s.fd, string(s.path), s.buf)
 	if err != nil {
 		return fmt.Errorf("read %s/%s: %w", s.root, s.path, err)
 	}
-	if err := parseStat(s.buf[:n], into); err != nil {
+	if err := proc.ParseStat(s.buf[:n], into); err != nil {
 		return fmt.Errorf("%s/%s: %w", s.root, s.path, err)
 	}
 	return nil

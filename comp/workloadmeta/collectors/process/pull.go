@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/proc"
 )
 
 const (
@@ -48,7 +49,7 @@ type pass struct {
 	*Collector
 	scan
 	at      clock
-	s       stat // of the process at hand; here because a local one would be allocated each time
+	s       proc.Stat // of the process at hand; here because a local one would be allocated each time
 	todo    [urgencyEnd][]*record
 	goLooks int
 	running []*containerRecord // the containers of the processes, in their order
@@ -146,18 +147,18 @@ func (c *Collector) forget() {
 func (p *pass) look(pid int32) {
 	s := &p.s
 	if err := p.Stat(pid, s); err != nil {
-		if !isGone(err) && !isDenied(err) {
+		if !proc.IsGone(err) && !proc.IsDenied(err) {
 			p.once("stat", "cannot read a process; others like it are left out silently", "error",
 				err)
 		}
 		return
 	}
-	if !s.isProcess() {
+	if !s.IsProcess() {
 		return
 	}
 	r := p.processes[pid]
-	if r == nil || r.start != s.start {
-		r = &record{start: s.start, comm: string(s.comm), stack: s.stack, unread: true}
+	if r == nil || r.start != s.Start {
+		r = &record{start: s.Start, comm: string(s.Comm), stack: s.Stack, unread: true}
 		r.entity = p.stub(pid, s)
 		r.pull = p.pulls
 		p.processes[pid] = r
@@ -165,16 +166,16 @@ func (p *pass) look(pid int32) {
 		return
 	}
 	r.pull = p.pulls
-	if r.entity.PPID != s.ppid { // its parent has died
+	if r.entity.PPID != s.PPID { // its parent has died
 		e := *r.entity
-		e.PPID = s.ppid
+		e.PPID = s.PPID
 		r.entity = &e
 	}
 	waits := r.unread
-	if string(s.comm) != r.comm || executed(r.stack, s.stack) {
-		r.comm, r.unread = string(s.comm), true
+	if string(s.Comm) != r.comm || executed(r.stack, s.Stack) {
+		r.comm, r.unread = string(s.Comm), true
 	}
-	r.stack = s.stack
+	r.stack = s.Stack
 	switch {
 	case waits:
 		p.todo[waited] = append(p.todo[waited], r)
@@ -190,7 +191,7 @@ func (p *pass) look(pid int32) {
 // have the same name ("sh -c 'exec sh …'"). Zero says nothing: it may not be known.
 func executed(before, now uint64) bool { return before != now && before != 0 && now != 0 }
 
-func (p *pass) young(r *record) bool { return p.at.uptime < fromTicks(r.start)+settleTime }
+func (p *pass) young(r *record) bool { return p.at.uptime < proc.FromTicks(r.start)+settleTime }
 
 func (p *pass) unsettled(r *record) bool {
 	if !p.young(r) {
@@ -200,17 +201,17 @@ func (p *pass) unsettled(r *record) bool {
 }
 
 // stub is a process of which only the stat file is known.
-func (p *pass) stub(pid int32, s *stat) *workloadmeta.Process {
-	comm := valid(string(s.comm))
+func (p *pass) stub(pid int32, s *proc.Stat) *workloadmeta.Process {
+	comm := valid(string(s.Comm))
 	return &workloadmeta.Process{
 		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindProcess,
 			ID: strconv.Itoa(int(pid))},
 		PID:          pid,
-		PPID:         s.ppid,
-		StartTicks:   s.start,
+		PPID:         s.PPID,
+		StartTicks:   s.Start,
 		Name:         comm,
 		Comm:         comm,
-		CreationTime: p.at.boot.Add(fromTicks(s.start)),
+		CreationTime: p.at.boot.Add(proc.FromTicks(s.Start)),
 	}
 }
 
@@ -222,7 +223,7 @@ func (p *pass) read(r *record) bool {
 	// Only now is it certain that all of this was about one process, and that what is
 	// missing is missing because it may not be read.
 	after := &p.s
-	if err := p.Stat(old.PID, after); err != nil || after.start != r.start || !after.isProcess() {
+	if err := p.Stat(old.PID, after); err != nil || after.Start != r.start || !after.IsProcess() {
 		return false
 	}
 	wasRead := r.group != nil
@@ -231,7 +232,7 @@ func (p *pass) read(r *record) bool {
 	}
 	r.settled = wasRead || !p.young(r)
 	// Another program since stat was read makes a mixture of two: read again next time.
-	r.unread = string(after.comm) != r.comm || executed(r.stack, after.stack)
+	r.unread = string(after.Comm) != r.comm || executed(r.stack, after.Stack)
 	r.group = p.groupOf(d.cgroup)
 	attach(e, r.group.id())
 	if !e.Equal(old) {

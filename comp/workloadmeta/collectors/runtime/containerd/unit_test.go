@@ -571,25 +571,6 @@ func FuzzCgroupsPath(f *testing.F) {
 	})
 }
 
-func FuzzFibTrie(f *testing.F) {
-	f.Add([]byte(fibTrie), []byte(inet6))
-	f.Add([]byte("|-- 1.2.3.4\n/32 host LOCAL"),
-		[]byte(strings.Repeat("f", 32)+" 02 40 00 80 eth0"))
-	f.Fuzz(func(t *testing.T, v4, v6 []byte) {
-		for _, a := range parseFibTrie(v4) {
-			if !a.Is4() || a.IsLoopback() {
-				t.Errorf("address %v", a)
-			}
-		}
-		for _, a := range parseInet6(v6) {
-			if !a.Is6() {
-				t.Errorf("address %v", a)
-			}
-		}
-		parseStart(v4)
-	})
-}
-
 func FuzzNerdctlLabels(f *testing.F) {
 	f.Add(`["bridge"]`,
 		`[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp","HostIP":"0.0.0.0"}]`, "10.4.0.9",

@@ -1,18 +1,16 @@
 package podman
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/pkg/cgroup"
+	"github.com/rollcall-dev/rollcall/pkg/proc"
 )
 
 // processes looks at the processes that a service tells of. The zero value sees nothing, and then
@@ -39,17 +37,13 @@ func (s *service) findProcesses(ctx context.Context) processes {
 	if pid <= 0 {
 		return processes{}
 	}
-	of := func(name string) string {
-		return filepath.Join(s.opts.ProcRoot, strconv.Itoa(pid),
-			name)
-	}
-	comm, err := os.ReadFile(of("comm"))
-	if err != nil ||
-		!slices.Contains([]string{"podman", "systemd"}, strings.TrimSpace(string(comm))) {
+	files := proc.New(s.opts.ProcRoot)
+	comm, err := files.Comm(pid)
+	if err != nil || comm != "podman" && comm != "systemd" {
 		return processes{}
 	}
-	theirs, errTheirs := os.Readlink(of("ns/pid"))
-	ours, errOurs := os.Readlink("/proc/self/ns/pid")
+	theirs, errTheirs := files.Namespace(pid, "pid")
+	ours, errOurs := proc.New("/proc").Namespace(os.Getpid(), "pid")
 	if errTheirs != nil || errOurs != nil || theirs != ours {
 		return processes{}
 	}
@@ -62,15 +56,14 @@ func (p processes) gone(pid int, id string) bool {
 	if p.root == "" || pid <= 0 {
 		return false
 	}
-	f, err := os.Open(filepath.Join(p.root, strconv.Itoa(pid), "cgroup"))
+	content, err := proc.New(p.root).Read(pid, "cgroup")
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
-	defer f.Close() // only read from
 	if !p.groups {
 		return false
 	}
-	lines, err := cgroup.Parse(f)
+	lines, err := cgroup.Parse(bytes.NewReader(content))
 	if err != nil {
 		return false // it may be ending right now; the next look will tell
 	}

@@ -1,10 +1,10 @@
-package process_test
+package proc_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
+	"github.com/rollcall-dev/rollcall/pkg/proc"
 )
 
 const (
@@ -38,15 +38,14 @@ func TestParseStat(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var s process.Stat
-			if err := process.ParseStat([]byte(tt.content), &s); err != nil {
+			var s proc.Stat
+			if err := proc.ParseStat([]byte(tt.content), &s); err != nil {
 				t.Fatal(err)
 			}
-			ppid, state, stack := s.Numbers()
-			if s.Comm() != tt.comm || ppid != tt.ppid || state != tt.state ||
-				s.Start() != tt.start || stack != tt.stack {
-				t.Errorf("got %q, parent %d, state %c, start %d, stack %d", s.Comm(), ppid, state,
-					s.Start(), stack)
+			if string(s.Comm) != tt.comm || s.PPID != tt.ppid || s.State != tt.state ||
+				s.Start != tt.start || s.Stack != tt.stack {
+				t.Errorf("got %q, parent %d, state %c, start %d, stack %d", s.Comm, s.PPID, s.State,
+					s.Start, s.Stack)
 			}
 			if got := s.IsProcess(); got != tt.process {
 				t.Errorf("IsProcess() = %v", got)
@@ -69,7 +68,7 @@ func TestParseStatErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := process.ParseStat([]byte(tt.content), &process.Stat{})
+			err := proc.ParseStat([]byte(tt.content), &proc.Stat{})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v does not tell %q", err, tt.want)
 			}
@@ -84,19 +83,19 @@ func FuzzParseStat(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		before := string(content)
-		var s process.Stat
-		err := process.ParseStat(content, &s)
+		var s proc.Stat
+		err := proc.ParseStat(content, &s)
 		if string(content) != before {
 			t.Fatal("the content was written to")
 		}
 		if err != nil {
 			return
 		}
-		if !strings.Contains(before, "("+s.Comm()+")") {
-			t.Errorf("%q does not hold the name %q", before, s.Comm())
+		if !strings.Contains(before, "("+string(s.Comm)+")") {
+			t.Errorf("%q does not hold the name %q", before, s.Comm)
 		}
-		if ppid, _, _ := s.Numbers(); ppid < 0 {
-			t.Errorf("parent %d", ppid)
+		if s.PPID < 0 {
+			t.Errorf("parent %d", s.PPID)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package process
+package proc
 
 import (
 	"bytes"
@@ -9,28 +9,28 @@ import (
 	"syscall"
 )
 
-// stat is what is needed of /proc/<pid>/stat (proc_pid_stat(5)).
-type stat struct {
-	comm    []byte // aliases the buffer that was parsed
-	state   byte
-	ppid    int32
-	flags   uint64
-	threads uint64
-	start   uint64 // clock ticks since boot
-	stack   uint64 // where the main thread's stack begins; 0 if that may not be known
+// Stat is what is needed of /proc/<pid>/stat (proc_pid_stat(5)).
+type Stat struct {
+	Comm    []byte // aliases the buffer that was parsed
+	State   byte
+	PPID    int32
+	Flags   uint64
+	Threads uint64
+	Start   uint64 // clock ticks since boot: see [FromTicks]
+	Stack   uint64 // where the main thread's stack begins; 0 if that may not be known
 }
 
 const flagKernelThread = 0x00200000 // PF_KTHREAD of the kernel's sched.h
 
-// isProcess reports whether this is a process to report: neither a kernel thread nor
+// IsProcess reports whether this is a process to report: neither a kernel thread nor
 // a zombie. A process whose main thread has ended before the others has a zombie's
 // state but lives.
-func (s *stat) isProcess() bool {
-	switch s.state {
+func (s *Stat) IsProcess() bool {
+	switch s.State {
 	case 'Z', 'X', 'x':
-		return s.threads > 1 && s.flags&flagKernelThread == 0
+		return s.Threads > 1 && s.Flags&flagKernelThread == 0
 	}
-	return s.flags&flagKernelThread == 0
+	return s.Flags&flagKernelThread == 0
 }
 
 // Positions in the stat file, as the manual counts them. The name is the second.
@@ -43,16 +43,16 @@ const (
 	fieldStack   = 28
 )
 
-// parseStat reads the content of a stat file. It exists beside the parser of procfs
-// because stat is read for every process in every pull: see BenchmarkParseStat (10 µs
+// ParseStat reads the content of a stat file. It exists beside the parser of procfs
+// because stat is read for every process in every pull: see the BenchmarkParseStat of the process collector (10 µs
 // and one allocation, reading included, against 23 µs and 33), and because that one
 // panics on a file that ends after the name.
-func parseStat(content []byte, s *stat) error {
+func ParseStat(content []byte, s *Stat) error {
 	open, end := bytes.IndexByte(content, '('), bytes.LastIndexByte(content, ')')
 	if open < 0 || end < open {
 		return fmt.Errorf("parse stat: no name in parentheses in %q", content)
 	}
-	*s = stat{comm: content[open+1 : end]}
+	*s = Stat{Comm: content[open+1 : end]}
 	rest := content[end+1:]
 	for field := fieldState; field <= fieldStack; field++ {
 		rest = bytes.TrimLeft(rest, " \n")
@@ -71,18 +71,18 @@ func parseStat(content []byte, s *stat) error {
 		ok := true
 		switch field {
 		case fieldState:
-			s.state = text[0]
+			s.State = text[0]
 		case fieldPPID:
 			value, ok = parseUint(text, math.MaxInt32)
-			s.ppid = int32(value)
+			s.PPID = int32(value)
 		case fieldFlags:
-			s.flags, ok = parseUint(text, math.MaxUint64)
+			s.Flags, ok = parseUint(text, math.MaxUint64)
 		case fieldThreads:
-			s.threads, ok = parseUint(text, math.MaxUint64)
+			s.Threads, ok = parseUint(text, math.MaxUint64)
 		case fieldStart:
-			s.start, ok = parseUint(text, math.MaxUint64)
+			s.Start, ok = parseUint(text, math.MaxUint64)
 		case fieldStack:
-			s.stack, ok = parseUint(text, math.MaxUint64)
+			s.Stack, ok = parseUint(text, math.MaxUint64)
 		}
 		if !ok {
 			return fmt.Errorf("parse stat: field %d is %q, not a number in range", field, text)
@@ -107,10 +107,10 @@ func parseUint(digits []byte, limit uint64) (uint64, bool) {
 	return n, true
 }
 
-// isGone reports whether an error means that the process has ended.
-func isGone(err error) bool {
+// IsGone reports whether an error means that the process has ended.
+func IsGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
-// isDenied reports whether an error means that the process is somebody else's.
-func isDenied(err error) bool { return errors.Is(err, fs.ErrPermission) }
+// IsDenied reports whether an error means that the process is somebody else's.
+func IsDenied(err error) bool { return errors.Is(err, fs.ErrPermission) }
