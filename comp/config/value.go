@@ -183,6 +183,15 @@ func (o Option) scalar(text string) (any, error) {
 			return nil, fmt.Errorf("want a number that is not negative, have %q", text)
 		}
 		return n, nil
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("want a number, have %q", text)
+		}
+		if x < 0 {
+			return nil, fmt.Errorf("want a number that is not negative, have %q", text)
+		}
+		return x, nil
 	}
 	return text, nil
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/rollcall-dev/rollcall/comp/agent"
+	"github.com/rollcall-dev/rollcall/comp/config"
 	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
@@ -262,6 +263,44 @@ func Example_agentFx() {
 	}
 	// Output:
 	// service:cart is from container label com.datadoghq.tags.service
+}
+
+// A program may read the configuration that the command line reads, of the collectors that it
+// links.
+func Example_configuration() {
+	quiet := slog.New(slog.DiscardHandler)
+	schema := config.NewSchema([]collection.AnySpec{docker.Spec, replay.Spec})
+	conf, err := schema.Load(config.Source{Env: []string{
+		"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_REPLAY_PATH=testdata/shop.jsonl",
+		`DD_CONTAINER_LABELS_AS_TAGS={"team":"team"}`}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	made, err := conf.NewCollectors(collection.Node, collection.Deps{Log: quiet})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	entities := store.New(store.Options{})
+	defer entities.Close()
+	supervisor, err := collection.New(collection.Options{Store: entities,
+		Collectors: made.List, Enabled: made.Enabled, Log: quiet})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, s := range supervisor.Status() {
+		fmt.Println(s.ID, made.Enabled[s.ID])
+	}
+	fmt.Println(made.Asked["replay"])
+	fmt.Println(conf.TagOptions(nil).ContainerLabelsAsTags, "from",
+		conf.From["container_labels_as_tags"])
+	// Output:
+	// docker off
+	// replay auto
+	// replay.path is set by ROLLCALL_REPLAY_PATH
+	// map[team:team] from DD_CONTAINER_LABELS_AS_TAGS
 }
 
 // The collectors of a machine with Docker. It is compiled, but not run: what it would
