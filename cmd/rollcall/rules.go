@@ -185,6 +185,11 @@ func (a *app) printRulesDiff(r inspect.RulesDiff) error {
 			return err
 		}
 	}
+	for _, idle := range r.Idle {
+		if _, err := fmt.Fprintln(a.out, clean(idle.Rule+" has no effect: "+idle.Reason)); err != nil {
+			return err
+		}
+	}
 	_, err := fmt.Fprintf(a.out,
 		"%d rules; containers with a change: %d; entities with other tags: %d of %d; warnings: %d\n",
 		r.Rules, len(r.Containers), len(r.Entities), r.Live, len(r.Warnings))

@@ -23,6 +23,14 @@ type RulesDiff struct {
 	Containers []SelectionChange `json:"containers"`
 	Entities   []EntityChange    `json:"entities"`
 	Warnings   []Conflict        `json:"warnings"`
+	// Idle are the rules in effect that do nothing here.
+	Idle []IdleRule `json:"idle_rules,omitempty"`
+}
+
+// IdleRule is a rule that does nothing here, and why.
+type IdleRule struct {
+	Rule   string `json:"rule"`
+	Reason string `json:"reason"`
 }
 
 // SelectionChange is a container that is left out, or not any more.
@@ -113,6 +121,9 @@ func (l *Local) compare(ctx context.Context, other *local.Tagger) (RulesDiff, er
 		}
 	}
 	out.Warnings = append(out.Warnings, conflicts(sets, l.opts.Tagger)...)
+	for _, idle := range l.opts.Tagger.IdleRules() {
+		out.Idle = append(out.Idle, IdleRule{idle.Rule.Label(), idle.Reason})
+	}
 	return out, nil
 }
 

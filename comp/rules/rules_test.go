@@ -794,3 +794,46 @@ func TestManifestsNameOfAContainerCounts(t *testing.T) {
 		}
 	}
 }
+
+func TestRulesThatDoNothingAreNamed(t *testing.T) {
+	filter := func(option, item string) rules.Rule {
+		list, _, err := rules.Translate([]rules.Filter{{Option: option, Items: []string{item}}}, nil)
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		return list[0]
+	}
+	drop := func(action rules.Action, names ...string) rules.Rule {
+		return rules.Rule{Name: action.String(), Action: action, Names: names}
+	}
+	s := compile(t, append([]rules.Rule{
+		filter("container_include", "name:web"), filter("container_exclude", "image:^redis"),
+		filter("container_exclude", "name:^web$"), filter("container_include", "kube_namespace:prod"),
+		drop(rules.Keep, "env"), drop(rules.Drop, "srevice", "service", "image_*", "kube_*"),
+		drop(rules.Keep, "kube_*"), tag("label", "nope", "nope"),
+		{Name: "levels", Action: rules.Cardinality,
+			Levels: []rules.Leveling{{Name: "pod_nam", To: tagger.LowCardinality}}},
+	}, rules.Pause()...)...)
+	entities := slices.Values([]wm.Entity{container()})
+	made := func(wm.Entity) []rules.MadeBy {
+		return []rules.MadeBy{{Name: "service"}, {Name: "image_name"}, {Name: "kube_x"}, {Name: "env"}}
+	}
+	var got []string
+	for _, idle := range s.Idle(entities, nil, made) {
+		got = append(got, idle.Rule.Name+": "+idle.Reason)
+	}
+	want := []string{
+		`container_include "name:web": nothing is left out before it, so that it brings nothing back`,
+		`container_exclude "image:^redis": it matches no container here`,
+		"keep: nothing is dropped before it, so that it keeps nothing",
+		"drop: no tag here is called srevice", "tag: it makes no tag here",
+		"levels: no tag here is called pod_nam",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Idle() = %s\nwant %s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	var none *rules.Set
+	if none.Idle(entities, nil, made) != nil {
+		t.Error("a nil set has rules")
+	}
+}
