@@ -1,8 +1,6 @@
 package lxc
 
 import (
-	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
 )
 
 // The guide for authors of collectors promises that this is all there is to write.
@@ -24,37 +21,30 @@ func TestTheCollectorOfTheGuide(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		entities := store.New(store.Options{})
-		defer entities.Close()
-		s, err := collection.New(collection.Options{
-			Store: entities, Collectors: []workloadmeta.Collector{New(Options{Dir: dir})},
-			Log: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = s.Stop(t.Context()) }()
-		if err := entities.WaitSynced(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		e := collectortest.NewEngine(t, New(Options{Dir: dir}))
+		e.WaitSynced()
 		for _, name := range []string{"web", "db"} {
-			if _, err := entities.GetContainerByName(name); err != nil {
+			if _, err := e.Store.GetContainerByName(name); err != nil {
 				t.Error(err)
 			}
 		}
+		synctest.Wait() // until subscribers have been told
+		e.News()
 		if err := os.Remove(filepath.Join(dir, "web")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second) // in the bubble: two periods
-		if _, err := entities.GetContainer("web"); !errors.Is(err, workloadmeta.ErrNotFound) {
-			t.Errorf("a container that has gone: %v", err)
+		time.Sleep(10 * time.Second) // takes none: two periods in the bubble
+		if got := e.News(); len(got) != 1 || !strings.HasPrefix(got[0], "unset container/web") {
+			t.Errorf("told %q, want the end of web", got)
 		}
-		if _, err := entities.GetContainer("db"); err != nil {
-			t.Error(err)
+		if err := os.Rename(dir, dir+".gone"); err != nil {
+			t.Fatal(err)
 		}
+		time.Sleep(time.Minute)
+		if s := e.Status("lxc"); s.State != collection.StateWaiting || e.Store.Len() != 1 {
+			t.Errorf("without its folder it is %s: %s", s.State, s.Reason)
+		}
+		collectortest.Golden(t, "testdata/db.json", e.Store.Dump()[0].Entity)
 	})
 }
 
