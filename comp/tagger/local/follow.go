@@ -134,9 +134,14 @@ func (f *follower) settle() {
 			f.answer(q, n, false)
 		}
 		f.ask(n, nil)
+		if len(f.out) >= maxOut {
+			f.flush()
+		}
 	}
 	clear(f.leaving)
-	f.leaving = f.leaving[:0]
+	if f.leaving = f.leaving[:0]; cap(f.leaving) > maxOut {
+		f.leaving = nil
+	}
 	f.extract()
 	f.flush()
 }

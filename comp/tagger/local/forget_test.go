@@ -1,8 +1,10 @@
 package local
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
@@ -61,5 +63,37 @@ func TestTheFollowerForgets(t *testing.T) {
 					len(f.dirty)+len(f.leaving)+len(f.out))
 			}
 		})
+	}
+}
+
+// A large bundle leaves no large buffers behind, and does not keep the tag store busy at once.
+func TestALargeBundleIsHandledInPieces(t *testing.T) {
+	entities := store.New(store.Options{})
+	defer entities.Close()
+	tg, err := New(entities, Options{SelfContainerID: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tg.Stop(t.Context()) }()
+	f := tg.follower
+	most := 0
+	f.emit = func(infos []tagger.TagInfo) { most = max(most, len(infos)) }
+	events := make([]workloadmeta.Event, 10*maxOut)
+	for i := range events {
+		events[i] = workloadmeta.Event{Type: workloadmeta.EventTypeSet, Complete: true,
+			Entity: &workloadmeta.Container{EntityID: workloadmeta.EntityID{
+				Kind: workloadmeta.KindContainer, ID: fmt.Sprint(i)}}}
+	}
+	for _, typ := range []workloadmeta.EventType{workloadmeta.EventTypeSet,
+		workloadmeta.EventTypeUnset} {
+		for i := range events {
+			events[i].Type = typ
+		}
+		f.apply(events)
+	}
+	if most > 2*maxOut || cap(f.out) > 2*maxOut || cap(f.dirty) > 2*maxOut ||
+		cap(f.leaving) > 2*maxOut {
+		t.Errorf("%d infos at once; buffers for %d infos, %d and %d entities are kept", most,
+			cap(f.out), cap(f.dirty), cap(f.leaving))
 	}
 }

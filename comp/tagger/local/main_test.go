@@ -65,6 +65,14 @@ func (w world) notify(events ...wm.CollectorEvent) {
 	w.catchUp()
 }
 
+// storeOnly reports events and does not wait.
+func (w world) storeOnly(events ...wm.CollectorEvent) {
+	w.Helper()
+	if err := w.store.Notify(events); err != nil {
+		w.Fatal(err)
+	}
+}
+
 func (w world) catchUp() {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

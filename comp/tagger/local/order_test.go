@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,7 @@ func ordered(now func() time.Time) local.Options {
 	opts := local.DefaultOptions()
 	opts.SelfContainerID = "none"
 	opts.TagStore.Now = now
+	opts.Log = slog.New(slog.DiscardHandler)
 	opts.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "team"}
 	opts.Extract.ContainerLabelsAsTags = map[string]string{"team": "container_team"}
 	opts.Extract.Rules = []rules.Rule{{Action: rules.Rename, Renames: []rules.Renaming{
