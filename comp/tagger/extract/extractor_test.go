@@ -2,11 +2,13 @@ package extract_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -391,5 +393,34 @@ func TestProblemsNameTheField(t *testing.T) {
 		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
 			t.Errorf("%s: problems %q, want %q", c.entity, got, c.want)
 		}
+	}
+}
+
+// One entity with a great many tags does not make all later extractions slow.
+func TestAGiantIsPaidForOnce(t *testing.T) {
+	o := extract.DefaultOptions()
+	o.ContainerLabelsAsTags = map[string]string{"*": "%%label%%"}
+	x := newExtractor(t, o)
+	small := entity(t, `{"kind": "container", "id": "c", "name": "web"}`)
+	cost := func() time.Duration {
+		began := time.Now()
+		for range 2000 {
+			x.Extract(small, nil)
+		}
+		return time.Since(began)
+	}
+	cost()
+	before := cost()
+	giant := &workloadmeta.Container{
+		EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "g"},
+		EntityMeta: workloadmeta.EntityMeta{Labels: map[string]string{}}}
+	for i := range 100_000 {
+		giant.Labels[fmt.Sprint("l", i)] = "v"
+	}
+	for range 4 { // as many builders as there may be
+		x.Extract(giant, nil)
+	}
+	if after := cost(); after > 20*before {
+		t.Errorf("2000 small ones took %s before a giant, and %s after it", before, after)
 	}
 }

@@ -70,8 +70,9 @@ func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entit
 		p := x.Problems[broken]
 		return fmt.Sprintf("%s of %s cannot be understood: %s", p.Field, p.Entity, p.Problem)
 	case len(r.Near) > 0:
-		return fmt.Sprintf("nothing that makes it is set; there is %s of %s, want %s",
-			r.Near[0].Field, r.Near[0].Entity, r.Near[0].Want)
+		kind, _, _ := strings.Cut(r.Near[0].Entity, "/")
+		return fmt.Sprintf("nothing that makes it is set; there is %s %s, want %s", kind,
+			r.Near[0].Field, r.Near[0].Want)
 	case len(r.Waiting) > 0:
 		return "nothing that makes it is set, and " + strings.Join(r.Waiting, ", ") +
 			" has not reported yet"

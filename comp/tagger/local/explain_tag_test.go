@@ -43,26 +43,26 @@ func TestExplainTag(t *testing.T) {
 			reason: "it has service:shop, made by container variable DD_SERVICE",
 			found:  []string{"container variable DD_SERVICE: it has made the tag"}},
 		"a label with a slip": {world: world{container: label("com.datadoghq.tag.service", "shop")},
-			tag: "service", reason: `nothing that makes it is set; there is labels["com.datadoghq.tag.service"]`,
+			tag: "service", reason: `nothing that makes it is set; there is container labels["com.datadoghq.tag.service"]`,
 			found: []string{"container label com.datadoghq.tags.service: not set",
 				"container variable DD_SERVICE: not set"},
 			near: []string{`labels["com.datadoghq.tag.service"]: container labels["com.datadoghq.tags.service"]`},
 			no:   "pod"},
 		"a variable without its prefix": {world: world{container: env("SERVICE", "shop")},
-			tag: "service", reason: "nothing that makes it is set; there is env",
+			tag: "service", reason: "nothing that makes it is set; there is container env",
 			near: []string{`env["SERVICE"]: container env["DD_SERVICE"]`}},
 		"an empty variable": {world: world{container: env("DD_ENV", "")}, tag: "env",
 			reason: "nothing that makes it is set",
 			found:  []string{"container variable DD_ENV: empty"}},
 		"an annotation instead of a label": {world: inPod(func(p *wm.KubernetesPod) {
 			p.Annotations = map[string]string{"tags.datadoghq.com/env": "prod"}
-		}), tag: "env", reason: "nothing that makes it is set; there is annotations",
+		}), tag: "env", reason: "nothing that makes it is set; there is kubernetes_pod annotations",
 			found: []string{"pod label tags.datadoghq.com/env: not set",
 				"pod label tags.datadoghq.com/app.env: not set"},
 			near: []string{`annotations["tags.datadoghq.com/env"]: pod labels["tags.datadoghq.com/env"]`}},
 		"a label that nothing makes a tag of": {world: inPod(func(p *wm.KubernetesPod) {
 			p.Labels = map[string]string{"team": "blue"}
-		}), tag: "team", reason: `nothing that makes it is set; there is labels["team"]`,
+		}), tag: "team", reason: `nothing that makes it is set; there is kubernetes_pod labels["team"], want a rule`,
 			near: []string{`labels["team"]: a rule that makes a tag of it`}},
 		"a rule whose label is not there": {world: world{
 			container: label("teams", "blue"), rules: rule(rules.Rule{Action: rules.Tag,
