@@ -48,6 +48,7 @@ func columnsOf(kind workloadmeta.Kind) []column {
 			value: func(_ *listing, e inspect.Entity) string { return tagLine(e.Tags) }})
 	if i := slices.IndexFunc(columns, func(c column) bool { return c.last }); i >= 0 {
 		c := columns[i]
+		columns[len(columns)-1].loose = true // the tags
 		columns = append(slices.Delete(columns, i, i+1), c)
 	}
 	return columns

@@ -93,6 +93,11 @@ func (a *app) list(ctx context.Context, r inspect.ListRequest, asked bool) error
 	} else {
 		err = a.printTables(r.Kinds, list)
 	}
+	if !a.incomplete {
+		for _, note := range list.Notes {
+			a.say("%s", note)
+		}
+	}
 	switch {
 	case err != nil:
 		return err

@@ -22,6 +22,8 @@ type tableColumn struct {
 	right bool // numbers
 	fixed bool // never cut short
 	cut   cut
+	// loose columns push what is behind them aside in the rows in which they are long.
+	loose bool
 	// short, if set, is a shorter form of a cell.
 	short func(string) string
 	// least is the width that others have to give up theirs for. 0: minWidth.
@@ -45,6 +47,8 @@ const (
 const (
 	gap      = 2 // blanks between columns
 	minWidth = 8 // no column is cut shorter than this
+	// looseWidth is how wide loose columns are where nothing is cut.
+	looseWidth = 80
 )
 
 // write writes the table. With a width columns are left out and cut until it fits; 0 does neither.
@@ -98,13 +102,14 @@ type layout struct {
 	shown   []int // columns, in order
 	widths  []int // by column
 	short   bool  // cells have their shorter form
+	loose   bool  // nothing is cut
 	title   bool  // the line is that of the titles
 	note    string
 }
 
 // layout finds the widths of the columns, and which are left out.
 func (t *table) layout(width int) *layout {
-	l := &layout{columns: t.columns, widths: make([]int, len(t.columns))}
+	l := &layout{columns: t.columns, widths: make([]int, len(t.columns)), loose: width <= 0}
 	for c := range t.columns {
 		l.shown = append(l.shown, c)
 	}
@@ -176,7 +181,11 @@ func (l *layout) measure(rows [][]string) {
 	for c, column := range l.columns {
 		l.widths[c] = utf8.RuneCountInString(column.title)
 		for _, row := range rows {
-			l.widths[c] = max(l.widths[c], utf8.RuneCountInString(l.text(c, row[c])))
+			width := utf8.RuneCountInString(l.text(c, row[c]))
+			if column.loose && l.loose {
+				width = min(width, looseWidth)
+			}
+			l.widths[c] = max(l.widths[c], width)
 		}
 	}
 }
@@ -276,7 +285,7 @@ func (l *layout) line(b *strings.Builder, row []string, one bool,
 // cell returns the lines of a cell.
 func (l *layout) cell(c int, text string, one bool) []string {
 	runes, width := []rune(l.text(c, text)), l.widths[c]
-	if len(runes) <= width {
+	if len(runes) <= width || l.loose {
 		return []string{string(runes)}
 	}
 	switch {

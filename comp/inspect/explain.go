@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
 // Explanation says where the tags of an entity come from, or why there are none, and who said what
@@ -98,7 +100,7 @@ func (l *Local) explain(t target) (Explanation, error) {
 			x.Reason = "it has no tags of its own, and those of its container"
 		}
 	case *workloadmeta.Container:
-		x.Notes = l.movedTag(e)
+		x.Notes = append(l.movedTag(e), l.unaskedRuntimes([]Entity{{Workload: e}})...)
 		l.markImageLabels(e, x.Tags)
 	}
 	return x, nil
@@ -130,6 +132,40 @@ func (l *Local) markImageLabels(c *workloadmeta.Container, tags []tagger.TagExpl
 			}
 		}
 	}
+}
+
+// unaskedRuntimes says of containers that are known by their processes alone that the collector of
+// their runtime does not work, and why: nothing else is missing in what is known of them.
+func (l *Local) unaskedRuntimes(containers []Entity) (notes []string) {
+	if l.opts.Collectors == nil {
+		return nil
+	}
+	alone := map[string]int{} // by runtime
+	for _, e := range containers {
+		c, ok := e.Workload.(*workloadmeta.Container)
+		if !ok {
+			continue
+		}
+		reports, _ := l.opts.Store.Reports(c.EntityID)
+		if c.Runtime != "" && !slices.ContainsFunc(reports, func(r workloadmeta.Report) bool {
+			return r.Source != workloadmeta.SourceProcess
+		}) {
+			alone[string(c.Runtime)]++
+		}
+	}
+	for _, s := range l.opts.Collectors.Status() {
+		runtime, _, _ := strings.Cut(s.ID, "@")
+		if runtime == "cri" {
+			runtime = string(workloadmeta.RuntimeCRIO)
+		}
+		if n := alone[runtime]; n > 0 && s.State != collection.StateLive &&
+			s.Cause != workloadmeta.CauseOff {
+			notes = append(notes, fmt.Sprintf("%s of %s known by processes alone; %s",
+				plural(n, "container", "containers"), runtime, Gap{Collector: s.ID,
+					State: string(s.State), Problem: s.Problem}))
+		}
+	}
+	return notes
 }
 
 // movedTag says that the name by which a container's image was asked for means another one by now.

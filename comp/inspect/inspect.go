@@ -94,6 +94,8 @@ type List struct {
 	Names map[string]string `json:"names,omitempty"` // by EntityID.String
 	// At is when the answer is from.
 	At time.Time `json:"at"`
+	// Notes are what a reader of the list should know, a line each.
+	Notes []string `json:"notes,omitempty"`
 	// Gaps are what keeps kinds that have no entities from having some.
 	Gaps []Gap `json:"gaps,omitempty"`
 }

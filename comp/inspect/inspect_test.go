@@ -332,3 +332,54 @@ func TestOnePlayer(t *testing.T) {
 		t.Errorf("played:\n%s\ncollected:\n%s", played, collected)
 	}
 }
+
+// waiting is a collector whose source is not there.
+type waiting struct{ id string }
+
+func (w waiting) Describe() workloadmeta.Description {
+	return workloadmeta.Description{ID: w.id, Source: workloadmeta.SourceRuntime,
+		Kinds: []workloadmeta.Kind{workloadmeta.KindContainer}}
+}
+
+func (w waiting) Detect(context.Context) workloadmeta.Detection {
+	return workloadmeta.Detection{State: workloadmeta.Absent, Cause: workloadmeta.CauseAbsent,
+		Reason: "no socket at /run/x.sock", Hint: "set x.host"}
+}
+
+func (w waiting) Pull(context.Context, workloadmeta.Sink) error { return nil }
+
+// Who sees containers without names is told that their runtime has not been asked, and why.
+func TestContainersThatTheirRuntimeDoesNotTellOf(t *testing.T) {
+	w := newWorld(t, `{"type":"set","source":"process_collector","entity":{"kind":"container","id":"`+
+		webID+`","runtime":"docker"}}`)
+	super, err := collection.New(collection.Options{Store: w.store,
+		Collectors: []workloadmeta.Collector{waiting{"docker"}, waiting{"podman"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := super.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = super.Stop(context.Background()) }()
+	if _, err := super.WaitFirstPass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger, Collectors: super})
+	list, err := l.List(t.Context(), inspect.ListRequest{
+		Kinds: []workloadmeta.Kind{workloadmeta.KindContainer}})
+	want := "1 container of docker known by processes alone; collector docker is waiting: no socket at " +
+		"/run/x.sock; set x.host"
+	if err != nil || !slices.Equal(list.Notes, []string{want}) {
+		t.Errorf("notes of the list: %q, %v; want %q", list.Notes, err, want)
+	}
+	x, err := l.Explain(t.Context(), inspect.ExplainRequest{Name: inspect.Name{Text: webID}})
+	if err != nil || !slices.Equal(x.Notes, []string{want}) {
+		t.Errorf("notes of the explanation: %q, %v; want %q", x.Notes, err, want)
+	}
+	// Nearest names first; who has nothing to collect here is named in few words.
+	_, err = l.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: "nope"}})
+	if err == nil || err.Error() != `nothing has the ID or name "nope"; collectors that are waiting: `+
+		`docker, podman; "rollcall status" says why` {
+		t.Errorf("not found: %v", err)
+	}
+}

@@ -112,6 +112,7 @@ func (l *Local) List(ctx context.Context, r ListRequest) (List, error) {
 			empty = append(empty, kind)
 		}
 	}
+	out.Notes = l.unaskedRuntimes(out.Entities)
 	out.Gaps = l.gaps(empty...)
 	return out, nil
 }
