@@ -3,6 +3,8 @@ package tagset
 import (
 	"hash/maphash"
 	"slices"
+
+	"github.com/rollcall-dev/rollcall/pkg/singlewriter"
 )
 
 // List is an immutable, sorted list of tags that many sets may share. A nil List is
@@ -52,10 +54,11 @@ func (l *List) Sum() uint64 {
 // that what nobody uses is forgotten. It is for one goroutine at a time; the lists it
 // returns may be read by any number.
 type Interner struct {
-	seed    maphash.Seed
-	lists   map[uint64]*List
+	seed maphash.Seed
+	// Maps that give back the memory of a peak, a little at each change.
+	lists   *singlewriter.Map[uint64, *List] // by sum, others of the same sum behind it
+	strings *singlewriter.Map[string, *interned]
 	n       int // lists, those of one sum included
-	strings map[string]*interned
 }
 
 type interned struct {
@@ -65,8 +68,8 @@ type interned struct {
 
 // NewInterner returns an empty interner.
 func NewInterner() *Interner {
-	return &Interner{seed: maphash.MakeSeed(), lists: map[uint64]*List{},
-		strings: map[string]*interned{}}
+	return &Interner{seed: maphash.MakeSeed(), lists: singlewriter.New[uint64, *List](),
+		strings: singlewriter.New[string, *interned]()}
 }
 
 // List returns the one list of these tags and counts a reference to it. The tags
@@ -76,17 +79,18 @@ func (in *Interner) List(tags []string) *List {
 		return nil
 	}
 	sum := in.Sum(tags)
-	for l := in.lists[sum]; l != nil; l = l.next {
+	first, _ := in.lists.Get(sum)
+	for l := first; l != nil; l = l.next {
 		if slices.Equal(l.tags, tags) {
 			l.refs++
 			return l
 		}
 	}
-	l := &List{tags: make([]string, len(tags)), refs: 1, sum: sum, next: in.lists[sum]}
+	l := &List{tags: make([]string, len(tags)), refs: 1, sum: sum, next: first}
 	for i, tag := range tags {
 		l.tags[i] = in.String(tag)
 	}
-	in.lists[sum] = l
+	in.lists.Set(sum, l, 0)
 	in.n++
 	return l
 }
@@ -108,12 +112,12 @@ func (in *Interner) Release(l *List) {
 		return
 	}
 	in.n--
-	first := in.lists[l.sum]
+	first, _ := in.lists.Get(l.sum)
 	switch {
 	case first == l && l.next == nil:
-		delete(in.lists, l.sum)
+		in.lists.Delete(l.sum)
 	case first == l:
-		in.lists[l.sum] = l.next
+		in.lists.Set(l.sum, l.next, 0)
 	default:
 		for p := first; p != nil; p = p.next {
 			if p.next == l {
@@ -129,25 +133,25 @@ func (in *Interner) Release(l *List) {
 
 // String returns the one copy of the string and counts a reference to it.
 func (in *Interner) String(s string) string {
-	if have, ok := in.strings[s]; ok {
+	if have, ok := in.strings.Get(s); ok {
 		have.refs++
 		return have.s
 	}
-	in.strings[s] = &interned{s, 1}
+	in.strings.Set(s, &interned{s, 1}, 0)
 	return s
 }
 
 // ReleaseString gives a reference back.
 func (in *Interner) ReleaseString(s string) {
-	if have, ok := in.strings[s]; ok {
+	if have, ok := in.strings.Get(s); ok {
 		if have.refs--; have.refs == 0 {
-			delete(in.strings, s)
+			in.strings.Delete(s)
 		}
 	}
 }
 
 // Len returns the number of lists and strings stored, for statistics.
-func (in *Interner) Len() (lists, strings int) { return in.n, len(in.strings) }
+func (in *Interner) Len() (lists, strings int) { return in.n, in.strings.Len() }
 
 // Sum returns a 64-bit keyed hash of tags in any order; none give 0. Lists whose sums
 // are equal may be taken for equal: the key is random, so that nobody can make two

@@ -2,7 +2,9 @@ package tagset_test
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,6 +93,32 @@ func TestHashIgnoresOrder(t *testing.T) {
 	if got, want := tagset.Hash([]string{"env:prod"}), "af3337274ea50bd7"; got != want {
 		t.Fatalf("Hash = %s, want %s", got, want)
 	}
+}
+
+func TestInternerGivesBackAPeak(t *testing.T) {
+	heap := func() int {
+		var s runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&s)
+		return int(s.HeapAlloc)
+	}
+	const n = 50_000
+	in := tagset.NewInterner()
+	before := heap()
+	lists := make([]*tagset.List, n)
+	for i := range n {
+		lists[i] = in.List([]string{"a:" + strconv.Itoa(i)})
+	}
+	for _, l := range lists {
+		in.Release(l)
+	}
+	clear(lists)
+	if kept := heap() - before - 8*n; kept > 100_000 {
+		t.Errorf("%d bytes are kept of %d lists that are gone", kept, n)
+	}
+	runtime.KeepAlive(in)
+	runtime.KeepAlive(lists)
 }
 
 func TestInternerSharesAndForgets(t *testing.T) {

@@ -124,6 +124,14 @@ func tagQueryKinds() []row {
 		tags, _ = s.Tags(ids[i%n], tagger.HighCardinality)
 		copied = tags.Slice()
 	}
+	bareIDs := make([]string, n)
+	for i := range n {
+		bareIDs[i] = containerID(i)
+	}
+	shuffle(bareIDs)
+	byParts := func(i int) {
+		tags, _ = s.TagsOf(tagger.PrefixContainer, bareIDs[i%n], tagger.HighCardinality)
+	}
 	handle := s.Handle(ids[0])
 	out := best(shortRounds,
 		func() float64 { return nsPer(queries, func(i int) { sink = bare[ids[i%n]] }) },
@@ -143,10 +151,13 @@ func tagQueryKinds() []row {
 		},
 		func() float64 { return nsPer(queries*4, func(int) {}) },
 		func() float64 { return nsPer(queries, duplicate) },
+		func() float64 { return nsPer(queries, byParts) },
 	)
 	_, _, _ = sink, tags, copied
 	return []row{
 		bounded("Tags(id, High), allocations", allocsPer(10_000, view), "allocs", 0),
+		ratioed("TagsOf(prefix, id, High)", out[7], "ns", out[1], "whole ID", 1.2),
+		bounded("TagsOf(prefix, id, High), allocations", allocsPer(10_000, byParts), "allocs", 0),
 		compared("Tag, a copy", out[6], "ns", out[1], "view"),
 		bounded("Handle.Tags", max(0, out[4]-out[5]), "ns", 3),
 		compared("a map behind a RWMutex", out[2], "ns", out[0], "bare map"),

@@ -41,6 +41,7 @@ var rules = []rule{
 	{"pkg/env", nil, []string{"github.com/gobwas/glob"}},
 	{"pkg/proclang", nil, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"pkg/statebus", []string{"pkg/singlewriter"}, nil},
+	{"pkg/tagset", []string{"pkg/singlewriter"}, nil},
 
 	// What an embedder can name for nothing.
 	{vocabulary, nil, nil},

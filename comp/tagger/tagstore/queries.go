@@ -35,6 +35,11 @@ func (q *Queries) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags
 	return q.store.Tags(id, c)
 }
 
+// TagsOf is Tags of the entity "<prefix>://<id>", without joining the two in memory.
+func (q *Queries) TagsOf(prefix, id string, c tagger.TagCardinality) (tagset.Tags, error) {
+	return q.store.TagsOf(prefix, id, c)
+}
+
 // TagWithCompleteness implements [tagger.Queries].
 func (q *Queries) TagWithCompleteness(id tagger.EntityID, c tagger.TagCardinality) ([]string,
 	tagger.Completeness, error) {

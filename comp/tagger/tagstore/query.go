@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
@@ -31,6 +32,21 @@ func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, 
 		return e.set.High(), nil
 	}
 	return tagset.Tags{}, checkCardinality(c)
+}
+
+// TagsOf is Tags of the entity "<prefix>://<id>", for callers who hold the bare ID: it does not
+// allocate either, unless the ID is very long. A prefix that there is not is unknown.
+func (s *Store) TagsOf(prefix, id string, c tagger.TagCardinality) (tagset.Tags, error) {
+	var room [160]byte
+	joined := append(append(append(room[:0], prefix...), "://"...), id...)
+	if e, ok := s.entries.Get(tagger.EntityID(unsafe.String(&joined[0], len(joined)))); ok &&
+		e != nil && c <= tagger.NoneCardinality { // Get keeps no string
+		return e.at(c), nil
+	}
+	if id == "" {
+		return tagset.Tags{}, s.miss("", c)
+	}
+	return s.Tags(tagger.EntityID(joined), c)
 }
 
 // Find is Tags for callers to whom a miss is nothing special: it makes no error and

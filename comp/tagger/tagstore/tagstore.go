@@ -226,10 +226,14 @@ func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (
 	if nOrch != src.nOrch || n != len(src.rest) ||
 		s.in.Sum(info.OrchestratorCardTags) != s.in.Sum(src.rest[:nOrch]) ||
 		s.in.Sum(info.HighCardTags) != s.in.Sum(src.rest[nOrch:]) {
+		s.releaseOrchestrator(src)
 		rest := make([]string, 0, n)
 		rest = append(append(rest, info.OrchestratorCardTags...), info.HighCardTags...)
 		tagset.Sort(rest[:nOrch])
 		tagset.Sort(rest[nOrch:])
+		for i, tag := range rest[:nOrch] {
+			rest[i] = s.in.String(tag) // the containers of a replica set share most of them
+		}
 		src.rest, src.nOrch = rest, nOrch
 		changed = true
 	}
@@ -264,6 +268,13 @@ func (s *Store) list(have *tagset.List, tags []string) (list *tagset.List, chang
 func (s *Store) release(src *source) {
 	s.in.Release(src.low)
 	s.in.Release(src.standard)
+	s.releaseOrchestrator(src)
+}
+
+func (s *Store) releaseOrchestrator(src *source) {
+	for _, tag := range src.rest[:src.nOrch] {
+		s.in.ReleaseString(tag)
+	}
 }
 
 // since returns the time since the store was made, in nanoseconds.

@@ -610,3 +610,37 @@ func TestReadersSeeWholeStatesWhileAWriterRuns(t *testing.T) {
 	close(stop)
 	readers.Wait()
 }
+
+func TestTagsOfABareID(t *testing.T) {
+	s := tagstore.New(tagstore.Options{})
+	id := strings.Repeat("0123456789abcdef", 4)
+	for _, id := range []string{id, strings.Repeat(id, 5)} {
+		if err := s.Process([]tagger.TagInfo{{Source: "s", Entity: tagger.Container(id),
+			HighCardTags: []string{"a:" + id}}}); err != nil {
+			t.Fatal(err)
+		}
+		tags, err := s.TagsOf(tagger.PrefixContainer, id, tagger.HighCardinality)
+		if err != nil || !slices.Equal(tags.Slice(), []string{"a:" + id}) {
+			t.Errorf("TagsOf(%s) = %q, %v", id, tags.Slice(), err)
+		}
+	}
+	for _, c := range []struct {
+		prefix, id string
+		card       tagger.TagCardinality
+		want       error
+	}{
+		{tagger.PrefixContainer, "", tagger.HighCardinality, tagger.ErrEmptyEntityID},
+		{tagger.PrefixContainer, "x", tagger.HighCardinality, tagger.ErrUnknown},
+		{"no such", id, tagger.HighCardinality, tagger.ErrUnknown},
+		{tagger.PrefixContainer, id, 99, tagger.ErrCardinality},
+	} {
+		if _, err := s.TagsOf(c.prefix, c.id, c.card); !errors.Is(err, c.want) {
+			t.Errorf("TagsOf(%q, %q, %d): %v, want %v", c.prefix, c.id, c.card, err, c.want)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		_, _ = s.TagsOf(tagger.PrefixContainer, id, tagger.HighCardinality)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
