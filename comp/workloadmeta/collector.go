@@ -89,6 +89,15 @@ type Fetcher interface {
 	Fetch(ctx context.Context, id EntityID, sink Sink) error
 }
 
+// Witness is a collector that can tell that something has gone although its source cannot be
+// asked, such as a container of which it can see that the process has ended.
+type Witness interface {
+	Collector
+	// Gone reports whether an entity that the collector has reported is certainly not there any
+	// more. It is asked from time to time while the source cannot be.
+	Gone(e Entity) bool
+}
+
 // Discoverer is a collector of which there may be several instances that come and go, such as
 // one for each user's socket. It may collect by itself as well.
 type Discoverer interface {

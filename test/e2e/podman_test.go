@@ -424,7 +424,7 @@ func TestPodmanKilledAndRestarted(t *testing.T) {
 	p.Kill()
 	p.Podman("kill", dies)
 	p.Podman("kill", vanishes)
-	a.trouble("podman", "")
+	a.trouble("podman@"+p.Socket, "")
 	if got := a.ids(); len(got) != 3 {
 		t.Errorf("a lost connection has unset containers: %v", got)
 	}
@@ -499,7 +499,7 @@ func TestPodmanServiceFrozen(t *testing.T) {
 		podman.Options{Tuning: podman.Tuning{PingEvery: time.Second, CallTimeout: time.Second}}, p)
 	p.Freeze()
 	p.Podman("kill", id) // which needs no service
-	a.trouble("podman", "")
+	a.trouble("podman@"+p.Socket, "")
 	if _, err := a.store.GetContainer(id); err != nil {
 		t.Fatalf("a silent service has cost us a container: %v", err)
 	}

@@ -55,7 +55,9 @@ func (b *board) snapshot() Status {
 	entities := b.r.s.ledger.count(b.r.book)
 	var parts []Part
 	if p, ok := b.r.collector.(PartReporter); ok {
-		parts = p.Parts()
+		if err := guard(func() error { parts = p.Parts(); return nil }); err != nil {
+			b.noteFailure("parts", err)
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -222,7 +224,7 @@ func (b *board) listed(m mode) {
 	if m == modePull && now.Sub(b.failedAt) > b.r.s.opts.BackoffMax {
 		clear(b.failures)
 	}
-	first := fresh && b.failedAt.IsZero() && b.status.State == StateLive
+	first := fresh && b.status.Restarts == 0 && b.failedAt.IsZero() && b.status.State == StateLive
 	b.mu.Unlock()
 	b.r.s.first.settle(Outcome{ID: b.r.ID, Result: Listed})
 	switch {

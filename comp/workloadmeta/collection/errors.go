@@ -39,6 +39,26 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
 
+// Closed marks an error as the usual end of a connection, such as a service that ends when its
+// time is over: a stream that was synced and returns it begins again, and nothing has failed
+// unless that does. Closed(nil) is nil.
+func Closed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &closedError{err}
+}
+
+type closedError struct{ err error }
+
+func (e *closedError) Error() string { return e.err.Error() }
+func (e *closedError) Unwrap() error { return e.err }
+
+func isClosed(err error) bool {
+	_, ok := errors.AsType[*closedError](err)
+	return ok
+}
+
 // PanicError is what becomes of a panic in a collector.
 type PanicError struct {
 	Value any    // what was given to panic

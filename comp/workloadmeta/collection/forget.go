@@ -45,7 +45,7 @@ func (s *Supervisor) forgetLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			gone, err := s.ledger.forget(now, s.opts.ForgetAfter)
+			gone, err := s.ledger.forget(now, s.opts.ForgetAfter, s.witnessed())
 			for _, f := range gone {
 				s.opts.Log.Info("an entity is withdrawn: nobody can confirm it", "entity", f.ID,
 					"reporter", f.Reporter, "reason", f.Reason)
@@ -57,9 +57,51 @@ func (s *Supervisor) forgetLoop(ctx context.Context) {
 	}
 }
 
+// witnessed returns what collectors that are away know to have gone.
+func (s *Supervisor) witnessed() map[entry]bool {
+	gone := map[entry]bool{}
+	for _, r := range s.all() {
+		w, ok := r.collector.(workloadmeta.Witness)
+		if !ok {
+			continue
+		}
+		for e, entity := range s.ledger.awaited(r.book) {
+			err := guard(func() error {
+				if w.Gone(entity) {
+					gone[e] = true
+				}
+				return nil
+			})
+			if err != nil {
+				r.noteFailure("ask what has gone", err)
+			}
+		}
+	}
+	return gone
+}
+
+// awaited returns what a collector has reported and cannot ask for.
+func (l *ledger) awaited(b *book) map[entry]workloadmeta.Entity {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[entry]workloadmeta.Entity{}
+	for e, r := range b.reported {
+		if r.away == 0 {
+			continue
+		}
+		reports, _ := l.store.Reports(e.id) // none if it has gone
+		if at, held := workloadmeta.FindReport(reports, e.by); held {
+			out[e] = reports[at].Entity
+		}
+	}
+	return out
+}
+
 // forget withdraws the entities whose reporters have been away for as long as after and that
-// no live reporter confirms, and at once those whose process has gone.
-func (l *ledger) forget(now time.Time, after time.Duration) ([]Forgotten, error) {
+// no live reporter confirms, and at once those whose process has gone, as the scan of processes
+// or a witness knows.
+func (l *ledger) forget(now time.Time, after time.Duration,
+	witnessed map[entry]bool) ([]Forgotten, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var gone []Forgotten
@@ -87,7 +129,7 @@ func (l *ledger) forget(now time.Time, after time.Duration) ([]Forgotten, error)
 				func(r workloadmeta.Report) bool { return r.State == workloadmeta.Live }) {
 				continue
 			}
-			reason, last := l.unconfirmed(r, reports[at].Entity, now, away, after)
+			reason, last := l.unconfirmed(r, reports[at].Entity, now, away, after, witnessed[e])
 			if reason == "" {
 				continue
 			}
@@ -125,18 +167,19 @@ func (l *ledger) withdraw(b *book, picks func(report) bool) (left int, err error
 // unconfirmed returns why an entity of a reporter that is away is not believed in any longer,
 // with its last state if that is known, or "" if it still is. It needs mu.
 func (l *ledger) unconfirmed(r report, e workloadmeta.Entity, now, away time.Time,
-	after time.Duration) (reason string, last workloadmeta.Entity) {
-	c, isContainer := e.(*workloadmeta.Container)
-	if p := r.process; isContainer && p != nil {
-		switch found, scanned := l.scanned(p, away); {
-		case found:
+	after time.Duration, gone bool) (reason string, last workloadmeta.Entity) {
+	if r.process != nil && !gone {
+		found, scanned := l.scanned(r.process, away)
+		if found {
 			return "", nil
-		case scanned:
-			ended := *c
-			ended.PID = 0
-			ended.State.Running, ended.State.Status = false, workloadmeta.StatusStopped
-			return fmt.Sprintf("its process %d has ended while its reporter was away", p.PID), &ended
 		}
+		gone = scanned
+	}
+	if c, ok := e.(*workloadmeta.Container); ok && gone {
+		ended := *c
+		ended.PID = 0
+		ended.State.Running, ended.State.Status = false, workloadmeta.StatusStopped
+		return fmt.Sprintf("its process %d has ended while its reporter was away", c.PID), &ended
 	}
 	if now.Sub(away) < after {
 		return "", nil

@@ -210,6 +210,13 @@ func (r *runner) streamLoop(ctx context.Context) error {
 		if IsPermanent(err) {
 			return err
 		}
+		if isClosed(err) && !synced.IsZero() && time.Since(synced) > r.s.opts.BackoffMin {
+			r.log.Debug("the connection has ended; it is made again", "reason", err)
+			if !sleep(ctx, r.s.opts.BackoffMin) {
+				return nil
+			}
+			continue
+		}
 		if err == nil {
 			err = errStreamEnded
 		}

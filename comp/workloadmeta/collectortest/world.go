@@ -93,6 +93,9 @@ func (s *Sink) Apply(events []workloadmeta.CollectorEvent) {
 	}
 }
 
+// Next returns the sink for the run after this one.
+func (s *Sink) Next() *Sink { return s.w.Sink() }
+
 // Known is false: there is nobody else.
 func (s *Sink) Known(workloadmeta.EntityID) bool { return false }
 

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 )
 
@@ -104,26 +103,15 @@ func (c *Collector) find() []foundSocket {
 	return found
 }
 
-// findUnusable returns the addresses that somebody has named, with which nothing can be done: an
-// address that makes no sense, or a path at which there is nothing. A pattern that matches nothing
-// is not one.
-func (c *Collector) findUnusable() []collection.Part {
-	var out []collection.Part
-	add := func(name string, why workloadmeta.Problem) {
-		if !slices.ContainsFunc(out, func(p collection.Part) bool { return p.Name == name }) {
-			out = append(out,
-				collection.Part{Name: name, State: collection.StateWaiting, Problem: why})
-		}
-	}
+// findMissing returns the addresses that somebody has named and at which there is nothing. A
+// pattern that matches nothing is not one.
+func (c *Collector) findMissing() []foundSocket {
+	var out []foundSocket
 	for _, p := range c.places {
 		a, err := parseAddress(p.address)
-		switch {
-		case !p.named:
-		case err != nil:
-			add(mapping.Redact(p.address), invalid(err))
-		case a.network == "unix" && c.opts.Dial == nil && !strings.Contains(a.target, "*") &&
-			!exists(a.target):
-			add(a.String(), noSocket(a))
+		if err == nil && p.named && a.network == "unix" && c.opts.Dial == nil &&
+			!strings.Contains(a.target, "*") && !exists(a.target) {
+			out = append(out, foundSocket{p, a})
 		}
 	}
 	return out
@@ -183,7 +171,21 @@ func (c *Collector) setAnswered(p place, a address, podman bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.answered[a] = podman
+		if delete(c.docker, a); !podman {
+			c.docker[a] = time.Now()
+		}
 	}
+}
+
+// dockerFor is how long a Docker daemon at an address is taken for the one that stays there.
+const dockerFor = 5 * time.Minute
+
+// leftOut reports whether it is known that Docker answers at an address.
+func (c *Collector) leftOut(a address) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	since, ok := c.docker[a]
+	return ok && time.Since(since) < dockerFor
 }
 
 // probe says what there is behind an address, of which only what is ours is worth a word.
@@ -200,6 +202,14 @@ func (c *Collector) probe(ctx context.Context, f foundSocket) (mapping.SocketSta
 // anywhere else it is asked.
 func (c *Collector) look(ctx context.Context, f foundSocket) (mapping.SocketState,
 	workloadmeta.Problem) {
+	c.mu.Lock()
+	s := c.sockets[f.address]
+	c.mu.Unlock()
+	if s != nil && s.connected.Load() { // nothing is to be learnt by another connection
+		version, _ := s.last()
+		return mapping.SocketOpen, workloadmeta.Problem{
+			Reason: fmt.Sprintf("podman %s answers at %s", version, f.address)}
+	}
 	if f.address.network == "unix" && c.opts.Dial == nil {
 		state, p := mapping.ProbeSocket(ctx, f.address.target, permissionHint)
 		if state != mapping.SocketOpen || !f.place.any {
@@ -209,16 +219,19 @@ func (c *Collector) look(ctx context.Context, f foundSocket) (mapping.SocketStat
 			return state, p
 		}
 	}
+	if c.leftOut(f.address) {
+		return mapping.SocketAbsent, workloadmeta.Problem{}
+	}
 	ctx, cancel := context.WithTimeout(ctx, mapping.ProbeTimeout)
 	defer cancel()
-	s := newService(f.address, &c.opts, c.log)
-	defer s.close()
-	err := s.connect(ctx)
+	b := newService(f.address, &c.opts, c.log)
+	defer b.close()
+	err := b.connect(ctx)
 	switch _, network := errors.AsType[net.Error](err); {
 	case err == nil:
 		c.setAnswered(f.place, f.address, true)
 		return mapping.SocketOpen, workloadmeta.Problem{
-			Reason: fmt.Sprintf("podman %s answers at %s", s.version, f.address)}
+			Reason: fmt.Sprintf("podman %s answers at %s", b.version, f.address)}
 	case errors.Is(err, errDocker) && f.place.any:
 		c.setAnswered(f.place, f.address, false)
 		return mapping.SocketAbsent, workloadmeta.ProblemOf(err)

@@ -137,8 +137,8 @@ func TestBug27InstalledIsNotBroken(t *testing.T) {
 		if found := c.Detect(t.Context()); found.State != workloadmeta.Absent {
 			t.Fatalf("detection = %v", found)
 		}
-		if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
-			!strings.Contains(err.Error(), "no podman socket") {
+		if err := c.stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
+			!strings.Contains(err.Error(), "no socket at") {
 			t.Fatalf("Stream = %v", err)
 		}
 	}
@@ -167,7 +167,7 @@ func testPermissionDenied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
+	if err := c.stream(t.Context(), collectortest.NewWorld().Sink()); err == nil ||
 		workloadmeta.ProblemOf(err).String() != "permission denied on "+forbidden+words {
 		t.Errorf("Stream = %v", err)
 	}

@@ -2,16 +2,11 @@
 //
 // Podman has no daemon. Each user, root included, has a storage and containers of their own, and a
 // service that answers for them on a socket, which systemd starts when somebody connects and which
-// ends when nobody has for a while. The collector follows all sockets that it finds, at the same
-// time: see [DefaultSockets] and [Options.Sockets]. They may come and go.
+// ends when nobody has for a while. Each socket that is found has an instance of the collector of
+// its own: see [DefaultSockets] and [Options.Sockets]. They may come and go.
 //
-// How one socket is followed is told in package runtimesync. What Podman adds to its promises:
+// How a runtime is followed is told in package runtimesync. What Podman adds to its promises:
 //
-//   - Each socket has a connection, a back-off and a mark-and-sweep of its own. What one of them
-//     does or suffers changes nothing of what the others report, and a socket that fails keeps what
-//     it has reported.
-//   - An image in the storages of several users is one entity, with the names that all of them give
-//     it, until none has it.
 //   - When a socket's file has gone, its containers stay for as long as their processes run, if
 //     those can be seen here.
 //   - A container that Podman believes to run, but of which the process is not there any more, does

@@ -39,8 +39,7 @@ type Options struct {
 	// ProcRoot is where the machine's /proc is, to see whether processes are there. Default /proc.
 	ProcRoot string `config:"/proc_root"`
 
-	// between searches for sockets, and the longest pause before one that failed is tried again;
-	// default 10s
+	// between searches for sockets; default 10s
 	RescanEvery time.Duration
 	PollEvery   time.Duration // between comparisons where Podman keeps no events; default 10s
 

@@ -24,7 +24,7 @@ func TestSecretsStayOut(t *testing.T) {
 		f.run(&fakeContainer{ID: "c1", ImageID: imageA, Labels: labels,
 			Env: []string{"DB=hunter2", "DD_ENV=prod", "hunter2"}})
 		w := collectortest.NewWorld()
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		// told by events only
 		short := f.run(&fakeContainer{ID: "c2", Labels: labels, Env: []string{"DB=hunter2"}})

@@ -1,11 +1,14 @@
 package podman
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
 )
 
@@ -37,3 +40,32 @@ func newTestCollector(t testing.TB, fakes map[string]*fakePodman,
 	}
 	return c
 }
+
+// stream runs the only instance as the supervisor does: again and again, until ctx ends or an
+// attempt fails before it was synced.
+func (c *Collector) stream(ctx context.Context, sink workloadmeta.Sink) error {
+	instances := c.Instances(ctx)
+	if len(instances) != 1 {
+		return c.Detect(ctx).Err()
+	}
+	for run := sink.(*collectortest.Sink); ; run = run.Next() {
+		noted := &notingSink{Sink: run}
+		err := instances[0].(*socket).Stream(ctx, noted)
+		if ctx.Err() != nil || !noted.synced {
+			return err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// notingSink knows whether it was synced.
+type notingSink struct {
+	*collectortest.Sink
+	synced bool
+}
+
+func (s *notingSink) Synced() { s.synced = true; s.Sink.Synced() }

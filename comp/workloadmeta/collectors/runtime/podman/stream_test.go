@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
@@ -54,7 +55,7 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 		stopping := f.run(&fakeContainer{ID: "c3", ImageID: imageA})
 		f.with(func(*fakePodman) { paused.Status, stopping.Status = "paused", "stopping" })
 		pass(time.Minute) // so that no event tells of it
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		if w.Synced() != 1 || w.Containers() != "c1 c2 c3" ||
 			tags(w, imageA) != "[localhost/app:1]" {
@@ -81,7 +82,7 @@ func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 			t.Errorf("c1: %s, want one report, with what the inspection tells", h)
 		}
 		st := c.Sockets()
-		if len(st) != 1 || st[0].State != SocketLive || st[0].Version != "4.3.1" ||
+		if len(st) != 1 || st[0].Version != "4.3.1" ||
 			st[0].Stats.Containers != 4 || st[0].Address != "/a.sock" {
 			t.Errorf("sockets = %+v", st)
 		}
@@ -107,7 +108,7 @@ func TestBug13ShortLivedContainersAreSeen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, nil,
 				func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-					s := collectortest.Start(t, c.Stream, w.Sink())
+					s := collectortest.Start(t, c.stream, w.Sink())
 					pass(time.Second)
 					play(f, f.run(
 						&fakeContainer{ID: "c1", Labels: map[string]string{"team": "blue"}}))
@@ -126,7 +127,7 @@ func TestBug13ShortLivedContainersAreSeen(t *testing.T) {
 // Podman says "500" of a container that is removed while it looks at it.
 func TestRemovedWhileItIsInspected(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		f.Fail(func(r *http.Request) func(http.ResponseWriter) {
 			if !strings.HasSuffix(r.URL.Path, "/containers/c1/json") {
@@ -152,7 +153,7 @@ func TestRemovedWhileItIsInspected(t *testing.T) {
 func TestShortLivedContainersHaveTheirEnvironment(t *testing.T) {
 	for _, announced := range []string{"create", "init"} {
 		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-			s := collectortest.Start(t, c.Stream, w.Sink())
+			s := collectortest.Start(t, c.stream, w.Sink())
 			pass(time.Second)
 			one := &fakeContainer{ID: "c1", Name: "job", Image: "localhost/app:1",
 				Status: "created", Env: []string{"DD_SERVICE=job"}}
@@ -230,7 +231,7 @@ func TestLabelsAreNoAttributes(t *testing.T) {
 func TestBug32NothingComesBeforeTheFirstEvent(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.version, f.lateHead = "5.2.0", true
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		if w.Synced() != 1 {
 			t.Fatal("not synced: it waits for the head")
@@ -266,7 +267,7 @@ func TestBug32EventsBeforeTheHeadAreNotLost(t *testing.T) {
 			}
 			return nil
 		})
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second) // listed
 		f.die(f.run(&fakeContainer{ID: "c1"}), 9)
 		pass(5 * time.Second)
@@ -282,7 +283,7 @@ func TestBug32EventsBeforeTheHeadAreNotLost(t *testing.T) {
 func TestBug32WithoutEventsListsAreCompared(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.noEvents = `cannot read events with the "none" backend`
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		one := f.run(&fakeContainer{ID: "c1"})
 		pass(11 * time.Second)
@@ -318,7 +319,7 @@ func TestBug32WithoutEventsListsAreCompared(t *testing.T) {
 func TestBug32MissingEventsAreMadeUpFor(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		stays, ends := f.run(&fakeContainer{ID: "c1"}), f.run(&fakeContainer{ID: "c2"})
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		f.with(func(f *fakePodman) { f.Deaf = true })
 		f.run(&fakeContainer{ID: "c3"})
@@ -343,30 +344,34 @@ func TestBug32BothVocabularies(t *testing.T) {
 // systemd ends a user's service when it has not said that it has started, after 90 s, and one that
 // is idle ends by itself: that is no error.
 func TestBug32ClosedStreamsAreNoNews(t *testing.T) {
-	log := &collectortest.LogCount{}
-	inBubble(t, func(o *Options) {
-		o.Log = slog.New(log)
-	}, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-		w.OnlyNews = true // every connection tells once what is there
+	log := &collectortest.LogCount{From: slog.LevelInfo}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
 		f.run(&fakeContainer{ID: "c1"})
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": f},
+			func(o *Options) { o.Log = slog.New(log) })
+		s := supervise(t, c)
 		pass(time.Second)
+		before, lines := s.store.Revision(), log.N()
 		for range 10 {
 			pass(90 * time.Second)
 			f.KillStreams()
 		}
 		pass(time.Second)
-		if s.Over() || w.Synced() != 1 || w.History("c1") != "set" {
-			t.Errorf("over: %v (%v), synced %d times, c1: %s", s.Over(), s.Err, w.Synced(),
-				w.History("c1"))
+		s.want("after ten ends", "c1", "gone")
+		if s.store.Revision() != before {
+			t.Errorf("%d changes were told", s.store.Revision()-before)
 		}
-		if n := log.N(); n != 0 {
+		if n := log.N() - lines; n != 0 {
 			t.Errorf("%d lines in the log", n)
 		}
-		if st := c.Sockets()[0]; st.Stats.Connects != 11 || st.State != SocketLive {
+		if st := c.Sockets()[0]; st.Stats.Connects != 11 {
 			t.Errorf("status = %+v", st)
 		}
-		s.Stop()
+		if st := s.Status()[0]; st.Failures != 0 || st.State != collection.StateLive ||
+			st.Restarts != 10 {
+			t.Errorf("status = %+v", st)
+		}
 	})
 }
 
@@ -389,7 +394,7 @@ func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
 				func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 					f.version = version
 					one := f.run(&fakeContainer{ID: "c1", Health: "starting"})
-					s := collectortest.Start(t, c.Stream, w.Sink())
+					s := collectortest.Start(t, c.stream, w.Sink())
 					pass(time.Second)
 					for range 600 { // ten minutes, with a probe a second
 						f.with(func(f *fakePodman) { probe(f, one, "healthy") })
@@ -422,7 +427,7 @@ func TestBug7HealthIsPublishedOnChangeOnly(t *testing.T) {
 // A restart by the policy is no end, although Podman says "exited" in between.
 func TestRestartIsNoEnd(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		one := f.run(&fakeContainer{ID: "c1", Policy: "always"})
 		two := f.run(&fakeContainer{ID: "c2", Policy: "on-failure", MaxRetries: 2})
@@ -456,7 +461,7 @@ func TestImageEvents(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		f.image("tag", imageA, "localhost/app:1", "localhost/app:2")
 		f.run(&fakeContainer{ID: "c1", ImageID: imageA})
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		f.image("remove", imageA, "localhost/app:1") // one of several names
 		pass(time.Second)
@@ -492,133 +497,6 @@ func TestImageEvents(t *testing.T) {
 	})
 }
 
-// DataDog/datadog-agent#47584: one user only.
-func TestBug30SeveralUsersAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		root, user := newFake(t), newFake(t)
-		root.image("tag", imageA, "localhost/app:1")
-		user.image("tag", imageA, "localhost/app:1", "localhost/mine:1")
-		root.run(&fakeContainer{ID: "c1", ImageID: imageA})
-		ofUser := user.run(&fakeContainer{ID: "c2", ImageID: imageA})
-		user.down = syscall.ECONNREFUSED
-		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": root, "/b.sock": user}, nil)
-		w := collectortest.NewWorld()
-		s := collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Second)
-		if w.Synced() != 1 || w.Containers() != "c1" || tags(w, imageA) != "[localhost/app:1]" {
-			t.Fatalf("synced %d times, %s, %s", w.Synced(), w.Containers(), tags(w, imageA))
-		}
-		user.with(func(f *fakePodman) { f.down = nil })
-		pass(11 * time.Second)
-		if w.Containers() != "c1 c2" || tags(w, imageA) != "[localhost/app:1 localhost/mine:1]" {
-			t.Fatalf("%s, %s", w.Containers(), tags(w, imageA))
-		}
-		// One that fails takes nothing away, and does not disturb the other.
-		user.stop(syscall.ECONNREFUSED)
-		root.run(&fakeContainer{ID: "c3"})
-		pass(time.Minute)
-		if w.Containers() != "c1 c2 c3" || w.History("c1") != "set" || s.Over() {
-			t.Errorf("%s, c1: %s, over: %v", w.Containers(), w.History("c1"), s.Over())
-		}
-		states := []SocketState{c.Sockets()[0].State, c.Sockets()[1].State}
-		if states[0] != SocketLive || states[1] != SocketWaiting ||
-			!strings.Contains(c.Sockets()[1].Problem.Reason, "refused") {
-			t.Errorf("sockets = %+v", c.Sockets())
-		}
-		if n := user.Count("dial"); n > 30 {
-			t.Errorf("%d attempts in a minute", n)
-		}
-		user.with(func(f *fakePodman) {
-			delete(f.containers, "c2")
-			delete(f.images, imageA)
-			f.event("container", "died", "c2", f.attributes(ofUser, "containerExitCode", "8"))
-			f.down = nil
-		})
-		pass(11 * time.Second)
-		if w.Containers() != "c1 c3" || tags(w, imageA) != "[localhost/app:1]" {
-			t.Errorf("%s, %s", w.Containers(), tags(w, imageA))
-		}
-		s.Stop()
-	})
-}
-
-func TestNobodyAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, b := newFake(t), newFake(t)
-		a.run(&fakeContainer{ID: "c1"})
-		b.run(&fakeContainer{ID: "c2"})
-		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": a, "/b.sock": b}, nil)
-		w := collectortest.NewWorld()
-		w.OnlyNews = true // every connection tells once what is there
-		s := collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Second)
-		a.stop(syscall.ECONNREFUSED)
-		b.stop(syscall.ECONNREFUSED)
-		pass(time.Minute)
-		if !s.Over() || !strings.Contains(fmt.Sprint(s.Err), "/a.sock") ||
-			!strings.Contains(fmt.Sprint(s.Err), "/b.sock") {
-			t.Fatalf("over: %v, %v", s.Over(), s.Err)
-		}
-		// One comes back first. The run in which the other does not answer takes nothing away.
-		a.with(func(f *fakePodman) { f.down = nil })
-		s = collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Minute)
-		if w.Synced() != 2 || w.Containers() != "c1 c2" || w.History("c1") != "set" ||
-			w.History("c2") != "set" {
-			t.Errorf("synced %d times, %s, %s %s", w.Synced(), w.Containers(), w.History("c1"),
-				w.History("c2"))
-		}
-		b.with(func(f *fakePodman) { f.down = nil; delete(f.containers, "c2") })
-		pass(13 * time.Second) // the longest pause, and what Synced may wait
-		if w.Containers() != "c1" {
-			t.Errorf("containers = %s", w.Containers())
-		}
-		s.Stop()
-
-		a.down, b.down = syscall.EACCES, syscall.EACCES
-		s = collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Second)
-		if !s.Over() ||
-			workloadmeta.ProblemOf(s.Err).Hint != permissionHint ||
-			!strings.Contains(fmt.Sprint(s.Err), "permission denied on /a.sock") {
-			t.Errorf("over: %v, %v", s.Over(), s.Err)
-		}
-		if w.Containers() != "c1" {
-			t.Errorf("containers = %s", w.Containers())
-		}
-	})
-}
-
-// A service that hangs delays the others' first pass by the time limit of a call, and not their
-// changes.
-func TestServiceThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		good, bad := newFake(t), newFake(t)
-		good.run(&fakeContainer{ID: "c1"})
-		bad.Hang("_ping")
-		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": good, "/b.sock": bad}, nil)
-		w := collectortest.NewWorld()
-		s := collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Second)
-		if w.Container("c1") == nil || w.Synced() != 0 {
-			t.Errorf("container %v, synced %d times", w.Container("c1"), w.Synced())
-		}
-		pass(5 * time.Second)
-		if w.Synced() != 1 {
-			t.Error("not synced")
-		}
-		s.Stop() // while a call hangs
-		s = collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Second)
-		good.Hang("") // the stream is open and silent, and nothing is answered
-		pass(25 * time.Second)
-		if !s.Over() || w.Containers() != "c1" {
-			t.Errorf("over: %v, containers %s", s.Over(), w.Containers())
-		}
-		s.Stop()
-	})
-}
-
 func TestReasonsOfAFailedConnection(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -634,7 +512,7 @@ func TestReasonsOfAFailedConnection(t *testing.T) {
 		inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 			f.Hang(tc.hang)
 			f.with(func(f *fakePodman) { f.down = tc.down })
-			s := collectortest.Start(t, c.Stream, w.Sink())
+			s := collectortest.Start(t, c.stream, w.Sink())
 			pass(c.opts.CallTimeout)
 			if !s.Over() || !strings.HasPrefix(workloadmeta.ProblemOf(s.Err).String(), tc.want) {
 				t.Errorf("%s: over: %v, %v; want %q", tc.name, s.Over(), s.Err, tc.want)
@@ -644,97 +522,10 @@ func TestReasonsOfAFailedConnection(t *testing.T) {
 	}
 }
 
-// Docker may be what DOCKER_HOST names.
-func TestDockerIsLeftOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		podman, docker := newFake(t), newFake(t)
-		docker.version = ""
-		podman.run(&fakeContainer{ID: "c1"})
-		c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker}, nil)
-		c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
-		w := collectortest.NewWorld()
-		s := collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Minute)
-		if w.Synced() != 1 || w.Containers() != "c1" || len(c.Sockets()) != 1 ||
-			docker.Count("dial") != 1 {
-			t.Errorf("synced %d times, %s, %+v, %d attempts", w.Synced(), w.Containers(),
-				c.Sockets(), docker.Count("dial"))
-		}
-		found := c.Detect(t.Context())
-		if found.State != workloadmeta.Detected || strings.Contains(found.String(), "/b.sock") {
-			t.Errorf("detection = %v %s", found.State, found.String())
-		}
-		s.Stop()
-		c.places = c.places[1:]
-		c.sockets = nil
-		s = collectortest.Start(t, c.Stream, w.Sink())
-		pass(time.Second)
-		if !s.Over() {
-			t.Error("Stream goes on with nothing but a Docker daemon")
-		}
-		s.Stop()
-	})
-}
-
-// Known bug: a Docker daemon that was down made the Podman collector degraded, or gave advice about
-// Podman.
-func TestDockerThatIsDownIsNotOurs(t *testing.T) {
-	hangs := errors.New("hangs")
-	for _, down := range []error{syscall.ECONNREFUSED, syscall.EACCES, syscall.ENOENT, hangs} {
-		log := &collectortest.LogCount{}
-		synctest.Test(t, func(t *testing.T) {
-			podman, docker := newFake(t), newFake(t)
-			podman.run(&fakeContainer{ID: "c1"})
-			docker.version = ""
-			if docker.down = down; down == hangs {
-				docker.down = nil
-				docker.Hang("")
-			}
-			c := newTestCollector(t, map[string]*fakePodman{"/a.sock": podman, "/b.sock": docker},
-				func(o *Options) { o.Log = slog.New(log) })
-			c.places = []place{{"/a.sock", false, true}, {"unix:///b.sock", true, false}}
-			w := collectortest.NewWorld()
-			s := collectortest.Start(t, c.Stream, w.Sink())
-			pass(time.Second)
-			if w.Synced() != 1 || s.Over() || len(c.Parts()) != 1 {
-				t.Errorf("%v: synced %d times, %+v", down, w.Synced(), c.Parts())
-			}
-			if n := log.N(); n != 0 {
-				t.Errorf("%v: %d lines in the log", down, n)
-			}
-			podman.stop(syscall.ECONNREFUSED)
-			pass(time.Minute)
-			if !s.Over() || strings.Contains(s.Err.Error(), "b.sock") {
-				t.Errorf("%v: %v", down, s.Err)
-			}
-			c.places = c.places[1:]
-			c.sockets = nil
-			if found := c.Detect(t.Context()); found.State != workloadmeta.Absent ||
-				strings.Contains(found.String(), "b.sock") ||
-				strings.Contains(found.String(), "whose socket") {
-				t.Errorf("%v: detection = %v %s", down, found.State, found.String())
-			}
-			// It was Podman's, after all.
-			docker.Fail(nil)
-			docker.with(func(f *fakePodman) { f.down, f.version = nil, "4.3.1" })
-			s = collectortest.Start(t, c.Stream, collectortest.NewWorld().Sink())
-			pass(time.Second)
-			if got := partOf(c, "/b.sock"); got != "live: podman 4.3.1" {
-				t.Errorf("%v: a Podman there is %q", down, got)
-			}
-			docker.stop(syscall.EACCES)
-			pass(time.Minute)
-			if !s.Over() || s.Err.Error() != "permission denied on /b.sock" {
-				t.Errorf("%v: a Podman there that is down: %v", down, s.Err)
-			}
-		})
-	}
-}
-
 func TestRepeatedEventsChangeNothing(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, f *fakePodman, c *Collector, w *collectortest.World) {
 		w.OnlyNews = true // every connection tells once what is there
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		one := f.run(&fakeContainer{ID: "c1"})
 		pass(100 * time.Millisecond)
@@ -765,7 +556,7 @@ func TestPanicIsTheEventsError(t *testing.T) {
 			}
 			return decodeEvent(line)
 		}
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
 		f.run(&fakeContainer{ID: "bomb"})
 		f.with(func(f *fakePodman) { f.Log = nil; f.event("container", "not json", "", nil) })
@@ -813,9 +604,9 @@ func (panicReader) Read([]byte) (int, error) { panic("boom") }
 
 func TestOneStreamAtATime(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, _ *fakePodman, c *Collector, w *collectortest.World) {
-		s := collectortest.Start(t, c.Stream, w.Sink())
+		s := collectortest.Start(t, c.stream, w.Sink())
 		pass(time.Second)
-		if err := c.Stream(t.Context(), w.Sink()); err == nil ||
+		if err := c.stream(t.Context(), w.Sink()); err == nil ||
 			!strings.Contains(err.Error(), "running already") {
 			t.Errorf("a second Stream = %v", err)
 		}
