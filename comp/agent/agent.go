@@ -15,6 +15,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -229,7 +230,11 @@ func (a *Agent) WaitFirst(ctx context.Context) ([]FirstAnswer, error) {
 	})
 	answers := make([]FirstAnswer, len(outcomes))
 	for i, o := range outcomes {
-		answers[i] = FirstAnswer{Outcome: o, Asked: a.asked[o.ID],
+		asked := a.asked[o.ID]
+		if o.Result == collection.Failed { // of an instance, absence is none of its collector's
+			asked = cmp.Or(asked, a.asked[workloadmeta.CollectorOf(o.ID)])
+		}
+		answers[i] = FirstAnswer{Outcome: o, Asked: asked,
 			Notable: a.notable(o, answered)}
 	}
 	if late != nil {
