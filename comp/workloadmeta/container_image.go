@@ -85,8 +85,8 @@ func (i *ContainerImageMetadata) merged(views *views) Entity {
 	for _, e := range views.byIdentity {
 		v := e.(*ContainerImageMetadata)
 		out.EntityMeta.fill(&v.EntityMeta)
-		fillList(&out.RepoTags, v.RepoTags)
-		fillList(&out.RepoDigests, v.RepoDigests)
+		fillSorted(&out.RepoTags, v.RepoTags)
+		fillSorted(&out.RepoDigests, v.RepoDigests)
 		if len(out.Layers) == 0 {
 			// Layers and sizes are of one kind, unpacked or compressed, and do not mix.
 			out.Layers = v.Layers

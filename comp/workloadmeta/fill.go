@@ -64,6 +64,15 @@ func fillList[T comparable](dst *[]T, src []T) {
 	}
 }
 
+// fillSorted is fillList for lists whose order means nothing: what is united is sorted.
+func fillSorted(dst *[]string, src []string) {
+	before := len(*dst)
+	fillList(dst, src)
+	if before > 0 && len(*dst) > before { // a new list
+		slices.Sort(*dst)
+	}
+}
+
 // fillListFunc is fillList for values that are not comparable.
 func fillListFunc[T any](dst *[]T, src []T, equal func(a, b T) bool) {
 	if len(src) == 0 {
