@@ -48,10 +48,11 @@ const (
 type Spec[O any] struct {
 	// Description of the collector; its ID is the name of its options and of its switch.
 	workloadmeta.Description
-	// About completes "whether … collected", for documentation: "containers and images are
-	// collected from Docker" without the verb's end: "containers and images of Docker".
+	// About names what is collected, for documentation: "Docker's containers and images" gives
+	// "Whether Docker's containers and images are collected."
 	About string
-	// On says what else changes where the collector is switched on. It may be empty.
+	// On says what else changes where the collector is switched on, as in "With on, containerd is
+	// asked over the CRI, too." It may be empty.
 	On string
 	// Agents are the types of agents it belongs to. Default: Node.
 	Agents []Agent
