@@ -373,12 +373,15 @@ func reports(s *scene, args []string) error {
 }
 
 func explain(s *scene, args []string) error {
-	if err := want(args, 1, 1, "explain KIND/ID"); err != nil {
+	if err := want(args, 1, 2, "explain KIND/ID [TAG]"); err != nil {
 		return err
 	}
 	id, err := taggerID(args[0])
 	if err != nil {
 		return err
+	}
+	if len(args) == 2 {
+		return s.explainTag(s.tagger.ExplainTag(id, args[1]))
 	}
 	x := s.tagger.Explain(id)
 	fmt.Fprintf(s.out, "%s: %s\n", x.Completeness, x.Reason)
@@ -401,6 +404,17 @@ func explain(s *scene, args []string) error {
 	}
 	for _, p := range x.Problems {
 		fmt.Fprintf(s.out, "problem with %s %s: %s\n", p.Entity, p.Field, p.Problem)
+	}
+	return nil
+}
+
+func (s *scene) explainTag(x tagger.TagReason) error {
+	fmt.Fprintln(s.out, x.Reason)
+	for _, way := range x.Ways {
+		fmt.Fprintf(s.out, "way: %+v\n", way)
+	}
+	for _, near := range x.Near {
+		fmt.Fprintf(s.out, "near: %+v\n", near)
 	}
 	return nil
 }
