@@ -129,6 +129,14 @@ func (a *app) printStatus(r inspect.Status) error {
 			return err
 		}
 	}
+	for _, s := range r.Store.Subscribers {
+		if s.Lag > 0 {
+			if _, err := fmt.Fprintf(a.out, "%s is behind by %d changes; %d events wait for it\n",
+				clean(s.Name), s.Lag, s.Pending); err != nil {
+				return err
+			}
+		}
+	}
 	var parts []string
 	for _, kind := range workloadmeta.Kinds() {
 		if n := r.Store.Entities[kind.String()]; n > 0 {

@@ -383,3 +383,23 @@ func TestContainersThatTheirRuntimeDoesNotTellOf(t *testing.T) {
 		t.Errorf("not found: %v", err)
 	}
 }
+
+// A subscriber that does not take what waits for it is named, with how far behind it is.
+func TestStatusNamesWhoLags(t *testing.T) {
+	w := newWorld(t, "")
+	slow := w.store.Subscribe("slow", nil)
+	defer slow.Close()
+	w.feed(shop)
+	s, err := w.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range s.Store.Subscribers {
+		if lags := sub.Lag > 0 && sub.Pending > 0; lags != (sub.Name == "slow") {
+			t.Errorf("%+v", sub)
+		}
+	}
+	if len(s.Store.Subscribers) != 3 {
+		t.Errorf("%d subscribers, want the tagger, inspect and slow", len(s.Store.Subscribers))
+	}
+}

@@ -31,6 +31,36 @@ type StoreStatus struct {
 	Revision uint64         `json:"revision"`
 	Synced   bool           `json:"synced"`
 	Entities map[string]int `json:"entities"` // by kind
+	// Subscribers of the store and how far behind they are, the first tier first.
+	Subscribers []Subscriber `json:"subscribers"`
+}
+
+// Subscriber is somebody who is told of changes.
+type Subscriber struct {
+	Name    string `json:"name"`
+	Pending int    `json:"pending"` // events that wait to be taken
+	// Lag is how many changes have been made since the last that it has finished, 0 if none waits.
+	Lag uint64 `json:"lag"`
+}
+
+// subscribers returns those of the store, once what is in this process has caught up.
+func (l *Local) subscribers(ctx context.Context) ([]Subscriber, error) {
+	if err := l.opts.Tagger.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := l.ended.list(ctx); err != nil {
+		return nil, err
+	}
+	list := []Subscriber{}
+	stats := l.opts.Store.Stats()
+	for _, s := range stats.Subscriptions {
+		sub := Subscriber{Name: s.Name, Pending: s.Pending}
+		if s.Pending > 0 {
+			sub.Lag = stats.Revision - s.Acknowledged
+		}
+		list = append(list, sub)
+	}
+	return list, nil
 }
 
 // TaggerStatus says what the tagger holds.
@@ -62,6 +92,10 @@ func (l *Local) Status(ctx context.Context) (Status, error) {
 		for range l.opts.Store.List(kind) {
 			s.Store.Entities[kind.String()]++
 		}
+	}
+	var err error
+	if s.Store.Subscribers, err = l.subscribers(ctx); err != nil {
+		return s, err
 	}
 	stats := l.opts.Tagger.Stats()
 	s.Tagger = TaggerStatus{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones,
