@@ -54,7 +54,8 @@ type index[K comparable, E workloadmeta.Entity] struct {
 // indexOf is an index whatever its types.
 type indexOf interface {
 	// difference adds or drops what e claims and other does not, which may be nil.
-	difference(e, other workloadmeta.Entity, add bool, id *lone)
+	// It reports whether there are any.
+	difference(e, other workloadmeta.Entity, add bool, id *lone) bool
 }
 
 // by adds an index to x.
@@ -65,27 +66,34 @@ func by[K comparable, E workloadmeta.Entity](x *indexes, kind workloadmeta.Kind,
 	return i
 }
 
-// add enters what after claims and before did not; before may be nil.
-func (x *indexes) add(before, after workloadmeta.Entity) { x.difference(after, before, true) }
+// add enters what after claims and before did not; before may be nil. It reports whether they
+// claim the same, so that there is nothing to drop either.
+func (x *indexes) add(before, after workloadmeta.Entity) (same bool) {
+	return x.difference(after, before, true)
+}
 
 // drop removes what before claimed and after does not, which may be nil.
 func (x *indexes) drop(before, after workloadmeta.Entity) { x.difference(before, after, false) }
 
-func (x *indexes) difference(e, other workloadmeta.Entity, add bool) {
+func (x *indexes) difference(e, other workloadmeta.Entity, add bool) (same bool) {
 	id := e.GetID()
 	owner := lone{id: id.ID}
+	same = true
 	for _, i := range x.byKind[id.Kind] {
-		i.difference(e, other, add, &owner)
+		if i.difference(e, other, add, &owner) {
+			same = false
+		}
 	}
+	return same
 }
 
-func (x *index[K, E]) difference(e, other workloadmeta.Entity, add bool, owner *lone) {
+func (x *index[K, E]) difference(e, other workloadmeta.Entity, add bool, owner *lone) bool {
 	x.these, x.others = x.claims(x.these[:0], e.(E)), x.others[:0]
 	if other != nil {
 		x.others = x.claims(x.others, other.(E))
 	}
 	if slices.Equal(x.these, x.others) {
-		return
+		return false
 	}
 	claimed := func(k K) bool { return slices.Contains(x.others, k) }
 	if len(x.others) > 16 {
@@ -105,6 +113,7 @@ func (x *index[K, E]) difference(e, other workloadmeta.Entity, add bool, owner *
 			x.drop(k, owner.id)
 		}
 	}
+	return true
 }
 
 // get returns who claims k, nil if nobody does.

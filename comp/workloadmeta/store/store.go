@@ -434,9 +434,11 @@ func (s *Store) put(t *tx, id workloadmeta.EntityID, old, r *record, v volume) {
 	}
 	// Indexes first when adding, last when removing: whoever finds an ID in an index
 	// may find nothing behind it, but never misses what the table shows.
-	s.index.add(old.entity, r.entity)
+	same := s.index.add(old.entity, r.entity)
 	t.Set(id, r)
-	s.index.drop(old.entity, r.entity)
+	if !same {
+		s.index.drop(old.entity, r.entity)
+	}
 }
 
 func (s *Store) remove(t *tx, id workloadmeta.EntityID, old, final *record) {
