@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"k8s.io/client-go/tools/cache"
 
@@ -69,6 +72,8 @@ func tagQueries() []row {
 	return rows
 }
 
+// A round beside the writer counts only if the writer was at work throughout, not held up by
+// other processes.
 func tagQueriesAmong(n int) []row {
 	queries := max(n, 20_000)
 	bare := make(map[tagger.EntityID]*stringKey, n)
@@ -83,6 +88,7 @@ func tagQueriesAmong(n int) []row {
 
 	ctx, stop := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
+	var writes atomic.Int64
 	writer.Go(func() {
 		var batches [2][500][]tagger.TagInfo
 		for i := range 500 {
@@ -90,17 +96,30 @@ func tagQueriesAmong(n int) []row {
 		}
 		for i := 0; ctx.Err() == nil; i++ {
 			must(s.Process(batches[i/500%2][i%500]))
+			writes.Add(1)
 		}
 	})
-	busy := best(shortRounds, lookup, query)
+	beside := func(measure func() float64) func() float64 {
+		return func() float64 {
+			for range 3 {
+				before, began := writes.Load(), time.Now()
+				v := measure()
+				if writes.Load()-before > int64(time.Since(began)/(10*time.Microsecond)) {
+					return v
+				}
+			}
+			return math.MaxFloat64 // others have both cores
+		}
+	}
+	busy := best(shortRounds/4, beside(lookup), beside(query))
 	stop()
 	writer.Wait()
 	_, _ = sink, tags
 	return []row{
 		ratioed(fmt.Sprintf("Tags(id, High), %s entities", count(n)), quiet[1], "ns", quiet[0],
-			"bare map", 1.4),
+			"bare map", 1.3),
 		ratioed("the same while a writer saturates the other core", busy[1], "ns", busy[0],
-			"bare map, same writer", 1.6),
+			"bare map, same writer", 1.4),
 	}
 }
 
