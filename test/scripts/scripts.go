@@ -50,9 +50,10 @@
 //
 //   - tags [KIND/ID [CARDINALITY]]: how well it is known, and its tags, one a line.
 //   - await KIND/ID partial|complete LIMIT: waits for tags, and says for how long it had to.
-//   - show KIND/ID: the merged entity. reports KIND/ID: who says what of it, and whether that counts.
-//   - explain KIND/ID: where the tags come from, or why there are none. explain KIND/ID TAG: why there
-//     is a tag of this name, or none.
+//   - show KIND/ID: the merged entity. reports KIND/ID: who says what of it, and whether that
+//     counts.
+//   - explain KIND/ID: where the tags come from, or why there are none. explain KIND/ID TAG: why
+//     there is a tag of this name, or none.
 //   - status: how the collectors are doing.
 //   - events, changes: what a subscriber of the store, and one of the tagger, was told since the
 //     last time.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// subject is a tagger, and what a test does to what it knows. There is one entity, c1, whose tags are
-// a service, which the test names, and container_id:c1 of high cardinality.
+// subject is a tagger, and what a test does to what it knows. There is one entity, c1, whose
+// tags are a service, which the test names, and container_id:c1 of high cardinality.
 type subject struct {
 	tagger.Component
 	set    func(tag string, complete bool)
@@ -167,8 +168,14 @@ var contract = map[string]func(t *testing.T, s subject){
 		if known != tagger.Unknown || time.Since(begin) != time.Second {
 			t.Errorf("%s after %s", known, time.Since(begin))
 		}
-		time.AfterFunc(time.Second, func() { s.set("service:1", false) })
-		time.AfterFunc(2*time.Second, func() { s.set("service:2", true) })
+		var telling sync.WaitGroup
+		defer telling.Wait()
+		telling.Go(func() {
+			time.Sleep(time.Second)
+			s.set("service:1", false)
+			time.Sleep(time.Second)
+			s.set("service:2", true)
+		})
 		begin = time.Now()
 		if got := taggertest.AwaitTags(t, s, c1, time.Minute); !slices.Contains(got, "service:2") ||
 			time.Since(begin) != 2*time.Second {
@@ -227,7 +234,8 @@ var contract = map[string]func(t *testing.T, s subject){
 		synctest.Wait()
 		sub.Close()
 		<-done
-		want := "snapshot, added [service:1], modified [service:2], modified [service:2], deleted [service:2]"
+		want := "snapshot, added [service:1], modified [service:2], modified [service:2], " +
+			"deleted [service:2]" // the second change: it has ended
 		if strings.Join(got, ", ") != want {
 			t.Errorf("told %q, want %q", strings.Join(got, ", "), want)
 		}
@@ -295,11 +303,15 @@ func TestMistakesFailTheTest(t *testing.T) {
 func TestChecksFail(t *testing.T) {
 	f := taggertest.New(t, taggertest.Map{c1: {"a:1"}})
 	for name, check := range map[string]func(taggertest.TB){
-		"another tag": func(t taggertest.TB) { taggertest.WantTags(t, f, c1, tagger.LowCardinality, "a:2") },
+		"another tag": func(t taggertest.TB) {
+			taggertest.WantTags(t, f, c1, tagger.LowCardinality, "a:2")
+		},
 		"one more": func(t taggertest.TB) {
 			taggertest.WantTags(t, f, c1, tagger.LowCardinality, "a:1", "b:1")
 		},
-		"unknown":      func(t taggertest.TB) { taggertest.WantTags(t, f, "container_id://x", tagger.LowCardinality) },
+		"unknown": func(t taggertest.TB) {
+			taggertest.WantTags(t, f, "container_id://x", tagger.LowCardinality)
+		},
 		"not among":    func(t taggertest.TB) { taggertest.WantSome(t, f, c1, "a:1", "b:1") },
 		"some unknown": func(t taggertest.TB) { taggertest.WantSome(t, f, "container_id://x", "a:1") },
 		"none":         func(t taggertest.TB) { taggertest.WantNone(t, f, c1, "a") },

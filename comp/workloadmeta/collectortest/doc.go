@@ -8,8 +8,8 @@
 //     source has answered, and [Recorder] saves that.
 //   - [Daemon] is what fakes of daemons with an HTTP interface have in common, and [Serve] lets
 //     them answer at a socket, or at a [Pipe], which works inside a synctest bubble.
-//   - [World] remembers each single report of a Stream that [Start] runs alone, for tests of the way
-//     to a state; what it says that a store would have is what the store has.
+//   - [World] remembers each single report of a Stream that [Start] runs alone, for tests of the
+//     way to a state; what it says that a store would have is what the store has.
 //
 // docs/testing.md shows how to use them. The package links package testing and defines the flags
 // -record and -update: only tests may import it.

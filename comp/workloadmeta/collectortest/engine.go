@@ -21,8 +21,8 @@ const stopLimit = 10 * time.Second
 // that what they do not list any more goes, happens here for real. Create one with [NewEngine]; its
 // fields are for reading.
 //
-// Inside a synctest bubble nothing takes time, and [testing/synctest.Wait] waits until everything that needs
-// no time has happened.
+// Inside a synctest bubble nothing takes time, and [testing/synctest.Wait] waits until everything
+// that needs no time has happened.
 type Engine struct {
 	Store      *store.Store
 	Supervisor *collection.Supervisor
