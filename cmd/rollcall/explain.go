@@ -6,11 +6,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rollcall-dev/rollcall/comp/inspect"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -134,12 +136,18 @@ func (a *app) printExplanation(x inspect.Explanation) error {
 	for _, note := range x.Notes {
 		p.line("%s", note)
 	}
+	if f := x.Forgotten; f != nil {
+		p.line("withdrawn at %s: %s (%s lost its daemon at %s)", f.At.Format(time.RFC3339), f.Reason,
+			f.Reporter, f.Away.Format(time.RFC3339))
+	}
 	p.table(a, tagsTable(x.Tags))
 	p.table(a, droppedTable(x.Dropped))
 	if len(x.Reports) > 0 {
 		names := make([]string, len(x.Reports))
 		for i, r := range x.Reports {
-			names[i] = r.Name
+			if names[i] = r.Name; r.State != workloadmeta.Live {
+				names[i] += " (" + r.State.String() + ")"
+			}
 		}
 		p.line("")
 		p.line("reported by %s", strings.Join(names, ", "))

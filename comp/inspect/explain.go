@@ -25,6 +25,8 @@ type Explanation struct {
 	Unanswered []Unanswered `json:"unanswered,omitempty"`
 	// Reports are who says what of it, the strongest first.
 	Reports []workloadmeta.Report `json:"reports,omitempty"`
+	// Forgotten says why it was withdrawn, if nobody could confirm it any more.
+	Forgotten *collection.Forgotten `json:"forgotten,omitempty"`
 	// Agreed are the fields of which all reporters say the same, Said the others. Of one
 	// reporter there is nothing to compare.
 	Agreed []string `json:"agreed,omitempty"`
@@ -74,6 +76,11 @@ func (l *Local) explain(t target) (Explanation, error) {
 		var err error
 		if x.Agreed, x.Said, err = whoSaidWhat(t.entity, x.Reports); err != nil {
 			return x, fmt.Errorf("who says what of %s: %w", t.workload, err)
+		}
+	}
+	if l.opts.Collectors != nil && t.entity == nil {
+		if f, ok := l.opts.Collectors.Forgotten(t.workload); ok {
+			x.Forgotten = &f
 		}
 	}
 	for _, gap := range l.gaps(t.workload.Kind) {

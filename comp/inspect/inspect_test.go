@@ -403,3 +403,49 @@ func TestStatusNamesWhoLags(t *testing.T) {
 		t.Errorf("%d subscribers, want the tagger, inspect and slow", len(s.Store.Subscribers))
 	}
 }
+
+// losing reports a container and loses its daemon at once, for ever.
+type losing struct{ waiting }
+
+func (losing) Detect(context.Context) workloadmeta.Detection {
+	return workloadmeta.Detection{State: workloadmeta.Detected}
+}
+
+func (losing) Stream(_ context.Context, sink workloadmeta.Sink) error {
+	sink.Set(&workloadmeta.Container{EntityID: workloadmeta.EntityID{
+		Kind: workloadmeta.KindContainer, ID: webID}})
+	sink.Synced()
+	return collection.Permanent(errors.New("the daemon was uninstalled"))
+}
+
+// Why something was withdrawn that nobody could confirm is told for as long as it is remembered.
+func TestWhatNobodyConfirmedIsExplained(t *testing.T) {
+	w := newWorld(t, "")
+	super, err := collection.New(collection.Options{Store: w.store,
+		Collectors: []workloadmeta.Collector{losing{waiting{"docker"}}}, ForgetAfter: 40 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := super.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = super.Stop(context.Background()) }()
+	l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger, Collectors: super})
+	id := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: webID}
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if _, ok := super.Forgotten(id); ok {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("it is not withdrawn")
+		}
+	}
+	if err := w.tagger.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x, err := l.Explain(t.Context(), inspect.ExplainRequest{Name: inspect.Name{Text: webID}})
+	if err != nil || x.Forgotten == nil || x.Forgotten.Reporter != "docker" ||
+		!strings.Contains(x.Forgotten.Reason, "nobody has confirmed it") || len(x.Tags) == 0 {
+		t.Errorf("explanation %+v, %v", x, err)
+	}
+}
