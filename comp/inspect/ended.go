@@ -106,11 +106,11 @@ func (e *ended) forget() {
 	e.forgetAt = max(forgetEvery, 2*len(e.entities))
 }
 
-// list returns what has ended, up to what the store knows now.
+// list returns what has ended, up to what the store knows now; after stop, what was known then.
 func (e *ended) list(ctx context.Context) (map[workloadmeta.EntityID]workloadmeta.Entity, error) {
-	for goal := e.store.Revision(); ; {
+	for goal, over := e.store.Revision(), false; ; {
 		e.mu.Lock()
-		if e.seen >= goal || e.cancel == nil {
+		if e.seen >= goal || e.cancel == nil || over {
 			out := make(map[workloadmeta.EntityID]workloadmeta.Entity, len(e.entities))
 			for id, entity := range e.entities {
 				out[id] = entity
@@ -118,10 +118,12 @@ func (e *ended) list(ctx context.Context) (map[workloadmeta.EntityID]workloadmet
 			e.mu.Unlock()
 			return out, nil
 		}
-		advanced := e.advanced
+		advanced, done := e.advanced, e.done
 		e.mu.Unlock()
 		select {
 		case <-advanced:
+		case <-done:
+			over = true
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -235,6 +235,20 @@ func TestWhatRulesLeaveOutStaysOutAfterItsEnd(t *testing.T) {
 	}
 }
 
+// Whoever asks while, or after, it is stopped gets an answer.
+func TestTagsAreToldAfterStop(t *testing.T) {
+	w := newWorld(t, "")
+	w.Stop()
+	w.feed(`{"type":"set","source":"runtime","entity":{"kind":"container","id":"` + webID +
+		`","name":"web","runtime":"docker"}}`)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	list, err := w.Tags(ctx, inspect.TagsRequest{Cardinality: tagger.HighCardinality})
+	if err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
 // Answers can be sent and read again.
 func TestEntitiesAreData(t *testing.T) {
 	w := newWorld(t, shop+
