@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -65,19 +64,6 @@ func Translate(filters []Filter, where func(option, item string) string) (list [
 		}
 	}
 	return list, warnings, nil
-}
-
-// FilterOptions returns the names of the options that [Translate] understands.
-func FilterOptions() []string {
-	var names []string
-	for _, a := range filterActions {
-		names = append(names, a.option)
-		if a.fallback != "" {
-			names = append(names, a.fallback)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // filterFields are what an item of an option with filters may be about.
