@@ -148,7 +148,8 @@ func TestWhatIsOffOrOthersDoesNotEndACommand(t *testing.T) {
 		{"ROLLCALL_PODMAN_SOCKETS=nonsense", "", ""},
 		{"ROLLCALL_CRI_SOCKET_PATH=nonsense", "", ""},
 	} {
-		cmd := strings.Fields("ls process --set collectors.process=auto --config " + file + " " + tc.args)
+		cmd := strings.Fields("ls process --set collectors.process=auto --config " + file + " " +
+			tc.args)
 		r := rollcallEnv(t, []string{tc.env}, cmd...)
 		if r.code != 0 || !strings.Contains(r.err, tc.says) || tc.says == "" && r.err != "" {
 			t.Errorf("%s rollcall %s: exit %d, %q; want exit 0, %q", tc.env, tc.args, r.code, r.err,

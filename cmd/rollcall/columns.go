@@ -97,9 +97,13 @@ func kindColumns(kind workloadmeta.Kind) []column {
 }
 
 // The columns that several tables have.
-func nameColumn() tableColumn  { return tableColumn{title: "NAME", rank: 2, least: 20} }
-func imageColumn() tableColumn { return tableColumn{title: "IMAGE", cut: cutFront, rank: 1, least: 20} }
-func ageColumn() tableColumn   { return tableColumn{title: "AGE", fixed: true, right: true, spare: 1} }
+func nameColumn() tableColumn { return tableColumn{title: "NAME", rank: 2, least: 20} }
+func imageColumn() tableColumn {
+	return tableColumn{title: "IMAGE", cut: cutFront, rank: 1, least: 20}
+}
+func ageColumn() tableColumn {
+	return tableColumn{title: "AGE", fixed: true, right: true, spare: 1}
+}
 func ownerColumn() tableColumn { return tableColumn{title: "OWNER", least: 12, spare: 3} }
 
 func containerColumns() []column {
@@ -185,7 +189,10 @@ func podColumns() []column {
 		{tableColumn: tableColumn{title: "READY", fixed: true, spare: 1},
 			value: of(func(_ *listing, p entity) string { return yesNo(p.Ready) })},
 		{tableColumn: tableColumn{title: "CONTAINERS", fixed: true, right: true, spare: 4},
-			value: of(func(_ *listing, p entity) string { return strconv.Itoa(len(p.Containers)) })},
+			value: of(func(_ *listing,
+				p entity) string {
+				return strconv.Itoa(len(p.Containers))
+			})},
 		{tableColumn: tableColumn{title: "IP", fixed: true, spare: 2},
 			value: of(func(_ *listing, p entity) string { return p.IP })},
 		{tableColumn: ownerColumn(), value: of(func(_ *listing, p entity) string {
@@ -223,7 +230,10 @@ func imageColumns() []column {
 		{tableColumn: tableColumn{title: "LAYERS", right: true}, wide: true,
 			value: of(func(_ *listing, i entity) string { return number(len(i.Layers)) })},
 		{tableColumn: tableColumn{title: "DIGESTS"}, wide: true,
-			value: of(func(_ *listing, i entity) string { return strings.Join(i.RepoDigests, ",") })},
+			value: of(func(_ *listing,
+				i entity) string {
+				return strings.Join(i.RepoDigests, ",")
+			})},
 	}
 }
 
@@ -248,7 +258,10 @@ func taskColumns() []column {
 		{tableColumn: tableColumn{title: statusTitle, fixed: true, spare: 1},
 			value: of(func(_ *listing, t entity) string { return t.KnownStatus })},
 		{tableColumn: tableColumn{title: "CONTAINERS", fixed: true, right: true, spare: 3},
-			value: of(func(_ *listing, t entity) string { return strconv.Itoa(len(t.Containers)) })},
+			value: of(func(_ *listing,
+				t entity) string {
+				return strconv.Itoa(len(t.Containers))
+			})},
 	}
 }
 

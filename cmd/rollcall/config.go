@@ -13,8 +13,8 @@ func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Show the configuration that is in effect",
-		Long: `Show the options that are not at their defaults, and where each is from: a line of the file, a variable of the
-environment, or a flag. The output is a valid configuration file.`,
+		Long: `Show the options that are not at their defaults, and where each is from: a line of
+the file, a variable of the environment, or a flag. The output is a valid configuration file.`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if example {

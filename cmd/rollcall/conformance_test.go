@@ -124,7 +124,8 @@ func (v vector) check(t *testing.T) {
 			if level.name == "standard" && want.Standard == nil {
 				continue
 			}
-			if diff := gocmp.Diff(sorted(level.want), append([]string{}, level.have...)); diff != "" {
+			if diff := gocmp.Diff(sorted(level.want),
+				append([]string{}, level.have...)); diff != "" {
 				t.Errorf("%s: %s tags (-want +got):\n%s", id, level.name, diff)
 			}
 		}

@@ -40,7 +40,8 @@ func TestDocsCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	fence := "``" + "`"
-	for _, block := range regexp.MustCompile("(?ms)^"+fence+"(\\w*)\n(.*?)^"+fence).FindAllStringSubmatch(
+	for _, block := range regexp.MustCompile("(?ms)^"+fence+"(\\w*)\n(.*?)^"+
+		fence).FindAllStringSubmatch(
 		string(text), -1) {
 		if block[1] != "console" && strings.Contains(block[2], "$ rollcall") {
 			t.Errorf("an example that no test runs:\n%s", block[2])

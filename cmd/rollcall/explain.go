@@ -19,17 +19,20 @@ func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [kind] <id|name> [tag]",
 		Short: "Say where each tag of an entity comes from, or why there are none",
-		Long: `Say for each tag of an entity which source it is from, which rule made it of what, and which rules changed it;
-which tags rules drop, and whether they leave the entity out; for an entity without tags, why there are none. Then, who reports
-the entity, and if several do, who said what. An entity is named as for "rollcall get".
+		Long: `Say for each tag of an entity which source it is from, which rule made it of what,
+and which rules changed it; which tags rules drop, and whether they leave the entity out; for an
+entity without tags, why there are none. Then, who reports the entity, and if several do, who
+said what. An entity is named as for "rollcall get".
 
-With a tag, or its name, say why the entity has it or not: what could have made it, what of that there is, which labels, annotations
-and variables look like what is meant, the rule that dropped or renamed it, and who has not reported yet.`,
+With a tag, or its name, say why the entity has it or not: what could have made it, what of that
+there is, which labels, annotations and variables look like what is meant, the rule that dropped
+or renamed it, and who has not reported yet.`,
 		Example: `  rollcall explain web
   rollcall explain web service
   rollcall explain process 4242
   rollcall explain container_id://3f0c…`,
-		Args:              args(1, 3, "a kind, if you like, an ID or a name, and a tag, if you like"),
+		Args: args(1, 3,
+			"a kind, if you like, an ID or a name, and a tag, if you like"),
 		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, tag, err := parseNameAndTag(args)

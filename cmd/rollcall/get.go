@@ -18,9 +18,11 @@ func (a *app) getCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "get [kind] <id|name>",
 		Short: "Show everything known about one entity",
-		Long: `Show everything known about one entity, with its tags. The entity is named by its ID, the first characters
-of it, its name, its namespace and name, or an ID of the tagger (container_id://…) or of a service (docker://…). Without a kind it
-is looked for among all; among several of one name a container comes first, then a pod, a task, a deployment, an image, a process.
+		Long: `Show everything known about one entity, with its tags. The entity is named by its
+ID, the first characters of it, its name, its namespace and name, or an ID of the tagger
+(container_id://…) or of a service (docker://…). Without a kind it is looked for among all;
+among several of one name a container comes first, then a pod, a task, a deployment, an image, a
+process.
 
 Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 		Example: `  rollcall get web

@@ -22,11 +22,12 @@ func (a *app) lsCommand() *cobra.Command {
 		Use:     "ls [kind…] [name…]",
 		Aliases: []string{"list"},
 		Short:   "List what runs here, with its tags",
-		Long: `List what runs here, with its tags: containers, pods, tasks and processes, or the kinds that are named; of those,
-what has one of the names that follow. A process in a container shows its container's tags, too. Containers that rules leave out
-are not listed.
+		Long: `List what runs here, with its tags: containers, pods, tasks and processes, or the
+kinds that are named; of those, what has one of the names that follow. A process in a container
+shows its container's tags, too. Containers that rules leave out are not listed.
 
-A name, and the value of a filter, may have * for any text. The fields to filter by are those that "rollcall get" shows.
+A name, and the value of a filter, may have * for any text. The fields to filter by are those
+that "rollcall get" shows.
 
 Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 		Example: `  rollcall ls

@@ -19,11 +19,13 @@ func (a *app) recordCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record [file]",
 		Short: "Write down what runs here and what changes",
-		Long: `Write down what the collectors report, source by source, until Ctrl-C: a line of JSON for each event. Without a file,
-or with "-", to the standard output. What is recorded gives the same answers with --from, anywhere.
+		Long: `Write down what the collectors report, source by source, until Ctrl-C: a line of
+JSON for each event. Without a file, or with "-", to the standard output. What is recorded gives
+the same answers with --from, anywhere.
 
-A recording holds labels, names and command lines (secrets in command lines are masked; of environment variables only the
-allow-listed ones are ever read). Files are readable by their owner only.`,
+A recording holds labels, names and command lines (secrets in command lines are masked; of
+environment variables only the allow-listed ones are ever read). Files are readable by their
+owner only.`,
 		Example: `  rollcall record --once > now.jsonl
   rollcall record incident.jsonl --duration 10m
   rollcall tags --from incident.jsonl`,

@@ -78,8 +78,8 @@ func TestWatchJSONOfARecording(t *testing.T) {
 	}
 }
 
-// A recording carries what its tags depend on: it gives the same tags anywhere, whatever is configured
-// there, unless somebody gives another configuration on purpose.
+// A recording carries what its tags depend on: it gives the same tags anywhere, whatever is
+// configured there, unless somebody gives another configuration on purpose.
 func TestAConfigurationTravels(t *testing.T) {
 	conf := writeFile(t, "c.yaml", "container_labels_as_tags: {com.example.team: team}\n"+
 		"rules:\n- drop: short_image\n- rename: {env: stage}\nretention: {grace: 10m}\n"+
@@ -126,8 +126,9 @@ func TestAConfigurationTravels(t *testing.T) {
 		t.Errorf("explain: %+v", r)
 	}
 	// One of a newer version, with options that this one does not know, is told of and played.
-	newer := writeFile(t, "n.jsonl", `{"recording":{"version":1,"config":{"environment":[],"colour":"x"}}}`+
-		"\n"+containerLine("aaaa1111", "web", ""))
+	newer := writeFile(t, "n.jsonl",
+		`{"recording":{"version":1,"config":{"environment":[],"colour":"x"}}}`+
+			"\n"+containerLine("aaaa1111", "web", ""))
 	if r := rollcall(t, "tags", "web", "--from", newer); r.code != 0 ||
 		!strings.Contains(r.err, "does not know: colour") {
 		t.Errorf("%+v", r)

@@ -13,8 +13,9 @@ func (a *app) replayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay <file>",
 		Short: "Play a recording and show what was there in the end, or each change",
-		Long: `Play a recording and show everything that was there in the end. With --follow it prints each change, as slowly as
-it happened; --speed 10 is ten times as fast, --speed 0 does not wait.`,
+		Long: `Play a recording and show everything that was there in the end. With --follow it
+prints each change, as slowly as it happened; --speed 10 is ten times as fast, --speed 0 does
+not wait.`,
 		Example: `  rollcall replay incident.jsonl
   rollcall replay incident.jsonl --follow --speed 10`,
 		Args: args(1, 1, "one recording"),

@@ -71,7 +71,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
 	if a.recording != nil {
-		a.recording.Close() // it has been read
+		_ = a.recording.Close() // it has been read
 	}
 	if err == nil {
 		err = a.helpFailed

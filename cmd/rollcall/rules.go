@@ -17,8 +17,9 @@ func (a *app) rulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Show and try the rules about containers and tags",
-		Long: `Show and try the rules that leave containers out, make tags of labels, annotations and variables, and rename, drop
-and level tags. They are the option rules of the configuration; docs/rules.md tells how to write them.`,
+		Long: `Show and try the rules that leave containers out, make tags of labels, annotations
+and variables, and rename, drop and level tags. They are the option rules of the configuration;
+docs/rules.md tells how to write them.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("rules: unknown command %q (want list or test)", args[0])
@@ -46,8 +47,8 @@ func (a *app) rulesListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the rules in effect, in order",
-		Long: `List the rules in effect, in order: the last that applies wins. Older options are there as the rules they mean, and
-so is what rollcall does by itself.`,
+		Long: `List the rules in effect, in order: the last that applies wins. Older options are
+there as the rules they mean, and so is what rollcall does by itself.`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conf, err := a.loadConfig(cmd.Context())
@@ -89,9 +90,10 @@ func (a *app) rulesTestCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "test",
 		Short: "Run the rules and show what they change",
-		Long: `Run the rules on what is here, or on a recording with --from, and show what they change: which containers they leave
-out, and which tags they add, remove, rename or put on another level. It compares with no rules and none of the options
-that are translated into rules. With --rules FILE it runs the rules of that file instead of those of the configuration, and
+		Long: `Run the rules on what is here, or on a recording with --from, and show what they
+change: which containers they leave out, and which tags they add, remove, rename or put on
+another level. It compares with no rules and none of the options that are translated into rules.
+With --rules FILE it runs the rules of that file instead of those of the configuration, and
 compares with the configuration as it is.
 
 It warns when tags that are dropped were all that told two entities apart.`,
@@ -186,7 +188,8 @@ func (a *app) printRulesDiff(r inspect.RulesDiff) error {
 		}
 	}
 	for _, idle := range r.Idle {
-		if _, err := fmt.Fprintln(a.out, clean(idle.Rule+" has no effect: "+idle.Reason)); err != nil {
+		if _, err := fmt.Fprintln(a.out,
+			clean(idle.Rule+" has no effect: "+idle.Reason)); err != nil {
 			return err
 		}
 	}

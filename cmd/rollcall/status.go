@@ -16,8 +16,9 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show how the collectors are doing",
-		Long: `Show how each collector is doing; of one that does nothing, what was looked for, why it is off or failing, and how to
-mend that; what the store and the tagger hold. It always answers: collectors that fail are part of the answer.`,
+		Long: `Show how each collector is doing; of one that does nothing, what was looked for,
+why it is off or failing, and how to mend that; what the store and the tagger hold. It always
+answers: collectors that fail are part of the answer.`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := a.open(cmd.Context(), false)

@@ -113,8 +113,10 @@ c41f2277c41f  proxy  …voyproxy/envoy:v1.31  containerd  env:prod service:cart 
 		}
 	}
 	for line, wants := range map[string][]string{
-		"explain web --width 80": {"service:web ", "docker_image:nginx:1.27 ", "container_name:web "},
-		"tags --width 80": {"container_id://3f0c9a1b3f0c  web ", "container_id://9b1d0e779b1d  cart ",
+		"explain web --width 80": {"service:web ", "docker_image:nginx:1.27 ",
+			"container_name:web "},
+		"tags --width 80": {"container_id://3f0c9a1b3f0c  web ",
+			"container_id://9b1d0e779b1d  cart ",
 			"shop/cart-7d9c5b8f6-"},
 		"rules list --width 80 --config testdata/rules.yaml": {`"envoyproxy/*"}`,
 			"rules[1]", "rules.yaml:3)"},

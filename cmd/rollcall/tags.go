@@ -16,8 +16,8 @@ func (a *app) tagsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tags [[kind] <id|name>]",
 		Short: "Show the tags of one entity, or of all",
-		Long: `Show the tags that telemetry of one entity must carry, or of all entities. An entity is named as for "rollcall get".
-The list leaves out containers that rules leave out.`,
+		Long: `Show the tags that telemetry of one entity must carry, or of all entities. An
+entity is named as for "rollcall get". The list leaves out containers that rules leave out.`,
 		Example: `  rollcall tags web
   rollcall tags process 4242
   rollcall tags container_id://3f0c… --cardinality low

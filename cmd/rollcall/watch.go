@@ -21,9 +21,10 @@ func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [kind…] [name…]",
 		Short: "Print what is there, then every change",
-		Long: `Print what is there, then every change as it happens, until Ctrl-C or for --duration. With -o json each line is a
-JSON object. With --from it prints what happened in the recording, change by change, and ends. Names narrow it to what is called
-so, as for "rollcall ls". Containers that rules leave out are not shown.`,
+		Long: `Print what is there, then every change as it happens, until Ctrl-C or for
+--duration. With -o json each line is a JSON object. With --from it prints what happened in the
+recording, change by change, and ends. Names narrow it to what is called so, as for "rollcall
+ls". Containers that rules leave out are not shown.`,
 		Example: `  rollcall watch containers
   rollcall watch container web --duration 1m
   rollcall watch -o json | jq -c 'select(.type == "unset") | .entity.id'`,

@@ -18,7 +18,8 @@ var old = regexp.MustCompile(`^(?i:y|yes|n|no|true|false|on|off|null|~|=|<<|` +
 
 func TestTextsStayTextsInYAML(t *testing.T) {
 	texts := []string{"yes", "off", "1:30", "k", "no", "=", "<<", "y", "N", "~", "null", "0x1F",
-		"010", "1_000", "2001-01-01", ".inf", "1e3", "- a", "a: b", "#", "", " a", "a ", "two\nlines",
+		"010", "1_000", "2001-01-01", ".inf", "1e3", "- a", "a: b", "#", "", " a", "a ",
+		"two\nlines",
 		"x\x7fy", "x\u0085y", "\ufeffx", "\ufffe", "a\rb", "\u2028", "\u202e", "\x00", "😀",
 		strings.Repeat("k", 2000)}
 	for _, text := range texts {

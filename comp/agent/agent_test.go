@@ -108,8 +108,8 @@ func start(t *testing.T, o agent.Options) *agent.Agent {
 	return a
 }
 
-// With nothing but a catalog, a program has what the command line has: the collectors, the variables
-// that tags are made of, the built-in rules and all answers.
+// With nothing but a catalog, a program has what the command line has: the collectors, the
+// variables that tags are made of, the built-in rules and all answers.
 func TestDefaults(t *testing.T) {
 	a := start(t, agent.Options{Catalog: catalogOfBoxes(), Version: "1.2"})
 	answers, err := a.WaitFirst(t.Context())

@@ -67,8 +67,8 @@ func (l *Loaded) NewCollectors(agent collection.Agent, deps collection.Deps) (Co
 	return out, errors.Join(errs...)
 }
 
-// CollectorOptions returns the options of a collector, as its Spec made them; nil if the schema does
-// not know it. The caller must not write to them.
+// CollectorOptions returns the options of a collector, as its Spec made them; nil if the schema
+// does not know it. The caller must not write to them.
 func (l *Loaded) CollectorOptions(id string) any {
 	for i, c := range l.schema.collectors {
 		if c.Describe().ID == id {

@@ -47,7 +47,8 @@ func TestOptionsAreReadOffSpecs(t *testing.T) {
 	for _, o := range schema.Options() {
 		if strings.HasPrefix(o.Name, "a.") || o.Name == "shared_text" ||
 			strings.HasPrefix(o.Name, "collectors.") {
-			names = append(names, fmt.Sprint(o.Name, " ", o.Type, " ", o.Default, " ", o.Env, o.Flag))
+			names = append(names,
+				fmt.Sprint(o.Name, " ", o.Type, " ", o.Default, " ", o.Env, o.Flag))
 		}
 	}
 	want := []string{

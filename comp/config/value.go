@@ -40,7 +40,8 @@ func (o Option) fromText(text string) (any, error) {
 			}
 			return list, nil
 		}
-		list := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \n\r\t", r) })
+		list := strings.FieldsFunc(text,
+			func(r rune) bool { return strings.ContainsRune(", \n\r\t", r) })
 		for i, item := range list {
 			list[i] = unquoted(item)
 		}

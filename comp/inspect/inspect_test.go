@@ -286,7 +286,8 @@ func open(t *testing.T, path string) *inspect.Recording {
 // The replay collector and an inspector with a recording fill a store alike.
 func TestOnePlayer(t *testing.T) {
 	path := write(t, shop+
-		`{"type":"unset","source":"process_collector","entity":{"kind":"process","id":"`+process+`"}}`)
+		`{"type":"unset","source":"process_collector","entity":{"kind":"process","id":"`+process+
+		`"}}`)
 	opts := local.DefaultOptions()
 	opts.SelfContainerID = "none"
 	tags := func(fill func(*store.Store, *local.Tagger) *inspect.Local) string {
@@ -364,8 +365,9 @@ func (w waiting) Pull(context.Context, workloadmeta.Sink) error { return nil }
 
 // Who sees containers without names is told that their runtime has not been asked, and why.
 func TestContainersThatTheirRuntimeDoesNotTellOf(t *testing.T) {
-	w := newWorld(t, `{"type":"set","source":"process_collector","entity":{"kind":"container","id":"`+
-		webID+`","runtime":"docker"}}`)
+	w := newWorld(t,
+		`{"type":"set","source":"process_collector","entity":{"kind":"container","id":"`+
+			webID+`","runtime":"docker"}}`)
 	super, err := collection.New(collection.Options{Store: w.store,
 		Collectors: []workloadmeta.Collector{waiting{"docker"}, waiting{"podman"}}})
 	if err != nil {
@@ -392,8 +394,9 @@ func TestContainersThatTheirRuntimeDoesNotTellOf(t *testing.T) {
 	}
 	// Nearest names first; who has nothing to collect here is named in few words.
 	_, err = l.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: "nope"}})
-	if err == nil || err.Error() != `nothing has the ID or name "nope"; collectors that are waiting: `+
-		`docker, podman; "rollcall status" says why` {
+	if err == nil ||
+		err.Error() != `nothing has the ID or name "nope"; collectors that are waiting: `+
+			`docker, podman; "rollcall status" says why` {
 		t.Errorf("not found: %v", err)
 	}
 }

@@ -43,7 +43,9 @@ type Local struct {
 var _ Inspector = (*Local)(nil)
 
 // New returns an inspector.
-func New(opts Options) *Local { return &Local{opts: opts, ended: newEnded(opts.Store, opts.Tagger)} }
+func New(opts Options) *Local {
+	return &Local{opts: opts, ended: newEnded(opts.Store, opts.Tagger)}
+}
 
 // Start begins to remember what has ended, for as long as its tags stay: without, [Local.Tags] does
 // not know of it whether rules leave it out.
@@ -219,7 +221,8 @@ func (s selection) has(e Entity) (bool, error) {
 		return false, err
 	}
 	for i, c := range s.where {
-		met[i] = met[i] || c.field == "image" && slices.ContainsFunc(imageNames(e.Workload), c.match)
+		met[i] = met[i] || c.field == "image" &&
+			slices.ContainsFunc(imageNames(e.Workload), c.match)
 	}
 	return !slices.Contains(met, false), nil
 }
@@ -302,7 +305,8 @@ func compareIDs(a, b string) int {
 }
 
 // following returns a subscription as a function that waits for the next bundle.
-func following(ctx context.Context, sub workloadmeta.Subscription) (next func() (workloadmeta.Bundle,
+func following(ctx context.Context,
+	sub workloadmeta.Subscription) (next func() (workloadmeta.Bundle,
 	bool), stop func()) {
 	next, end := iter.Pull(sub.Bundles(ctx))
 	return next, func() {

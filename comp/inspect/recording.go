@@ -129,8 +129,9 @@ func (r *Recording) fill(ctx context.Context, o Options, speed float64,
 			}
 			return step(at)
 		})
-	r.summary = RecordingSummary{File: r.path, MadeBy: r.header.MadeBy, Events: report.Events, Skipped: report.Skipped,
-		First: report.First, Last: report.Last, Notes: r.notes(report)}
+	r.summary = RecordingSummary{File: r.path, MadeBy: r.header.MadeBy, Events: report.Events,
+		Skipped: report.Skipped,
+		First:   report.First, Last: report.Last, Notes: r.notes(report)}
 	if _, ok := errors.AsType[*recording.LineError](err); ok {
 		return fmt.Errorf("%w; --skip-bad-lines passes over such lines", err)
 	}

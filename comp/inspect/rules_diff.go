@@ -349,8 +349,10 @@ func conflicts(sets []tagSet, after tagger.Component) []Conflict {
 	return list
 }
 
-// droppedDifferences returns the tags in which two entities differed and that rules drop, and the rules.
-func droppedDifferences(a, b *tagSet, level tagger.TagCardinality, after tagger.Component) (tags, by []string) {
+// droppedDifferences returns the tags in which two entities differed and that rules drop, and the
+// rules.
+func droppedDifferences(a, b *tagSet, level tagger.TagCardinality, after tagger.Component) (tags,
+	by []string) {
 	had := [2][]string{upTo(a.before, level), upTo(b.before, level)}
 	for i, s := range []*tagSet{a, b} {
 		for _, line := range after.Explain(s.id).Dropped {

@@ -45,7 +45,8 @@ func TestSelf(t *testing.T) {
 		want  []tagger.EntityID
 	}{
 		"nothing can be read": {nil, nil},
-		"the host":            {map[string]string{"cgroup": "0::/init.scope\n", "mountinfo": mounts}, nil},
+		"the host": {
+			map[string]string{"cgroup": "0::/init.scope\n", "mountinfo": mounts}, nil},
 		"cgroup v1": {map[string]string{
 			"cgroup": "4:memory:/kubepods/pod" + uid + "/" + cid + "\n"},
 			[]tagger.EntityID{tagger.Container(cid), tagger.KubernetesPod(uid)}},
@@ -53,7 +54,8 @@ func TestSelf(t *testing.T) {
 			"cgroup": "nonsense\n4:memory:/docker/" + cid + "\n"},
 			[]tagger.EntityID{tagger.Container(cid)}},
 		"Docker, cgroup v2": {map[string]string{"cgroup": "0::/\n", "mountinfo": mounts +
-			"2 1 8:1 /var/lib/docker/containers/" + cid + "/hostname /etc/hostname rw - ext4 /dev/sda rw\n"},
+			"2 1 8:1 /var/lib/docker/containers/" + cid +
+			"/hostname /etc/hostname rw - ext4 /dev/sda rw\n"},
 			[]tagger.EntityID{tagger.Container(cid)}},
 		"Kubernetes, cgroup v2": {map[string]string{"cgroup": "0::/\n", "mountinfo": kubelet},
 			[]tagger.EntityID{tagger.Container(cid), tagger.KubernetesPod(uid)}},

@@ -55,7 +55,8 @@ func Translate(filters []Filter, where func(option, item string) string) (list [
 			}
 			if !known {
 				warnings = append(warnings,
-					r.Label()+": not understood and ignored (want image:…, name:… or kube_namespace:…)")
+					r.Label()+
+						": not understood and ignored (want image:…, name:… or kube_namespace:…)")
 			}
 			for _, c := range conditions {
 				r.When = []Condition{c}
@@ -101,7 +102,8 @@ func ParseFilter(item string) (conditions []Condition, known bool, err error) {
 		if _, err := regexp.Compile(expr); err != nil {
 			return nil, true, err
 		}
-		conditions = append(conditions, Condition{Field: field, Patterns: []string{"/" + expr + "/"}})
+		conditions = append(conditions,
+			Condition{Field: field, Patterns: []string{"/" + expr + "/"}})
 	}
 	return conditions, len(conditions) > 0, nil
 }
@@ -110,6 +112,7 @@ func trimFilter(s string) string { return strings.Trim(s, " \t\r\n,\"'") }
 
 // errEmptyExpression says how to write what an empty expression would mean.
 func errEmptyExpression(all string) error {
-	return errors.New("the expression is empty, which would match everything; to mean that, write " +
-		all)
+	return errors.New(
+		"the expression is empty, which would match everything; to mean that, write " +
+			all)
 }

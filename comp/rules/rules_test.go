@@ -327,7 +327,8 @@ func TestBothSpellingsOfAnImageMatch(t *testing.T) {
 	if compile(t, exclude(docker...)).Why(named("redis"), nil, 0).Excluded {
 		t.Error("image:docker excludes redis, which is from docker.io")
 	}
-	for _, item := range []string{"image:^redis$", "image:^redis:7$", "image:^docker.io/library/redis$"} {
+	for _, item := range []string{"image:^redis$", "image:^redis:7$",
+		"image:^docker.io/library/redis$"} {
 		conditions, _, err := rules.ParseFilter(item)
 		if err != nil {
 			t.Fatal(err)
@@ -348,7 +349,8 @@ func TestImagesAreMatchedWithoutTheirDigests(t *testing.T) {
 	s := compile(t, rules.Rule{Action: rules.Drop, Names: []string{"x"},
 		When: []rules.Condition{when("image", "docker.io/library/ubuntu")}})
 	for _, reference := range []string{"docker.io/library/ubuntu:16.04@sha256:" + hex,
-		"docker.io/library/ubuntu@sha512:" + hex + hex, "ubuntu:16.04@sha256:" + hex, "ubuntu:16.04"} {
+		"docker.io/library/ubuntu@sha512:" + hex + hex, "ubuntu:16.04@sha256:" +
+			hex, "ubuntu:16.04"} {
 		for _, e := range []*wm.ContainerImageMetadata{{RepoDigests: []string{reference}},
 			{RepoTags: []string{reference}}} {
 			e.EntityID = wm.EntityID{Kind: wm.KindContainerImage, ID: "i"}
@@ -364,11 +366,13 @@ func TestImagesAreMatchedWithoutTheirDigests(t *testing.T) {
 // Docker under Kubernetes calls a container k8s_cart_p_shop_…; people call it cart.
 func TestNameIsTheOneInThePod(t *testing.T) {
 	c := container(func(c *wm.Container) {
-		c.Name, c.Labels = "k8s_cart_p_shop_x_0", map[string]string{"io.kubernetes.container.name": "cart"}
+		c.Name, c.Labels = "k8s_cart_p_shop_x_0",
+			map[string]string{"io.kubernetes.container.name": "cart"}
 	})
 	plain := container(func(c *wm.Container) { c.Name, c.Labels = "k8s_cart_p_shop_x_0", nil })
 	listed := podOf(plain, func(p *wm.KubernetesPod) {
-		p.InitContainers = []wm.OrchestratorContainer{{ID: "other", Name: "x"}, {ID: "c1", Name: "cart"}}
+		p.InitContainers = []wm.OrchestratorContainer{{ID: "other", Name: "x"},
+			{ID: "c1", Name: "cart"}}
 		p.Annotations = map[string]string{"ad.datadoghq.com/cart.exclude": "true"}
 	})
 	for _, pattern := range []string{"cart", "/^cart$/", "k8s_cart*"} {
@@ -462,7 +466,8 @@ func TestAnEmptyExpressionIsAnError(t *testing.T) {
 		for _, field := range []string{"image", "label.team"} {
 			_, err := rules.Compile([]rules.Rule{exclude(when(field, pattern))})
 			if err == nil || !strings.Contains(err.Error(), "/.*/") {
-				t.Errorf("%s: %q: error %v; want one that says how to write all", field, pattern, err)
+				t.Errorf("%s: %q: error %v; want one that says how to write all", field, pattern,
+					err)
 			}
 		}
 	}
@@ -535,7 +540,8 @@ func TestManyRulesForOneKeySettleQuickly(t *testing.T) {
 // A tag's name ends at its first colon; a rule must be able to name it.
 func TestAKeyWithAColonMakesATagThatRulesCanName(t *testing.T) {
 	table := compile(t, tag("label", "*", "%%label%%")).Table(rules.Label, wm.KindContainer, "")
-	for key, want := range map[string]string{"x:y": "x y:", "team": "team ", ":lead": "", "a:b:c": "a b:c:"} {
+	for key, want := range map[string]string{"x:y": "x y:", "team": "team ", ":lead": "",
+		"a:b:c": "a b:c:"} {
 		got := ""
 		for _, m := range table.Match(nil, key, &rules.Subject{}) {
 			got += m.Name + " " + m.Prefix
@@ -797,7 +803,8 @@ func TestManifestsNameOfAContainerCounts(t *testing.T) {
 
 func TestRulesThatDoNothingAreNamed(t *testing.T) {
 	filter := func(option, item string) rules.Rule {
-		list, _, err := rules.Translate([]rules.Filter{{Option: option, Items: []string{item}}}, nil)
+		list, _, err := rules.Translate([]rules.Filter{{Option: option, Items: []string{item}}},
+			nil)
 		if err != nil || len(list) != 1 {
 			t.Fatal(list, err)
 		}
@@ -808,7 +815,8 @@ func TestRulesThatDoNothingAreNamed(t *testing.T) {
 	}
 	s := compile(t, append([]rules.Rule{
 		filter("container_include", "name:web"), filter("container_exclude", "image:^redis"),
-		filter("container_exclude", "name:^web$"), filter("container_include", "kube_namespace:prod"),
+		filter("container_exclude", "name:^web$"), filter("container_include",
+			"kube_namespace:prod"),
 		drop(rules.Keep, "env"), drop(rules.Drop, "srevice", "service", "image_*", "kube_*"),
 		drop(rules.Keep, "kube_*"), tag("label", "nope", "nope"),
 		{Name: "levels", Action: rules.Cardinality,
@@ -816,7 +824,8 @@ func TestRulesThatDoNothingAreNamed(t *testing.T) {
 	}, rules.Pause()...)...)
 	entities := slices.Values([]wm.Entity{container()})
 	made := func(wm.Entity) []rules.MadeBy {
-		return []rules.MadeBy{{Name: "service"}, {Name: "image_name"}, {Name: "kube_x"}, {Name: "env"}}
+		return []rules.MadeBy{{Name: "service"}, {Name: "image_name"}, {Name: "kube_x"},
+			{Name: "env"}}
 	}
 	var got []string
 	for _, idle := range s.Idle(entities, nil, made) {

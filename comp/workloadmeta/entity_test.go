@@ -172,7 +172,8 @@ func TestJSONRoundTripOfWhatJSONCannotSay(t *testing.T) {
 		}
 		switch t.Kind() {
 		case reflect.String:
-			return []any{"\xff", "\xfe", "a\x80b\xed\xa0\x80", "\u2028\ufffd\x00\x7f<&>\"\\\t\b", "\U0001f600",
+			return []any{"\xff", "\xfe", "a\x80b\xed\xa0\x80", "\u2028\ufffd\x00\x7f<&>\"\\\t\b",
+				"\U0001f600",
 				`\udcff`}
 		case reflect.Float64:
 			return []any{math.NaN(), math.Inf(1), math.Inf(-1), math.Copysign(0, -1), 1e300, 5e-324}

@@ -133,7 +133,8 @@ func addLayout(all map[reflect.Type]*layout, t reflect.Type) {
 			panic("workloadmeta: no JSON name, or one that is taken: " + t.String() + "." + f.Name)
 		}
 		l.fields = append(l.fields, layoutField{name: name, index: f.Index,
-			keep: name == "kind" || name == "id" && len(f.Index) > 1 || t == reflect.TypeFor[EntityID]()})
+			keep: name == "kind" || name == "id" && len(f.Index) > 1 ||
+				t == reflect.TypeFor[EntityID]()})
 		l.byName[name] = &layoutField{}
 		addLayout(all, f.Type)
 	}
@@ -257,7 +258,8 @@ func appendDocument(buf, document []byte) []byte {
 // decoder reads values from JSON that is known to be valid.
 type decoder struct{ unknown []string }
 
-// value sets v to what raw says; null leaves it as it is, unless it is a document. path is the field's, for errors.
+// value sets v to what raw says; null leaves it as it is, unless it is a document. path is the
+// field's, for errors.
 func (d *decoder) value(v reflect.Value, raw []byte, path string) error {
 	raw = trimJSON(raw)
 	mismatch := func(want string) error {
@@ -445,49 +447,49 @@ func parseAnyKind(text string) (Kind, error) {
 // MarshalJSON is the same for all kinds; Go wants one method a type.
 
 // MarshalJSON implements [json.Marshaler].
-func (e *Container) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (c *Container) MarshalJSON() ([]byte, error) { return AppendEntity(nil, c), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KubernetesPod) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (p *KubernetesPod) MarshalJSON() ([]byte, error) { return AppendEntity(nil, p), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KubernetesMetadata) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (m *KubernetesMetadata) MarshalJSON() ([]byte, error) { return AppendEntity(nil, m), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KubernetesDeployment) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (d *KubernetesDeployment) MarshalJSON() ([]byte, error) { return AppendEntity(nil, d), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *ECSTask) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (t *ECSTask) MarshalJSON() ([]byte, error) { return AppendEntity(nil, t), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *ContainerImageMetadata) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (i *ContainerImageMetadata) MarshalJSON() ([]byte, error) { return AppendEntity(nil, i), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *Process) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (p *Process) MarshalJSON() ([]byte, error) { return AppendEntity(nil, p), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *Host) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (h *Host) MarshalJSON() ([]byte, error) { return AppendEntity(nil, h), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *GPU) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (g *GPU) MarshalJSON() ([]byte, error) { return AppendEntity(nil, g), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *Kubelet) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (k *Kubelet) MarshalJSON() ([]byte, error) { return AppendEntity(nil, k), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KubeletMetrics) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (k *KubeletMetrics) MarshalJSON() ([]byte, error) { return AppendEntity(nil, k), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KubeCapabilities) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (k *KubeCapabilities) MarshalJSON() ([]byte, error) { return AppendEntity(nil, k), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *CRD) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (c *CRD) MarshalJSON() ([]byte, error) { return AppendEntity(nil, c), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KueueQueue) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (q *KueueQueue) MarshalJSON() ([]byte, error) { return AppendEntity(nil, q), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KueueResourceFlavor) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (f *KueueResourceFlavor) MarshalJSON() ([]byte, error) { return AppendEntity(nil, f), nil }
 
 // MarshalJSON implements [json.Marshaler].
-func (e *KueueWorkload) MarshalJSON() ([]byte, error) { return AppendEntity(nil, e), nil }
+func (w *KueueWorkload) MarshalJSON() ([]byte, error) { return AppendEntity(nil, w), nil }

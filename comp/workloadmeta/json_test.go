@@ -71,9 +71,11 @@ func FuzzUnmarshalEntity(f *testing.F) {
 	f.Add([]byte(
 		`{"kind":"container","id":"c","state":{"exit_code":0,"created_at":"2023-11-14T22:13:20Z"},"owner":{"kind":"kubernetes_pod","id":"p"},"ID":"d"}`))
 	f.Add([]byte(`{"kind":"kubernetes_pod","id":"p","containers":[{"id":"c"}],"kind":"process"}`))
-	f.Add([]byte(`{"kind":"kubelet_metrics","id":"\udcff","metrics":{"a":"NaN","\udcfe":"-Infinity"}}`))
+	f.Add([]byte(
+		`{"kind":"kubelet_metrics","id":"\udcff","metrics":{"a":"NaN","\udcfe":"-Infinity"}}`))
 	f.Add([]byte(`{"kind":"kubelet","id":"k","config":"{\"cut\":"}`))
-	f.Add([]byte(`{"kind":"container","id":"c","state":{"created_at":"@253402300800.000000001"},"owner":{"kind":"kind(0)","id":""}}`))
+	f.Add([]byte(
+		`{"kind":"container","id":"c","state":{"created_at":"@253402300800.000000001"},"owner":{"kind":"kind(0)","id":""}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e, unknown, err := workloadmeta.UnmarshalEntity(data)
 		if err != nil {

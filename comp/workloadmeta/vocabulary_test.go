@@ -50,7 +50,8 @@ func TestIdentityIsTheOrchestratorsObservationTheRuntimes(t *testing.T) {
 		})
 	}
 	got := merge(by(SourceRuntime, say("runtime", 0, late)),
-		by(SourceNodeOrchestrator, say("kubelet", 7, early)), by("unheard-of", say("other", 9, early))).(*Container)
+		by(SourceNodeOrchestrator, say("kubelet", 7, early)), by("unheard-of",
+			say("other", 9, early))).(*Container)
 	for what, ok := range map[string]bool{
 		"name":           got.Name == "kubelet",
 		"host name":      got.Hostname == "kubelet",

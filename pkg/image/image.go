@@ -118,7 +118,8 @@ func isDigest(s string) bool {
 		return true
 	}
 	algorithm, sum, _ := strings.Cut(s, ":")
-	return strings.HasPrefix(algorithm, "sha") && len(sum) >= 64 && strings.Trim(sum, "0123456789abcdef") == ""
+	return strings.HasPrefix(algorithm, "sha") && len(sum) >= 64 &&
+		strings.Trim(sum, "0123456789abcdef") == ""
 }
 
 // The registry that is meant where a reference names none, and where its official images

@@ -155,8 +155,10 @@ func TestCronJobFromJobAt(t *testing.T) {
 }
 
 func TestDeploymentByHash(t *testing.T) {
-	for _, tt := range [][3]string{{"web-abcde", "abcde", "web"}, {"web-7d9c5b8f6", "7d9c5b8f6", "web"},
-		{"cache-rds", "", ""}, {"web-abcde", "other", ""}, {"webabcde", "abcde", ""}, {"", "", ""}} {
+	for _, tt := range [][3]string{{"web-abcde", "abcde", "web"},
+		{"web-7d9c5b8f6", "7d9c5b8f6", "web"},
+		{"cache-rds", "", ""}, {"web-abcde", "other", ""}, {"webabcde", "abcde", ""}, {"", "",
+			""}} {
 		if got := kubenames.DeploymentByHash(tt[0], tt[1]); got != tt[2] {
 			t.Errorf("DeploymentByHash(%q, %q) = %q, want %q", tt[0], tt[1], got, tt[2])
 		}

@@ -102,7 +102,8 @@ func (f FS) Started(pid int, now time.Time) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if s.Start >= maxUptime*ticksPerSecond {
-		return time.Time{}, fmt.Errorf("process %d was started %d ticks after the boot", pid, s.Start)
+		return time.Time{}, fmt.Errorf("process %d was started %d ticks after the boot", pid,
+			s.Start)
 	}
 	return now.Add(FromTicks(s.Start) - uptime).UTC().Truncate(time.Second / ticksPerSecond), nil
 }

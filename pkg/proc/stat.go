@@ -43,10 +43,10 @@ const (
 	fieldStack   = 28
 )
 
-// ParseStat reads the content of a stat file. It exists beside the parser of procfs
-// because stat is read for every process in every pull: see the BenchmarkParseStat of the process collector (10 µs
-// and one allocation, reading included, against 23 µs and 33), and because that one
-// panics on a file that ends after the name.
+// ParseStat reads the content of a stat file. It exists beside the parser of procfs because stat is
+// read for every process in every pull: see the BenchmarkParseStat of the process collector (10 µs
+// and one allocation, reading included, against 23 µs and 33), and because that one panics on a
+// file that ends after the name.
 func ParseStat(content []byte, s *Stat) error {
 	open, end := bytes.IndexByte(content, '('), bytes.LastIndexByte(content, ')')
 	if open < 0 || end < open {

@@ -74,9 +74,10 @@ var rules = []rule{
 			"pkg/"}, []string{
 			"go.yaml.in/yaml/v3"}},
 	{"comp/catalog", []string{collection, "comp/workloadmeta/collectors/"}, nil},
-	{"comp/inspect", []string{vocabulary, tagger, "comp/tagger/extract", "comp/tagger/local", "comp/rules",
-		"comp/workloadmeta/store", collection, "comp/workloadmeta/recording",
-		"comp/workloadmeta/collectors/replay"}, []string{"github.com/gobwas/glob"}},
+	{"comp/inspect",
+		[]string{vocabulary, tagger, "comp/tagger/extract", "comp/tagger/local", "comp/rules",
+			"comp/workloadmeta/store", collection, "comp/workloadmeta/recording",
+			"comp/workloadmeta/collectors/replay"}, []string{"github.com/gobwas/glob"}},
 	{"comp/agent", []string{"comp/config", "comp/inspect", tagger, "comp/tagger/local",
 		"comp/tagger/tagstore", "comp/telemetry", vocabulary, collection,
 		"comp/workloadmeta/store"},

@@ -131,7 +131,8 @@ func (w *world) start(t *testing.T) (err error) {
 		Log: slog.New(slog.DiscardHandler)}); err != nil {
 		return err
 	}
-	if err := errors.Join(w.tagger.Start(t.Context()), w.supervisor.Start(t.Context())); err != nil {
+	if err := errors.Join(w.tagger.Start(t.Context()),
+		w.supervisor.Start(t.Context())); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -177,14 +177,19 @@ func TestWhoSpeaksOfAnEntity(t *testing.T) {
 		want   []string // sources
 		pod    string   // whose tags a container has
 	}{
-		"a pod":                {pod, known, []string{podSays}, "pod_name:cart-0"},
-		"a container":          {known[0], nil, []string{container}, ""},
-		"in a pod":             {known[0], entities{pod}, []string{container, podSays}, "pod_name:cart-0"},
-		"in a task":            {known[0], entities{task}, []string{container, taskSays}, ""},
-		"in both":              {known[0], entities{task, pod}, []string{container, podSays, taskSays}, "pod_name:cart-0"},
-		"two pods":             {known[0], entities{pod, mirror}, []string{container, podSays}, "pod_name:mirror"},
-		"two pods, one named":  {owned(`{"kind": "kubernetes_pod", "id": "u1"}`), entities{pod, mirror}, []string{container, podSays}, "pod_name:cart-0"},
-		"everything":           {nil, entities{task, pod, host}, []string{tagger.SourceHost, taskSays}, ""},
+		"a pod":       {pod, known, []string{podSays}, "pod_name:cart-0"},
+		"a container": {known[0], nil, []string{container}, ""},
+		"in a pod": {known[0], entities{pod}, []string{container, podSays},
+			"pod_name:cart-0"},
+		"in a task": {known[0], entities{task}, []string{container, taskSays}, ""},
+		"in both": {known[0], entities{task, pod},
+			[]string{container, podSays, taskSays}, "pod_name:cart-0"},
+		"two pods": {known[0], entities{pod, mirror}, []string{container, podSays},
+			"pod_name:mirror"},
+		"two pods, one named": {owned(`{"kind": "kubernetes_pod", "id": "u1"}`),
+			entities{pod, mirror}, []string{container, podSays}, "pod_name:cart-0"},
+		"everything": {nil, entities{task, pod, host},
+			[]string{tagger.SourceHost, taskSays}, ""},
 		"everything, no task":  {nil, entities{host}, []string{tagger.SourceHost}, ""},
 		"everything, and none": {nil, entities{pod}, nil, ""},
 	} {

@@ -38,8 +38,10 @@ func TestOwnersAreNotGuessedWhereThePodTells(t *testing.T) {
 		`"labels":{"rollouts-pod-template-hash":"6c45f8d6f6"},"owners":[{"kind":"ReplicaSet","name":"demo-6c45f8d6f6"}]`: "kube_argo_rollout:demo kube_deployment:demo",
 	} {
 		var got []string
-		for _, tag := range tagsOf(t, extract.Options{}, `{"kind":"kubernetes_pod","id":"p",`+text+`}`) {
-			for _, name := range []string{"kube_cronjob:", "kube_job:", "kube_deployment:", "kube_argo"} {
+		for _, tag := range tagsOf(t, extract.Options{},
+			`{"kind":"kubernetes_pod","id":"p",`+text+`}`) {
+			for _, name := range []string{"kube_cronjob:", "kube_job:", "kube_deployment:",
+				"kube_argo"} {
 				if strings.HasPrefix(tag, name) {
 					got = append(got, tag)
 				}
@@ -63,8 +65,9 @@ func TestDigestsOfImagesMakeNoTags(t *testing.T) {
 			"ubuntu:16.04":                                 "image_tag:16.04 short_image:ubuntu",
 			"sha256:" + hex:                                "",
 		} {
-			got := tagsOf(t, extract.Options{}, `{"kind":"container_image_metadata","id":"i","`+field+
-				`":["`+reference+`"]}`)
+			got := tagsOf(t, extract.Options{},
+				`{"kind":"container_image_metadata","id":"i","`+field+
+					`":["`+reference+`"]}`)
 			if strings.Join(got, " ") != want {
 				t.Errorf("%s %s: %q, want %q", field, reference, got, want)
 			}
@@ -82,7 +85,8 @@ func TestOpenTelemetryAttributesAreReadAsSpecified(t *testing.T) {
 		"deployment.environment=old,deployment.environment.name=":       "env:old",
 		"service.name=a,service.name=b":                                 "service:b",
 	} {
-		got := tagsOf(t, extract.Options{}, `{"kind":"container","id":"c","env":{"OTEL_RESOURCE_ATTRIBUTES":"`+attributes+`"}}`)
+		got := tagsOf(t, extract.Options{},
+			`{"kind":"container","id":"c","env":{"OTEL_RESOURCE_ATTRIBUTES":"`+attributes+`"}}`)
 		got = slices.DeleteFunc(got, func(tag string) bool { return tag == "container_id:c" })
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, want %q", attributes, got, want)
@@ -92,8 +96,9 @@ func TestOpenTelemetryAttributesAreReadAsSpecified(t *testing.T) {
 
 // What is nested or null in an annotation makes no tag, and explain says so.
 func TestNestedValuesAreProblemsAndNoTags(t *testing.T) {
-	got := tagsOf(t, extract.Options{}, `{"kind":"kubernetes_pod","id":"p","annotations":{"ad.datadoghq.com/tags":`+
-		`"{\"zones\":[\"a\",null,{\"k\":\"v\"},[\"x\"],1,true],\"team\":\"core\",\"none\":null}"}}`)
+	got := tagsOf(t, extract.Options{},
+		`{"kind":"kubernetes_pod","id":"p","annotations":{"ad.datadoghq.com/tags":`+
+			`"{\"zones\":[\"a\",null,{\"k\":\"v\"},[\"x\"],1,true],\"team\":\"core\",\"none\":null}"}}`)
 	if want := "team:core zones:1 zones:a zones:true"; strings.Join(got, " ") != want {
 		t.Errorf("tags %q, want %s", got, want)
 	}

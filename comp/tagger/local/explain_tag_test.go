@@ -43,11 +43,13 @@ func TestExplainTag(t *testing.T) {
 			reason: "it has service:shop, made by container variable DD_SERVICE",
 			found:  []string{"container variable DD_SERVICE: it has made the tag"}},
 		"a label with a slip": {world: world{container: label("com.datadoghq.tag.service", "shop")},
-			tag: "service", reason: `nothing that makes it is set; there is container labels["com.datadoghq.tag.service"]`,
+			tag:    "service",
+			reason: `nothing that makes it is set; there is container labels["com.datadoghq.tag.service"]`,
 			found: []string{"container label com.datadoghq.tags.service: not set",
 				"container variable DD_SERVICE: not set"},
-			near: []string{`labels["com.datadoghq.tag.service"]: container labels["com.datadoghq.tags.service"]`},
-			no:   "pod"},
+			near: []string{
+				`labels["com.datadoghq.tag.service"]: container labels["com.datadoghq.tags.service"]`},
+			no: "pod"},
 		"a variable without its prefix": {world: world{container: env("SERVICE", "shop")},
 			tag: "service", reason: "nothing that makes it is set; there is container env",
 			near: []string{`env["SERVICE"]: container env["DD_SERVICE"]`}},
@@ -59,11 +61,13 @@ func TestExplainTag(t *testing.T) {
 		}), tag: "env", reason: "nothing that makes it is set; there is kubernetes_pod annotations",
 			found: []string{"pod label tags.datadoghq.com/env: not set",
 				"pod label tags.datadoghq.com/app.env: not set"},
-			near: []string{`annotations["tags.datadoghq.com/env"]: pod labels["tags.datadoghq.com/env"]`}},
+			near: []string{
+				`annotations["tags.datadoghq.com/env"]: pod labels["tags.datadoghq.com/env"]`}},
 		"a label that nothing makes a tag of": {world: inPod(func(p *wm.KubernetesPod) {
 			p.Labels = map[string]string{"team": "blue"}
-		}), tag: "team", reason: `nothing that makes it is set; there is kubernetes_pod labels["team"], want a rule`,
-			near: []string{`labels["team"]: a rule that makes a tag of it`}},
+		}), tag: "team",
+			reason: `nothing that makes it is set; there is kubernetes_pod labels["team"], want a rule`,
+			near:   []string{`labels["team"]: a rule that makes a tag of it`}},
 		"a rule whose label is not there": {world: world{
 			container: label("teams", "blue"), rules: rule(rules.Rule{Action: rules.Tag,
 				Names: []string{"team"}, From: rules.From{Field: rules.Label, Key: "team"}})},
@@ -71,7 +75,8 @@ func TestExplainTag(t *testing.T) {
 			found: []string{"rules[1] (x.yaml:1): not set"},
 			near:  []string{`labels["teams"]: container labels["team"]`}},
 		"dropped": {world: world{container: env("DD_SERVICE", "shop"),
-			rules: rule(rules.Rule{Action: rules.Drop, Names: []string{"service"}})}, tag: "service",
+			rules: rule(rules.Rule{Action: rules.Drop, Names: []string{"service"}})},
+			tag:    "service",
 			reason: "service:shop is dropped by rules[1] (x.yaml:1)"},
 		"renamed": {world: world{container: env("DD_SERVICE", "shop"),
 			rules: rule(rules.Rule{Action: rules.Rename,
@@ -79,7 +84,8 @@ func TestExplainTag(t *testing.T) {
 			reason: "service:shop is renamed to svc:shop by rules[1] (x.yaml:1)"},
 		"cannot be understood": {world: inPod(func(p *wm.KubernetesPod) {
 			p.Annotations = map[string]string{"ad.datadoghq.com/tags": "team: blue"}
-		}), tag: "team", reason: `annotations["ad.datadoghq.com/tags"] of kubernetes_pod/p1 cannot be understood`},
+		}), tag: "team",
+			reason: `annotations["ad.datadoghq.com/tags"] of kubernetes_pod/p1 cannot be understood`},
 		"its pod is not known": {world: world{container: func(c *wm.Container) { c.Owner = &ofP1 },
 			expect: []wm.Source{kubelet}}, tag: "kube_namespace",
 			reason: "nothing that makes it is set, and kubernetes_pod/p1, which it belongs to",

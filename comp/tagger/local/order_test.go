@@ -80,7 +80,8 @@ func drawStreams(t *rapid.T) []stream {
 	for _, p := range []string{"p1", "p2"} {
 		make[eid(wm.KindKubernetesPod, p)] = func(id wm.EntityID) wm.Entity {
 			return &wm.KubernetesPod{EntityID: id, Containers: listed(),
-				// No end: whether that beats what another source says depends on who has looked last.
+				// No end: whether that beats what another source says depends on who has looked
+				// last.
 				Phase: pick("phase", "Running", "Pending"),
 				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: "ns", Labels: labels(
 					"kueue.x-k8s.io/queue-name", pick("queue", "", "q1"),
@@ -92,7 +93,8 @@ func drawStreams(t *rapid.T) []stream {
 	for _, task := range []string{"t1", "t2"} {
 		make[eid(wm.KindECSTask, task)] = func(id wm.EntityID) wm.Entity {
 			return &wm.ECSTask{EntityID: id, Family: "f", ClusterName: pick("cluster", "", "prod"),
-				LaunchType: wm.ECSLaunchType(pick("launch", "ec2", "fargate")), Containers: listed()}
+				LaunchType: wm.ECSLaunchType(pick("launch", "ec2", "fargate")),
+				Containers: listed()}
 		}
 	}
 	make[eid(wm.KindKueueWorkload, "ns/w1")] = func(id wm.EntityID) wm.Entity {

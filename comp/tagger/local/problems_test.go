@@ -20,7 +20,8 @@ func TestProblemsAreTold(t *testing.T) {
 	p.Annotations = map[string]string{"ad.datadoghq.com/tags": "not JSON"}
 	c := container("c1", noOne)
 	c.Labels = map[string]string{"com.datadoghq.ad.tags": "team:core"}
-	c.EnvVars = map[string]string{"DD_ENV": "prod", "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=stage"}
+	c.EnvVars = map[string]string{"DD_ENV": "prod",
+		"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment=stage"}
 	for range 3 {
 		c.RestartCount++ // the same again
 		again := *c

@@ -49,26 +49,27 @@ func (s *sockets) Instances(context.Context) []workloadmeta.Collector {
 	defer s.mu.Unlock()
 	var out []workloadmeta.Collector
 	for _, name := range s.there {
-		out = append(out, &fakeStreamer{fake{id: s.id + "@" + name, detect: func() workloadmeta.Detection {
-			if s.has(name) {
-				return workloadmeta.Detection{State: workloadmeta.Detected}
-			}
-			return workloadmeta.Detection{Reason: "gone"}
-		}}, func(ctx context.Context, sink workloadmeta.Sink) error {
-			s.mu.Lock()
-			s.begun = append(s.begun, name)
-			s.mu.Unlock()
-			sink.Set(container(name), container("shared"))
-			sink.Synced()
-			for s.has(name) {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-time.After(second):
+		out = append(out,
+			&fakeStreamer{fake{id: s.id + "@" + name, detect: func() workloadmeta.Detection {
+				if s.has(name) {
+					return workloadmeta.Detection{State: workloadmeta.Detected}
 				}
-			}
-			return errors.New("connection lost")
-		}})
+				return workloadmeta.Detection{Reason: "gone"}
+			}}, func(ctx context.Context, sink workloadmeta.Sink) error {
+				s.mu.Lock()
+				s.begun = append(s.begun, name)
+				s.mu.Unlock()
+				sink.Set(container(name), container("shared"))
+				sink.Synced()
+				for s.has(name) {
+					select {
+					case <-ctx.Done():
+						return nil
+					case <-time.After(second):
+					}
+				}
+				return errors.New("connection lost")
+			}})
 	}
 	return out
 }

@@ -352,7 +352,8 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity,
 func (b *book) refute(ended entry) {
 	for _, by := range b.reporters {
 		e := entry{by, ended.id}
-		if r, ok := b.reported[e]; ok && by.Source.Infers(e.id.Kind) && !ended.by.Source.Infers(e.id.Kind) {
+		if r, ok := b.reported[e]; ok && by.Source.Infers(e.id.Kind) &&
+			!ended.by.Source.Infers(e.id.Kind) {
 			r.refuted = true
 			b.reported[e] = r
 		}

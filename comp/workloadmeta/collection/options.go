@@ -191,7 +191,8 @@ func (o Options) validate() error {
 			o.RedetectEvery},
 		{"DetectTimeout", o.DetectTimeout}, {"SyncGrace", o.SyncGrace}, {"BackoffMin",
 			o.BackoffMin},
-		{"ForgetAfter", o.ForgetAfter}, {"BackoffMax", o.BackoffMax}, {"FetchTimeout", o.FetchTimeout}, {"FetchNegativeTTL",
+		{"ForgetAfter", o.ForgetAfter}, {"BackoffMax", o.BackoffMax}, {"FetchTimeout",
+			o.FetchTimeout}, {"FetchNegativeTTL",
 			o.FetchNegativeTTL},
 		{"FetchRefresh", o.FetchRefresh},
 	} {
@@ -231,7 +232,8 @@ func (o Options) validate() error {
 		case ids[id]:
 			bad("two collectors have the ID %q", id)
 		case !streams && !pulls && !fetches && !discovers && !idle:
-			bad("collector %q (%T) implements neither Streamer, Puller, Fetcher nor Discoverer", id, c)
+			bad("collector %q (%T) implements neither Streamer, Puller, Fetcher nor Discoverer", id,
+				c)
 		case d.Source == "":
 			bad("collector %q (%T) has no source", id, c)
 		}

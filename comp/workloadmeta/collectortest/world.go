@@ -177,7 +177,8 @@ func ExitOf(c *workloadmeta.Container) string {
 func (w *World) Image(id string) *workloadmeta.ContainerImageMetadata {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i, _ := w.live[workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: id}].(*workloadmeta.ContainerImageMetadata)
+	key := workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: id}
+	i, _ := w.live[key].(*workloadmeta.ContainerImageMetadata)
 	return i
 }
 

@@ -40,7 +40,8 @@ func (h Header) encode() ([]byte, error) {
 	data, err := marshal(wireHeader{&wireHeaderFields{Version: FormatVersion, MadeBy: h.MadeBy,
 		Time: h.Time.UTC(), Config: h.Config}})
 	if err == nil && len(data) > MaxLine {
-		return nil, fmt.Errorf("it has %d bytes, more than the %d that are read", len(data), MaxLine)
+		return nil, fmt.Errorf("it has %d bytes, more than the %d that are read", len(data),
+			MaxLine)
 	}
 	return data, err
 }

@@ -127,7 +127,9 @@ func (r *Recorder) write(now time.Time, ev workloadmeta.Event) error {
 
 func has(reports []workloadmeta.Report, r *workloadmeta.Reporter) bool {
 	return slices.ContainsFunc(reports,
-		func(v workloadmeta.Report) bool { return workloadmeta.CompareReporters(v.Reporter, r) == 0 })
+		func(v workloadmeta.Report) bool {
+			return workloadmeta.CompareReporters(v.Reporter, r) == 0
+		})
 }
 
 // standing returns the reports of those who have not said that the entity ended.

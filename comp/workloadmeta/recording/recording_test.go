@@ -441,7 +441,8 @@ func TestHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	head := out.String()
-	for name, text := range map[string]string{"one": head + web + "\n", "behind empty lines": "\n" + head + web,
+	for name, text := range map[string]string{"one": head + web + "\n",
+		"behind empty lines":                  "\n" + head + web,
 		"two recordings of one configuration": head + web + "\n" + head} {
 		for _, ask := range []bool{true, false} {
 			r := recording.NewReader(strings.NewReader(text), "x.jsonl")
@@ -488,7 +489,8 @@ func TestHeader(t *testing.T) {
 	if _, err := r.Next(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Next(); err == nil || !strings.Contains(err.Error(), "another recording begins") {
+	if _, err := r.Next(); err == nil ||
+		!strings.Contains(err.Error(), "another recording begins") {
 		t.Errorf("a second header with another configuration: %v", err)
 	}
 }

@@ -31,14 +31,19 @@ func newIndexes() *indexes {
 	x.containerByIP = by(x, workloadmeta.KindContainer, liveIPs)
 	x.podByName = by(x, workloadmeta.KindKubernetesPod, podNames)
 	x.podByIP = by(x, workloadmeta.KindKubernetesPod,
-		func(keys []string, p *workloadmeta.KubernetesPod) []string { return append(keys, podIP(p)) })
+		func(keys []string, p *workloadmeta.KubernetesPod) []string {
+			return append(keys, podIP(p))
+		})
 	x.podByContainer = by(x, workloadmeta.KindKubernetesPod, podContainers)
 	x.podByOtherUID = by(x, workloadmeta.KindKubernetesPod,
 		func(keys []string, p *workloadmeta.KubernetesPod) []string {
 			return append(keys, otherUID(p))
 		})
 	x.processByContainer = by(x, workloadmeta.KindProcess,
-		func(keys []string, p *workloadmeta.Process) []string { return append(keys, p.ContainerID) })
+		func(keys []string,
+			p *workloadmeta.Process) []string {
+			return append(keys, p.ContainerID)
+		})
 	return x
 }
 

@@ -69,7 +69,8 @@ func TestObservationIsOneUnit(t *testing.T) {
 		t.Errorf("container: %+v", c)
 	}
 	p, _ := s.GetKubernetesPod("p")
-	if p.Ready || len(p.Containers) != 2 || p.Containers[0].ID != "c" || p.Containers[1].ID != "new" {
+	if p.Ready || len(p.Containers) != 2 || p.Containers[0].ID != "c" ||
+		p.Containers[1].ID != "new" {
 		t.Errorf("pod: %+v", p)
 	}
 }

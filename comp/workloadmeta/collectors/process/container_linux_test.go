@@ -72,8 +72,9 @@ func TestContainerOfCgroup(t *testing.T) {
 // container only if a runtime or what starts containers says so.
 func TestGroupAtTheRoot(t *testing.T) {
 	shim := func(namespace string) *proc {
-		return &proc{pid: 5, comm: "containerd-shim", cgroup: "0::/system.slice/containerd.service\n",
-			args: []string{"containerd-shim", "-namespace", namespace, "-id", idA}}
+		return &proc{pid: 5, comm: "containerd-shim",
+			cgroup: "0::/system.slice/containerd.service\n",
+			args:   []string{"containerd-shim", "-namespace", namespace, "-id", idA}}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -86,7 +87,8 @@ func TestGroupAtTheRoot(t *testing.T) {
 		{name: "of a shim", parent: shim("default"), want: true},
 		{name: "of a plugin's shim", parent: shim("plugins.moby")},
 		{name: "of podman's monitor", want: true,
-			parent: &proc{pid: 5, comm: "conmon", cgroup: "0::/machine.slice/libpod-conmon-x.scope\n"}},
+			parent: &proc{pid: 5, comm: "conmon",
+				cgroup: "0::/machine.slice/libpod-conmon-x.scope\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTree(t)
@@ -223,7 +225,8 @@ func TestSandboxOfAVirtualMachine(t *testing.T) {
 	if v := pull(t, c); v.processes[10].ContainerID != "" || len(v.containers) != 0 {
 		t.Errorf("reported %+v", v.all)
 	}
-	if v := pullKnowing(t, c, is(idA)); v.processes[10].ContainerID != idA || len(v.containers) != 0 {
+	if v := pullKnowing(t, c, is(idA)); v.processes[10].ContainerID != idA ||
+		len(v.containers) != 0 {
 		t.Errorf("reported %+v", v.all)
 	}
 }
@@ -237,8 +240,9 @@ func TestContainerOfARuntime(t *testing.T) {
 		s := store.New(store.Options{})
 		defer s.Close()
 		runtime := &byHand{sinks: make(chan workloadmeta.Sink, 1)}
-		runs, err := collection.New(collection.Options{Store: s, Collectors: []workloadmeta.Collector{
-			process.NewWith(process.Options{}, tr.machine()), runtime}})
+		runs, err := collection.New(
+			collection.Options{Store: s, Collectors: []workloadmeta.Collector{
+				process.NewWith(process.Options{}, tr.machine()), runtime}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -215,7 +215,8 @@ func pullKnowing(t testing.TB, c *process.Collector, known func(id string) bool)
 	}
 	v := view{s.entities, map[int32]*workloadmeta.Process{}, map[string]*workloadmeta.Container{}}
 	for _, e := range s.entities {
-		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet, Source: c.Describe().Source,
+		if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet,
+			Source: c.Describe().Source,
 			Entity: e}).Validate(); err != nil {
 			t.Errorf("the store will not take it: %v", err)
 		}

@@ -48,8 +48,9 @@ const (
 type pass struct {
 	*Collector
 	scan
-	at      clock
-	s       proc.Stat // of the process at hand; here because a local one would be allocated each time
+	at clock
+	// of the process at hand; here because a local one would be allocated each time
+	s       proc.Stat
 	todo    [urgencyEnd][]*record
 	goLooks int
 	running []*containerRecord // the containers of the processes, in their order

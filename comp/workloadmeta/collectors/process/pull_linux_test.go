@@ -425,7 +425,8 @@ func TestCollector(t *testing.T) {
 		t.Errorf("%s, %s, %v", c.Describe().ID, c.Describe().Source, c.Describe().Period)
 	}
 	// Containers must not be named: they would be incomplete until seen here.
-	if kinds := c.Describe().Kinds; !slices.Equal(kinds, []workloadmeta.Kind{workloadmeta.KindProcess}) {
+	if kinds := c.Describe().Kinds; !slices.Equal(kinds,
+		[]workloadmeta.Kind{workloadmeta.KindProcess}) {
 		t.Errorf("kinds %v", kinds)
 	}
 }

@@ -154,7 +154,8 @@ func TestDetect(t *testing.T) {
 		"/nowhere/x.jsonl": {State: workloadmeta.Absent,
 			Reason: "read the recording /nowhere/x.jsonl: no such file or directory; check replay.path"},
 		dir: {State: workloadmeta.Absent,
-			Reason: "read the recording " + dir + `: it is a folder; want a file made by "rollcall record"; check replay.path`},
+			Reason: "read the recording " + dir +
+				`: it is a folder; want a file made by "rollcall record"; check replay.path`},
 		file(t, "whatever"): {State: workloadmeta.Detected},
 	} {
 		c, err := replay.New(replay.Options{Path: path})

@@ -289,7 +289,8 @@ type found struct {
 func (b *backend) Inspect(ctx context.Context, key string) (runtimesync.Container, error) {
 	ns, id, _ := strings.Cut(key, "/")
 	if !b.scope.wants(ns) {
-		return runtimesync.Container{}, fmt.Errorf("namespace %s: %w", ns, runtimesync.ErrNotCollected)
+		return runtimesync.Container{}, fmt.Errorf("namespace %s: %w", ns,
+			runtimesync.ErrNotCollected)
 	}
 	c, err := b.getContainer(ctx, ns, id)
 	if err != nil {
@@ -505,7 +506,8 @@ func (b *backend) InspectImage(ctx context.Context, ref string, _ bool) (runtime
 	id := ref
 	if ns, name, ok := strings.Cut(ref, "/"); ok {
 		if !b.scope.wants(ns) {
-			return runtimesync.Image{}, fmt.Errorf("namespace %s: %w", ns, runtimesync.ErrNotCollected)
+			return runtimesync.Image{}, fmt.Errorf("namespace %s: %w", ns,
+				runtimesync.ErrNotCollected)
 		}
 		var err error
 		if id, err = b.lookUp(ctx, ns, name); err != nil && (id == "" || !errdefs.IsNotFound(err)) {

@@ -14,7 +14,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
 
-// rank is the collector's among those that describe containers: after that of who manages its containers.
+// rank is the collector's among those that describe containers: after that of who manages its
+// containers.
 const rank = 30
 
 // Collector reports the containers and images of one containerd. Create one with [New].

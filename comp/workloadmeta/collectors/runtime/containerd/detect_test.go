@@ -212,7 +212,8 @@ func TestModule(t *testing.T) {
 		fx.Invoke(fx.Annotate(func(all []workloadmeta.Collector) { got = all },
 			fx.ParamTags(`group:"collectors"`))))
 	if err := app.Err(); err != nil || len(got) != 1 || got[0].Describe().ID != "containerd" ||
-		len(got[0].Describe().Kinds) != 1 || got[0].Describe().Source != workloadmeta.SourceRuntime {
+		len(got[0].Describe().Kinds) != 1 ||
+		got[0].Describe().Source != workloadmeta.SourceRuntime {
 		t.Errorf("collectors %v, %v", got, err)
 	}
 }

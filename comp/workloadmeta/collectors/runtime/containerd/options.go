@@ -35,8 +35,8 @@ type Options struct {
 	// Address is the path of containerd's socket, or unix:///path. Empty means CONTAINERD_ADDRESS
 	// from the environment, and without that the first of Sockets at which somebody listens.
 	Address string `config:"address,address" doc:"Path of containerd's socket. Setting it makes its absence an error. Empty: the usual sockets, those of k3s, RKE2, MicroK8s and k0s among them."`
-	// CRISocket is taken for Address if that is empty and "containerd" is in it, unless OverCRI says
-	// that containerd is asked over the CRI.
+	// CRISocket is taken for Address if that is empty and "containerd" is in it, unless OverCRI
+	// says that containerd is asked over the CRI.
 	CRISocket string `config:"/cri_socket_path,address"`
 	OverCRI   bool   `config:"/collectors.cri,is=on"`
 	// One looks for one containerd only, the first of [DefaultSockets], and not beside the

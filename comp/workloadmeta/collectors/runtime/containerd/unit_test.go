@@ -631,7 +631,8 @@ func TestNerdctlPortsInAFile(t *testing.T) {
 		"/var/lib/nerdctl/1935db59/containers/default/c1":      "[80 of 8080]",
 		"/var/lib/nerdctl/1935db59/containers/default/x/../c1": "[]",
 		"var/lib/nerdctl/1935db59/containers/default/c1":       "[]",
-		"/big/c1": "[]", "/broken/c1": "[]", "/other": "[]", "/linked/c1": "[]", "/nowhere/c1": "[]",
+		"/big/c1": "[]", "/broken/c1": "[]", "/other": "[]", "/linked/c1": "[]",
+		"/nowhere/c1": "[]",
 	} {
 		got := []string{}
 		for _, p := range nerdctlPorts(machine{root: root}, "c1",

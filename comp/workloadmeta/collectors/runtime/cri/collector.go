@@ -18,7 +18,8 @@ import (
 // ID is the collector's name in status and configuration.
 const ID = "cri"
 
-// rank is the collector's among those that describe containers: a runtime's own interface tells more, and earlier, than the CRI, which is polled.
+// rank is the collector's among those that describe containers: a runtime's own interface tells
+// more, and earlier, than the CRI, which is polled.
 const rank = 20
 
 // Collector reports the containers and images of one runtime. Create one with [New]. It implements

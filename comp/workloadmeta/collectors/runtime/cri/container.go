@@ -355,7 +355,8 @@ func readSandboxStatus(in *runtimeapi.PodSandboxStatusResponse) sandboxStatus {
 	_ = readInfo(in.GetInfo(), &info) // without it the host name is not known
 	out := sandboxStatus{hostname: cmp.Or(info.Config.Hostname, info.RuntimeSpec.Hostname)}
 	status := in.GetStatus()
-	if status.GetLinux().GetNamespaces().GetOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE {
+	namespaces := status.GetLinux().GetNamespaces().GetOptions()
+	if namespaces.GetNetwork() == runtimeapi.NamespaceMode_NODE {
 		return out // an address of the machine is not the pod's
 	}
 	addresses := []string{status.GetNetwork().GetIp()}

@@ -446,7 +446,8 @@ func TestUnimplemented(t *testing.T) {
 	_, err := c.tryPull()
 	if !errors.Is(err, errNoCRI) ||
 		workloadmeta.CauseOf(err) != workloadmeta.CauseUnsupported ||
-		!strings.Contains(workloadmeta.ProblemOf(err).Hint, "containerd needs to be 1.6 or later") ||
+		!strings.Contains(workloadmeta.ProblemOf(err).Hint,
+			"containerd needs to be 1.6 or later") ||
 		!strings.Contains(workloadmeta.ProblemOf(err).Hint, "CRI-O 1.23") ||
 		!strings.Contains(err.Error(), "unknown service runtime.v1.RuntimeService") {
 		t.Errorf("error = %v", err)
@@ -566,7 +567,8 @@ func TestHalfLists(t *testing.T) {
 		f.containers[0],
 		&runtimeapi.Container{Id: "odd", State: 99, CreatedAt: -1, ImageRef: "@",
 			PodSandboxId: "nowhere",
-			Annotations:  map[string]string{mapping.AnnotationRestarts: "-5", mapping.AnnotationPorts: "{"}})
+			Annotations: map[string]string{mapping.AnnotationRestarts: "-5",
+				mapping.AnnotationPorts: "{"}})
 	f.sandboxes = append(f.sandboxes, &runtimeapi.PodSandbox{}, &runtimeapi.PodSandbox{Id: "empty"})
 	f.images = append(f.images, &runtimeapi.Image{}, &runtimeapi.Image{Id: "x"})
 	f.status["bare"] = &runtimeapi.ContainerStatusResponse{} // no status in it

@@ -126,8 +126,9 @@ func (e *events) containerEvent(ev *runtimesync.Event, m *message, action, detai
 	case "unpause":
 		ev.Action = runtimesync.ActionResumed
 	case "rename":
-		ev.Action, ev.Detail = runtimesync.ActionRenamed, strings.TrimPrefix(m.Actor.Attributes["name"],
-			"/")
+		ev.Action, ev.Detail = runtimesync.ActionRenamed,
+			strings.TrimPrefix(m.Actor.Attributes["name"],
+				"/")
 	case "health_status":
 		ev.Action, ev.Detail = runtimesync.ActionHealth, detail
 	case "restart", "update":
@@ -152,8 +153,8 @@ func imageEvent(m *message, action string) (runtimesync.Action, string) {
 	return runtimesync.ActionNone, ""
 }
 
-// List implements [runtimesync.Client]: it asks for both lists at once. That of images may fail without
-// harm to the containers.
+// List implements [runtimesync.Client]: it asks for both lists at once. That of images may fail
+// without harm to the containers.
 func (b *backend) List(ctx context.Context) (runtimesync.Listing, error) {
 	var l runtimesync.Listing
 	var images []dockerimage.Summary
@@ -208,7 +209,8 @@ func (b *backend) Inspect(ctx context.Context, id string) (runtimesync.Container
 }
 
 // InspectImage implements [runtimesync.Client].
-func (b *backend) InspectImage(ctx context.Context, ref string, full bool) (runtimesync.Image, error) {
+func (b *backend) InspectImage(ctx context.Context, ref string, full bool) (runtimesync.Image,
+	error) {
 	in, err := b.inspectImage(ctx, ref)
 	if err != nil {
 		return runtimesync.Image{}, err

@@ -409,7 +409,8 @@ func TestContainersLearnOfTheirImageLater(t *testing.T) {
 					t.Errorf("%s after the image is gone: %+v", id, got)
 				}
 			}
-			if got := c.Describe().Kinds; slices.Contains(got, workloadmeta.KindContainerImage) == noImages {
+			if got := c.Describe().Kinds; slices.Contains(got,
+				workloadmeta.KindContainerImage) == noImages {
 				t.Errorf("Kinds() = %v", got)
 			}
 			s.Stop()

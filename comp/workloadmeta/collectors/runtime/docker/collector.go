@@ -13,7 +13,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
 )
 
-// rank is the collector's among those that describe containers: its word counts before that of the containerd below it.
+// rank is the collector's among those that describe containers: its word counts before that of the
+// containerd below it.
 const rank = 50
 
 // Collector reports the containers and images of one Docker daemon. Create one with [New].
@@ -58,8 +59,8 @@ func (c *Collector) Stats() Stats { return c.follower.Stats() }
 
 var _ collection.PartReporter = (*Collector)(nil)
 
-// Parts implements [collection.PartReporter]: where the daemon, or a proxy before it, refuses to tell
-// of events, they are a part that is degraded.
+// Parts implements [collection.PartReporter]: where the daemon, or a proxy before it, refuses to
+// tell of events, they are a part that is degraded.
 func (c *Collector) Parts() []collection.Part {
 	err := c.follower.NoEvents()
 	if err == nil {

@@ -63,7 +63,8 @@ func TestDetect(t *testing.T) {
 		begin := time.Now()
 		got := c.Detect(context.Background())
 		if got.State != tc.state || !strings.Contains(got.String(), tc.words) {
-			t.Errorf("%s: %s, %q; want %s, %q", tc.host, got.State, got.String(), tc.state, tc.words)
+			t.Errorf("%s: %s, %q; want %s, %q", tc.host, got.State, got.String(), tc.state,
+				tc.words)
 		}
 		if took := time.Since(begin); took > 2*time.Second {
 			t.Errorf("%s: took %v", tc.host, took)

@@ -317,7 +317,8 @@ func TestBug12ANewSocketIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := c.Detect(t.Context()); got.State != workloadmeta.Absent ||
-		!strings.Contains(got.String(), "is a folder, not a socket; a bind mount may have made it") {
+		!strings.Contains(got.String(),
+			"is a folder, not a socket; a bind mount may have made it") {
 		t.Errorf("detection with a folder = %v", got)
 	}
 	s = start(t, c, w)

@@ -90,8 +90,8 @@ func mapList(in *container.Summary) (*workloadmeta.Container, error) {
 // container's labels over what it tells itself, but for the image and the name.
 const attributeExitCode = "exitCode"
 
-// mapEvent makes an entity of what the event of a start carries, for a container that nothing else is known of:
-// it runs since then.
+// mapEvent makes an entity of what the event of a start carries, for a container that nothing else
+// is known of: it runs since then.
 func mapEvent(m *message) *workloadmeta.Container {
 	c := mapping.NewContainer(m.Actor.ID, workloadmeta.RuntimeDocker)
 	c.Name = strings.TrimPrefix(m.Actor.Attributes["name"], "/")

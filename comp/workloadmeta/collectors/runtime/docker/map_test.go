@@ -327,7 +327,8 @@ func TestDetails(t *testing.T) {
 		*code != 7 {
 		t.Error("Podman's exit code is not read")
 	}
-	if code := mapping.ExitCode(map[string]string{"exitCode": "-1"}, "exitCode", "containerExitCode"); code != nil {
+	if code := mapping.ExitCode(map[string]string{"exitCode": "-1"}, "exitCode",
+		"containerExitCode"); code != nil {
 		t.Errorf("exit code -1 is read as %d", *code)
 	}
 }

@@ -116,7 +116,8 @@ func (c *Collector) Sockets() []SocketStatus {
 		version, _ := s.last()
 		out = append(out, SocketStatus{s.found.address.String(), version, s.syncer.Stats()})
 	}
-	slices.SortFunc(out, func(a, b SocketStatus) int { return strings.Compare(a.Address, b.Address) })
+	slices.SortFunc(out,
+		func(a, b SocketStatus) int { return strings.Compare(a.Address, b.Address) })
 	return out
 }
 

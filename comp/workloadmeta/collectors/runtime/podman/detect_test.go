@@ -109,7 +109,8 @@ func TestDetect(t *testing.T) {
 		for _, words := range tc.words {
 			if got.State != tc.state || !strings.Contains(got.String(), words) ||
 				tc.sockets[0][0] == 't' && strings.Contains(got.String(), "systemctl") {
-				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.String(), tc.state, words)
+				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.String(), tc.state,
+					words)
 			}
 		}
 	}

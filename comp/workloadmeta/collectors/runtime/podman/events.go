@@ -87,8 +87,8 @@ func (s *service) containerEvent(ev *runtimesync.Event, m *message, action, deta
 		mapping.Put(&ev.Container.Labels, labelPodName, name)
 	case "die", "died":
 		ev.Action = runtimesync.ActionEnded
-		// Podman's own attributes win over labels of their names; "exitCode" is none of them, but in
-		// what is like Docker's interface.
+		// Podman's own attributes win over labels of their names; "exitCode" is none of them, but
+		// in what is like Docker's interface.
 		ev.ExitCode = mapping.ExitCode(m.Actor.Attributes, "containerExitCode", "exitCode")
 	case "destroy", "remove":
 		ev.Action = runtimesync.ActionRemoved
@@ -170,8 +170,8 @@ type item struct {
 	err  error
 }
 
-// Events implements [runtimesync.Client]. Podman keeps a log of its events, from which those since a
-// time are sent first; they are asked for in whole seconds and with a second to spare, because
+// Events implements [runtimesync.Client]. Podman keeps a log of its events, from which those since
+// a time are sent first; they are asked for in whole seconds and with a second to spare, because
 // their times are not in order.
 func (s *service) Events(ctx context.Context, since time.Time) (runtimesync.Events, error) {
 	if since.IsZero() {

@@ -162,13 +162,15 @@ func TestServiceThatHangs(t *testing.T) {
 			"/c.sock": refused}, nil)
 		s := supervise(t, c)
 		began := time.Now()
-		if _, err := s.WaitFirstPass(t.Context()); err != nil || time.Since(began) > 15*time.Second {
+		if _, err := s.WaitFirstPass(t.Context()); err != nil ||
+			time.Since(began) > 15*time.Second {
 			t.Errorf("first pass after %s: %v", time.Since(began), err)
 		}
 		s.want("at first", "c1", "gone")
 		if got := s.of("/b.sock"); !strings.HasPrefix(got,
 			"degraded: stream: podman at /b.sock does not answer within 5s; restart") &&
-			!strings.HasPrefix(got, "degraded: podman at /b.sock does not answer within 5s; restart") {
+			!strings.HasPrefix(got,
+				"degraded: podman at /b.sock does not answer within 5s; restart") {
 			t.Errorf("frozen: %q", got)
 		}
 		if got := s.of("/c.sock"); !strings.Contains(got,

@@ -219,8 +219,8 @@ func (s *service) ask(ctx context.Context, what, path string, query url.Values, 
 	return nil
 }
 
-// List implements [runtimesync.Client]: it asks for both lists at once. That of images may fail without
-// harm to the containers.
+// List implements [runtimesync.Client]: it asks for both lists at once. That of images may fail
+// without harm to the containers.
 func (s *service) List(ctx context.Context) (runtimesync.Listing, error) {
 	l := runtimesync.Listing{}
 	var images []imageEntry

@@ -71,7 +71,8 @@ func TestResolveImage(t *testing.T) {
 // Runtimes put digests among an image's tags, and tags into its digests.
 func TestImageNamesAreRegular(t *testing.T) {
 	a, b := "sha256:"+strings.Repeat("ab", 32), "sha512:"+strings.Repeat("cd", 64)
-	got := mapping.NewImageNames(a, []string{"reg:5000/app@" + a, "app:1@" + a, "app:2", "<none>:<none>"},
+	got := mapping.NewImageNames(a,
+		[]string{"reg:5000/app@" + a, "app:1@" + a, "app:2", "<none>:<none>"},
 		[]string{"app:16.04@" + a, "reg:5000/app:7@" + b, "app@" + a, "<none>@<none>"})
 	want := mapping.ImageNames{ID: a, Tags: []string{"app:1", "app:2"},
 		Digests: []string{"app@" + a, "reg:5000/app@" + a, "reg:5000/app@" + b}}

@@ -40,7 +40,8 @@ func NewHTTPPeer() *Peer {
 }
 
 // NewGRPCPeer watches connections on which gRPC is spoken, without TLS. The first that an HTTP/2
-// server says is a frame with its settings: a length of three bytes, of which it needs one, and type 4.
+// server says is a frame with its settings: a length of three bytes, of which it needs one, and
+// type 4.
 func NewGRPCPeer() *Peer {
 	return &Peer{speaks: func(begin []byte) bool {
 		return begin[0] == 0 && (len(begin) < 4 || begin[1] == 0 && begin[3] == 4)

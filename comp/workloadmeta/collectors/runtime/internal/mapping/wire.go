@@ -67,8 +67,8 @@ func (l *Lines) long(start []byte) ([]byte, error) {
 	}
 }
 
-// Message is an event as it is on the wire. Only the fields that every version of Docker's interface
-// sends are read: from 1.52 on, status, id and from are no longer there.
+// Message is an event as it is on the wire. Only the fields that every version of Docker's
+// interface sends are read: from 1.52 on, status, id and from are no longer there.
 type Message struct {
 	Type   string
 	Action string
@@ -125,8 +125,8 @@ func ExitCode(attributes map[string]string, keys ...string) *int64 {
 	return nil
 }
 
-// Restarts reports whether a restart policy ("no", "always", "unless-stopped", "on-failure") starts a
-// container again that has ended by itself with this code. An unknown code counts as a failure.
+// Restarts reports whether a restart policy ("no", "always", "unless-stopped", "on-failure") starts
+// a container again that has ended by itself with this code. An unknown code counts as a failure.
 func Restarts(policy string, code *int64) bool {
 	return policy == "always" || policy == "unless-stopped" || policy == "on-failure" &&
 		(code == nil || *code != 0)

@@ -38,7 +38,8 @@ type container struct {
 	phase phase
 	// deadline is when to stop waiting in this phase; zero = never.
 	deadline time.Time
-	// view is what was last reported, perhaps over an earlier connection; nil before the first time.
+	// view is what was last reported, perhaps over an earlier connection; nil before the first
+	// time.
 	view *workloadmeta.Container
 	// connection is the number of the one that view was last reported over.
 	connection uint64
@@ -48,13 +49,14 @@ type container struct {
 	// end is an end that an inspection is to confirm; nil = none.
 	end *end
 
-	policy      string    // restart policy, known after an inspection; "" = not known
-	keep        bool      // stays while it does not run, until it is removed
-	imageID     string    // under which it is in machine.users
-	duplicateOf string    // the ID that another container is reported under; "" = none
-	oomAt       time.Time // when something in it was last killed for want of memory; runtime's clock
-	lastEvent   uint64    // the clock when an event last told of the container
-	lastChange  uint64    // the clock when an event last changed what is known of it
+	policy      string // restart policy, known after an inspection; "" = not known
+	keep        bool   // stays while it does not run, until it is removed
+	imageID     string // under which it is in machine.users
+	duplicateOf string // the ID that another container is reported under; "" = none
+	// when something in it was last killed for want of memory; runtime's clock
+	oomAt      time.Time
+	lastEvent  uint64 // the clock when an event last told of the container
+	lastChange uint64 // the clock when an event last changed what is known of it
 }
 
 func keyOf(c *container) key { return key{id: c.key} }

@@ -1,5 +1,5 @@
-// Package runtimesync keeps a sink up to date with what one container runtime runs. A collector of a
-// runtime that tells of changes by events brings a [Client], which speaks the runtime's language,
+// Package runtimesync keeps a sink up to date with what one container runtime runs. A collector of
+// a runtime that tells of changes by events brings a [Client], which speaks the runtime's language,
 // and a [Syncer] does what is the same for all of them. One connection goes like this:
 //
 //  1. Open the event stream, so that nothing that happens from here on is lost.

@@ -125,7 +125,8 @@ func TestBug41WhatIsRememberedIsBounded(t *testing.T) {
 				if k.names.Len() > maxNames || k.goneImages.Len() > maxNames ||
 					k.recentlyEnded.Len() > maxEnded || k.recentEvents.Len() > maxRecent {
 					t.Errorf("%d names, %d gone images, %d ends and %d events are remembered",
-						k.names.Len(), k.goneImages.Len(), k.recentlyEnded.Len(), k.recentEvents.Len())
+						k.names.Len(), k.goneImages.Len(), k.recentlyEnded.Len(),
+						k.recentEvents.Len())
 				}
 			})
 		})

@@ -157,8 +157,8 @@ func (m *machine) wants(in *Container) bool {
 	return m.opts.KeepStopped || in.Keep || mapping.IsUp(in.Entity.State.Status)
 }
 
-// forgetNotStarted forgets what is known of containers that a list, asked for at the clock, does not
-// have.
+// forgetNotStarted forgets what is known of containers that a list, asked for at the clock, does
+// not have.
 func (m *machine) forgetNotStarted(l *Listing, clock uint64) {
 	if m.notStarted.Len() == 0 {
 		return

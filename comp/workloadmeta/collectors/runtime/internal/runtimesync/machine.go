@@ -125,7 +125,8 @@ type connection struct {
 	first      map[key]struct{} // what Synced waits for
 	firstUntil time.Time
 
-	nextList    time.Time // when to list again; zero while the list on its way is all that is asked for
+	// when to list again; zero while the list on its way is all that is asked for
+	nextList    time.Time
 	listing     bool
 	lastList    time.Time
 	listErrors  int

@@ -81,8 +81,8 @@ type world struct {
 
 	// How it is doing.
 	events string // "", late, lost, silent
-	// setBack says that the runtime's clock was set back, so that its times do not tell which life is
-	// the newer.
+	// setBack says that the runtime's clock was set back, so that its times do not tell which life
+	// is the newer.
 	setBack bool
 	lists   string // "", slow, fail, lag, hang
 	looks   string // "", slow, fail, hang, dead
@@ -187,7 +187,8 @@ func newWorld(t *rapid.T) *world {
 		containers:     map[string]*truth{}, tags: map[string]string{},
 		index: map[string]string{},
 		lives: map[time.Time]int64{}, failed: map[int64]string{}, upSince: map[string]time.Time{},
-		toldEvents: map[string]bool{}, toldTag: map[string]int{}, toldEnd: map[string]bool{}, toldStart: map[string]int64{}, toldName: map[string]int64{},
+		toldEvents: map[string]bool{}, toldTag: map[string]int{}, toldEnd: map[string]bool{},
+		toldStart: map[string]int64{}, toldName: map[string]int64{},
 		everTold: map[string]time.Time{},
 		reported: map[string]*workloadmeta.Container{},
 		images:   map[string]*workloadmeta.ContainerImageMetadata{},
@@ -257,7 +258,8 @@ func (w *world) create(t *rapid.T) {
 		id = "shared"
 	}
 	w.containers[key] = &truth{
-		key: key, id: id, exists: true, image: imageID(rapid.IntRange(0, images-1).Draw(t, "image")),
+		key: key, id: id, exists: true,
+		image:   imageID(rapid.IntRange(0, images-1).Draw(t, "image")),
 		sandbox: slot == "k3", rawName: "t0",
 		policy: rapid.SampledFrom([]string{"no", "always", "on-failure"}).Draw(t, "policy"),
 		status: workloadmeta.StatusCreated, name: w.next(),
@@ -298,7 +300,8 @@ func (w *world) end(t *rapid.T) {
 func (w *world) runShort(t *rapid.T) {
 	w.create(t)
 	for _, slot := range slots {
-		if c := w.containers[w.slots[slot]]; c != nil && c.exists && c.status == workloadmeta.StatusCreated {
+		if c := w.containers[w.slots[slot]]; c != nil && c.exists &&
+			c.status == workloadmeta.StatusCreated {
 			w.run(c)
 			w.advance(rapid.SampledFrom([]time.Duration{0, time.Millisecond,
 				30 * time.Millisecond}).Draw(t, "lives"))
@@ -816,8 +819,9 @@ func (w *world) look(r request, asked int) answer {
 	return answer{err: notFound}
 }
 
-// learn has the client learn what a name means, and returns the image that has it or has lost it. If
-// an event has told of the name since it was asked for, what it has lost is learnt the next time.
+// learn has the client learn what a name means, and returns the image that has it or has lost it.
+// If an event has told of the name since it was asked for, what it has lost is learnt the next
+// time.
 func (w *world) learn(tag string, asked int) string {
 	before, now := w.index[tag], w.tags[tag]
 	if now == "" && w.toldTag[tag] > asked {
@@ -980,7 +984,8 @@ func (w *world) sync() {
 	for _, in := range w.firstList.listing.Containers {
 		c := w.containers[in.Key]
 		up, ok := w.upSince[in.Key]
-		if in.Sandbox || w.sharedIDs || w.setBack || c == nil || !ok || up.After(w.firstList.at) || !isUp(c) {
+		if in.Sandbox || w.sharedIDs || w.setBack || c == nil || !ok || up.After(w.firstList.at) ||
+			!isUp(c) {
 			continue
 		}
 		if w.reported[c.id] == nil {
@@ -1052,13 +1057,15 @@ func (w *world) checkContainers() {
 			continue
 		}
 		if v.Name != fmt.Sprint(c.name) || v.State.Status != c.status ||
-			c.life != 0 && !c.unseen && !v.State.StartedAt.Equal(c.started) || v.EnvVars["DD_SERVICE"] != key {
+			c.life != 0 && !c.unseen && !v.State.StartedAt.Equal(c.started) ||
+			v.EnvVars["DD_SERVICE"] != key {
 			w.t.Fatalf("%s is reported as %+v, and is %+v", key, v, c)
 		}
 		if v.Image.ID != c.image {
 			w.t.Fatalf("%s is reported with image %s", key, v.Image.ID)
 		}
-		if !isUp(c) && c.life != 0 && !c.unseen && (v.State.ExitCode == nil || *v.State.ExitCode != c.code) {
+		if !isUp(c) && c.life != 0 && !c.unseen &&
+			(v.State.ExitCode == nil || *v.State.ExitCode != c.code) {
 			w.t.Fatalf("%s ended with %d and is reported with %v", key, c.code, v.State.ExitCode)
 		}
 	}

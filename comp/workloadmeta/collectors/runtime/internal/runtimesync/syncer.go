@@ -27,7 +27,8 @@ type Syncer struct {
 	log     *slog.Logger
 	running atomic.Bool
 
-	mu       sync.Mutex // guards machine, while it steps and while its numbers are read, and noEvents
+	// guards machine, while it steps and while its numbers are read, and noEvents
+	mu       sync.Mutex
 	machine  *machine
 	noEvents error
 }
