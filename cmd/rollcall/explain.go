@@ -140,7 +140,8 @@ func (a *app) printExplanation(x inspect.Explanation) error {
 		p.line("%s", note)
 	}
 	if f := x.Forgotten; f != nil {
-		p.line("withdrawn at %s: %s (%s lost its daemon at %s)", f.At.Format(time.RFC3339), f.Reason,
+		p.line("withdrawn at %s: %s (%s lost its daemon at %s)", f.At.Format(time.RFC3339),
+			f.Reason,
 			f.Reporter, f.Away.Format(time.RFC3339))
 	}
 	p.table(a, tagsTable(x.Tags))

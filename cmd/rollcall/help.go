@@ -207,8 +207,8 @@ package is installed, else add that line to ~/.bashrc.`
 // package where that is not installed.
 func withoutPackage(script string) string {
 	const words = "    _get_comp_words_by_ref \"$@\" cur prev words cword\n"
-	script = strings.Replace(script, words, `    if declare -F _get_comp_words_by_ref >/dev/null; then
-    `+words+`    else
+	const ask = "    if declare -F _get_comp_words_by_ref >/dev/null; then\n    "
+	script = strings.Replace(script, words, ask+words+`    else
         words=("${COMP_WORDS[@]}")
         cword=$COMP_CWORD
         cur=${words[cword]}

@@ -439,7 +439,8 @@ func (losing) Stream(_ context.Context, sink workloadmeta.Sink) error {
 func TestWhatNobodyConfirmedIsExplained(t *testing.T) {
 	w := newWorld(t, "")
 	super, err := collection.New(collection.Options{Store: w.store,
-		Collectors: []workloadmeta.Collector{losing{waiting{"docker"}}}, ForgetAfter: 40 * time.Millisecond})
+		Collectors:  []workloadmeta.Collector{losing{waiting{"docker"}}},
+		ForgetAfter: 40 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,10 +44,10 @@ func (g *GPU) String() string { return text(g) }
 func (k *Kubelet) String() string { return text(k) }
 
 // String returns the ID and the fields that are set, for logs and tests.
-func (m *KubeletMetrics) String() string { return text(m) }
+func (k *KubeletMetrics) String() string { return text(k) }
 
 // String returns the ID and the fields that are set, for logs and tests.
-func (c *KubeCapabilities) String() string { return text(c) }
+func (k *KubeCapabilities) String() string { return text(k) }
 
 // String returns the ID and the fields that are set, for logs and tests.
 func (c *CRD) String() string { return text(c) }

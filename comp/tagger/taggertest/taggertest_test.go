@@ -187,7 +187,8 @@ var contract = map[string]func(t *testing.T, s subject){
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		tags, known, err := s.TagWait(ctx, c1, tagger.LowCardinality, tagger.Complete)
-		if known != tagger.Partial || err != nil || !slices.Equal(tags.Slice(), []string{"service:1"}) {
+		if known != tagger.Partial || err != nil ||
+			!slices.Equal(tags.Slice(), []string{"service:1"}) {
 			t.Errorf("when the time is over: %s, %s, %v", tags.Slice(), known, err)
 		}
 	},
@@ -312,8 +313,10 @@ func TestChecksFail(t *testing.T) {
 		"unknown": func(t taggertest.TB) {
 			taggertest.WantTags(t, f, "container_id://x", tagger.LowCardinality)
 		},
-		"not among":    func(t taggertest.TB) { taggertest.WantSome(t, f, c1, "a:1", "b:1") },
-		"some unknown": func(t taggertest.TB) { taggertest.WantSome(t, f, "container_id://x", "a:1") },
+		"not among": func(t taggertest.TB) { taggertest.WantSome(t, f, c1, "a:1", "b:1") },
+		"some unknown": func(t taggertest.TB) {
+			taggertest.WantSome(t, f, "container_id://x", "a:1")
+		},
 		"none":         func(t taggertest.TB) { taggertest.WantNone(t, f, c1, "a") },
 		"none at all":  func(t taggertest.TB) { taggertest.WantNone(t, f, c1) },
 		"completeness": func(t taggertest.TB) { taggertest.WantKnown(t, f, c1, tagger.Partial) },
