@@ -46,8 +46,8 @@ type Description struct {
 	// is expected of it, because nobody knows beforehand what it will report.
 	MultiSource bool
 	// StandsInFor is the ID of a collector in whose place this one collects: it does nothing
-	// while that one has something to collect. Its reports are withdrawn when that one has
-	// listed, so that nothing is missing in between.
+	// while that one has something to collect, or where there is none. Its reports are
+	// withdrawn when that one has listed, so that nothing is missing in between.
 	StandsInFor string
 	// Period is the time from one pull to the next that suits its source, or for a
 	// [Discoverer] that does not pull, from one look for instances to the next. 0: the default

@@ -2,6 +2,7 @@ package collection
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -35,11 +36,11 @@ func (b *board) collecting() bool {
 	return !b.absent && (b.status.Failures == 0 || !b.status.LastSync.IsZero())
 }
 
-// idle reports whether the collector waits.
+// idle reports whether the collector waits, or is off.
 func (b *board) idle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.status.State == StateWaiting
+	return b.status.State == StateWaiting || b.status.State == StateDisabled
 }
 
 // awaitCollecting waits until a collector is collecting, or is not. It returns false if ctx
@@ -81,6 +82,11 @@ func (s *Supervisor) stateChanged() {
 // runStandIn collects while the collector that r stands in for does not, until ctx ends or
 // there is no point in going on.
 func (r *runner) runStandIn(ctx context.Context) {
+	if !slices.ContainsFunc(r.s.all(), func(o *runner) bool { return o.ID == r.StandsInFor }) {
+		r.disabled(workloadmeta.Detection{Reason: "there is no collector " + r.StandsInFor +
+			" for which it could stand in"})
+		return
+	}
 	for {
 		if r.s.collecting(r.StandsInFor) {
 			r.waiting(workloadmeta.Detection{Reason: "collected by " + r.StandsInFor}, time.Time{},

@@ -94,3 +94,19 @@ func TestWhoStandsInHandsOverWithoutAGap(t *testing.T) {
 		}
 	})
 }
+
+// In a program without the other collector, what that would report is nobody's business.
+func TestWithoutTheOtherNobodyStandsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, collection.Options{}, standsIn{&fakeStreamer{fake{id: "containerd@moby"},
+			listing("a")}, "docker"})
+		if _, err := r.WaitFirstPass(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		r.wantHas(runtime, "")
+		if got := r.states(); got != "" {
+			t.Errorf("status %q", got)
+		}
+	})
+}

@@ -75,6 +75,20 @@ func TestObservationIsOneUnit(t *testing.T) {
 	}
 }
 
+// What the best observer leaves open comes only from those who agree that it runs.
+func TestNothingIsFilledInFromWhoDisagrees(t *testing.T) {
+	s := newStore(t, sets(runtime, container("c", func(c *wm.Container) {
+		c.State.Running, c.State.Status = true, wm.StatusRunning
+	})), sets(wm.SourceProcess, container("c", withPID(7), func(c *wm.Container) {
+		c.State.Status, c.State.Health = wm.StatusStopped, wm.HealthHealthy
+	})), sets(kubelet, container("c", withPID(8), func(c *wm.Container) {
+		c.State.Running, c.State.Status = true, wm.StatusRunning
+	})))
+	if c, _ := s.GetContainer("c"); c.PID != 8 || c.State.Health != "" {
+		t.Errorf("PID %d, health %q; want those of who says that it runs", c.PID, c.State.Health)
+	}
+}
+
 // A reporter that is away counts for what nobody else knows, and for nothing else.
 func TestAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
