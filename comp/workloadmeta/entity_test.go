@@ -123,7 +123,17 @@ func TestMergeKeepsEveryField(t *testing.T) {
 			if CompareSources(said, other) > 0 {
 				views[0], views[1] = views[1], views[0]
 			}
-			if got := Merge(views); !got.Equal(want) {
+			got := Merge(views)
+			kept := map[string]bool{}
+			leaves(reflect.ValueOf(got), kind.String(), func(path string, field reflect.Value) {
+				kept[path] = field.IsValid() && !field.IsZero()
+			})
+			leaves(reflect.ValueOf(want), kind.String(), func(path string, field reflect.Value) {
+				if !field.IsZero() && !kept[path] {
+					t.Errorf("merged loses %s, which %s alone has said", path, said)
+				}
+			})
+			if !t.Failed() && !got.Equal(want) {
 				t.Errorf("%s said by %s alone: merged %s\nwant %s", kind, said, dump(got),
 					dump(want))
 			}
