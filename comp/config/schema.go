@@ -84,7 +84,10 @@ func (s *Schema) addOwn() {
 	}
 	defaults := reflect.ValueOf(Default())
 	for _, e := range entries {
-		f := fields[e.name]
+		f, ok := fields[e.name]
+		if !ok {
+			panic(fmt.Sprintf("config: Config has no field for the option %q", e.name))
+		}
 		s.add(Option{Name: e.name, Doc: e.doc, typ: f.typ,
 			fallback: defaults.FieldByIndex(f.index).Interface(),
 			targets:  []target{{index: f.index}}}, e.datadog)
