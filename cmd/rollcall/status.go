@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -17,8 +18,9 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show how the collectors are doing",
 		Long: `Show how each collector is doing; of one that does nothing, what was looked for,
-why it is off or failing, and how to mend that; what the store and the tagger hold. It always
-answers: collectors that fail are part of the answer.`,
+why it is off or failing, and how to mend that; what is wrong with what tags are made of, and
+which rules have no effect here; what the store and the tagger hold. It always answers:
+collectors that fail are part of the answer.`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := a.open(cmd.Context(), false)
@@ -71,6 +73,32 @@ func troubles(collectors []collection.Status, now time.Time) string {
 		}
 		b.WriteString(":\n")
 		tell(append([]workloadmeta.Problem{c.Problem}, c.More...)...)
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// mostProblems is how many problems of entities status tells people of; one wrong annotation of a
+// Deployment is as many as it has pods.
+const mostProblems = 10
+
+// tagTroubles says what is wrong with what tags are made of, and which rules have no effect. It
+// ends with an empty line, if there is any.
+func tagTroubles(r inspect.Status) string {
+	var b strings.Builder
+	for i, p := range r.Problems {
+		if i == mostProblems {
+			fmt.Fprintf(&b, "and %d more problems; -o json has them all\n", len(r.Problems)-i)
+			break
+		}
+		who := cmp.Or(p.Name, inspect.ShortEntity(p.ID))
+		fmt.Fprintf(&b, "problem: %s: %s: %s\n", clean(who),
+			clean(strings.TrimSpace(p.Entity+" "+p.Field)), oneLine(p.Problem.Problem))
+	}
+	for _, idle := range r.Idle {
+		b.WriteString(clean(idle.Rule+" has no effect: "+idle.Reason) + "\n")
 	}
 	if b.Len() > 0 {
 		b.WriteString("\n")
@@ -137,6 +165,9 @@ func (a *app) printStatus(r inspect.Status) error {
 				return err
 			}
 		}
+	}
+	if _, err := fmt.Fprint(a.out, tagTroubles(r)); err != nil {
+		return err
 	}
 	var parts []string
 	for _, kind := range workloadmeta.Kinds() {

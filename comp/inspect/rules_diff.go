@@ -121,9 +121,7 @@ func (l *Local) compare(ctx context.Context, other *local.Tagger) (RulesDiff, er
 		}
 	}
 	out.Warnings = append(out.Warnings, conflicts(sets, l.opts.Tagger)...)
-	for _, idle := range l.opts.Tagger.IdleRules() {
-		out.Idle = append(out.Idle, IdleRule{idle.Rule.Label(), idle.Reason})
-	}
+	out.Idle = l.idleRules()
 	return out, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
@@ -22,6 +23,10 @@ type Status struct {
 	Collectors []collection.Status `json:"collectors"`
 	Store      StoreStatus         `json:"store"`
 	Tagger     TaggerStatus        `json:"tagger"`
+	// Problems are what is wrong with what the tags of entities here are made of, by entity.
+	Problems []EntityProblem `json:"problems,omitempty"`
+	// Idle are the rules in effect that do nothing here. None are told of where no container is.
+	Idle []IdleRule `json:"idle_rules,omitempty"`
 	// At is when the answer is from.
 	At time.Time `json:"-"`
 }
@@ -70,6 +75,45 @@ type TaggerStatus struct {
 	Strings    int `json:"strings"`    // different tags that are held
 }
 
+// EntityProblem is something that is wrong with what an entity's tags are made of. Its Entity is
+// empty if the field is the entity's own.
+type EntityProblem struct {
+	ID   tagger.EntityID `json:"id"`
+	Name string          `json:"name,omitempty"`
+	tagger.Problem
+}
+
+// problems returns what is wrong with what tags are made of. A field of a pod is named once, even
+// if its containers have tags of it, too.
+func (l *Local) problems() (list []EntityProblem) {
+	said := map[tagger.Problem]bool{}
+	for _, entity := range l.opts.Tagger.List() {
+		workload, live := l.workload(entity.ID)
+		if !live {
+			continue
+		}
+		for _, p := range l.opts.Tagger.Explain(entity.ID).Problems {
+			if p.Entity != "" && said[p] {
+				continue
+			}
+			said[p] = true
+			if p.Entity == workload.GetID().String() {
+				p.Entity = ""
+			}
+			list = append(list, EntityProblem{entity.ID, NameOf(workload), p})
+		}
+	}
+	return list
+}
+
+// idleRules returns the rules in effect that do nothing here.
+func (l *Local) idleRules() (list []IdleRule) {
+	for _, idle := range l.opts.Tagger.IdleRules() {
+		list = append(list, IdleRule{idle.Rule.Label(), idle.Reason})
+	}
+	return list
+}
+
 // Status implements [Inspector].
 func (l *Local) Status(ctx context.Context) (Status, error) {
 	if err := l.ready(ctx); err != nil {
@@ -100,5 +144,9 @@ func (l *Local) Status(ctx context.Context) (Status, error) {
 	stats := l.opts.Tagger.Stats()
 	s.Tagger = TaggerStatus{Entities: stats.Bus.Entries, Tombstones: stats.Tombstones,
 		Strings: stats.Strings}
+	s.Problems = l.problems()
+	if s.Store.Entities[workloadmeta.KindContainer.String()] > 0 {
+		s.Idle = l.idleRules()
+	}
 	return s, nil
 }

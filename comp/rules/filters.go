@@ -59,6 +59,9 @@ func Translate(filters []Filter, where func(option, item string) string) (list [
 						": not understood and ignored (want image:…, name:… or kube_namespace:…)")
 			}
 			for _, c := range conditions {
+				if len(conditions) > 1 { // each is told by itself whether it has an effect
+					r.Name = fmt.Sprintf("%s %q", option, filterText(c))
+				}
 				r.When = []Condition{c}
 				list = append(list, r)
 			}
@@ -106,6 +109,17 @@ func ParseFilter(item string) (conditions []Condition, known bool, err error) {
 			Condition{Field: field, Patterns: []string{"/" + expr + "/"}})
 	}
 	return conditions, len(conditions) > 0, nil
+}
+
+// filterText writes a condition of [ParseFilter] as an item.
+func filterText(c Condition) string {
+	pattern := c.Patterns[0]
+	for name, field := range filterFields {
+		if field == c.Field {
+			return name + ":" + pattern[1:len(pattern)-1]
+		}
+	}
+	return pattern
 }
 
 func trimFilter(s string) string { return strings.Trim(s, " \t\r\n,\"'") }

@@ -84,6 +84,7 @@ func TestOpenTelemetryAttributesAreReadAsSpecified(t *testing.T) {
 		"deployment.environment.name=new, deployment.environment = old": "env:new",
 		"deployment.environment=old,deployment.environment.name=":       "env:old",
 		"service.name=a,service.name=b":                                 "service:b",
+		"service.name=caf%C3%A9,service.version=%E4%BD":                 "service:café version:%E4%BD",
 	} {
 		got := tagsOf(t, extract.Options{},
 			`{"kind":"container","id":"c","env":{"OTEL_RESOURCE_ATTRIBUTES":"`+attributes+`"}}`)

@@ -3,6 +3,7 @@ package extract
 import (
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // The attributes of OTEL_RESOURCE_ATTRIBUTES that make tags, and the rule of each.
@@ -55,7 +56,7 @@ func resourceAttributes(list string, yield func(key, value string)) {
 
 func percentDecoded(text string) string {
 	text = strings.TrimSpace(text)
-	if decoded, err := url.PathUnescape(text); err == nil {
+	if decoded, err := url.PathUnescape(text); err == nil && utf8.ValidString(decoded) {
 		return decoded
 	}
 	return text
