@@ -130,7 +130,7 @@ func (l *ledger) forget(now time.Time, after time.Duration,
 				continue
 			}
 			reason, last := l.unconfirmed(r, reports[at].Entity, now, away, after, witnessed[e])
-			if reason == "" {
+			if reason == "" || last == nil && r.away < l.lastAway(e.id, reports) {
 				continue
 			}
 			gone = append(gone, Forgotten{ID: e.id, Reporter: e.by.Name,
@@ -143,6 +143,18 @@ func (l *ledger) forget(now time.Time, after time.Duration,
 		l.forgotten = slices.Delete(l.forgotten, 0, n)
 	}
 	return gone, l.write(out)
+}
+
+// lastAway returns when the last of an entity's reporters went away, in Unix time in ns. It
+// needs mu.
+func (l *ledger) lastAway(id workloadmeta.EntityID, reports []workloadmeta.Report) int64 {
+	var last int64
+	for _, b := range l.books {
+		for _, r := range reports {
+			last = max(last, b.reported[entry{r.Reporter, id}].away)
+		}
+	}
+	return last
 }
 
 // withdraw withdraws what a collector reports and which picks, whoever else reports it, and

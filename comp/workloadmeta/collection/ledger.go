@@ -39,6 +39,7 @@ type book struct {
 	peak      int                // most entries since the map was made
 	listedAt  time.Time          // when the last list or pull was finished; zero: lost since
 	syncedAt  uint64             // tick of the last finished list of the stream
+	lostAt    uint64             // tick at which the daemon was last lost
 	looks     map[*look]struct{} // pulls and fetches under way
 	// what was withdrawn since the first of looks began; nil if there are none
 	gone map[workloadmeta.EntityID]withdrawal
@@ -46,9 +47,10 @@ type book struct {
 
 // report is what is remembered of a collector's last report of an entity.
 type report struct {
-	tick  uint64 // of the book
-	away  int64  // when the collector lost its daemon, Unix time in ns; 0: it has not
-	ended bool   // says that the entity has ended
+	tick    uint64 // of the book
+	started uint64 // of a process: when, if that is known
+	away    int64  // when the collector lost its daemon, Unix time in ns; 0: it has not
+	ended   bool   // says that the entity has ended
 	// refuted says that somebody who knows better has seen the end of what the collector
 	// infers from something else. Saying the same again is no news then.
 	refuted  bool
@@ -170,9 +172,17 @@ func (l *ledger) lost(b *book, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.listedAt = time.Time{}
+	b.clock++
+	b.lostAt = b.clock
+	l.away(b, now, func(report) bool { return true })
+}
+
+// away notes that the collector cannot confirm those of its reports that picks returns true
+// for. It needs l.mu.
+func (l *ledger) away(b *book, now time.Time, picks func(report) bool) {
 	ids := map[*workloadmeta.Reporter][]workloadmeta.EntityID{}
 	for e, r := range b.reported {
-		if r.away == 0 {
+		if r.away == 0 && picks(r) {
 			r.away = now.UnixNano()
 			r.process = l.firstProcess(e)
 			b.reported[e] = r
@@ -222,7 +232,13 @@ func (l *ledger) applyFetch(k *look, events []workloadmeta.CollectorEvent) error
 	if _, ok := k.b.looks[k]; !ok {
 		return nil
 	}
-	return l.write(l.post(k.b, events, k.began, l.newerThan(k)))
+	b := k.b
+	err := l.write(l.post(b, events, k.began, l.newerThan(k)))
+	if b.lostAt > k.began && b.listedAt.IsZero() {
+		// The answer is from before the loss.
+		l.away(b, time.Now(), func(r report) bool { return r.tick == k.began })
+	}
+	return err
 }
 
 // newerThan returns which entries have news that a look cannot know of.
@@ -300,6 +316,9 @@ func (l *ledger) post(b *book, events []workloadmeta.CollectorEvent, tick uint64
 			continue
 		}
 		r := report{tick: tick, ended: workloadmeta.HasEnded(ev.Entity)}
+		if p, ok := ev.Entity.(*workloadmeta.Process); ok {
+			r.started = p.StartTicks
+		}
 		if e.by.Source.Infers(e.id.Kind) {
 			r.inferred = ev.Entity
 			if old := b.reported[e]; old.refuted && old.inferred.Equal(ev.Entity) {
@@ -325,6 +344,9 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity,
 	if !ok {
 		return out // not this collector's to remove
 	}
+	if last != nil && l.isAnother(e, mine, last) {
+		return out
+	}
 	delete(b.reported, e)
 	if b.peak > 1024 && len(b.reported) < b.peak/4 {
 		b.shrink()
@@ -346,6 +368,23 @@ func (l *ledger) remove(b *book, e entry, last workloadmeta.Entity,
 	}
 	return append(out, workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeUnset,
 		Source: e.by.Source, Entity: last, Reporter: e.by})
+}
+
+// isAnother reports whether what has ended is an older process than the one that the collector
+// reports under this ID. The store takes no notice of such an end.
+func (l *ledger) isAnother(e entry, mine report, ended workloadmeta.Entity) bool {
+	p, ok := ended.(*workloadmeta.Process)
+	if !ok || p.StartTicks == 0 {
+		return false
+	}
+	if mine.started != 0 {
+		return mine.started != p.StartTicks
+	}
+	reports, _ := l.store.Reports(e.id) // none if it has gone
+	_, held := workloadmeta.FindReport(reports, e.by)
+	return held && slices.ContainsFunc(reports, func(r workloadmeta.Report) bool {
+		return !workloadmeta.SameIncarnation(r.Entity, p)
+	})
 }
 
 // refute notes that somebody has seen the end of an entity.
