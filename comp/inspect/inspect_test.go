@@ -348,6 +348,28 @@ func TestOnePlayer(t *testing.T) {
 	}
 }
 
+// Watch ends with the recording, also if that was played for an earlier question.
+func TestWatchEndsWithARecordingThatWasPlayed(t *testing.T) {
+	w := newWorld(t, "")
+	l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger,
+		Recording: open(t, write(t, shop))})
+	if _, err := l.List(t.Context(), inspect.ListRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	n := 0
+	for c, err := range l.Watch(ctx, inspect.WatchRequest{}) {
+		if err != nil || !c.Snapshot {
+			t.Errorf("%+v, %v", c, err)
+		}
+		n++
+	}
+	if n == 0 || ctx.Err() != nil {
+		t.Errorf("%d changes; %v", n, ctx.Err())
+	}
+}
+
 // waiting is a collector whose source is not there.
 type waiting struct{ id string }
 

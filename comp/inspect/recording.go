@@ -112,6 +112,13 @@ func (r *Recording) play(ctx context.Context, o Options, speed float64,
 	return r.failed
 }
 
+// isPlayed reports whether it has been played. It waits for whoever plays it now.
+func (r *Recording) isPlayed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.played
+}
+
 func (r *Recording) fill(ctx context.Context, o Options, speed float64,
 	step func(at time.Time) error) error {
 	var pruned time.Time

@@ -35,7 +35,7 @@ func (l *Local) Watch(ctx context.Context, r WatchRequest) iter.Seq2[Change, err
 		if !r.All {
 			w.shown = map[workloadmeta.EntityID]bool{}
 		}
-		if rec := l.opts.Recording; rec != nil && !rec.played {
+		if rec := l.opts.Recording; rec != nil && !rec.isPlayed() {
 			err = w.replay(ctx, rec, yield)
 		} else {
 			err = w.live(ctx, yield)
@@ -56,7 +56,8 @@ type watcher struct {
 	shown map[workloadmeta.EntityID]bool
 }
 
-// live yields what is there and what happens until ctx ends.
+// live yields what is there and what happens until ctx ends; of a recording that has been played,
+// what was there in the end.
 func (w *watcher) live(ctx context.Context, yield func(Change, error) bool) error {
 	var filter *workloadmeta.Filter
 	if len(w.request.Kinds) > 0 {
@@ -71,8 +72,11 @@ func (w *watcher) live(ctx context.Context, yield func(Change, error) bool) erro
 	sub := w.l.opts.Store.Subscribe("watch", filter)
 	defer sub.Close()
 	for bundle := range sub.Bundles(ctx) {
-		if err := w.tell(bundle, time.Now(), yield); err != nil {
+		if err := w.tell(bundle, w.l.now(), yield); err != nil {
 			return err
+		}
+		if w.l.opts.Recording != nil {
+			return nil // it has been played: nothing will come
 		}
 	}
 	return nil
