@@ -114,6 +114,7 @@ func TestInstancesComeAndGo(t *testing.T) {
 		// One that is back is another instance.
 		c.set("root", "u1", "u2")
 		time.Sleep(11 * second)
+		synctest.Wait()
 		if n := len(c.begun); n != 4 || c.begun[3] != "u1" {
 			t.Errorf("begun: %s", c.begun)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,12 +110,13 @@ func TestWithItsProcessAContainerGoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				now := []workloadmeta.Entity{process42(1)}
+				var now atomic.Pointer[[]workloadmeta.Entity]
+				now.Store(&[]workloadmeta.Entity{process42(1)})
 				r := start(t, collection.Options{}, lostRuntime(nil),
-					processes(func() []workloadmeta.Entity { return now }))
+					processes(func() []workloadmeta.Entity { return *now.Load() }))
 				time.Sleep(24 * time.Hour)
 				r.wantHas(runtime, "a")
-				now = then
+				now.Store(&then)
 				time.Sleep(20 * time.Second)
 				r.wantHas(runtime, "")
 				if f, ok := r.Forgotten(containerID("a")); !ok ||
@@ -162,10 +164,11 @@ func TestAFetchBringsNothingBack(t *testing.T) {
 func TestFetcherThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		calls, asked := 0, 0
+		var calls atomic.Int64
+		asked := 0
 		hung := &fakeFetcher{fake{id: "hung"},
 			func(context.Context, workloadmeta.EntityID, workloadmeta.Sink) error {
-				calls++
+				calls.Add(1)
 				<-release
 				return nil
 			}}
@@ -194,8 +197,8 @@ func TestFetcherThatHangs(t *testing.T) {
 				t.Errorf("one answers: %v", err)
 			}
 		}
-		if calls > 20 {
-			t.Errorf("%d look-ups hang", calls)
+		if calls.Load() > 20 {
+			t.Errorf("%d look-ups hang", calls.Load())
 		}
 		close(release)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,10 @@ func (s standsIn) Describe() workloadmeta.Description {
 
 func TestWhoStandsInHandsOverWithoutAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		there, list := false, make(chan struct{})
+		var there atomic.Bool
+		list := make(chan struct{})
 		docker := &fakeStreamer{fake{id: "docker", detect: func() workloadmeta.Detection {
-			if there {
+			if there.Load() {
 				return workloadmeta.Detection{State: workloadmeta.Detected}
 			}
 			return workloadmeta.Detection{Reason: "no socket"}
@@ -40,7 +42,7 @@ func TestWhoStandsInHandsOverWithoutAGap(t *testing.T) {
 			}
 			sink.Set(container("a"))
 			sink.Synced()
-			for there {
+			for there.Load() {
 				select {
 				case <-ctx.Done():
 					return nil
@@ -64,7 +66,7 @@ func TestWhoStandsInHandsOverWithoutAGap(t *testing.T) {
 		synctest.Wait()
 		r.wantHas(runtime, "a b")
 		heard()
-		there = true
+		there.Store(true)
 		time.Sleep(time.Minute)
 		r.wantHas(runtime, "a b") // docker is there, and has not listed yet
 		close(list)
@@ -86,7 +88,7 @@ func TestWhoStandsInHandsOverWithoutAGap(t *testing.T) {
 		if ends != 1 {
 			t.Errorf("%d ends were told, want that of b", ends)
 		}
-		there = false
+		there.Store(false)
 		time.Sleep(time.Minute)
 		r.wantHas(runtime, "a b")
 		if got := r.states(); got != "containerd@moby live, docker waiting" {

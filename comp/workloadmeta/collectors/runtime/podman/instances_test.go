@@ -277,8 +277,9 @@ func TestDockerThatIsDownIsNotOurs(t *testing.T) {
 			if n := log.N(); n != 0 {
 				t.Errorf("%v: %d warnings in the log", down, n)
 			}
-			c.places = c.places[1:]
-			if found := c.Detect(t.Context()); found.State != workloadmeta.Absent ||
+			alone := newTestCollector(t, map[string]*fakePodman{"/b.sock": docker}, nil)
+			alone.places = c.places[1:]
+			if found := alone.Detect(t.Context()); found.State != workloadmeta.Absent ||
 				strings.Contains(found.String(), "b.sock") ||
 				strings.Contains(found.String(), "whose socket") {
 				t.Errorf("%v: detection = %v %s", down, found.State, found.String())
