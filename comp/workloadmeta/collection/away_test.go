@@ -67,6 +67,31 @@ func TestWhatAFetchFoundOfALostSourceIsForgotten(t *testing.T) {
 	})
 }
 
+// What a collector's live stream reports stays while its pulls fail, and is in doubt when the
+// stream has ended, too.
+func TestAFailingPullForgetsNothingOfALiveStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, collection.Options{}, &fakeBoth{fake{id: "docker"},
+			script(func(ctx context.Context, sink workloadmeta.Sink) error {
+				sink.Set(container("a"))
+				sink.Synced()
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Hour):
+				}
+				return errors.New("connection lost")
+			}, failing(errors.New("connection refused"))),
+			failing(errors.New("timeout"))})
+		time.Sleep(time.Hour - time.Minute)
+		r.wantHas(runtime, "a")
+		if reports, _ := r.store.Reports(containerID("a")); reports[0].State != workloadmeta.Live {
+			t.Errorf("it is %s", reports[0].State)
+		}
+		time.Sleep(12 * time.Minute)
+		r.wantHas(runtime, "")
+	})
+}
+
 // Of two who have gone away, the one that has confirmed it last counts.
 func TestWhatTwoHaveLostStaysUntilTheLaterIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -39,6 +39,7 @@ type book struct {
 	peak      int                // most entries since the map was made
 	listedAt  time.Time          // when the last list or pull was finished; zero: lost since
 	syncedAt  uint64             // tick of the last finished list of the stream
+	streams   bool               // its stream is connected and has listed everything
 	lostAt    uint64             // tick at which the daemon was last lost
 	looks     map[*look]struct{} // pulls and fetches under way
 	// what was withdrawn since the first of looks began; nil if there are none
@@ -132,6 +133,7 @@ func (l *ledger) beginStream(b *book) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.clock++
+	b.streams = false
 	return b.clock
 }
 
@@ -166,12 +168,27 @@ func (l *ledger) report(b *book, events []workloadmeta.CollectorEvent) error {
 	return l.write(l.post(b, events, b.clock, nil))
 }
 
-// lost is called when a list or a stream has failed. What the collector reported stays, but
+// pullFailed is called when a pull has failed. While the same collector's stream is connected,
+// that tells of what is there.
+func (l *ledger) pullFailed(b *book, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !b.streams {
+		l.lose(b, now)
+	}
+}
+
+// lost is called when a pull or a stream has failed. What the collector reported stays, but
 // until it reports it again, a live reporter outvotes it.
 func (l *ledger) lost(b *book, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b.listedAt = time.Time{}
+	l.lose(b, now)
+}
+
+// lose is lost with l.mu held.
+func (l *ledger) lose(b *book, now time.Time) {
+	b.listedAt, b.streams = time.Time{}, false
 	b.clock++
 	b.lostAt = b.clock
 	l.away(b, now, func(report) bool { return true })
@@ -199,7 +216,7 @@ func (l *ledger) finishStream(b *book, began uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.clock++
-	b.syncedAt, b.listedAt = b.clock, time.Now()
+	b.syncedAt, b.listedAt, b.streams = b.clock, time.Now(), true
 	return l.write(l.sweep(b, began, nil, nil))
 }
 

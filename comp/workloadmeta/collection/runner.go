@@ -274,7 +274,7 @@ func (r *runner) pullLoop(ctx context.Context) error {
 		}
 		pause := max(r.s.jittered(period)-time.Since(began), period/4)
 		if err != nil {
-			r.s.ledger.lost(r.book, time.Now())
+			r.s.ledger.pullFailed(r.book, time.Now())
 			r.failed(modePull, err, time.Now().Add(pause))
 		} else {
 			r.listed(modePull)
