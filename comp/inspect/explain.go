@@ -88,7 +88,7 @@ func (l *Local) explain(t target) (Explanation, error) {
 			x.Unanswered = append(x.Unanswered, Unanswered{gap.Collector, gap.Problem})
 		}
 	}
-	x.Reason = reasonBeside(x.Unanswered, x.Explanation)
+	x.Reason = reasonBeside(len(x.Unanswered) > 0, x.Explanation)
 	switch e := t.entity.(type) {
 	case *workloadmeta.Process:
 		if e.ContainerID == "" {
@@ -107,16 +107,18 @@ func (l *Local) explain(t target) (Explanation, error) {
 			x.Reason = "it has no tags of its own, and those of its container"
 		}
 	case *workloadmeta.Container:
-		x.Notes = append(l.movedTag(e), l.unaskedRuntimes([]Entity{{Workload: e}})...)
+		unasked := l.unaskedRuntimes([]Entity{{Workload: e}})
+		x.Reason = reasonBeside(len(unasked) > 0, x.Explanation)
+		x.Notes = append(l.movedTag(e), unasked...)
 		l.markImageLabels(e, x.Tags)
 	}
 	return x, nil
 }
 
-// reasonBeside returns why an entity is as complete as it is. The tagger does not know of
-// collectors that may not ask.
-func reasonBeside(silent []Unanswered, x tagger.Explanation) string {
-	if x.Completeness == tagger.Complete.String() && len(silent) > 0 {
+// reasonBeside returns why an entity is as complete as it is where somebody could not be asked:
+// the tagger does not know of collectors that may not ask, or have nothing to ask.
+func reasonBeside(unasked bool, x tagger.Explanation) string {
+	if unasked && x.Completeness == tagger.Complete.String() {
 		return "every source that could be asked has reported it"
 	}
 	return x.Reason

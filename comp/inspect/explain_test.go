@@ -43,16 +43,15 @@ func TestWhoSaidWhat(t *testing.T) {
 
 // Who may not ask a runtime must not be told that everybody has been heard.
 func TestReasonBesideWhatCouldNotBeAsked(t *testing.T) {
-	denied := []Unanswered{{"docker", workloadmeta.Problem{Reason: "permission denied on /d.sock"}}}
 	for _, tc := range []struct {
-		known  tagger.Completeness
-		silent []Unanswered
-		same   bool
-	}{{tagger.Complete, nil, true}, {tagger.Complete, denied, false}, {tagger.Partial, denied,
-		true}} {
+		known   tagger.Completeness
+		unasked bool
+		same    bool
+	}{{tagger.Complete, false, true}, {tagger.Complete, true, false},
+		{tagger.Partial, true, true}} {
 		x := tagger.Explanation{Completeness: tc.known.String(), Reason: "every source has"}
-		if got := reasonBeside(tc.silent, x); (got == x.Reason) != tc.same || got == "" {
-			t.Errorf("%s, %v: %q", tc.known, tc.silent, got)
+		if got := reasonBeside(tc.unasked, x); (got == x.Reason) != tc.same || got == "" {
+			t.Errorf("%s, %v: %q", tc.known, tc.unasked, got)
 		}
 	}
 }

@@ -414,6 +414,9 @@ func TestContainersThatTheirRuntimeDoesNotTellOf(t *testing.T) {
 	if err != nil || !slices.Equal(x.Notes, []string{want}) {
 		t.Errorf("notes of the explanation: %q, %v; want %q", x.Notes, err, want)
 	}
+	if want := "every source that could be asked has reported it"; x.Reason != want {
+		t.Errorf("reason %q, want %q", x.Reason, want)
+	}
 	// Nearest names first; who has nothing to collect here is named in few words.
 	_, err = l.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: "nope"}})
 	if err == nil ||
