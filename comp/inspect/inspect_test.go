@@ -447,7 +447,10 @@ func TestStatusNamesWhoLags(t *testing.T) {
 }
 
 // losing reports a container and loses its daemon at once, for ever.
-type losing struct{ waiting }
+// It embeds none of the others: an empty Pull would withdraw what the stream has reported.
+type losing struct{}
+
+func (losing) Describe() workloadmeta.Description { return waiting{"docker"}.Describe() }
 
 func (losing) Detect(context.Context) workloadmeta.Detection {
 	return workloadmeta.Detection{State: workloadmeta.Detected}
@@ -464,7 +467,7 @@ func (losing) Stream(_ context.Context, sink workloadmeta.Sink) error {
 func TestWhatNobodyConfirmedIsExplained(t *testing.T) {
 	w := newWorld(t, "")
 	super, err := collection.New(collection.Options{Store: w.store,
-		Collectors:  []workloadmeta.Collector{losing{waiting{"docker"}}},
+		Collectors:  []workloadmeta.Collector{losing{}},
 		ForgetAfter: 40 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
