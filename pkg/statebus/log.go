@@ -34,7 +34,7 @@ func (l *changeLog[K, V]) add(changes []change[K, V], rev uint64, opts *Options)
 		if i >= drop && (opts.LogBytes <= 0 || l.bytes <= opts.LogBytes) {
 			break
 		}
-		drop = i + 1
+		drop = max(drop, i+1)
 		l.bytes -= l.entries[i].size
 		l.since = l.entries[i].rev
 		l.entries[i] = logEntry[K, V]{}
