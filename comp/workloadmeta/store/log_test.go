@@ -14,13 +14,14 @@ import (
 func TestTheLogIsBoundedWhateverTheSizeOfACommit(t *testing.T) {
 	s := store.New(store.Options{Bus: statebus.Options{LogChanges: 5}})
 	defer s.Close()
-	at := wm.Position{Epoch: s.Epoch()}
+	var at wm.Position
 	for i := range 20 {
 		var events []wm.CollectorEvent
 		for j := range 6 {
 			events = append(events, wm.Set(&wm.Container{EntityID: wm.EntityID{
 				Kind: wm.KindContainer, ID: fmt.Sprint(i, j)}}))
 		}
+		at = wm.Position{Epoch: s.Epoch(), Revision: s.Revision()}
 		if err := s.Push(wm.SourceRuntime, events...); err != nil {
 			t.Fatal(err)
 		}
