@@ -370,6 +370,37 @@ func TestWatchEndsWithARecordingThatWasPlayed(t *testing.T) {
 	}
 }
 
+// Who watches a recording may ask from the loop, and watch once more: the answers are of the moment
+// that has come.
+func TestAskWhileWatchingARecording(t *testing.T) {
+	w := newWorld(t, "")
+	l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger,
+		Recording: open(t, write(t, shop))})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	n, asked, again := 0, 0, 0
+	for _, err := range l.Watch(ctx, inspect.WatchRequest{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n > 1 {
+			continue
+		}
+		list, err := l.List(ctx, inspect.ListRequest{Kinds: workloadmeta.Kinds()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = len(list.Entities)
+		for range l.Watch(ctx, inspect.WatchRequest{}) {
+			again++
+		}
+	}
+	if n < 2 || asked == 0 || again == 0 || ctx.Err() != nil {
+		t.Errorf("%d changes, %d entities asked for, %d watched again; %v", n, asked, again,
+			ctx.Err())
+	}
+}
+
 // waiting is a collector whose source is not there.
 type waiting struct{ id string }
 

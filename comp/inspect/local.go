@@ -59,13 +59,16 @@ func (l *Local) ready(ctx context.Context) error {
 	if l.opts.Recording == nil {
 		return nil
 	}
-	return l.opts.Recording.play(ctx, l.opts, 0, nil)
+	_, err := l.opts.Recording.play(ctx, l.opts, 0, nil)
+	return err
 }
 
 // now is when an answer is from: of a recording, when it ended.
 func (l *Local) now() time.Time {
-	if r := l.opts.Recording; r != nil && !r.summary.Last.IsZero() {
-		return r.summary.Last
+	if r := l.opts.Recording; r != nil {
+		if last := r.played().Last; !last.IsZero() {
+			return last
+		}
 	}
 	return time.Now()
 }

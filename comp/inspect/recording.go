@@ -28,9 +28,11 @@ type Recording struct {
 
 	// clock is the tagger's time, in Unix nanoseconds: what ended long before the recording did
 	// is forgotten, as it was then.
-	clock   atomic.Int64
-	mu      sync.Mutex // held while it is played
-	played  bool
+	clock atomic.Int64
+
+	mu      sync.Mutex    // guards the fields below; not held while it is played
+	done    chan struct{} // nil: nobody has begun to play it; closed when it has been played
+	watched bool          // it is played for somebody who watches
 	failed  error
 	summary RecordingSummary
 }
@@ -98,25 +100,43 @@ var errEnough = errors.New("enough")
 // pruneEvery is how often, in the recording's time, what is long gone is forgotten.
 const pruneEvery = time.Minute
 
-// play fills the store. After each moment the tagger has handled it, and then step, if given, is
-// called.
+// play fills the store, or waits for whoever does so. After each moment the tagger has handled it,
+// and then step, if given, is called. While somebody watches, others are answered from what has
+// been played so far: they may be asking from the loop of the one who watches. mine says that this
+// call has played it.
 func (r *Recording) play(ctx context.Context, o Options, speed float64,
-	step func(at time.Time) error) error {
+	step func(at time.Time) error) (mine bool, err error) {
+	r.mu.Lock()
+	done, watched := r.done, r.watched
+	if done == nil {
+		r.done, r.watched = make(chan struct{}), step != nil
+	}
+	r.mu.Unlock()
+	if done == nil {
+		defer close(r.done)
+		err := r.fill(ctx, o, speed, step)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.failed = err
+		return true, err
+	}
+	if !watched {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.played {
-		return r.failed
-	}
-	r.played = true
-	r.failed = r.fill(ctx, o, speed, step)
-	return r.failed
+	return false, r.failed
 }
 
-// isPlayed reports whether it has been played. It waits for whoever plays it now.
-func (r *Recording) isPlayed() bool {
+// played says what was read; it is zero until all was.
+func (r *Recording) played() RecordingSummary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.played
+	return r.summary
 }
 
 func (r *Recording) fill(ctx context.Context, o Options, speed float64,
@@ -136,9 +156,11 @@ func (r *Recording) fill(ctx context.Context, o Options, speed float64,
 			}
 			return step(at)
 		})
+	r.mu.Lock()
 	r.summary = RecordingSummary{File: r.path, MadeBy: r.header.MadeBy, Events: report.Events,
 		Skipped: report.Skipped,
 		First:   report.First, Last: report.Last, Notes: r.notes(report)}
+	r.mu.Unlock()
 	if _, ok := errors.AsType[*recording.LineError](err); ok {
 		return fmt.Errorf("%w; --skip-bad-lines passes over such lines", err)
 	}

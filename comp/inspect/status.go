@@ -129,7 +129,7 @@ func (l *Local) Status(ctx context.Context) (Status, error) {
 		s.Collectors = l.opts.Collectors.Status()
 	}
 	if r := l.opts.Recording; r != nil {
-		summary := r.summary
+		summary := r.played()
 		s.Mode, s.Recording = ModeRecording, &summary
 	}
 	for _, kind := range workloadmeta.Kinds() {

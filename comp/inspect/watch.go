@@ -35,9 +35,11 @@ func (l *Local) Watch(ctx context.Context, r WatchRequest) iter.Seq2[Change, err
 		if !r.All {
 			w.shown = map[workloadmeta.EntityID]bool{}
 		}
-		if rec := l.opts.Recording; rec != nil && !rec.isPlayed() {
-			err = w.replay(ctx, rec, yield)
-		} else {
+		mine := false
+		if rec := l.opts.Recording; rec != nil {
+			mine, err = w.replay(ctx, rec, yield)
+		}
+		if !mine && err == nil {
 			err = w.live(ctx, yield)
 		}
 		if err != nil && err != errEnough && ctx.Err() == nil {
@@ -82,9 +84,9 @@ func (w *watcher) live(ctx context.Context, yield func(Change, error) bool) erro
 	return nil
 }
 
-// replay yields what happens while the recording is played.
+// replay yields what happens while the recording is played, if nobody else has begun to play it.
 func (w *watcher) replay(ctx context.Context, rec *Recording,
-	yield func(Change, error) bool) error {
+	yield func(Change, error) bool) (mine bool, err error) {
 	next, stop := following(ctx, w.l.opts.Store.Subscribe("watch", nil))
 	defer stop()
 	next() // nothing is there yet

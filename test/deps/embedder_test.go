@@ -9,7 +9,8 @@ import (
 
 	// Old modules below ours ask for a google.golang.org/genproto of before it was split, which has
 	// packages that are modules of their own now. A program that requires rollcall would have them
-	// twice, which go mod tidy refuses. This import makes our go.mod ask for one of after the split.
+	// twice, which go mod tidy refuses. This import makes our go.mod ask for one of after the
+	// split.
 	_ "google.golang.org/genproto/googleapis/type/dayofweek"
 )
 
