@@ -55,7 +55,7 @@ func TestPermissionDeniedByRealDaemons(t *testing.T) {
 		t.Fatal(err)
 	}
 	sockets := map[string]string{"docker": docker.Socket, "containerd": docker.Containerd.Socket,
-		"podman": podman.Socket, "cri": cri}
+		"podman@" + podman.Socket: podman.Socket, "cri": cri}
 	env := []string{
 		"ROLLCALL_DOCKER_HOST=" + docker.Host, "ROLLCALL_CONTAINERD_ADDRESS=" +
 			docker.Containerd.Socket,
