@@ -92,7 +92,8 @@ func runtimeStart(name string, serve func(*fakeRuntime),
 // recorded returns a payload that a collector's tests have recorded from a real daemon.
 func recorded(path ...string) []byte {
 	content, err := os.ReadFile(
-		filepath.Join(append([]string{"comp", "workloadmeta", "collectors"}, path...)...))
+		filepath.Join(append([]string{"comp", "workloadmeta", "collectors", "runtime"},
+			path...)...))
 	must(err)
 	return content
 }
