@@ -228,26 +228,27 @@ func (a *Agent) WaitFirst(ctx context.Context) ([]FirstAnswer, error) {
 	answered := slices.ContainsFunc(outcomes, func(o collection.Outcome) bool {
 		return o.Result == collection.Listed && runtimes[o.ID]
 	})
-	reasons := map[string]string{}
-	for _, o := range outcomes {
-		reasons[o.ID] = o.Reason
-	}
 	answers := make([]FirstAnswer, len(outcomes))
 	for i, o := range outcomes {
 		asked := a.asked[o.ID]
 		if o.Result == collection.Failed { // of an instance, absence is none of its collector's
 			asked = cmp.Or(asked, a.asked[workloadmeta.CollectorOf(o.ID)])
 		}
-		// What an instance has to say may be said by its collector already.
-		collector := workloadmeta.CollectorOf(o.ID)
-		said := collector != o.ID && reasons[collector] == o.Reason
 		answers[i] = FirstAnswer{Outcome: o, Asked: asked,
-			Notable: !said && a.notable(o, answered)}
+			Notable: !saidByCollector(o, outcomes) && a.notable(o, answered)}
 	}
 	if late != nil {
 		return answers, late
 	}
 	return answers, a.tagger.CatchUp(ctx)
+}
+
+// saidByCollector reports whether the collector of an instance says the same as the instance.
+func saidByCollector(o collection.Outcome, all []collection.Outcome) bool {
+	collector := workloadmeta.CollectorOf(o.ID)
+	return collector != o.ID && slices.ContainsFunc(all, func(other collection.Outcome) bool {
+		return other.ID == collector && other.Reason == o.Reason
+	})
 }
 
 // notable reports whether a person wants to know how a first attempt went. answered says that some
