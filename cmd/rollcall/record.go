@@ -35,24 +35,24 @@ owner only.`,
 			if len(args) == 1 {
 				file = args[0]
 			}
-			ctx, cancel, err := withDuration(cmd, duration)
-			if err != nil {
+			if err := checkDuration(cmd, duration); err != nil {
 				return err
 			}
-			defer cancel()
-			return a.record(ctx, file, once || a.from != "", force)
+			return a.record(cmd.Context(), file, duration, once || a.from != "", force)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "write what is there now, and end")
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite the file if it is there")
-	cmd.Flags().DurationVar(&duration, "duration", 0, "end after this time (default: at Ctrl-C)")
+	cmd.Flags().DurationVar(&duration, "duration", 0, "end this long after the first answers (default: at Ctrl-C)")
 	return cmd
 }
 
-func (a *app) record(ctx context.Context, file string, once, force bool) (err error) {
+func (a *app) record(ctx context.Context, file string, duration time.Duration,
+	once, force bool) (err error) {
 	e, err := a.open(ctx, true)
-	if errors.Is(err, errInterrupted) && !once {
-		return nil
+	if errors.Is(err, errInterrupted) {
+		return fmt.Errorf("record to %s: %w before the collectors had answered; nothing is written",
+			file, err)
 	}
 	if err != nil {
 		return err
@@ -90,6 +90,8 @@ func (a *app) record(ctx context.Context, file string, once, force bool) (err er
 		}
 		out = f
 	}
+	ctx, cancel := withDuration(ctx, duration)
+	defer cancel()
 	events, err := e.ask.Record(ctx, inspect.RecordRequest{Once: once}, out)
 	if err != nil {
 		return err

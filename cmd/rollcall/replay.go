@@ -31,7 +31,7 @@ not wait.`,
 			case follow && tags:
 				return usagef("replay: --follow and --tags do not go together")
 			case follow || cmd.Flags().Changed("speed"):
-				return a.watch(cmd.Context(), inspect.WatchRequest{All: true, Speed: speed})
+				return a.watch(cmd.Context(), 0, inspect.WatchRequest{All: true, Speed: speed})
 			case tags:
 				return a.allTags(cmd.Context(), true)
 			}

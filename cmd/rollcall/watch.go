@@ -34,34 +34,37 @@ ls". Containers that rules leave out are not shown.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel, err := withDuration(cmd, duration)
-			if err != nil {
+			if err := checkDuration(cmd, duration); err != nil {
 				return err
 			}
-			defer cancel()
-			return a.watch(ctx, inspect.WatchRequest{Kinds: kinds, Names: names, All: all})
+			return a.watch(cmd.Context(), duration,
+				inspect.WatchRequest{Kinds: kinds, Names: names, All: all})
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "what rules leave out, too")
-	cmd.Flags().DurationVar(&duration, "duration", 0, "end after this time (default: at Ctrl-C)")
+	cmd.Flags().DurationVar(&duration, "duration", 0, "end this long after the first answers (default: at Ctrl-C)")
 	return cmd
 }
 
-// withDuration returns a context that ends after the time that --duration gives, if it is given.
-func withDuration(cmd *cobra.Command, d time.Duration) (context.Context, context.CancelFunc,
-	error) {
-	if !cmd.Flags().Changed("duration") {
-		return cmd.Context(), func() {}, nil
+// checkDuration refuses a --duration that is no time at all.
+func checkDuration(cmd *cobra.Command, d time.Duration) error {
+	if cmd.Flags().Changed("duration") && d <= 0 {
+		return usagef("--duration is %s; want more than 0", d)
 	}
-	if d <= 0 {
-		return nil, nil, usagef("--duration is %s; want more than 0", d)
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), d)
-	return ctx, cancel, nil
+	return nil
 }
 
-// watch prints changes until ctx ends.
-func (a *app) watch(ctx context.Context, r inspect.WatchRequest) error {
+// withDuration returns a context that ends after d, if that is not 0. It is called once there is
+// something to tell: a collector that is slow to answer takes nothing off the time.
+func withDuration(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+// watch prints changes until ctx ends, or for a while if that is not 0.
+func (a *app) watch(ctx context.Context, duration time.Duration, r inspect.WatchRequest) error {
 	var err error
 	if r.Cardinality, err = a.cardinality(tagger.LowCardinality); err != nil {
 		return err
@@ -79,6 +82,8 @@ func (a *app) watch(ctx context.Context, r inspect.WatchRequest) error {
 		return err
 	}
 	defer e.close()
+	ctx, cancel := withDuration(ctx, duration)
+	defer cancel()
 	color := a.color()
 	var out []byte
 	for change, err := range e.ask.Watch(ctx, r) {

@@ -219,17 +219,24 @@ type snapshotOnly struct{ workloadmeta.Component }
 // Subscribe implements [workloadmeta.Component].
 func (s snapshotOnly) Subscribe(name string, filter *workloadmeta.Filter,
 	options ...workloadmeta.SubscribeOption) workloadmeta.Subscription {
-	return firstBundle{s.Component.Subscribe(name, filter, options...)}
+	return &firstBundle{Subscription: s.Component.Subscribe(name, filter, options...)}
 }
 
-type firstBundle struct{ workloadmeta.Subscription }
+type firstBundle struct {
+	workloadmeta.Subscription
+	had bool
+}
 
 // Bundles implements [workloadmeta.Subscription].
-func (f firstBundle) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle] {
+func (f *firstBundle) Bundles(ctx context.Context) iter.Seq[workloadmeta.Bundle] {
 	return func(yield func(workloadmeta.Bundle) bool) {
+		if f.had {
+			return
+		}
 		for bundle := range f.Subscription.Bundles(ctx) {
 			slices.SortFunc(bundle.Events,
 				func(a, b workloadmeta.Event) int { return compareEntities(a.Entity, b.Entity) })
+			f.had = true
 			yield(bundle)
 			return
 		}

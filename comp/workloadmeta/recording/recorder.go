@@ -38,18 +38,31 @@ func NewRecorder(store workloadmeta.Component, filter *workloadmeta.Filter, out 
 func (r *Recorder) Run(ctx context.Context) error {
 	sub := r.store.Subscribe("recorder", r.filter)
 	defer sub.Close()
-	for bundle := range sub.Bundles(ctx) {
-		now := time.Now()
-		for _, ev := range bundle.Events {
-			if err := r.write(now, ev); err != nil {
-				return err
-			}
+	// What is there comes at once, as the first bundle. A context that ends before it is read must
+	// not leave an empty recording of a full store.
+	for bundle := range sub.Bundles(context.WithoutCancel(ctx)) {
+		if err := r.writeBundle(bundle); err != nil {
+			return err
 		}
-		if err := r.out.Flush(); err != nil {
+		break
+	}
+	for bundle := range sub.Bundles(ctx) {
+		if err := r.writeBundle(bundle); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeBundle writes what the bundle says, and hands it on at once.
+func (r *Recorder) writeBundle(bundle workloadmeta.Bundle) error {
+	now := time.Now()
+	for _, ev := range bundle.Events {
+		if err := r.write(now, ev); err != nil {
+			return err
+		}
+	}
+	return r.out.Flush()
 }
 
 // Lines returns how many lines have been written, after Run.

@@ -164,6 +164,23 @@ func (s *slow) Write(p []byte) (int, error) {
 
 // A recorder that lags sees one event where there were many, and process IDs that were used
 // again meanwhile. The replay ends where the store has ended all the same.
+// TestARecorderWithoutTimeWritesWhatIsThere: however early its context ends, a recording of a full
+// store is not empty.
+func TestARecorderWithoutTimeWritesWhatIsThere(t *testing.T) {
+	s := store.New(store.Options{})
+	defer s.Close()
+	s.Notify([]workloadmeta.CollectorEvent{{Type: workloadmeta.EventTypeSet, Source: "runtime",
+		Entity: &workloadmeta.Container{EntityID: workloadmeta.EntityID{
+			Kind: workloadmeta.KindContainer, ID: "a"}}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	r := recording.NewRecorder(s, nil, recording.NewWriter(&out))
+	if err := r.Run(ctx); err != nil || r.Lines() != 1 {
+		t.Errorf("Run: %v, %d lines; want the container's:\n%s", err, r.Lines(), out.String())
+	}
+}
+
 func TestARecorderThatLagsReplaysToTheSameStore(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
