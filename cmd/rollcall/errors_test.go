@@ -87,6 +87,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"ls --set rules=[{\"drop\":null}] --from " + shop, 1, `--set: option rules: --set:1: rules[1]: drop: want text, have nothing`},
 		{"ls --set dokker.host=x", 1, `--set: unknown option dokker.host; did you mean docker.host?`},
 		{"ls --docker-host nonsense", 1, `option docker.host, set by --docker-host: docker host "nonsense": want unix:///path, tcp://host:port`},
+		{"ls --set docker.hosts=unix:///a.sock,ssh://h", 1, `option docker.hosts, set by --set: item 2: docker host "ssh://h": scheme ssh is not supported`},
+		{"ls --set docker.hosts=unix:///a.sock,unix:///a.sock", 1, `option docker.hosts, set by --set: item 2: docker host "unix:///a.sock": it is item 1, too`},
 		{"record /nonexistent/x.jsonl --from " + shop, 1, `record to /nonexistent/x.jsonl: no such file or directory`},
 		{"get container web --from " + twins, 1, `"web" is ambiguous: there are 2 of kind container: abcd1111, abcd2222`},
 		{"tags abcd --from " + twins, 1, `"abcd" is ambiguous: there are 2 of kind container: abcd1111 (web), abcd2222 (web)`},
@@ -122,6 +124,7 @@ func TestWhatWasAskedForAndIsNotThere(t *testing.T) {
 		answers bool
 	}{
 		{"ls --docker-host unix:///nonexistent/d.sock", 1, `docker: no socket at /nonexistent/d.sock; set docker.host or DOCKER_HOST (docker.host is set by --docker-host)`, true},
+		{"ls --set docker.hosts=unix:///nonexistent/a.sock,unix:///nonexistent/b.sock", 2, `docker@/nonexistent/b.sock: no socket at /nonexistent/b.sock; set docker.hosts to where it is (docker.hosts is set by --set)`, true},
 		{"ls --set collectors.host=on", 1, `host: host tags are not asked for; set expected_tags_duration (collectors.host is set to on by --set)`, true},
 		{
 			"ls --set containerd.address=/nonexistent/c.sock --set podman.sockets=/nonexistent/p.sock --set collectors.containerd=auto --set collectors.podman=auto", 2,

@@ -70,7 +70,7 @@ func TestCompletionInPlainBash(t *testing.T) {
 	for line, want := range map[string]string{
 		"rollcall wat": "watch",
 		"rollcall get container --from " + shop + " we": "web",
-		"rollcall ls --set docker.ho":                   "docker.host=",
+		"rollcall ls --set docker.ho":                   "docker.host=\ndocker.hosts=",
 	} {
 		words := strings.Fields(line)
 		cmd := exec.CommandContext(t.Context(), bash, "--norc", "--noprofile", "-c", `

@@ -233,7 +233,7 @@ tags: ["from:file"] # ` + path + ":4\n"
 
 func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 	for _, tc := range []struct{ file, want string }{
-		{"docker:\n  hots: x\n", `rollcall.yaml:2: unknown option docker.hots; did you mean docker.host?`},
+		{"docker:\n  hots: x\n", `rollcall.yaml:2: unknown option docker.hots; did you mean docker.hosts?`},
 		{"container_label_as_tags: {}\n", `rollcall.yaml:1: unknown option container_label_as_tags; did you mean container_labels_as_tags?`},
 		{"zzz: 1\n", `rollcall.yaml:1: unknown option zzz; docs/configuration.md and "rollcall config --example" list what there is`},
 		{"tags: env:prod\n", `rollcall.yaml:1: option tags: want a list of texts, have the text "env:prod"`},
@@ -252,7 +252,7 @@ func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 		{"retention: {grace: -1s}\n", `rollcall.yaml:1: option retention.grace: want a duration that is not negative, have "-1s"`},
 		{"retention: {max_tombstones: many}\n", `rollcall.yaml:1: option retention.max_tombstones: want a number, have "many"`},
 		{"collectors: {docker: perhaps}\n", `rollcall.yaml:1: option collectors.docker: want auto, on or off, have "perhaps"`},
-		{"docker: unix:///x\n", `rollcall.yaml:1: option docker: want a map with host, keep_stopped, have the text "unix:///x"`},
+		{"docker: unix:///x\n", `rollcall.yaml:1: option docker: want a map with host, hosts, keep_stopped, have the text "unix:///x"`},
 		{"cluster_name: a\ncluster_name: b\n", `rollcall.yaml:2: option cluster_name is there twice, first in line 1`},
 		{"a: b: c\n", `rollcall.yaml:1: not valid YAML: mapping values are not allowed in this context`},
 		{"container_labels_as_tags:\n  team: one\n  team: two\n", `rollcall.yaml:3: option container_labels_as_tags: key "team" is there twice, first in line 2`},

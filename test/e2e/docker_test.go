@@ -95,6 +95,54 @@ func TestDockerContainersAreListedAndTaggedAtStart(t *testing.T) {
 	a.expectTags(two, "container_name:two")
 }
 
+func TestTwoDockersSideBySide(t *testing.T) {
+	one := node.Dockerd(t)
+	two := realnode.StartDockerd(t)
+	one.RemoveContainers()
+	one.ImportImage("web:1")
+	two.ImportImage("web:1")
+	a := newApp(t)
+	a.start(docker.Module, fx.Supply(docker.Options{Hosts: []string{one.Host, two.Host},
+		Log: a.logger()}))
+	// The same name on both, and no word of one about what the other has.
+	first := one.Run("--name", "web", "web:1", "sleep", "1000")
+	second := two.Run("--name", "web", "web:1", "sleep", "1000")
+	for id, reporter := range map[string]string{first: "docker", second: "docker@" + two.Socket} {
+		a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
+		a.expectTags(id, "container_name:web", "container_id:"+id)
+		reports, _ := a.store.Reports(containerID(id))
+		if len(reports) != 1 || reports[0].Name != reporter {
+			t.Errorf("%s is reported by %+v, want %s", id, reports, reporter)
+		}
+	}
+	state := func(of, want string) {
+		t.Helper()
+		eventually(t, 30*time.Second, func() string {
+			for _, s := range a.runs.Status() {
+				if s.ID == of && string(s.State) == want {
+					return ""
+				}
+			}
+			return fmt.Sprintf("%s is not %s: %+v", of, want, a.runs.Status())
+		})
+	}
+	state("docker", "live")
+	state("docker@"+two.Socket, "live")
+	// What becomes of one daemon is nothing to the other.
+	two.Kill()
+	state("docker@"+two.Socket, "degraded")
+	state("docker", "live")
+	one.Docker("kill", "web")
+	a.expectEnd(first, 137)
+	if got := a.ids(); !slices.Equal(got, []string{second}) {
+		t.Errorf("containers = %v, want that of the daemon that is away", got)
+	}
+	two.Restart()
+	state("docker@"+two.Socket, "live")
+	two.Docker("rm", "--force", "web")
+	eventually(t, 10*time.Second, func() string { return a.notEnded(second) })
+}
+
 func TestDockerChangesAreSeen(t *testing.T) {
 	d := node.Dockerd(t)
 	d.RemoveContainers()

@@ -40,14 +40,14 @@ func New(o Options) (*Collector, error) {
 	}
 	if o.Host != "" {
 		if _, err := checkHost(o.Host); err != nil {
-			return nil, &collection.OptionError{Collector: "docker", Field: "Host", Err: err}
+			return nil, &collection.OptionError{Collector: id, Field: "Host", Err: err}
 		}
 	}
 	host := cmp.Or(o.Host, strings.TrimSpace(os.Getenv("DOCKER_HOST")))
 	return &Collector{
 		opts: o, host: host, sockets: mapping.Candidates(DefaultSockets()), decode: decodeEvent,
 		follower: runtimesync.New(runtimesync.Options{
-			Tuning: o.Tuning, Name: "docker", NoImages: o.NoImages, KeepPause: o.KeepPause,
+			Tuning: o.Tuning, Name: o.ID, NoImages: o.NoImages, KeepPause: o.KeepPause,
 			KeepStopped:  o.KeepStopped,
 			SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
 		}),
@@ -76,6 +76,7 @@ func (c *Collector) Parts() []collection.Part {
 // Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
 	d := description
+	d.ID = c.opts.ID
 	if c.opts.NoImages {
 		d.Kinds = []workloadmeta.Kind{workloadmeta.KindContainer}
 		d.Omits = mapping.NoImages()

@@ -34,13 +34,18 @@ func (c *Collector) find(ctx context.Context) (host string, found workloadmeta.D
 	}
 	if len(problems) == 0 {
 		problems = []workloadmeta.Problem{{Cause: workloadmeta.CauseAbsent,
-			Reason: "no socket at " + strings.Join(c.sockets, " or "), Hint: setHost}}
+			Reason: "no socket at " + strings.Join(c.sockets, " or "), Hint: c.setHost()}}
 	}
 	return "", mapping.Undetected(problems)
 }
 
 // setHost is what to do where there is no daemon.
-const setHost = "set docker.host or DOCKER_HOST"
+func (c *Collector) setHost() string {
+	if c.opts.listed {
+		return "set docker.hosts to where it is"
+	}
+	return "set docker.host or DOCKER_HOST"
+}
 
 // probe says whether there is a Docker daemon behind an address.
 func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detection {
@@ -60,7 +65,7 @@ func (c *Collector) probe(ctx context.Context, host string) workloadmeta.Detecti
 		switch state, p := mapping.ProbeSocket(ctx, path,
 			"add the user to group docker or run as root"); state {
 		case mapping.SocketAbsent:
-			p.Hint = setHost
+			p.Hint = c.setHost()
 			return mapping.Found(workloadmeta.Absent, p)
 		case mapping.SocketUnfit:
 			return mapping.Found(workloadmeta.Absent, p)

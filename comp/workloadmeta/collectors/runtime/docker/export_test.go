@@ -1,5 +1,10 @@
 package docker
 
+import (
+	"context"
+	"net"
+)
+
 // SetDecode replaces the reading of events; f gets the one that is replaced.
 func SetDecode(c *Collector, f func(line []byte, next func([]byte) error) error) {
 	next := c.decode
@@ -14,3 +19,9 @@ func SetDecode(c *Collector, f func(line []byte, next func([]byte) error) error)
 
 // SetSockets replaces the default sockets.
 func SetSockets(c *Collector, paths ...string) { c.host, c.sockets = "", paths }
+
+// SetDial replaces the way to the daemon.
+func SetDial(c *Collector, dial func(ctx context.Context, network, address string) (net.Conn,
+	error)) {
+	c.opts.Dial = dial
+}

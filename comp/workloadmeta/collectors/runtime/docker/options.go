@@ -21,11 +21,17 @@ type Stats = runtimesync.Stats
 type Options struct {
 	Tuning `field:"CallTimeout" config:"/docker_query_timeout,datadog" default:"5s" doc:"Time limit of a request to Docker or Podman."`
 
+	// ID is the collector's, for a program that has one for each of several daemons: "docker@" and
+	// a name. Default "docker".
+	ID string
 	// Host is the daemon's address: unix:///run/docker.sock, tcp://host:2376, npipe://… Empty means
 	// DOCKER_HOST from the environment, and without that the first of [DefaultSockets] that is
 	// there. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION work as they do for
 	// Docker's own client.
 	Host string `config:"host,address,flag" doc:"Address of the Docker daemon: unix:///path or tcp://host:port. Setting it makes an unreachable daemon an error. Empty: DOCKER_HOST, else the usual sockets."`
+	// Hosts are the daemons' addresses, each as Host, where there are several. They are for
+	// [NewAll]; a collector has one daemon, and [New] takes no notice of them.
+	Hosts []string `config:"hosts,address" doc:"Addresses of the Docker daemons where there are several, each as docker.host. The first, or docker.host where that is set, is collected by docker, each of the others by an instance docker@<address>. DOCKER_HOST does not count then. Setting it makes an unreachable daemon an error."`
 	// Env chooses the environment variables that are kept. nil means the built-in list of package
 	// env.
 	Env *env.Filter
@@ -42,6 +48,8 @@ type Options struct {
 	Log *slog.Logger
 	// Dial replaces the way to the daemon; tests use it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	listed bool // Host is from Hosts
 }
 
 // DefaultSockets are the paths that are tried when nothing else names the daemon.
@@ -56,6 +64,9 @@ func (o Options) withDefaults() (Options, error) {
 		return o, err
 	}
 	o.Tuning = tuning
+	if o.ID == "" {
+		o.ID = id
+	}
 	if o.ProcRoot == "" {
 		o.ProcRoot = "/proc"
 	}

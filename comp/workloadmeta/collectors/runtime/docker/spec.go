@@ -7,9 +7,11 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
+const id = "docker"
+
 // description is what the collector says of itself, with all that it can report.
 var description = workloadmeta.Description{
-	ID: "docker", Source: workloadmeta.SourceRuntime,
+	ID: id, Source: workloadmeta.SourceRuntime,
 	Kinds: []workloadmeta.Kind{workloadmeta.KindContainer, workloadmeta.KindContainerImage},
 	Rank:  rank,
 }
@@ -20,7 +22,7 @@ var Spec = collection.Spec[Options]{
 	About:       "Docker's containers and images",
 	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
 		o.Log, o.Env = cmp.Or(o.Log, d.Log), cmp.Or(o.Env, d.Env)
-		return collection.One(New(o))
+		return NewAll(o)
 	},
 }
 
