@@ -59,8 +59,9 @@ type SubOptions[K comparable, V any] struct {
 
 // Since is the place at which a subscriber stopped: the [Bundle.Revision] of the last bundle that
 // it finished, and the [Table.Epoch] of the table it came from. The subscriber asks with the
-// filter that it had. In the second tier, a set of a key that it was never told of may then
-// come without [Event.New].
+// filter that it had. In the second tier, what was merged into a change that the first tier still
+// held back is not told again: a set of a key that the subscriber was never told of may then come
+// without [Event.New], and a set may come without the unset before it.
 type Since struct{ Epoch, Revision uint64 }
 
 // Subscription is one subscriber's place in the table. Create one with
