@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -51,7 +52,7 @@ func tasks() []task {
 		{"bench", "run the benchmarks and write bench.json; arguments go to test/bench", bench},
 		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
 		{"mutate",
-			"count how many deliberate faults the tests of the core catch; arguments are folders",
+			"count how many deliberate faults the tests of the core catch; arguments are folders or files",
 			mutate},
 		{"lint", "check formatting, go vet, golangci-lint", lint},
 		{"cross", "build the packages for macOS and Windows", cross},
@@ -464,13 +465,14 @@ func packagesWith(text *regexp.Regexp) ([]string, error) {
 
 // mutated are the packages that everything else stands on.
 var mutated = []string{
-	"pkg/statebus", "comp/workloadmeta/store", "comp/workloadmeta/collection",
+	"pkg/statebus", "pkg/singlewriter", "comp/workloadmeta", "comp/workloadmeta/store",
+	"comp/workloadmeta/collection",
 	"comp/tagger/tagstore", "comp/tagger/local", "comp/tagger/extract", "comp/rules",
 	"comp/workloadmeta/collectors/runtime/internal/runtimesync",
 }
 
 // mutate changes the source in many small ways, one at a time, and counts how many of these faults
-// the tests of the package catch.
+// the tests of the package catch. An argument is a folder, a file or a line, "pkg/env/env.go:12".
 func mutate(args []string) error {
 	if len(args) == 0 {
 		args = mutated
@@ -479,29 +481,62 @@ func mutate(args []string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "rollcall-mutants")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
 	var all mutants.Score
-	for i, folder := range args {
-		report := filepath.Join(dir, fmt.Sprint(i))
-		if _, err := capture(nil, "go", "tool", "-modfile=tools/go.mod", "gremlins", "unleash",
-			"--workers=2", "--timeout-coefficient=20", "--output="+report, "./"+
-				folder); err != nil {
-			return err
-		}
-		score, err := mutants.Read(report, folder)
+	table := mutants.Columns + "\n"
+	for _, arg := range args {
+		score, err := mutatePackage(arg, accepted)
 		if err != nil {
 			return err
 		}
-		score.Print(os.Stdout, accepted)
 		all.Add(score)
+		table += fmt.Sprintf("%v  %s\n", score, arg)
+		fmt.Printf("\n%s%v  all\n\n", table, all)
 	}
-	fmt.Printf("\nall: %d of %d mutants caught, %.1f %%\n", all.Caught,
-		all.Caught+len(all.Survivors), all.Percent())
 	return nil
+}
+
+func mutatePackage(which string, accepted mutants.Accepted) (score mutants.Score, err error) {
+	which = strings.TrimSuffix(filepath.ToSlash(which), "/")
+	folder := which
+	if file, _, ok := strings.Cut(folder, ".go"); ok {
+		folder = path.Dir(file)
+	}
+	dir, err := os.MkdirTemp("", "rollcall-mutants")
+	if err != nil {
+		return score, err
+	}
+	defer os.RemoveAll(dir)
+	report := filepath.Join(dir, "report.json")
+	// Its dry run would run the tests of the folder and those in it, to no purpose here.
+	if _, err := capture([]string{"GOFLAGS=-vet=off -run=^$"}, "go", "tool",
+		"-modfile=tools/go.mod", "gremlins", "unleash", "--dry-run", "--exclude-files=/",
+		"--invert-negatives=false", // arithmetic-base is the same
+		"--output="+report, "./"+folder); err != nil {
+		return score, err
+	}
+	list, err := mutants.List(report, folder)
+	if err != nil {
+		return score, err
+	}
+	list = slices.DeleteFunc(list, func(m mutants.Mutant) bool { return !m.In(which) })
+	deps, err := capture(nil, "go", "list", "-test", "-deps", "./"+folder)
+	if err != nil {
+		return score, err
+	}
+	trial, err := mutants.NewTrial(folder, dir, strings.Contains(deps, "pgregory.net/rapid\n"))
+	if err != nil {
+		return score, err
+	}
+	err = trial.TryAll(list, runtime.NumCPU(), func(m mutants.Mutant, fate mutants.Fate) {
+		score.Count(m, fate, accepted)
+		switch {
+		case fate == mutants.Survived && !accepted.Has(m):
+			fmt.Println("survived:", m)
+		case fate == mutants.TimedOut:
+			fmt.Println("timed out:", m)
+		}
+	})
+	return score, err
 }
 
 func lint(args []string) error {

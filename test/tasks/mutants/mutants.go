@@ -1,147 +1,100 @@
-// Package mutants judges the reports of the mutation tester for the project's build tool: how many
-// deliberate faults the tests of a package have caught, and which of the others nobody has yet
-// looked at.
+// Package mutants shows for the project's build tool how many deliberate faults the tests of a
+// package catch, and which of the others nobody has yet looked at. The faults are those that
+// gremlins, a mutation tester, finds possible in the source. They are tried here and not by it: it
+// takes conditions in case clauses for code that no test runs, and does not tell a test that fails
+// from a fault that does not compile.
 package mutants
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
 
-// Survivor is a mutant that no test has caught: its package folder and file, what was changed and
-// the source line, without white space around it. The line's number is for the reader only: it
-// moves with every edit above it.
-type Survivor struct {
-	File, Type, Line string
-	Number           int
-	Covered          bool // some test runs the line
+// Mutant is a deliberate fault: one operator of the source that is another.
+type Mutant struct {
+	File           string // from the module's folder, with slashes
+	Number, Column int    // of the operator; they move with every edit above it
+	Type           string // what kind of change it is: "CONDITIONALS_BOUNDARY"
+	Line           string // the source line, without white space around it
 }
 
 // key names the mutant in the list of accepted ones.
-func (s Survivor) key() string { return s.File + " | " + s.Type + " | " + s.Line }
+func (m Mutant) key() string { return m.File + " | " + m.Type + " | " + m.Line }
 
-// Score counts the mutants of one or more packages.
-type Score struct {
-	Caught    int
-	Survivors []Survivor
+func (m Mutant) String() string {
+	return fmt.Sprintf("%s:%d | %s | %s", m.File, m.Number, m.Type, m.Line)
 }
 
-// Add adds another score.
-func (s *Score) Add(o Score) {
-	s.Caught += o.Caught
-	s.Survivors = append(s.Survivors, o.Survivors...)
+// In reports whether the mutant is in a folder, a file or a line, "pkg/env/env.go:12".
+func (m Mutant) In(which string) bool {
+	return which == path.Dir(m.File) || which == m.File ||
+		which == fmt.Sprintf("%s:%d", m.File, m.Number)
 }
 
-// Percent is the share of mutants that were caught; those in lines that no test runs count as not
-// caught. Without mutants it is 100.
-func (s Score) Percent() float64 {
-	all := s.Caught + len(s.Survivors)
-	if all == 0 {
-		return 100
-	}
-	return 100 * float64(s.Caught) / float64(all)
-}
-
-// report is what gremlins writes.
-type report struct {
-	Files []struct {
-		Name      string `json:"file_name"`
-		Mutations []struct {
-			Type   string `json:"type"`
-			Status string `json:"status"`
-			Line   int    `json:"line"`
-		} `json:"mutations"`
-	} `json:"files"`
-}
-
-// Read reads the report that gremlins has written about a package, whose folder is relative to the
-// module. A mutant whose tests did not end in time counts as caught; one that does not compile is
-// none.
-func Read(path, folder string) (Score, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return Score{}, err
-	}
-	var r report
-	if err := json.Unmarshal(content, &r); err != nil {
-		return Score{}, fmt.Errorf("mutants of %s: %w", folder, err)
-	}
-	var score Score
-	for _, f := range r.Files {
-		name := filepath.Join(folder, f.Name)
-		source, err := os.ReadFile(name)
-		if err != nil {
-			return Score{}, fmt.Errorf("mutants of %s: %w", folder, err)
-		}
-		lines := strings.Split(string(source), "\n")
-		for _, m := range f.Mutations {
-			switch m.Status {
-			case "KILLED", "TIMED OUT":
-				score.Caught++
-			case "LIVED", "NOT COVERED":
-				if m.Line < 1 || m.Line > len(lines) {
-					return Score{}, fmt.Errorf("mutants of %s: %s has no line %d", folder, f.Name,
-						m.Line)
-				}
-				score.Survivors = append(score.Survivors, Survivor{
-					File: filepath.ToSlash(name), Type: m.Type, Number: m.Line,
-					Line: strings.TrimSpace(lines[m.Line-1]), Covered: m.Status == "LIVED",
-				})
-			}
-		}
-	}
-	return score, nil
-}
-
-// Accepted is the list of survivors that somebody has looked at, with the reason why no test has to
-// catch them.
-type Accepted map[string]string
-
-// ReadAccepted reads the list. A line is "<file> | <type> | <source line> | <reason>"; empty lines
-// and those that begin with "#" do not count.
-func ReadAccepted(path string) (Accepted, error) {
-	file, err := os.Open(path)
+// List returns the mutants in a report that gremlins has written about a package, whose folder is
+// relative to the module's.
+func List(report, folder string) ([]Mutant, error) {
+	content, err := os.ReadFile(report)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	list := Accepted{}
-	lines := bufio.NewScanner(file)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		at := strings.LastIndex(line, " | ")
-		if at < 0 || strings.Count(line[:at], " | ") < 2 {
-			return nil, fmt.Errorf("%s:%d: want <file> | <type> | <source line> | <reason>", path,
-				n)
-		}
-		list[line[:at]] = line[at+3:]
+	var found struct {
+		Files []struct {
+			Name      string `json:"file_name"`
+			Mutations []struct {
+				Type   string `json:"type"`
+				Line   int    `json:"line"`
+				Column int    `json:"column"`
+			} `json:"mutations"`
+		} `json:"files"`
 	}
-	return list, lines.Err()
+	if err := json.Unmarshal(content, &found); err != nil {
+		return nil, fmt.Errorf("mutants of %s: %w", folder, err)
+	}
+	var out []Mutant
+	for _, f := range found.Files {
+		name := filepath.ToSlash(filepath.Join(folder, f.Name))
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("mutants of %s: %w", folder, err)
+		}
+		lines := strings.Split(string(source), "\n")
+		for _, at := range f.Mutations {
+			if at.Line < 1 || at.Line > len(lines) {
+				return nil, fmt.Errorf("mutants of %s: %s has no line %d", folder, f.Name, at.Line)
+			}
+			out = append(out, Mutant{File: name, Number: at.Line, Column: at.Column, Type: at.Type,
+				Line: strings.TrimSpace(lines[at.Line-1])})
+		}
+	}
+	return out, nil
 }
 
-// Print lists the survivors that are not accepted and ends with the share of those that were
-// caught.
-func (s Score) Print(w io.Writer, accepted Accepted) {
-	known := 0
-	for _, m := range s.Survivors {
-		if accepted[m.key()] != "" {
-			known++
+// operators are the changes of each type.
+var operators = map[string]map[string]string{
+	"ARITHMETIC_BASE":       {"+": "-", "-": "+", "*": "/", "/": "*", "%": "*"},
+	"CONDITIONALS_BOUNDARY": {">=": ">", ">": ">=", "<=": "<", "<": "<="},
+	"CONDITIONALS_NEGATION": {"==": "!=", "!=": "==", ">=": "<", "<": ">=", ">": "<=", "<=": ">"},
+	"INCREMENT_DECREMENT":   {"++": "--", "--": "++"},
+}
+
+// apply returns the source of the mutant's file with the fault in it.
+func (m Mutant) apply(source string) (string, error) {
+	lines := strings.SplitAfter(source, "\n")
+	line := lines[m.Number-1]
+	for _, length := range []int{2, 1} { // ">=" is not ">"
+		from, to := m.Column-1, m.Column-1+length
+		if to > len(line) {
 			continue
 		}
-		word := "survived"
-		if !m.Covered {
-			word = "no test runs"
+		if by, ok := operators[m.Type][line[from:to]]; ok {
+			lines[m.Number-1] = line[:from] + by + line[to:]
+			return strings.Join(lines, ""), nil
 		}
-		fmt.Fprintf(w, "%s: %s:%d | %s | %s\n", word, m.File, m.Number, m.Type, m.Line)
 	}
-	fmt.Fprintf(w, "mutants: %d caught, %d survived (of them %d with a reason): %.1f %% caught\n",
-		s.Caught, len(s.Survivors), known, s.Percent())
+	return "", fmt.Errorf("no operator for the mutant at column %d of %v", m.Column, m)
 }

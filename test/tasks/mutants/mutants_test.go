@@ -3,48 +3,148 @@ package mutants
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// A report is judged against the source and the list of accepted survivors.
-func TestScore(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, content string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
+// The mutants of a report are tried on a package, judged by the list of accepted ones, and counted.
+func TestMutantsAreTriedAndCounted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds small programs: left out by -short")
+	}
+	t.Chdir(t.TempDir())
+	write(t, "go.mod", "module example.test/m\n\ngo 1.26\n")
+	write(t, "a/a.go", `package a
+
+func Max(x, y int) int {
+	if x >= y {
+		return x
+	}
+	return y
+}
+
+func Count(n int) (sum int) {
+	for i := 0; i < n; i++ {
+		sum++
+	}
+	return sum
+}
+
+func Loud(text string) string { return text + "!" }
+`)
+	write(t, "a/a_test.go", `package a
+
+import "testing"
+
+func Test(t *testing.T) {
+	if Max(1, 2) != 2 || Max(2, 1) != 2 || Count(3) != 3 || Loud("a") != "a!" {
+		t.Fatal("no")
+	}
+}
+`)
+	write(t, "report.json", `{"files":[{"file_name":"a.go","mutations":[
+		{"type":"CONDITIONALS_BOUNDARY","line":4,"column":7},
+		{"type":"CONDITIONALS_NEGATION","line":4,"column":7},
+		{"type":"INCREMENT_DECREMENT","line":12,"column":6},
+		{"type":"CONDITIONALS_BOUNDARY","line":11,"column":16},
+		{"type":"ARITHMETIC_BASE","line":17,"column":45}]}]}`)
+	list, err := List("report.json", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial, err := NewTrial("a", t.TempDir(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, "accepted", "# why\n\n"+
+		"a/a.go | CONDITIONALS_BOUNDARY | if x >= y { | they are the same then\n")
+	accepted, err := ReadAccepted("accepted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var score Score
+	var survivors, invalid []string
+	err = trial.TryAll(list, 2, func(m Mutant, fate Fate) {
+		score.Count(m, fate, accepted)
+		switch fate {
+		case Survived:
+			survivors = append(survivors, m.String())
+		case Invalid:
+			invalid = append(invalid, m.String())
 		}
-		return path
-	}
-	write("a.go", "package a\n\n\tif x < 1 | y {\n\tn++\n")
-	path := write("report.json", `{"files":[{"file_name":"a.go","mutations":[
-		{"type":"BOUNDARY","status":"LIVED","line":3},
-		{"type":"NEGATION","status":"KILLED","line":3},
-		{"type":"NEGATION","status":"TIMED OUT","line":3},
-		{"type":"NEGATION","status":"NOT VIABLE","line":3},
-		{"type":"INCREMENT","status":"NOT COVERED","line":4}]}]}`)
-	score, err := Read(path, dir)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if score.Caught != 2 || len(score.Survivors) != 2 || score.Percent() != 50 {
-		t.Errorf("%+v, %.1f %%", score, score.Percent())
+	if !slices.Equal(survivors, []string{"a/a.go:4 | CONDITIONALS_BOUNDARY | if x >= y {"}) ||
+		len(invalid) != 1 || !strings.Contains(invalid[0], "a/a.go:17 | ARITHMETIC_BASE") {
+		t.Errorf("survived: %q, do not compile: %q", survivors, invalid)
 	}
-	accepted, err := ReadAccepted(write("accepted", "# why\n\n"+filepath.ToSlash(dir)+
-		"/a.go | BOUNDARY | if x < 1 | y { | x is never 1\n"))
-	if err != nil {
-		t.Fatal(err)
+	if want := (Score{Caught: 3, Survived: 1, Accepted: 1}); score != want ||
+		score.Percent() != 75 {
+		t.Errorf("%+v, %v %%", score, score.Percent())
 	}
-	var out strings.Builder
-	score.Print(&out, accepted)
-	if got := out.String(); strings.Contains(got, "BOUNDARY") ||
-		!strings.Contains(got,
-			"no test runs: "+filepath.ToSlash(dir)+"/a.go:4 | INCREMENT | n++") ||
-		!strings.Contains(got, "2 caught, 2 survived (of them 1 with a reason): 50.0 % caught") {
-		t.Errorf("printed:\n%s", got)
+
+	// What does not end is stopped and counts as caught.
+	trial.limit = 100 * time.Millisecond
+	endless := Mutant{File: "a/a.go", Number: 11, Column: 22, Type: "INCREMENT_DECREMENT"}
+	fate, err := trial.Try(endless)
+	if fate != TimedOut || err != nil {
+		t.Errorf("an endless mutant: %v, %v", fate, err)
 	}
-	if _, err := ReadAccepted(write("bad", "a.go | BOUNDARY\n")); err == nil {
+	score.Count(endless, fate, accepted)
+	if want := (Score{Caught: 4, TimedOut: 1, Survived: 1, Accepted: 1}); score != want {
+		t.Errorf("%+v", score)
+	}
+}
+
+// Tests that fail by themselves catch nothing.
+func TestATrialNeedsTestsThatPass(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a small program: left out by -short")
+	}
+	t.Chdir(t.TempDir())
+	write(t, "go.mod", "module example.test/m\n\ngo 1.26\n")
+	write(t, "a_test.go", `package m
+
+import "testing"
+
+func Test(t *testing.T) { t.Fatal("broken") }
+`)
+	if _, err := NewTrial(".", t.TempDir(), false); err == nil ||
+		!strings.Contains(err.Error(), "broken") {
+		t.Errorf("a trial with a test that fails: %v", err)
+	}
+}
+
+func TestAMutantIsInItsFolderFileAndLine(t *testing.T) {
+	m := Mutant{File: "a/b/c.go", Number: 12}
+	for which, want := range map[string]bool{
+		"a/b": true, "a/b/c.go": true, "a/b/c.go:12": true,
+		"a": false, "b": false, "a/b/d.go": false, "a/b/c.go:1": false,
+	} {
+		if m.In(which) != want {
+			t.Errorf("in %s: %v", which, !want)
+		}
+	}
+}
+
+func TestAnAcceptedSurvivorHasAReason(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "accepted", "a.go | BOUNDARY\n")
+	if _, err := ReadAccepted("accepted"); err == nil {
 		t.Error("a line without a reason is accepted")
+	}
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
