@@ -29,17 +29,16 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 	known, err := t.tags.GetEntity(id)
 	traced, problems := t.trace(id, entity)
 	out.Dropped = dropped(traced, id)
-	tagless := len(known.LowCardTags)+len(known.OrchestratorCardTags)+len(known.HighCardTags) == 0
-	switch {
+	if err == nil {
+		out.Tags = lines(known, traced)
+	}
+	switch tagless := len(out.Tags) == 0; {
 	case tagless && len(out.Dropped) > 0:
 		out.Reason = "rules drop all of its tags"
 	case tagless && entity != nil:
 		out.Reason = t.untagged(workload)
 	default:
 		out.Reason = t.reason(id, workload, entity, err)
-	}
-	if err == nil {
-		out.Tags = lines(known, traced)
 	}
 	out.Problems = problemsOf(problems, out.Tags)
 	return out

@@ -44,7 +44,7 @@ func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entit
 	shown := slices.IndexFunc(r.Has, func(line tagger.TagExplanation) bool {
 		return tagset.Name(line.Tag) == r.Tag && line.HiddenBy == ""
 	})
-	notKnown := slices.IndexFunc(r.Ways, func(w tagger.TagWay) bool { return w.Entity == "" })
+	notKnown := slices.ContainsFunc(r.Ways, func(w tagger.TagWay) bool { return w.Entity == "" })
 	broken := slices.IndexFunc(x.Problems, func(p tagger.Problem) bool {
 		return slices.ContainsFunc(r.Ways, func(w tagger.TagWay) bool {
 			return w.Entity == p.Entity && strings.HasPrefix(w.Field, p.Field)
@@ -76,7 +76,7 @@ func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entit
 	case len(r.Waiting) > 0:
 		return "nothing that makes it is set, and " + strings.Join(r.Waiting, ", ") +
 			" has not reported yet"
-	case notKnown >= 0 && x.Completeness == tagger.Partial.String():
+	case notKnown && x.Completeness == tagger.Partial.String():
 		return "nothing that makes it is set, and " + x.Reason
 	}
 	return "nothing that makes it is set"

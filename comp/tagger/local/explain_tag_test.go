@@ -17,6 +17,7 @@ func TestExplainTag(t *testing.T) {
 		pod       func(*wm.KubernetesPod) // nil: there is none
 		rules     []rules.Rule
 		expect    []wm.Source // of pods
+		mine      []string    // tags of a source that is not rollcall's
 	}
 	label := func(key, value string) func(*wm.Container) {
 		return func(c *wm.Container) { c.Labels = map[string]string{key: value} }
@@ -34,7 +35,7 @@ func TestExplainTag(t *testing.T) {
 	for name, c := range map[string]struct {
 		world
 		tag    string
-		reason string   // that it begins with
+		reason string   // that it begins with; all of it, if there is a full stop
 		found  []string // "<rule>: <found>"
 		near   []string // "<field>: <want>"
 		no     string   // what must not be among the ways
@@ -90,8 +91,18 @@ func TestExplainTag(t *testing.T) {
 			expect: []wm.Source{kubelet}}, tag: "kube_namespace",
 			reason: "nothing that makes it is set, and kubernetes_pod/p1, which it belongs to",
 			found:  []string{"pod namespace: pod not known"}},
+		"its pod is half known": {world: world{container: func(c *wm.Container) { c.Owner = &ofP1 },
+			pod: func(*wm.KubernetesPod) {}, expect: []wm.Source{kubelet, cluster}},
+			tag: "kube_qos", reason: "nothing that makes it is set.",
+			found: []string{"pod qos_class: not set"}},
 		"nothing makes it": {world: world{}, tag: "kube_qos",
-			reason: "nothing that makes it is set", no: "pod"},
+			reason: "nothing that makes it is set.", no: "pod"},
+		"of another source": {world: world{mine: []string{"team:a"}}, tag: "team:b",
+			reason: "it has team:a, from mine."},
+		"hidden": {world: world{container: label("com.datadoghq.tags.env", "dev"),
+			pod: func(p *wm.KubernetesPod) {
+				p.Labels = map[string]string{"tags.datadoghq.com/env": "prod"}
+			}}, tag: "env", reason: "it has env:prod, made by pod label tags.datadoghq.com/env."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := local.DefaultOptions()
@@ -108,6 +119,10 @@ func TestExplainTag(t *testing.T) {
 				c.pod(p)
 				w.notify(sets(kubelet, p))
 			}
+			if err := w.tagger.Process([]tagger.TagInfo{{Source: "mine", Entity: c1,
+				LowCardTags: c.mine}}); err != nil {
+				t.Fatal(err)
+			}
 			got := w.tagger.ExplainTag(c1, c.tag)
 			var found, near strings.Builder
 			for _, way := range got.Ways {
@@ -116,7 +131,7 @@ func TestExplainTag(t *testing.T) {
 			for _, n := range got.Near {
 				near.WriteString("|" + n.Field + ": " + n.Want + "|")
 			}
-			if !strings.HasPrefix(got.Reason, c.reason) {
+			if !strings.HasPrefix(got.Reason+".", c.reason) {
 				t.Errorf("reason %q, want %q", got.Reason, c.reason)
 			}
 			for _, want := range c.found {

@@ -209,10 +209,6 @@ func (f *follower) flush() {
 		return
 	}
 	f.emit(f.out)
-	if cap(f.out) > 2*maxOut {
-		f.out = nil
-		return
-	}
 	clear(f.out)
 	f.out = f.out[:0]
 }

@@ -1,7 +1,10 @@
 package local
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
@@ -66,6 +69,23 @@ func TestTheFollowerForgets(t *testing.T) {
 	}
 }
 
+// Tags that the tag store refuses are told by the log, once.
+func TestLostTagsAreTold(t *testing.T) {
+	var log bytes.Buffer
+	entities := store.New(store.Options{})
+	defer entities.Close()
+	tg, err := New(entities, Options{SelfContainerID: "none",
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tg.update(func(*follower) { tg.process([]tagger.TagInfo{{Source: "of nothing"}}) })
+	tg.update((*follower).settle)
+	if n := strings.Count(log.String(), "some tags are lost"); n != 1 {
+		t.Errorf("the log tells of them %d times:\n%s", n, &log)
+	}
+}
+
 // A large bundle leaves no large buffers behind, and does not keep the tag store busy at once.
 func TestALargeBundleIsHandledInPieces(t *testing.T) {
 	entities := store.New(store.Options{})
@@ -76,8 +96,8 @@ func TestALargeBundleIsHandledInPieces(t *testing.T) {
 	}
 	defer func() { _ = tg.Stop(t.Context()) }()
 	f := tg.follower
-	most := 0
-	f.emit = func(infos []tagger.TagInfo) { most = max(most, len(infos)) }
+	most, pieces := 0, 0
+	f.emit = func(infos []tagger.TagInfo) { most, pieces = max(most, len(infos)), pieces+1 }
 	events := make([]workloadmeta.Event, 10*maxOut)
 	for i := range events {
 		events[i] = workloadmeta.Event{Type: workloadmeta.EventTypeSet, Complete: true,
@@ -90,6 +110,14 @@ func TestALargeBundleIsHandledInPieces(t *testing.T) {
 			events[i].Type = typ
 		}
 		f.apply(events)
+		if pieces > len(events)/maxOut+1 {
+			t.Errorf("%d infos come in %d pieces", len(events), pieces)
+		}
+		pieces = 0
+		f.settle()
+		if pieces > 0 {
+			t.Error("without any news the same is given out again")
+		}
 	}
 	if most > 2*maxOut || cap(f.out) > 2*maxOut || cap(f.dirty) > 2*maxOut ||
 		cap(f.leaving) > 2*maxOut {

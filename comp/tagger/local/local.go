@@ -84,10 +84,9 @@ type Tagger struct {
 	said      map[string]struct{} // problems that the log has
 	lost      error               // of the tag store; not in the log yet
 
-	handled  atomic.Uint64 // revision of the store up to which everything is handled
-	mu       sync.Mutex    // guards advanced
-	advanced chan struct{} // closed and replaced whenever handled grows
-	waiting  atomic.Int32  // how many wait for that
+	mu       sync.Mutex    // guards the fields below
+	handled  uint64        // revision of the store up to which everything is handled
+	advanced chan struct{} // closed when handled grows; nil if nobody waits for that
 
 	unresolved atomic.Uint64 // origins of which nothing had tags
 
@@ -119,8 +118,7 @@ func New(store Store, opts Options) (*Tagger, error) {
 		return nil, fmt.Errorf("tagger: %w", err)
 	}
 	t := &Tagger{
-		opts: opts, store: store, tags: tagstore.New(opts.TagStore),
-		advanced: make(chan struct{}), said: map[string]struct{}{},
+		opts: opts, store: store, tags: tagstore.New(opts.TagStore), said: map[string]struct{}{},
 	}
 	var miss func(context.Context, tagger.EntityID) error
 	if opts.OnMiss != nil {
@@ -253,14 +251,13 @@ func (t *Tagger) watchSources(ctx context.Context) {
 func (t *Tagger) follow(ctx context.Context) {
 	for bundle := range t.sub.Bundles(ctx) {
 		t.update(func(f *follower) { f.apply(bundle.Events) })
-		t.handled.Store(bundle.Revision)
-		if t.waiting.Load() > 0 {
-			t.mu.Lock()
-			advanced := t.advanced
-			t.advanced = make(chan struct{})
-			t.mu.Unlock()
-			close(advanced)
+		t.mu.Lock()
+		t.handled = bundle.Revision
+		if t.advanced != nil {
+			close(t.advanced)
+			t.advanced = nil
 		}
+		t.mu.Unlock()
 	}
 }
 
@@ -288,13 +285,9 @@ func (t *Tagger) Process(infos []tagger.TagInfo) error { return t.tags.Process(i
 // or until ctx ends.
 func (t *Tagger) CatchUp(ctx context.Context) error {
 	goal := t.store.Revision()
-	t.waiting.Add(1)
-	defer t.waiting.Add(-1)
 	for {
-		t.mu.Lock()
-		advanced := t.advanced
-		t.mu.Unlock()
-		if t.handled.Load() >= goal {
+		advanced := t.behind(goal)
+		if advanced == nil {
 			t.update((*follower).settle) // who is expected may have changed without any event
 			return nil
 		}
@@ -304,6 +297,20 @@ func (t *Tagger) CatchUp(ctx context.Context) error {
 			return fmt.Errorf("wait for the tagger: %w", ctx.Err())
 		}
 	}
+}
+
+// behind returns nil if everything up to this revision is handled, else what is closed as soon
+// as more is.
+func (t *Tagger) behind(revision uint64) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.handled >= revision {
+		return nil
+	}
+	if t.advanced == nil {
+		t.advanced = make(chan struct{})
+	}
+	return t.advanced
 }
 
 // Rules returns the rules in effect: those about tags, and those that leave containers out,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
+	wm "github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
 
 // What cannot be understood is told by explain, and by the log once.
@@ -47,6 +48,28 @@ func TestProblemsAreTold(t *testing.T) {
 		if n := strings.Count(log.String(), field); n != 1 {
 			t.Errorf("the log tells %d times of %s:\n%s", n, field, &log)
 		}
+	}
+}
+
+// The log is told of so many problems and no more.
+func TestTheLogIsBounded(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, local.Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, true)
+	var events []wm.CollectorEvent
+	for i := range 1200 {
+		c := container(fmt.Sprint("c", i), noOne)
+		c.Labels = map[string]string{"com.datadoghq.ad.tags": "no JSON"}
+		events = append(events, sets(runtime, c))
+	}
+	w.notify(events...)
+	if err := w.tagger.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(log.String(), "com.datadoghq.ad.tags"); n != 1000 {
+		t.Errorf("the log tells of %d problems, want 1000", n)
+	}
+	if strings.Contains(log.String(), "lost") {
+		t.Error("the log tells of lost tags")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	wm "github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -87,6 +88,34 @@ func TestTagWait(t *testing.T) {
 type onMiss func(ctx context.Context, id wm.EntityID) error
 
 func (f onMiss) Fetch(ctx context.Context, id wm.EntityID) error { return f(ctx, id) }
+
+// Who is expected, and that all have listed, changes what is complete without any event.
+func TestTagWaitHearsOfSources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, local.Options{}, true)
+		w.store.Expect(wm.KindKubernetesPod, []wm.Source{kubelet})
+		w.notify(sets(runtime, container("c1", noOne)), sets(runtime, container("c2", ofP1)))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for _, step := range []struct {
+			id   tagger.EntityID
+			what func()
+		}{
+			{c1, w.store.MarkSynced},                                   // in no pod
+			{c2, func() { w.store.Expect(wm.KindKubernetesPod, nil) }}, // nobody can tell
+		} {
+			complete := w.waitFor(ctx, step.id, tagger.Complete)
+			synctest.Wait()
+			if len(complete) != 0 {
+				t.Errorf("%s is complete too early", step.id)
+			}
+			step.what()
+			if a := <-complete; a.known != tagger.Complete {
+				t.Errorf("%s: %+v", step.id, a)
+			}
+		}
+	})
+}
 
 func TestTagWaitAsksWhoCanLookItUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -380,12 +409,34 @@ func TestAgentTags(t *testing.T) {
 		!slices.Contains(tags, "container_id:c1") {
 		t.Errorf("AgentTags = %q, %v", tags, err)
 	}
+	if tags, err := w.tagger.AgentTags(tagger.NoneCardinality); err != nil || len(tags) != 0 {
+		t.Errorf("no cardinality: %q, %v", tags, err)
+	}
 	if _, err := w.tagger.AgentTags(9); !errors.Is(err, tagger.ErrCardinality) {
 		t.Errorf("invalid cardinality: %v", err)
 	}
 	if tags, err := newWorld(t, local.Options{},
 		true).tagger.AgentTags(tagger.HighCardinality); err != nil || tags != nil {
 		t.Errorf("in no container: %q, %v", tags, err)
+	}
+}
+
+// An entity that is known and has no tags up to the cardinality that counts is not the sender.
+func TestTheSenderIsTheFirstThatHasTags(t *testing.T) {
+	w := newWorld(t, local.Options{Cardinality: tagger.NoneCardinality}, true)
+	w.notify(sets(kubelet, pod("p1")), sets(runtime, container("c1", noOne)))
+	for cardinality, want := range map[string][]string{
+		"high": {"container_id:c1", "container_name:name-of-c1"},
+		"low":  {"kube_namespace:shop"}, // c1 has none of these
+		"none": nil,
+		"":     nil, // the default is none
+	} {
+		var acc accumulator
+		w.tagger.EnrichTags(&acc, tagger.OriginInfo{ContainerIDFromSocket: "c1", PodUID: "p1",
+			Cardinality: cardinality})
+		if !slices.Equal(sortedStrings(acc), want) {
+			t.Errorf("at %q: %q, want %q", cardinality, acc, want)
+		}
 	}
 }
 
@@ -428,8 +479,10 @@ func TestExplain(t *testing.T) {
 	w.store.Expect(wm.KindContainer, []wm.Source{kubelet, runtime})
 	c := container("c1", ofP1)
 	c.EnvVars = map[string]string{"DD_ENV": "from-env"}
+	c.Labels = map[string]string{"com.datadoghq.tags.version": "hidden"}
 	p := pod("p1", "c1")
-	p.Labels = map[string]string{"tags.datadoghq.com/env": "from-label"}
+	p.Labels = map[string]string{"tags.datadoghq.com/env": "from-label",
+		"tags.datadoghq.com/version": "1"}
 	w.notify(sets(runtime, c), sets(kubelet, container("c1", ofP1)), sets(kubelet, p),
 		sets(runtime, container("half", noOne)), sets(kubelet,
 			container("orphan", id(wm.KindKubernetesPod, "nobody"))),
@@ -442,9 +495,13 @@ func TestExplain(t *testing.T) {
 	if e.Completeness != "complete" || len(e.Tags) == 0 || len(e.Waiting) != 0 {
 		t.Errorf("Explain = %+v", e)
 	}
+	if len(e.Problems) != 1 || e.Problems[0].Field != "env" {
+		t.Errorf("problems %+v, want env: other versions are hidden", e.Problems)
+	}
 	hidden := map[string]string{}
 	for _, line := range e.Tags {
-		if line.Source == "" || line.Rule == "" || line.Field == "" || line.Cardinality == "" {
+		if line.Source == "" || line.Rule == "" || line.Field == "" || line.Cardinality == "" ||
+			line.Standard != extract.IsStandard(tagset.Name(line.Tag)) {
 			t.Errorf("not explained: %+v", line)
 		}
 		hidden[line.Source+" "+line.Tag] = line.HiddenBy

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -49,6 +50,8 @@ func TestExplainTellsOfDroppedTagsAndExclusion(t *testing.T) {
 	opts.Extract.Rules = []rules.Rule{
 		{Name: "rules[1]", Where: "x.yaml:1", Action: rules.Drop, Names: []string{"container_id"}},
 		{Name: "rules[2]", Where: "x.yaml:2", Action: rules.Exclude, When: []rules.Condition{{Field: rules.Name, Patterns: []string{"name-of-c1"}}}},
+		{Name: "rules[3]", Where: "x.yaml:3", Action: rules.Cardinality,
+			Levels: []rules.Leveling{{Name: "container_name", To: tagger.LowCardinality}}},
 	}
 	w := newWorld(t, opts, true)
 	w.notify(sets(runtime, container("c1", noOne)), sets(runtime, container("c2", noOne)))
@@ -57,6 +60,10 @@ func TestExplainTellsOfDroppedTagsAndExclusion(t *testing.T) {
 	if len(x.Dropped) != 1 || x.Dropped[0].Tag != "container_id:c1" ||
 		x.Dropped[0].DroppedBy != "rules[1] (x.yaml:1)" || x.Dropped[0].Rule != "container id" {
 		t.Errorf("Dropped = %+v", x.Dropped)
+	}
+	if len(x.Tags) != 1 || x.Tags[0].Cardinality != "low" || x.Tags[0].RenamedBy != "" ||
+		x.Tags[0].CardinalityBy != "rules[3] (x.yaml:3)" {
+		t.Errorf("Tags = %+v", x.Tags)
 	}
 	if x.Selection == nil || !x.Selection.Excluded || x.Selection.Rule != "rules[2] (x.yaml:2)" {
 		t.Errorf("Selection = %+v", x.Selection)
@@ -69,6 +76,33 @@ func TestExplainTellsOfDroppedTagsAndExclusion(t *testing.T) {
 	filter := wm.NewFilter().Kind(wm.KindContainer, w.tagger.Rules().Predicate(rules.Everything))
 	if filter.Accepts(container("c1", noOne)) || !filter.Accepts(container("c2", noOne)) {
 		t.Error("the predicate does not follow the rules")
+	}
+}
+
+// Where nobody has written rules, a selection is told of those whom built-in rules leave out.
+func TestExplainTellsOfBuiltInExclusion(t *testing.T) {
+	opts := local.DefaultOptions()
+	opts.Extract.Rules = append(rules.PodAnnotations(), rules.Pause()...)
+	w := newWorld(t, opts, true)
+	pause, quiet := container("pause", noOne), container("quiet", ofP1)
+	pause.Labels = map[string]string{"io.cri-containerd.kind": "sandbox"}
+	p := pod("p1", "quiet")
+	p.Annotations = map[string]string{"ad.datadoghq.com/metrics_exclude": "true",
+		"ad.datadoghq.com/logs_exclude": "true"}
+	w.notify(sets(runtime, pause), sets(runtime, quiet), sets(runtime, container("c1", noOne)),
+		sets(kubelet, p))
+	for id, want := range map[string]*tagger.Selection{
+		"c1":    nil,
+		"pause": {Excluded: true, Rule: "pause containers (built in, exclude_pause_container)"},
+		"quiet": {ExcludedFrom: map[string]string{"metrics": "pod annotation (built in)",
+			"logs": "pod annotation (built in)"}},
+	} {
+		if got := w.tagger.Explain(tagger.Container(id)).Selection; !reflect.DeepEqual(got, want) {
+			t.Errorf("selection of %s is %+v, want %+v", id, got, want)
+		}
+	}
+	if s := w.tagger.Explain(p1).Selection; s != nil {
+		t.Errorf("selection of a pod is %+v", s)
 	}
 }
 
