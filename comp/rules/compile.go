@@ -16,14 +16,14 @@ type Set struct {
 	rules     []Rule
 	selection []*compiled // exclude and include, in order
 	tags      []*tagRule  // in order
-	fates     fates
+	effects   effects
 }
 
 // Compile compiles a list of rules, of which the last that applies wins. Its error joins
 // everything that is wrong; each part names the rule and where it is written.
 func Compile(list []Rule) (*Set, error) {
 	s := &Set{rules: slices.Clone(list)}
-	s.fates.exact = map[string][]*fate{}
+	s.effects.exact = map[string][]*effect{}
 	var errs []error
 	for i := range s.rules {
 		if err := s.add(i); err != nil {
@@ -33,14 +33,14 @@ func Compile(list []Rule) (*Set, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s.fates.index()
+	s.effects.index()
 	return s, nil
 }
 
 // Check reports what is wrong with a rule.
 func (r Rule) Check() error {
 	s := &Set{rules: []Rule{r}}
-	s.fates.exact = map[string][]*fate{}
+	s.effects.exact = map[string][]*effect{}
 	return s.add(0)
 }
 
@@ -76,7 +76,7 @@ func (s *Set) add(index int) error {
 		}
 		return err
 	case Drop, Keep, Rename, Cardinality:
-		return s.fates.add(c)
+		return s.effects.add(c)
 	}
 	return fmt.Errorf("unknown %s", r.Action)
 }
@@ -198,7 +198,7 @@ func (s *Set) Conditional() bool {
 			}
 		}
 	}
-	return slices.ContainsFunc(s.fates.all, func(f *fate) bool { return len(f.conditions) > 0 })
+	return slices.ContainsFunc(s.effects.all, func(f *effect) bool { return len(f.conditions) > 0 })
 }
 
 // anyResource reports whether a condition is one on the resource that may hold for a

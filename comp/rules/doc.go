@@ -14,7 +14,7 @@
 //     one counts ([Table.Match]).
 //   - What becomes of a tag? The last drop or keep rule for its name says whether it is
 //     made, the last rename rule what it is called, the last cardinality rule at which
-//     level it is. All three look at the name the tag was made under ([Set.Fate]).
+//     level it is. All three look at the name the tag was made under ([Set.Effect]).
 //
 // # Options are rules
 //

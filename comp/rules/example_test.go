@@ -30,8 +30,8 @@ func Example() {
 			EntityMeta: workloadmeta.EntityMeta{Labels: map[string]string{"team": team}},
 			Image:      workloadmeta.ContainerImage{Name: "acme/sidecar-proxy"},
 		}
-		verdict := set.Why(c, nil, rules.Logs)
-		fmt.Println(team, filter.Accepts(c), verdict.Excluded, verdict.Rule.Label())
+		decision := set.Why(c, nil, rules.Logs)
+		fmt.Println(team, filter.Accepts(c), decision.Excluded, decision.Rule.Label())
 	}
 	// Output:
 	// red false true no sidecars (tailer.go)

@@ -29,7 +29,7 @@ func (s *Set) Idle(entities iter.Seq[workloadmeta.Entity], lookup Lookup,
 		return nil
 	}
 	selected := make([]bool, len(s.rules))
-	judged := make([]bool, len(s.fates.all))
+	matched := make([]bool, len(s.effects.all))
 	labels := map[string]bool{}
 	for e := range entities {
 		var subject Subject
@@ -41,8 +41,8 @@ func (s *Set) Idle(entities iter.Seq[workloadmeta.Entity], lookup Lookup,
 		}
 		for _, m := range made(e) {
 			labels[m.Rule] = true
-			for i, f := range s.fates.all {
-				judged[i] = judged[i] || f.name.match(m.Name)
+			for i, f := range s.effects.all {
+				matched[i] = matched[i] || f.name.match(m.Name)
 			}
 		}
 	}
@@ -70,18 +70,18 @@ func (s *Set) Idle(entities iter.Seq[workloadmeta.Entity], lookup Lookup,
 					Reason: "nothing is dropped before it, so that it keeps nothing"})
 				continue
 			}
-			idle = append(idle, s.idleNames(i, judged)...)
+			idle = append(idle, s.idleNames(i, matched)...)
 		default:
-			idle = append(idle, s.idleNames(i, judged)...)
+			idle = append(idle, s.idleNames(i, matched)...)
 		}
 	}
 	return idle
 }
 
 // idleNames returns the names of a rule about tags under which no tag was made.
-func (s *Set) idleNames(index int, judged []bool) (idle []Idle) {
-	for i, f := range s.fates.all {
-		if f.index == index && !judged[i] {
+func (s *Set) idleNames(index int, matched []bool) (idle []Idle) {
+	for i, f := range s.effects.all {
+		if f.index == index && !matched[i] {
 			idle = append(idle, Idle{Rule: f.Rule, Name: f.name.text,
 				Reason: "no tag here is called " + f.name.text})
 		}

@@ -87,7 +87,7 @@ func TestLastMatchWins(t *testing.T) {
 		var subject rules.Subject
 		subject.Reset(c, "", nil)
 		for _, tag := range []string{"x", "xy", "y", "other"} {
-			want := rules.Fate{Name: tag, Level: tagger.OrchestratorCardinality}
+			want := rules.Effect{Name: tag, Level: tagger.OrchestratorCardinality}
 			for _, r := range list {
 				if !applies(r, c) {
 					continue
@@ -107,10 +107,10 @@ func TestLastMatchWins(t *testing.T) {
 					}
 				}
 			}
-			if got := s.Fate(tag, tagger.OrchestratorCardinality,
+			if got := s.Effect(tag, tagger.OrchestratorCardinality,
 				&subject); got.Name != want.Name || got.Level != want.Level ||
 				got.Dropped != want.Dropped {
-				t.Fatalf("Fate(%s) = %+v, want %+v", tag, got, want)
+				t.Fatalf("Effect(%s) = %+v, want %+v", tag, got, want)
 			}
 		}
 

@@ -356,7 +356,7 @@ func TestImagesAreMatchedWithoutTheirDigests(t *testing.T) {
 			e.EntityID = wm.EntityID{Kind: wm.KindContainerImage, ID: "i"}
 			var subject rules.Subject
 			subject.Reset(e, "", nil)
-			if !s.Fate("x", tagger.LowCardinality, &subject).Dropped {
+			if !s.Effect("x", tagger.LowCardinality, &subject).Dropped {
 				t.Errorf("%s does not match", reference)
 			}
 		}
@@ -508,7 +508,7 @@ func TestBlanksAroundPatternsAndNamesDoNotCount(t *testing.T) {
 		}
 	}
 	s := compile(t, rules.Rule{Action: rules.Drop, Names: []string{"image_id "}})
-	if !s.Fate("image_id", tagger.LowCardinality, &rules.Subject{}).Dropped {
+	if !s.Effect("image_id", tagger.LowCardinality, &rules.Subject{}).Dropped {
 		t.Error(`drop: "image_id " does not drop image_id`)
 	}
 }
@@ -590,7 +590,7 @@ func TestOnlyContainersAreExcluded(t *testing.T) {
 		t.Error("a process is excluded")
 	}
 	var none *rules.Set
-	if none.Why(container(), nil, 0).Excluded || none.Excludes() || none.HasFates() ||
+	if none.Why(container(), nil, 0).Excluded || none.Excludes() || none.HasEffects() ||
 		none.Table(rules.Label, wm.KindContainer, "") != nil {
 		t.Error("a nil set has rules")
 	}
@@ -646,7 +646,7 @@ func TestTagRules(t *testing.T) {
 	}
 }
 
-func TestFates(t *testing.T) {
+func TestEffects(t *testing.T) {
 	drop := func(names ...string) rules.Rule {
 		return rules.Rule{Name: "drop", Action: rules.Drop, Names: names}
 	}
@@ -684,7 +684,7 @@ func TestFates(t *testing.T) {
 	} {
 		var subject rules.Subject
 		subject.Reset(container(), "", nil)
-		f := compile(t, c.list...).Fate("app", tagger.LowCardinality, &subject)
+		f := compile(t, c.list...).Effect("app", tagger.LowCardinality, &subject)
 		got := f.Name + " " + f.Level.String()
 		if f.Dropped {
 			got = "dropped"
@@ -693,7 +693,7 @@ func TestFates(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
-	if got := compile(t, conditional(drop("app"), when("name", "*"))).Fate("app",
+	if got := compile(t, conditional(drop("app"), when("name", "*"))).Effect("app",
 		0, &rules.Subject{}); got.Dropped {
 		t.Error("a rule with a condition applies to what is made from no entity")
 	}

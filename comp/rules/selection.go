@@ -2,8 +2,8 @@ package rules
 
 import "github.com/rollcall-dev/rollcall/comp/workloadmeta"
 
-// Verdict says whether a container is left out, and why.
-type Verdict struct {
+// Decision says whether a container is left out, and why.
+type Decision struct {
 	Excluded bool
 	// Rule is the one that decided; nil if none applies, which includes.
 	Rule *Rule
@@ -42,19 +42,19 @@ func (s *Set) selected() []*compiled {
 //
 // lookup finds the container's pod, whose namespace, labels and annotations count; without
 // it only what the container says of itself does.
-func (s *Set) Why(e workloadmeta.Entity, lookup Lookup, purpose Purpose) Verdict {
+func (s *Set) Why(e workloadmeta.Entity, lookup Lookup, purpose Purpose) Decision {
 	list := s.selected()
 	if _, ok := e.(*workloadmeta.Container); !ok || len(list) == 0 {
-		return Verdict{}
+		return Decision{}
 	}
 	var subject Subject
 	subject.Reset(e, "", lookup)
 	for i := len(list) - 1; i >= 0; i-- {
 		if c := list[i]; (c.Purpose == Everything || c.Purpose == purpose) && subject.applies(c) {
-			return Verdict{Excluded: c.Action == Exclude, Rule: c.Rule}
+			return Decision{Excluded: c.Action == Exclude, Rule: c.Rule}
 		}
 	}
-	return Verdict{}
+	return Decision{}
 }
 
 // Predicate returns what [workloadmeta.Filter.Kind] takes to see only the containers that

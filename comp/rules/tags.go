@@ -231,14 +231,14 @@ func (t *Table) Match(made []Made, key string, s *Subject) []Made {
 		}
 	}
 	if t.override && len(made)-begin > 1 {
-		return made[:begin+len(settle(made[begin:]))]
+		return made[:begin+len(lastOfEach(made[begin:]))]
 	}
 	return made
 }
 
-// settle leaves of the tags of one name those of the last rule. Rules that come from
+// lastOfEach leaves of the tags of one name those of the last rule. Rules that come from
 // options do not replace each other: all entries of an option that match apply.
-func settle(made []Made) []Made {
+func lastOfEach(made []Made) []Made {
 	slices.SortStableFunc(made, func(a, b Made) int { return a.index - b.index })
 	last := make(map[string]int, len(made)) // name → the last rule that replaces earlier ones
 	for _, m := range made {

@@ -4,7 +4,7 @@ package statebus
 type Sizer interface{ Size() int }
 
 // changeLog holds the last changes, for subscribers that come back. It is used under the commit
-// lock. A change is kept with the value it replaced, so that every filter can judge it as it
+// lock. A change is kept with the value it replaced, so that every filter can decide it as it
 // would have then.
 type changeLog[K comparable, V any] struct {
 	entries []logEntry[K, V]
@@ -54,9 +54,9 @@ func (t *Table[K, V]) resume(s *Subscription[K, V]) {
 	s.since = from.Revision
 	s.settled.Store(true)
 	var (
-		one     [1]change[K, V]
-		verdict [1]EventType
-		missed  []Event[K, V]
+		one      [1]change[K, V]
+		delivery [1]EventType
+		missed   []Event[K, V]
 	)
 	for i := range t.log.entries {
 		e := &t.log.entries[i]
@@ -66,10 +66,10 @@ func (t *Table[K, V]) resume(s *Subscription[K, V]) {
 		ev := Event[K, V]{Type: e.typ, Key: e.key, Value: e.value, Revision: e.rev}
 		if !s.plain {
 			one[0] = e.change
-			if !s.judge(one[:], verdict[:]) {
+			if !s.decide(one[:], delivery[:]) {
 				continue
 			}
-			if ev.Type = verdict[0]; ev.Type&left != 0 {
+			if ev.Type = delivery[0]; ev.Type&left != 0 {
 				ev.Value = e.old
 			}
 		}

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// judge decides what s is told of each change, puts aside what a snapshot still
+// decide decides what s is told of each change, puts aside what a snapshot still
 // needs, and reports whether there is anything to tell. It runs the subscriber's
 // functions, under the commit lock but not under the mailbox's.
-func (s *Subscription[K, V]) judge(changes []change[K, V], verdicts []EventType) (any bool) {
+func (s *Subscription[K, V]) decide(changes []change[K, V], deliveries []EventType) (any bool) {
 	done := false
 	defer func() {
 		if !done {
@@ -43,7 +43,7 @@ func (s *Subscription[K, V]) judge(changes []change[K, V], verdicts []EventType)
 		case v&Unset != 0 && types&Sets == 0:
 			v |= unseen // it sees no key before its end
 		}
-		verdicts[i] = v
+		deliveries[i] = v
 		any = any || v != 0
 	}
 	done = true
@@ -61,12 +61,12 @@ func (s *Subscription[K, V]) preserve(c *change[K, V]) {
 }
 
 // offer appends the changes to the mailbox and wakes the consumer if it sleeps.
-// Without verdicts, s has no filter. It runs under the commit lock.
+// Without deliveries, s has no filter. It runs under the commit lock.
 //
 // Merging comes before appending and not after, so that a subscriber that keeps
 // up sees every change of a commit of any size.
-func (s *Subscription[K, V]) offer(changes []change[K, V], verdicts []EventType, rev uint64) {
-	if verdicts == nil && s.snapshotting {
+func (s *Subscription[K, V]) offer(changes []change[K, V], deliveries []EventType, rev uint64) {
+	if deliveries == nil && s.snapshotting {
 		for i := range changes {
 			if changes[i].had {
 				s.preserve(&changes[i])
@@ -83,8 +83,8 @@ func (s *Subscription[K, V]) offer(changes []change[K, V], verdicts []EventType,
 	for i := range changes {
 		c := &changes[i]
 		typ, value := c.typ, c.value
-		if verdicts != nil {
-			typ = verdicts[i]
+		if deliveries != nil {
+			typ = deliveries[i]
 			if typ == 0 {
 				continue
 			}

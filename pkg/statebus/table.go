@@ -56,13 +56,13 @@ type Table[K comparable, V any] struct {
 
 	epoch uint64 // random: revisions of another table mean nothing here
 
-	mu       sync.Mutex // the commit lock; guards the fields below
-	log      changeLog[K, V]
-	tx       Tx[K, V]
-	changes  []change[K, V] // those of the commit in progress
-	verdicts []EventType    // scratch of publish
-	closed   bool
-	past     Totals // of subscriptions that are closed
+	mu         sync.Mutex // the commit lock; guards the fields below
+	log        changeLog[K, V]
+	tx         Tx[K, V]
+	changes    []change[K, V] // those of the commit in progress
+	deliveries []EventType    // scratch of publish
+	closed     bool
+	past       Totals // of subscriptions that are closed
 }
 
 // Storage is where a table keeps its values, each with the revision that wrote it. It is a
@@ -190,7 +190,7 @@ func (t *Table[K, V]) emptyChanges() {
 	clear(t.changes)
 	t.changes = t.changes[:0]
 	if cap(t.changes) > keepCap {
-		t.changes, t.verdicts = nil, nil
+		t.changes, t.deliveries = nil, nil
 	}
 }
 
@@ -209,9 +209,9 @@ func (t *Table[K, V]) publish(subs []*Subscription[K, V], rev uint64) {
 		case s.plain:
 			s.offer(t.changes, nil, rev)
 		default:
-			t.verdicts = slices.Grow(t.verdicts[:0], len(t.changes))[:len(t.changes)]
-			if s.judge(t.changes, t.verdicts) {
-				s.offer(t.changes, t.verdicts, rev)
+			t.deliveries = slices.Grow(t.deliveries[:0], len(t.changes))[:len(t.changes)]
+			if s.decide(t.changes, t.deliveries) {
+				s.offer(t.changes, t.deliveries, rev)
 			}
 		}
 	}

@@ -126,12 +126,12 @@ func (b *builder) addVerbatim(r rule, tag string) {
 
 // verbatim adds a complete tag unless rules say otherwise.
 func (b *builder) verbatim(tag string, level tagger.TagCardinality) {
-	if !b.x.fates {
+	if !b.x.effects {
 		b.append(tag, level, false)
 		return
 	}
 	name := tagset.Name(tag)
-	b.judge(b.x.rules.Fate(name, level, &b.subject), name, tag[len(name):], false)
+	b.apply(b.x.rules.Effect(name, level, &b.subject), name, tag[len(name):], false)
 }
 
 // addAll adds the tag of a rule for each value.
@@ -158,8 +158,8 @@ type keyRule struct {
 }
 
 func (b *builder) put(name, value string, level tagger.TagCardinality, standard bool) {
-	if b.x.fates {
-		b.putJudged(name, value, level, standard)
+	if b.x.effects {
+		b.putWithRules(name, value, level, standard)
 		return
 	}
 	if separator, ok := b.x.separators[name]; ok {
@@ -171,17 +171,17 @@ func (b *builder) put(name, value string, level tagger.TagCardinality, standard 
 	b.append(name+":"+value, level, standard)
 }
 
-// putJudged is put where rules are about tags. Separators belong to the name a tag is made
+// putWithRules is put where rules are about tags. Separators belong to the name a tag is made
 // under, as everything in a rule does.
-func (b *builder) putJudged(name, value string, level tagger.TagCardinality, standard bool) {
-	fate := b.x.rules.Fate(name, level, &b.subject)
+func (b *builder) putWithRules(name, value string, level tagger.TagCardinality, standard bool) {
+	effect := b.x.rules.Effect(name, level, &b.subject)
 	separator, ok := b.x.separators[name]
 	if !ok {
-		b.judge(fate, name, ":"+value, standard)
+		b.apply(effect, name, ":"+value, standard)
 		return
 	}
 	for piece := range pieces(value, separator) {
-		b.judge(fate, name, ":"+piece, standard)
+		b.apply(effect, name, ":"+piece, standard)
 	}
 }
 
@@ -197,22 +197,22 @@ func pieces(value, separator string) iter.Seq[string] {
 	}
 }
 
-// judge adds a tag, name and rest, as rules say. A tag stays a standard tag while it is low
+// apply adds a tag, name and rest, as rules say. A tag stays a standard tag while it is low
 // and has one of their names: consumers of the standard tags look for these names among
 // the low ones.
-func (b *builder) judge(fate rules.Fate, name, rest string, standard bool) {
+func (b *builder) apply(effect rules.Effect, name, rest string, standard bool) {
 	if b.trace != nil {
-		b.origin.fate, b.origin.before = fate, name+rest
-		defer func() { b.origin.fate, b.origin.before = rules.Fate{}, "" }()
+		b.origin.effect, b.origin.before = effect, name+rest
+		defer func() { b.origin.effect, b.origin.before = rules.Effect{}, "" }()
 	}
-	if fate.Dropped {
+	if effect.Dropped {
 		if b.trace != nil {
-			b.trace.record(b, name+rest, fate.Level, standard)
+			b.trace.record(b, name+rest, effect.Level, standard)
 		}
 		return
 	}
-	b.append(fate.Name+rest, fate.Level, standard && fate.Level == tagger.LowCardinality &&
-		IsStandard(fate.Name))
+	b.append(effect.Name+rest, effect.Level, standard && effect.Level == tagger.LowCardinality &&
+		IsStandard(effect.Name))
 }
 
 // IsStandard reports whether a name is that of a standard tag.

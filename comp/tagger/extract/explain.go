@@ -68,10 +68,10 @@ func (x *Extractor) Check(e workloadmeta.Entity, lookup Lookup) []Problem {
 // origin is where the tag that is being added comes from.
 type origin struct {
 	rule   rule
-	made   *rules.Rule // the rule that made the tag; nil for built-in definitions
-	key    string      // variable part of the field
-	fate   rules.Fate  // what rules say of it
-	before string      // the tag before that
+	made   *rules.Rule  // the rule that made the tag; nil for built-in definitions
+	key    string       // variable part of the field
+	effect rules.Effect // what rules say of it
+	before string       // the tag before that
 }
 
 // trace keeps what the hot path throws away.
@@ -84,10 +84,10 @@ func (t *trace) record(b *builder, tag string, level tagger.TagCardinality, stan
 	d := &definitions[b.origin.rule]
 	traced := Traced{Tag: tag, Cardinality: level, Standard: standard, Source: b.source,
 		Field: d.field(b.origin.key)}
-	fate := &b.origin.fate
-	traced.DroppedBy, traced.RenamedBy, traced.LeveledBy = fate.DroppedBy, fate.RenamedBy,
-		fate.LeveledBy
-	if fate.RenamedBy != nil && !fate.Dropped {
+	effect := &b.origin.effect
+	traced.DroppedBy, traced.RenamedBy, traced.LeveledBy = effect.DroppedBy, effect.RenamedBy,
+		effect.LeveledBy
+	if effect.RenamedBy != nil && !effect.Dropped {
 		traced.Before = b.origin.before
 	}
 	if b.entity != nil && b.origin.rule != ruleStaticTag {

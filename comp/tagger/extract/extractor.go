@@ -15,10 +15,10 @@ import (
 // number of goroutines.
 type Extractor struct {
 	separators map[string]string // tag name → separator of its values
-	static     []judged
+	static     []staticTag
 
-	rules *rules.Set
-	fates bool // whether rules are about tags that are made
+	rules   *rules.Set
+	effects bool // whether rules are about tags that are made
 	// conditional says that rules look at more of an entity than its kind and resource.
 	conditional bool
 
@@ -66,7 +66,7 @@ func New(o Options) (*Extractor, error) {
 	}
 	x.setRules(set)
 	x.builders.New = func() any { return &builder{x: x} }
-	x.static = x.judgeStatic(o.StaticTags)
+	x.static = x.applyStatic(o.StaticTags)
 	return x, nil
 }
 
@@ -83,7 +83,7 @@ var objectKinds = [...]workloadmeta.Kind{
 
 // setRules looks up once which rules are for what.
 func (x *Extractor) setRules(set *rules.Set) {
-	x.rules, x.fates, x.conditional = set, set.HasFates(), set.Conditional()
+	x.rules, x.effects, x.conditional = set, set.HasEffects(), set.Conditional()
 	x.containerLabels = set.Table(rules.Label, workloadmeta.KindContainer, "")
 	x.imageLabels = set.Table(rules.Label, workloadmeta.KindContainerImage, "")
 	x.containerEnv = set.Table(rules.Env, workloadmeta.KindContainer, "")

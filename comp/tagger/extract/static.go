@@ -68,17 +68,17 @@ func (x *Extractor) StaticInfo() (tagger.TagInfo, bool) {
 	return info, !info.Empty()
 }
 
-// judged is a static tag and what becomes of it. Static tags are made from no entity, so
+// staticTag is a static tag and what becomes of it. Static tags are made from no entity, so
 // that it is the same everywhere.
-type judged struct {
-	tag  string // as it is in the configuration
-	name string
-	fate rules.Fate
+type staticTag struct {
+	tag    string // as it is in the configuration
+	name   string
+	effect rules.Effect
 }
 
-// judgeStatic applies tag_value_split_separator and the rules once and for all.
-func (x *Extractor) judgeStatic(tags []string) []judged {
-	var all []judged
+// applyStatic applies tag_value_split_separator and the rules once and for all.
+func (x *Extractor) applyStatic(tags []string) []staticTag {
+	var all []staticTag
 	for _, tag := range tags {
 		name, value, _ := strings.Cut(tag, ":")
 		if name == "" || value == "" {
@@ -90,8 +90,8 @@ func (x *Extractor) judgeStatic(tags []string) []judged {
 		}
 		for _, piece := range values {
 			all = append(all,
-				judged{tag: name + ":" + piece, name: name,
-					fate: x.rules.Fate(name, tagger.LowCardinality, &rules.Subject{})})
+				staticTag{tag: name + ":" + piece, name: name,
+					effect: x.rules.Effect(name, tagger.LowCardinality, &rules.Subject{})})
 		}
 	}
 	return all
@@ -103,6 +103,6 @@ func (x *Extractor) staticTags(b *builder) {
 		if b.trace != nil {
 			b.origin = origin{rule: ruleStaticTag}
 		}
-		b.judge(tag.fate, tag.name, tag.tag[len(tag.name):], false)
+		b.apply(tag.effect, tag.name, tag.tag[len(tag.name):], false)
 	}
 }

@@ -112,9 +112,9 @@ func (t *Tagger) trace(id tagger.EntityID, entity workloadmeta.Entity) (traced [
 	if entity == nil && id != tagger.GlobalEntityID {
 		return nil, nil
 	}
-	t.following.Lock()
-	defer t.following.Unlock()
-	return t.follower.x.Explain(entity, t.follower)
+	t.graphMu.Lock()
+	defer t.graphMu.Unlock()
+	return t.graph.x.Explain(entity, t.graph)
 }
 
 // ruleOf fills in which rules made a tag of what, and what others did to it.

@@ -31,9 +31,9 @@ func (t *Tagger) ExplainTag(id tagger.EntityID, tag string) tagger.TagReason {
 		entity, _ = t.store.Get(workload)
 	}
 	if entity != nil {
-		t.following.Lock()
-		out.Ways, out.Near = t.follower.x.Ways(out.Tag, entity, t.follower)
-		t.following.Unlock()
+		t.graphMu.Lock()
+		out.Ways, out.Near = t.graph.x.Ways(out.Tag, entity, t.graph)
+		t.graphMu.Unlock()
 	}
 	out.Reason = whyTag(&out, x, entity)
 	return out

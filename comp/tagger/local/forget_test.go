@@ -14,7 +14,7 @@ import (
 
 // What the tagger notes about entities and who asked for whom must go with them, in
 // whichever order they end, or a node that lives long runs out of memory.
-func TestTheFollowerForgets(t *testing.T) {
+func TestTheGraphForgets(t *testing.T) {
 	pod := workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: "p"}
 	task := workloadmeta.EntityID{Kind: workloadmeta.KindECSTask, ID: "t"}
 	inPod := workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "c1"}
@@ -31,7 +31,7 @@ func TestTheFollowerForgets(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = tg.Stop(t.Context()) }()
-			f := tg.follower
+			f := tg.graph
 			apply := func(typ workloadmeta.EventType, e workloadmeta.Entity) {
 				f.apply([]workloadmeta.Event{{Type: typ, Entity: e, Complete: true}})
 			}
@@ -79,8 +79,8 @@ func TestLostTagsAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tg.update(func(*follower) { tg.process([]tagger.TagInfo{{Source: "of nothing"}}) })
-	tg.update((*follower).settle)
+	tg.update(func(*graph) { tg.process([]tagger.TagInfo{{Source: "of nothing"}}) })
+	tg.update((*graph).settle)
 	if n := strings.Count(log.String(), "some tags are lost"); n != 1 {
 		t.Errorf("the log tells of them %d times:\n%s", n, &log)
 	}
@@ -95,7 +95,7 @@ func TestALargeBundleIsHandledInPieces(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tg.Stop(t.Context()) }()
-	f := tg.follower
+	f := tg.graph
 	most, pieces := 0, 0
 	f.emit = func(infos []tagger.TagInfo) { most, pieces = max(most, len(infos)), pieces+1 }
 	events := make([]workloadmeta.Event, 10*maxOut)

@@ -79,10 +79,10 @@ type Tagger struct {
 	tags  *tagstore.Store
 	self  tagger.OriginInfo // this process, as the sender of its own telemetry
 
-	following sync.Mutex // guards the fields below
-	follower  *follower
-	said      map[string]struct{} // problems that the log has
-	lost      error               // of the tag store; not in the log yet
+	graphMu sync.Mutex // guards the fields below
+	graph   *graph
+	said    map[string]struct{} // problems that the log has
+	lost    error               // of the tag store; not in the log yet
 
 	mu       sync.Mutex    // guards the fields below
 	handled  uint64        // revision of the store up to which everything is handled
@@ -132,7 +132,7 @@ func New(store Store, opts Options) (*Tagger, error) {
 	default:
 		t.self.LocalData.ContainerID = opts.SelfContainerID
 	}
-	t.follower = newFollower(x, store, t.process)
+	t.graph = newGraph(x, store, t.process)
 	if static, ok := x.StaticInfo(); ok {
 		if err := t.tags.Process([]tagger.TagInfo{static}); err != nil {
 			return nil, fmt.Errorf("tagger: static tags: %w", err)
@@ -186,13 +186,13 @@ func (t *Tagger) Stop(ctx context.Context) error {
 	return nil
 }
 
-// update changes what the follower knows, and says in the log, once, what could not be
+// update changes what the graph knows, and says in the log, once, what could not be
 // understood.
-func (t *Tagger) update(change func(*follower)) {
-	t.following.Lock()
-	change(t.follower)
+func (t *Tagger) update(change func(*graph)) {
+	t.graphMu.Lock()
+	change(t.graph)
 	var news []extract.Problem
-	for _, p := range t.follower.problems {
+	for _, p := range t.graph.problems {
 		key := p.Entity.String() + " " + p.Field + " " + p.Err.Error()
 		if _, said := t.said[key]; !said && len(t.said) < maxSaid {
 			t.said[key] = struct{}{}
@@ -200,8 +200,8 @@ func (t *Tagger) update(change func(*follower)) {
 		}
 	}
 	lost := t.lost
-	t.follower.problems, t.lost = nil, nil
-	t.following.Unlock()
+	t.graph.problems, t.lost = nil, nil
+	t.graphMu.Unlock()
 	if lost != nil {
 		t.opts.Log.Error("tagger: some tags are lost", "error", lost)
 	}
@@ -214,12 +214,12 @@ func (t *Tagger) update(change func(*follower)) {
 // maxSaid bounds how many problems the log is told. After it, explain tells of them.
 const maxSaid = 1000
 
-// process gives infos to the tag store. It is called under following.
+// process gives infos to the tag store. It is called under graphMu.
 func (t *Tagger) process(infos []tagger.TagInfo) {
 	t.lost = errors.Join(t.lost, t.tags.Process(infos))
 }
 
-// watchSources has completeness judged anew when all sources have listed, and when others
+// watchSources has completeness worked out anew when all sources have listed, and when others
 // are expected.
 func (t *Tagger) watchSources(ctx context.Context) {
 	listed := make(chan struct{})
@@ -237,7 +237,7 @@ func (t *Tagger) watchSources(ctx context.Context) {
 		if expecting != nil {
 			changed = expecting.ExpectationsChanged()
 		}
-		t.update((*follower).settle)
+		t.update((*graph).settle)
 		select {
 		case <-changed:
 		case <-synced:
@@ -250,7 +250,7 @@ func (t *Tagger) watchSources(ctx context.Context) {
 
 func (t *Tagger) follow(ctx context.Context) {
 	for bundle := range t.sub.Bundles(ctx) {
-		t.update(func(f *follower) { f.apply(bundle.Events) })
+		t.update(func(f *graph) { f.apply(bundle.Events) })
 		t.mu.Lock()
 		t.handled = bundle.Revision
 		if t.advanced != nil {
@@ -288,7 +288,7 @@ func (t *Tagger) CatchUp(ctx context.Context) error {
 	for {
 		advanced := t.behind(goal)
 		if advanced == nil {
-			t.update((*follower).settle) // who is expected may have changed without any event
+			t.update((*graph).settle) // who is expected may have changed without any event
 			return nil
 		}
 		select {
@@ -318,9 +318,9 @@ func (t *Tagger) behind(revision uint64) <-chan struct{} {
 func (t *Tagger) Rules() *rules.Set { return t.extractor().Rules() }
 
 func (t *Tagger) extractor() *extract.Extractor {
-	t.following.Lock()
-	defer t.following.Unlock()
-	return t.follower.x
+	t.graphMu.Lock()
+	defer t.graphMu.Unlock()
+	return t.graph.x
 }
 
 // Reload goes on with other options, as if they had been there from the beginning: all tags
@@ -331,7 +331,7 @@ func (t *Tagger) Reload(opts extract.Options) error {
 	if err != nil {
 		return fmt.Errorf("tagger: %w", err)
 	}
-	t.update(func(f *follower) {
+	t.update(func(f *graph) {
 		static, ok := x.StaticInfo()
 		infos := []tagger.TagInfo{static}
 		if !ok { // at once, not after the grace time

@@ -114,20 +114,20 @@ func (t *tombstones) trim(valid func(tombstone) bool) {
 // "unknown". It is written under the commit lock.
 type forgotten struct {
 	max  int
-	m    *singlewriter.Map[tagger.EntityID, farewell]
+	m    *singlewriter.Map[tagger.EntityID, forgottenID]
 	ring []tombstone // the IDs in the order they were forgotten, from next on
 	next int
 	last uint32
 }
 
-// farewell says when an ID was forgotten, and under which number it is in the ring.
-type farewell struct {
+// forgottenID says when an ID was forgotten, and under which number it is in the ring.
+type forgottenID struct {
 	at     time.Time
 	number uint32
 }
 
 func newForgotten(limit int) forgotten {
-	return forgotten{max: limit, m: singlewriter.New[tagger.EntityID, farewell]()}
+	return forgotten{max: limit, m: singlewriter.New[tagger.EntityID, forgottenID]()}
 }
 
 func (f *forgotten) add(id tagger.EntityID, at time.Time) {
@@ -145,7 +145,7 @@ func (f *forgotten) add(id tagger.EntityID, at time.Time) {
 		f.ring[f.next] = entry
 		f.next = (f.next + 1) % f.max
 	}
-	f.m.Set(id, farewell{at, f.last}, 0)
+	f.m.Set(id, forgottenID{at, f.last}, 0)
 }
 
 func (f *forgotten) remove(id tagger.EntityID) { f.m.Delete(id) }

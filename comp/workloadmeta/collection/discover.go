@@ -47,7 +47,7 @@ func (r *runner) discover(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case d.State == workloadmeta.Detected:
-			r.standsFor(d)
+			r.collectedByInstances(d)
 		default:
 			r.waiting(d, time.Now().Add(r.s.opts.RedetectEvery), false)
 		}
@@ -60,13 +60,13 @@ func (r *runner) discover(ctx context.Context) {
 		return nil
 	})
 	if err != nil {
-		r.noteFailure("look for instances", err)
+		r.recordFailure("look for instances", err)
 		return
 	}
 	there := map[string]bool{}
 	for _, c := range found {
 		if id, err := r.begin(c); err != nil {
-			r.problem(err)
+			r.logProblem(err)
 		} else {
 			there[id] = true
 		}
@@ -75,10 +75,10 @@ func (r *runner) discover(ctx context.Context) {
 		if instance.parent != r || there[instance.ID] {
 			continue
 		}
-		left, err := r.s.ledger.withdraw(instance.book, func(old report) bool {
+		left, err := r.s.reports.withdraw(instance.own, func(old report) bool {
 			return old.away != 0 && time.Since(time.Unix(0, old.away)) >= r.s.opts.ForgetAfter
 		})
-		instance.problem(err)
+		instance.logProblem(err)
 		if left == 0 {
 			r.s.drop(instance)
 		}
@@ -118,7 +118,7 @@ func (s *Supervisor) drop(instance *runner) {
 	instance.stop()
 	<-instance.ended
 	s.expectations.forget(instance)
-	s.ledger.forgetBook(instance.book)
+	s.reports.forgetSet(instance.own)
 	s.replaceRunners(func(all []*runner) []*runner {
 		return slices.DeleteFunc(all, func(r *runner) bool { return r == instance })
 	})

@@ -14,16 +14,16 @@ type expectations struct {
 	store Store
 
 	// mu guards the fields below. It is held while the store is told, so that what the
-	// store hears last is what is true; see ledger.mu.
+	// store hears last is what is true; see reportTable.mu.
 	mu       sync.Mutex
 	detected map[*runner]bool
-	told     map[workloadmeta.Kind][]workloadmeta.Source
+	expected map[workloadmeta.Kind][]workloadmeta.Source
 }
 
 func (e *expectations) init(store Store) {
 	e.store = store
 	e.detected = map[*runner]bool{}
-	e.told = map[workloadmeta.Kind][]workloadmeta.Source{}
+	e.expected = map[workloadmeta.Kind][]workloadmeta.Source{}
 }
 
 // set notes whether a collector has something to collect.
@@ -43,8 +43,8 @@ func (e *expectations) set(r *runner, detected bool) {
 			}
 		}
 		slices.SortFunc(sources, workloadmeta.CompareSources)
-		if !slices.Equal(sources, e.told[kind]) {
-			e.told[kind] = sources
+		if !slices.Equal(sources, e.expected[kind]) {
+			e.expected[kind] = sources
 			e.store.Expect(kind, sources)
 		}
 	}

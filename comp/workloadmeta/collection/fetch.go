@@ -90,7 +90,7 @@ func (f *fetches) fetch(ctx context.Context, id workloadmeta.EntityID) error {
 func (f *fetches) join(id workloadmeta.EntityID) (*flight, error) {
 	var able []*runner
 	for _, r := range f.s.all() {
-		if r.fetcher != nil && r.reports(id.Kind) && f.s.expectations.has(r) {
+		if r.fetcher != nil && r.collects(id.Kind) && f.s.expectations.has(r) {
 			able = append(able, r)
 		}
 	}

@@ -75,8 +75,8 @@ func (p *firstPass) decrease() {
 	}
 }
 
-// settle notes the outcome of a collector's first attempt; later ones are ignored.
-func (p *firstPass) settle(o Outcome) {
+// record notes the outcome of a collector's first attempt; later ones are ignored.
+func (p *firstPass) record(o Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.outcomes[o.ID].Result != Pending {

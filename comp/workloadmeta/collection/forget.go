@@ -26,14 +26,14 @@ type Forgotten struct {
 
 // Forgotten returns why an entity was withdrawn that nobody could confirm any more.
 func (s *Supervisor) Forgotten(id workloadmeta.EntityID) (Forgotten, bool) {
-	l := &s.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := slices.IndexFunc(l.forgotten, func(f Forgotten) bool { return f.ID == id })
+	t := &s.reports
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.forgotten, func(f Forgotten) bool { return f.ID == id })
 	if i < 0 {
 		return Forgotten{}, false
 	}
-	return l.forgotten[i], true
+	return t.forgotten[i], true
 }
 
 // forgetLoop withdraws what no live reporter can confirm, until ctx ends.
@@ -45,7 +45,7 @@ func (s *Supervisor) forgetLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			gone, err := s.ledger.forget(now, s.opts.ForgetAfter, s.witnessed())
+			gone, err := s.reports.forget(now, s.opts.ForgetAfter, s.witnessed())
 			for _, f := range gone {
 				s.opts.Log.Info("an entity is withdrawn: nobody can confirm it", "entity", f.ID,
 					"reporter", f.Reporter, "reason", f.Reason)
@@ -58,22 +58,22 @@ func (s *Supervisor) forgetLoop(ctx context.Context) {
 }
 
 // witnessed returns what collectors that are away know to have gone.
-func (s *Supervisor) witnessed() map[entry]bool {
-	gone := map[entry]bool{}
+func (s *Supervisor) witnessed() map[reportKey]bool {
+	gone := map[reportKey]bool{}
 	for _, r := range s.all() {
 		w, ok := r.collector.(workloadmeta.Witness)
 		if !ok {
 			continue
 		}
-		for e, entity := range s.ledger.awaited(r.book) {
+		for k, entity := range s.reports.awaited(r.own) {
 			err := guard(func() error {
 				if w.Gone(entity) {
-					gone[e] = true
+					gone[k] = true
 				}
 				return nil
 			})
 			if err != nil {
-				r.noteFailure("ask what has gone", err)
+				r.recordFailure("ask what has gone", err)
 			}
 		}
 	}
@@ -81,17 +81,17 @@ func (s *Supervisor) witnessed() map[entry]bool {
 }
 
 // awaited returns what a collector has reported and cannot ask for.
-func (l *ledger) awaited(b *book) map[entry]workloadmeta.Entity {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out := map[entry]workloadmeta.Entity{}
-	for e, r := range b.reported {
+func (t *reportTable) awaited(s *reportSet) map[reportKey]workloadmeta.Entity {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := map[reportKey]workloadmeta.Entity{}
+	for k, r := range s.reported {
 		if r.away == 0 {
 			continue
 		}
-		reports, _ := l.store.Reports(e.id) // none if it has gone
-		if at, held := workloadmeta.FindReport(reports, e.by); held {
-			out[e] = reports[at].Entity
+		reports, _ := t.store.Reports(k.id) // none if it has gone
+		if at, held := workloadmeta.FindReport(reports, k.by); held {
+			out[k] = reports[at].Entity
 		}
 	}
 	return out
@@ -100,28 +100,28 @@ func (l *ledger) awaited(b *book) map[entry]workloadmeta.Entity {
 // forget withdraws the entities whose reporters have been away for as long as after and that
 // no live reporter confirms, and at once those whose process has gone, as the scan of processes
 // or a witness knows.
-func (l *ledger) forget(now time.Time, after time.Duration,
-	witnessed map[entry]bool) ([]Forgotten, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (t *reportTable) forget(now time.Time, after time.Duration,
+	witnessed map[reportKey]bool) ([]Forgotten, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var gone []Forgotten
 	var out []workloadmeta.CollectorEvent
-	for _, b := range l.books {
-		var old []entry
-		for e, r := range b.reported {
+	for _, s := range t.sets {
+		var old []reportKey
+		for k, r := range s.reported {
 			if r.away != 0 {
-				old = append(old, e)
+				old = append(old, k)
 			}
 		}
-		slices.SortFunc(old, compareEntries)
-		for _, e := range old {
-			reports, _ := l.store.Reports(e.id) // none if it has gone
-			at, held := workloadmeta.FindReport(reports, e.by)
-			r := b.reported[e]
+		slices.SortFunc(old, compareReportKeys)
+		for _, k := range old {
+			reports, _ := t.store.Reports(k.id) // none if it has gone
+			at, held := workloadmeta.FindReport(reports, k.by)
+			r := s.reported[k]
 			away := time.Unix(0, r.away)
 			if !held || reports[at].State == workloadmeta.Done {
 				if now.Sub(away) >= after {
-					delete(b.reported, e) // others have withdrawn it meanwhile
+					delete(s.reported, k) // others have withdrawn it meanwhile
 				}
 				continue
 			}
@@ -129,29 +129,29 @@ func (l *ledger) forget(now time.Time, after time.Duration,
 				func(r workloadmeta.Report) bool { return r.State == workloadmeta.Live }) {
 				continue
 			}
-			reason, last := l.unconfirmed(r, reports[at].Entity, now, away, after, witnessed[e])
-			if reason == "" || last == nil && r.away < l.lastAway(e.id, reports) {
+			reason, last := t.unconfirmed(r, reports[at].Entity, now, away, after, witnessed[k])
+			if reason == "" || last == nil && r.away < t.lastAway(k.id, reports) {
 				continue
 			}
-			gone = append(gone, Forgotten{ID: e.id, Reporter: e.by.Name,
+			gone = append(gone, Forgotten{ID: k.id, Reporter: k.by.Name,
 				Said: reports[at].Said(), Away: away, At: now, Reason: reason})
-			out = l.remove(b, e, last, out)
+			out = t.remove(s, k, last, out)
 		}
 	}
-	l.forgotten = append(l.forgotten, gone...)
-	if n := len(l.forgotten) - maxForgotten; n > 0 {
-		l.forgotten = slices.Delete(l.forgotten, 0, n)
+	t.forgotten = append(t.forgotten, gone...)
+	if n := len(t.forgotten) - maxForgotten; n > 0 {
+		t.forgotten = slices.Delete(t.forgotten, 0, n)
 	}
-	return gone, l.write(out)
+	return gone, t.write(out)
 }
 
 // lastAway returns when the last of an entity's reporters went away, in Unix time in ns. It
 // needs mu.
-func (l *ledger) lastAway(id workloadmeta.EntityID, reports []workloadmeta.Report) int64 {
+func (t *reportTable) lastAway(id workloadmeta.EntityID, reports []workloadmeta.Report) int64 {
 	var last int64
-	for _, b := range l.books {
+	for _, s := range t.sets {
 		for _, r := range reports {
-			last = max(last, b.reported[entry{r.Reporter, id}].away)
+			last = max(last, s.reported[reportKey{r.Reporter, id}].away)
 		}
 	}
 	return last
@@ -159,29 +159,29 @@ func (l *ledger) lastAway(id workloadmeta.EntityID, reports []workloadmeta.Repor
 
 // withdraw withdraws what a collector reports and which picks, whoever else reports it, and
 // returns how much is left. nil picks all.
-func (l *ledger) withdraw(b *book, picks func(report) bool) (left int, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var old []entry
-	for e, r := range b.reported {
+func (t *reportTable) withdraw(s *reportSet, picks func(report) bool) (left int, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var old []reportKey
+	for k, r := range s.reported {
 		if picks == nil || picks(r) {
-			old = append(old, e)
+			old = append(old, k)
 		}
 	}
-	slices.SortFunc(old, compareEntries)
+	slices.SortFunc(old, compareReportKeys)
 	var out []workloadmeta.CollectorEvent
-	for _, e := range old {
-		out = l.remove(b, e, nil, out)
+	for _, k := range old {
+		out = t.remove(s, k, nil, out)
 	}
-	return len(b.reported), l.write(out)
+	return len(s.reported), t.write(out)
 }
 
 // unconfirmed returns why an entity of a reporter that is away is not believed in any longer,
 // with its last state if that is known, or "" if it still is. It needs mu.
-func (l *ledger) unconfirmed(r report, e workloadmeta.Entity, now, away time.Time,
+func (t *reportTable) unconfirmed(r report, e workloadmeta.Entity, now, away time.Time,
 	after time.Duration, gone bool) (reason string, last workloadmeta.Entity) {
 	if r.process != nil && !gone {
-		found, scanned := l.scanned(r.process, away)
+		found, scanned := t.scanned(r.process, away)
 		if found {
 			return "", nil
 		}
@@ -202,12 +202,12 @@ func (l *ledger) unconfirmed(r report, e workloadmeta.Entity, now, away time.Tim
 
 // firstProcess returns the first process of a container as the scan of processes sees it now.
 // It needs mu.
-func (l *ledger) firstProcess(e entry) *workloadmeta.Process {
-	if e.id.Kind != workloadmeta.KindContainer {
+func (t *reportTable) firstProcess(k reportKey) *workloadmeta.Process {
+	if k.id.Kind != workloadmeta.KindContainer {
 		return nil
 	}
-	reports, _ := l.store.Reports(e.id)
-	at, held := workloadmeta.FindReport(reports, e.by)
+	reports, _ := t.store.Reports(k.id)
+	at, held := workloadmeta.FindReport(reports, k.by)
 	if !held {
 		return nil
 	}
@@ -215,7 +215,7 @@ func (l *ledger) firstProcess(e entry) *workloadmeta.Process {
 	if !ok || c.PID == 0 {
 		return nil
 	}
-	p := l.processOf(int32(c.PID))
+	p := t.processOf(int32(c.PID))
 	if p != nil && p.ContainerID != "" && p.ContainerID != c.ID {
 		return nil // somebody else's by now
 	}
@@ -223,8 +223,8 @@ func (l *ledger) firstProcess(e entry) *workloadmeta.Process {
 }
 
 // processOf returns what the scan of processes says of a process, or nil.
-func (l *ledger) processOf(pid int32) *workloadmeta.Process {
-	reports, _ := l.store.Reports(workloadmeta.EntityID{Kind: workloadmeta.KindProcess,
+func (t *reportTable) processOf(pid int32) *workloadmeta.Process {
+	reports, _ := t.store.Reports(workloadmeta.EntityID{Kind: workloadmeta.KindProcess,
 		ID: strconv.Itoa(int(pid))})
 	for _, r := range reports {
 		if p, ok := r.Entity.(*workloadmeta.Process); ok && r.State == workloadmeta.Live &&
@@ -237,11 +237,11 @@ func (l *ledger) processOf(pid int32) *workloadmeta.Process {
 
 // scanned reports whether a process is still there, and whether the processes have been listed
 // since a time, so that its absence means something. It needs mu.
-func (l *ledger) scanned(p *workloadmeta.Process, since time.Time) (found, scanned bool) {
-	if now := l.processOf(p.PID); now != nil {
+func (t *reportTable) scanned(p *workloadmeta.Process, since time.Time) (found, scanned bool) {
+	if now := t.processOf(p.PID); now != nil {
 		return workloadmeta.SameIncarnation(now, p), true
 	}
-	return false, slices.ContainsFunc(l.books, func(b *book) bool {
-		return b.reporters[0].Source == workloadmeta.SourceProcess && b.listedAt.After(since)
+	return false, slices.ContainsFunc(t.sets, func(s *reportSet) bool {
+		return s.reporters[0].Source == workloadmeta.SourceProcess && s.listedAt.After(since)
 	})
 }

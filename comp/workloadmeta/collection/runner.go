@@ -39,12 +39,12 @@ type runner struct {
 	workloadmeta.Description
 	forced bool // switched on: runs whatever detection says
 
-	book    *book
+	own     *reportSet                  // what the collector reports
 	limiter *rate.Limiter               // of fetches
 	pauses  *backoff.ExponentialBackOff // of the stream
 	active  atomic.Bool                 // run has not returned
 	late    atomic.Int32                // fetches under way of which the time is over
-	board
+	runnerStatus
 }
 
 func newRunner(s *Supervisor, c workloadmeta.Collector, d workloadmeta.Description) *runner {
@@ -57,9 +57,9 @@ func newRunner(s *Supervisor, c workloadmeta.Collector, d workloadmeta.Descripti
 	r.streamer, _ = c.(workloadmeta.Streamer)
 	r.puller, _ = c.(workloadmeta.Puller)
 	r.fetcher, _ = c.(workloadmeta.Fetcher)
-	r.book = s.ledger.open(r.Description)
+	r.own = s.reports.open(r.Description)
 	r.limiter = rate.NewLimiter(rate.Limit(s.opts.FetchRate), s.opts.FetchBurst)
-	r.board.init(r)
+	r.initStatus()
 	return r
 }
 
@@ -112,7 +112,7 @@ func (r *runner) runWhileDetected(ctx context.Context) {
 			return
 		}
 		lost = time.Now()
-		r.s.ledger.lost(r.book, lost)
+		r.s.reports.lost(r.own, lost)
 		if IsPermanent(err) {
 			r.gaveUp(err)
 			return
@@ -159,7 +159,7 @@ func (r *runner) detect(ctx context.Context) (d workloadmeta.Detection) {
 		return nil
 	})
 	if err != nil {
-		r.noteFailure("detect", err)
+		r.recordFailure("detect", err)
 		d = workloadmeta.Detection{State: workloadmeta.Absent, Cause: workloadmeta.CauseOf(err),
 			Reason: "detection failed: " + err.Error()}
 	}
@@ -224,7 +224,7 @@ func (r *runner) streamLoop(ctx context.Context) error {
 			r.pauses.Reset()
 			r.forgetFailures()
 		}
-		r.s.ledger.lost(r.book, time.Now())
+		r.s.reports.lost(r.own, time.Now())
 		pause := r.pauses.NextBackOff()
 		r.failed(modeStream, err, time.Now().Add(pause))
 		if !sleep(ctx, pause) {
@@ -240,18 +240,18 @@ func (r *runner) streamLoop(ctx context.Context) error {
 func (r *runner) streamOnce(ctx context.Context) (synced time.Time, err error) {
 	ctx, cancel := context.WithCancel(ctx) // the run's own goroutines end with it
 	defer cancel()
-	began := r.s.ledger.beginStream(r.book)
+	began := r.s.reports.beginStream(r.own)
 	r.connecting()
 	out := &sink{r: r}
 	out.accept = func(events []workloadmeta.CollectorEvent) error {
-		r.took(modeStream, len(events))
-		return r.s.ledger.report(r.book, events)
+		r.received(modeStream, len(events))
+		return r.s.reports.apply(r.own, events)
 	}
 	out.synced = func() error {
 		if synced.IsZero() {
 			synced = time.Now()
 		}
-		return r.s.ledger.finishStream(r.book, began)
+		return r.s.reports.finishStream(r.own, began)
 	}
 	err = guard(func() error { return r.streamer.Stream(ctx, out) })
 	out.close()
@@ -274,7 +274,7 @@ func (r *runner) pullLoop(ctx context.Context) error {
 		}
 		pause := max(r.s.jittered(period)-time.Since(began), period/4)
 		if err != nil {
-			r.s.ledger.pullFailed(r.book, time.Now())
+			r.s.reports.pullFailed(r.own, time.Now())
 			r.failed(modePull, err, time.Now().Add(pause))
 		} else {
 			r.listed(modePull)
@@ -294,10 +294,10 @@ func (r *runner) pullLoop(ctx context.Context) error {
 func (r *runner) pullOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.s.opts.PullTimeout)
 	defer cancel()
-	look := r.s.ledger.beginLook(r.book, false)
-	defer r.s.ledger.endLook(look)
+	req := r.s.reports.beginRequest(r.own, false)
+	defer r.s.reports.endRequest(req)
 	// What has gone is not remembered for longer on account of a pull that hangs.
-	defer context.AfterFunc(ctx, func() { r.s.ledger.endLook(look) })()
+	defer context.AfterFunc(ctx, func() { r.s.reports.endRequest(req) })()
 	out, events := newBuffer(r)
 	began := time.Now()
 	err := guard(func() error { return r.puller.Pull(ctx, out) })
@@ -309,8 +309,8 @@ func (r *runner) pullOnce(ctx context.Context) error {
 		}
 		return err
 	}
-	r.took(modePull, len(*events))
-	r.problem(r.s.ledger.applyPull(look, *events))
+	r.received(modePull, len(*events))
+	r.logProblem(r.s.reports.applyPull(req, *events))
 	return nil
 }
 
@@ -331,13 +331,13 @@ func (r *runner) refreshLoop(ctx context.Context) error {
 				return err
 			}
 		case <-refresh.C:
-			entries, tick := r.s.ledger.entries(r.book)
-			for _, e := range entries {
+			keys, tick := r.s.reports.keys(r.own)
+			for _, k := range keys {
 				fetchCtx, cancel := context.WithTimeout(ctx, r.s.opts.FetchTimeout)
-				found, err := r.fetch(fetchCtx, e.id)
+				found, err := r.fetch(fetchCtx, k.id)
 				cancel()
 				if err == nil && !found {
-					r.problem(r.s.ledger.drop(r.book, e, tick))
+					r.logProblem(r.s.reports.drop(r.own, k, tick))
 				}
 			}
 		}
@@ -353,9 +353,9 @@ func (r *runner) fetch(ctx context.Context, id workloadmeta.EntityID) (found boo
 		}
 		return false, fmt.Errorf("%s: %w", r.ID, ErrRateLimited) // its turn would come too late
 	}
-	look := r.s.ledger.beginLook(r.book, true)
-	defer r.s.ledger.endLook(look)
-	defer context.AfterFunc(ctx, func() { r.s.ledger.endLook(look) })()
+	req := r.s.reports.beginRequest(r.own, true)
+	defer r.s.reports.endRequest(req)
+	defer context.AfterFunc(ctx, func() { r.s.reports.endRequest(req) })()
 	out, events := newBuffer(r)
 	if r.late.Load() >= maxLate {
 		return false, fmt.Errorf("%s: %w", r.ID, errHangs)
@@ -369,15 +369,15 @@ func (r *runner) fetch(ctx context.Context, id workloadmeta.EntityID) (found boo
 	r.fetched()
 	if err != nil {
 		if !errors.Is(ctx.Err(), context.Canceled) { // nobody waits for it any more
-			r.noteFailure("fetch", err)
+			r.recordFailure("fetch", err)
 		}
 		return false, fmt.Errorf("%s: %w", r.ID, err)
 	}
 	for _, ev := range *events {
 		found = found || ev.Type == workloadmeta.EventTypeSet && ev.Entity.GetID() == id
 	}
-	r.took(modeFetch, len(*events))
-	r.problem(r.s.ledger.applyFetch(look, *events))
+	r.received(modeFetch, len(*events))
+	r.logProblem(r.s.reports.applyFetch(req, *events))
 	return found, nil
 }
 

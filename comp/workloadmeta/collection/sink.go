@@ -56,9 +56,9 @@ func (s *sink) Apply(events []workloadmeta.CollectorEvent) {
 			problems = append(problems, err)
 			continue
 		}
-		if kind := ev.Entity.GetID().Kind; !s.r.reports(kind) {
+		if kind := ev.Entity.GetID().Kind; !s.r.collects(kind) {
 			// Used all the same: it is true. But nobody waits for it.
-			s.r.problem(fmt.Errorf("reports %s, which is not among its Kinds", kind))
+			s.r.logProblem(fmt.Errorf("reports %s, which is not among its Kinds", kind))
 		}
 		valid = append(valid, ev)
 	}
@@ -66,10 +66,10 @@ func (s *sink) Apply(events []workloadmeta.CollectorEvent) {
 	if len(valid) == 0 {
 		return
 	}
-	s.r.problem(s.hand(valid))
+	s.r.logProblem(s.deliver(valid))
 }
 
-func (s *sink) hand(events []workloadmeta.CollectorEvent) error {
+func (s *sink) deliver(events []workloadmeta.CollectorEvent) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -86,12 +86,12 @@ func (s *sink) Synced() {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		s.r.problem(errAfterRun)
+		s.r.logProblem(errAfterRun)
 		return
 	}
 	err := s.synced()
 	s.mu.Unlock()
-	s.r.problem(err)
+	s.r.logProblem(err)
 	s.r.listed(modeStream)
 }
 

@@ -22,25 +22,25 @@ func (s *Supervisor) collecting(id string) bool {
 	return false
 }
 
-func (b *board) collecting() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch b.status.State {
+func (r *runner) collecting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch r.status.State {
 	case StateDisabled, StateFailed:
 		return false
 	case StateWaiting:
-		return b.status.NextRetry.IsZero() // nobody has looked yet
+		return r.status.NextRetry.IsZero() // nobody has looked yet
 	case StateLive:
 		return true
 	}
-	return !b.absent && (b.status.Failures == 0 || !b.status.LastSync.IsZero())
+	return !r.absent && (r.status.Failures == 0 || !r.status.LastSync.IsZero())
 }
 
 // idle reports whether the collector waits, or is off.
-func (b *board) idle() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.status.State == StateWaiting || b.status.State == StateDisabled
+func (r *runner) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status.State == StateWaiting || r.status.State == StateDisabled
 }
 
 // awaitCollecting waits until a collector is collecting, or is not. It returns false if ctx
@@ -109,7 +109,7 @@ func (r *runner) runStandIn(ctx context.Context) {
 		if ctx.Err() != nil || !over {
 			return
 		}
-		_, err := r.s.ledger.withdraw(r.book, nil)
-		r.problem(err)
+		_, err := r.s.reports.withdraw(r.own, nil)
+		r.logProblem(err)
 	}
 }

@@ -110,7 +110,7 @@ func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
 		if why, ok := r.Omits[kind]; ok {
 			omitted = why
 		}
-		if !r.reports(kind) {
+		if !r.collects(kind) {
 			continue
 		}
 		reported = true

@@ -18,7 +18,7 @@ type Supervisor struct {
 	marked sync.Once // the store as synced
 
 	opts         Options
-	ledger       ledger
+	reports      reportTable
 	expectations expectations
 	first        *firstPass
 	fetches      fetches
@@ -43,7 +43,7 @@ func New(opts Options) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{opts: opts.withDefaults()}
-	s.ledger.store = opts.Store
+	s.reports.store = opts.Store
 	s.expectations.init(opts.Store)
 	s.fetches.init(s)
 	s.first = newFirstPass()
@@ -141,7 +141,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	s.ledger.close()
+	s.reports.close()
 	var stuck []string
 	for _, r := range s.all() {
 		if r.active.Load() {

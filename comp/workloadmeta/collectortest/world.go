@@ -23,7 +23,7 @@ type World struct {
 	live map[workloadmeta.EntityID]workloadmeta.Entity
 	// as the last unset told, or as a sweep found it
 	ended   map[workloadmeta.EntityID]workloadmeta.Entity
-	told    map[workloadmeta.EntityID][]string // "set", "unset", "swept"
+	reports map[workloadmeta.EntityID][]string // "set", "unset", "swept"
 	changes []Change
 	news    []string // see News
 	syncs   int
@@ -40,14 +40,14 @@ type Change struct {
 // NewWorld returns a world in which there is nothing.
 func NewWorld() *World {
 	return &World{
-		live:  map[workloadmeta.EntityID]workloadmeta.Entity{},
-		ended: map[workloadmeta.EntityID]workloadmeta.Entity{},
-		told:  map[workloadmeta.EntityID][]string{},
+		live:    map[workloadmeta.EntityID]workloadmeta.Entity{},
+		ended:   map[workloadmeta.EntityID]workloadmeta.Entity{},
+		reports: map[workloadmeta.EntityID][]string{},
 	}
 }
 
 // Sink is one run's view of a world. Like package collection, it unsets at Synced what this run has
-// not reported. It panics over events that are not valid, and over what the follower does not use.
+// not reported. It panics over events that are not valid, and over what runtimesync does not use.
 type Sink struct {
 	w        *World
 	reported map[workloadmeta.EntityID]bool // guarded by w.mu
@@ -56,11 +56,11 @@ type Sink struct {
 // Sink returns the sink for another run.
 func (w *World) Sink() *Sink { return &Sink{w, map[workloadmeta.EntityID]bool{}} }
 
-// Set panics: the follower knows only Apply.
-func (s *Sink) Set(...workloadmeta.Entity) { panic("not used by the follower") }
+// Set panics: runtimesync knows only Apply.
+func (s *Sink) Set(...workloadmeta.Entity) { panic("not used by runtimesync") }
 
-// Unset panics: the follower knows only Apply.
-func (s *Sink) Unset(...workloadmeta.Entity) { panic("not used by the follower") }
+// Unset panics: runtimesync knows only Apply.
+func (s *Sink) Unset(...workloadmeta.Entity) { panic("not used by runtimesync") }
 
 // Apply takes events in their order.
 func (s *Sink) Apply(events []workloadmeta.CollectorEvent) {
@@ -117,7 +117,7 @@ func (s *Sink) Synced() {
 // note remembers a change; the caller holds w.mu.
 func (w *World) note(what string, e workloadmeta.Entity) {
 	id := e.GetID()
-	w.told[id] = append(w.told[id], what)
+	w.reports[id] = append(w.reports[id], what)
 	w.changes = append(w.changes, Change{what, e, time.Now()})
 	c, ok := e.(*workloadmeta.Container)
 	if !ok && what != "swept" {
@@ -223,7 +223,7 @@ func (w *World) History(id string) string { return w.HistoryOf(ContainerID(id)) 
 func (w *World) HistoryOf(id workloadmeta.EntityID) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return strings.Join(w.told[id], " ")
+	return strings.Join(w.reports[id], " ")
 }
 
 // Changes returns all that was told, in order.

@@ -99,7 +99,7 @@ func (p *pass) language(r *record, e *workloadmeta.Process,
 	d details) *workloadmeta.ProcessLanguage {
 	l := proclang.Detect(proclang.Process{Comm: r.comm, Exe: e.Exe, Args: d.args})
 	if l.Name == "" {
-		if !r.unread && !r.untold && e.Exe == r.entity.Exe { // the same program as at the last look
+		if !r.unread && !r.goUnread && e.Exe == r.entity.Exe { // the same program as at the last look
 			return r.entity.Language
 		}
 		l = p.lookForGo(r)
@@ -115,7 +115,7 @@ func (p *pass) lookForGo(r *record) proclang.Language {
 	if p.opts.NoExecutables {
 		return proclang.Language{}
 	}
-	if r.untold = p.goLooks == 0; r.untold {
+	if r.goUnread = p.goLooks == 0; r.goUnread {
 		return proclang.Language{}
 	}
 	p.goLooks--

@@ -29,9 +29,9 @@ type record struct {
 	stack  uint64
 	group  *group // nil until it was read in full
 
-	unread  bool // must be read in full: new, or has executed another program
-	settled bool // was read in full a second time, or was old enough at the first
-	untold  bool // its executable is still to be opened, for want of budget
+	unread   bool // must be read in full: new, or has executed another program
+	settled  bool // was read in full a second time, or was old enough at the first
+	goUnread bool // its executable is still to be opened, for want of budget
 }
 
 // urgency orders what has to be read in full.
@@ -182,7 +182,7 @@ func (p *pass) look(pid int32) {
 		p.todo[waited] = append(p.todo[waited], r)
 	case r.unread:
 		p.todo[changed] = append(p.todo[changed], r)
-	case r.untold, p.unsettled(r):
+	case r.goUnread, p.unsettled(r):
 		p.todo[unsettled] = append(p.todo[unsettled], r)
 	}
 }

@@ -620,7 +620,7 @@ func TestBug41MemoryIsBounded(t *testing.T) {
 	if got := b.memory.facts.Len(); got > maxFacts {
 		t.Errorf("%d containers are remembered", got)
 	}
-	if got := b.index.told.Len(); got > maxTold {
+	if got := b.index.lastEvents.Len(); got > maxLastEvents {
 		t.Errorf("%d names are remembered", got)
 	}
 	if _, err := b.event(event("default", "/containers/delete", epoch,

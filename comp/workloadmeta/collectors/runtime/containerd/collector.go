@@ -25,7 +25,7 @@ type Collector struct {
 	socket   string   // configured path; "" = look at the default ones
 	sockets  []string // default paths
 	unusable error    // what is wrong with the address in the environment
-	follower *runtimesync.Syncer
+	syncer   *runtimesync.Syncer
 	shared   *shared
 }
 
@@ -76,7 +76,7 @@ func New(o Options) (*Collector, error) {
 		mapper: mapper{env: o.Env, machine: machine{root: o.ProcRoot, now: time.Now}, memory: m,
 			now: time.Now},
 	}
-	c.follower = runtimesync.New(runtimesync.Options{
+	c.syncer = runtimesync.New(runtimesync.Options{
 		Tuning: o.Tuning, Name: o.ID, Source: workloadmeta.SourceRuntime, NoImages: o.NoImages,
 		KeepPause: o.KeepPause, KeepStopped: o.KeepStopped,
 		SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
@@ -85,7 +85,7 @@ func New(o Options) (*Collector, error) {
 }
 
 // Stats returns the collector's counters. The caller owns the result.
-func (c *Collector) Stats() Stats { return c.follower.Stats() }
+func (c *Collector) Stats() Stats { return c.syncer.Stats() }
 
 // Describe implements [workloadmeta.Collector].
 func (c *Collector) Describe() workloadmeta.Description {
@@ -116,7 +116,7 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	if _, err := d.version(ctx); err != nil {
 		return err
 	}
-	if err := c.follower.Stream(ctx, &backend{daemon: d, shared: c.shared, opts: &c.opts},
+	if err := c.syncer.Stream(ctx, &backend{daemon: d, shared: c.shared, opts: &c.opts},
 		sink); err != nil {
 		return fmt.Errorf("containerd at %s: %w", socket, d.peer.Explain(err))
 	}

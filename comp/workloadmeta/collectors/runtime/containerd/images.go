@@ -24,8 +24,8 @@ type index struct {
 	clock  uint64
 	names  map[string]named
 	images map[string]*indexed
-	// told has the clock at the last event about a name.
-	told *simplelru.LRU[string, uint64]
+	// lastEvents has the clock at the last event about a name.
+	lastEvents *simplelru.LRU[string, uint64]
 	// seq orders what the index has answered about an image.
 	seq uint64
 }
@@ -43,14 +43,14 @@ type indexed struct {
 	names   map[string]struct{}
 }
 
-const maxTold = 4096
+const maxLastEvents = 4096
 
 func newIndex() *index {
-	told, err := simplelru.NewLRU[string, uint64](maxTold, nil)
+	lastEvents, err := simplelru.NewLRU[string, uint64](maxLastEvents, nil)
 	if err != nil {
 		panic(err) // the size is not positive
 	}
-	return &index{names: map[string]named{}, images: map[string]*indexed{}, told: told}
+	return &index{names: map[string]named{}, images: map[string]*indexed{}, lastEvents: lastEvents}
 }
 
 // event notes that something happened to a name.
@@ -58,7 +58,7 @@ func (x *index) event(name string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.clock++
-	x.told.Add(name, x.clock)
+	x.lastEvents.Add(name, x.clock)
 }
 
 // now is what to give to attach, detach and replace: the time at which containerd was asked.
@@ -101,7 +101,7 @@ func (x *index) content(name, target string) *content {
 
 // overtaken reports whether an event has told of the name since asked. The caller holds mu.
 func (x *index) overtaken(name string, asked uint64) bool {
-	at, ok := x.told.Peek(name)
+	at, ok := x.lastEvents.Peek(name)
 	return ok && at > asked
 }
 

@@ -23,7 +23,7 @@ func BenchmarkPull(b *testing.B) {
 func BenchmarkConnection(b *testing.B) {
 	f := newFake()
 	c := newCollector(b, f.socket(b), nil)
-	kept, err := c.newRemote(c.opts.Socket)
+	kept, err := c.newClient(c.opts.Socket)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func BenchmarkConnection(b *testing.B) {
 	})
 	b.Run("new", func(b *testing.B) {
 		for b.Loop() {
-			r, err := c.newRemote(c.opts.Socket)
+			r, err := c.newClient(c.opts.Socket)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -103,7 +103,7 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 		}
 		path = c.path
 	}
-	r, err := c.newRemote(path)
+	r, err := c.newClient(path)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 	return nil
 }
 
-func (c *Collector) pull(ctx context.Context, r *remote, sink workloadmeta.Sink) error {
+func (c *Collector) pull(ctx context.Context, r *client, sink workloadmeta.Sink) error {
 	containers, err := r.listContainers(ctx)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (c *Collector) pull(ctx context.Context, r *remote, sink workloadmeta.Sink)
 }
 
 // meet asks who answers at the socket, unless that is known and the socket is still the same.
-func (c *Collector) meet(ctx context.Context, r *remote) error {
+func (c *Collector) meet(ctx context.Context, r *client) error {
 	socket, err := os.Stat(r.path)
 	if err != nil {
 		// removed since the lists were read
@@ -223,7 +223,7 @@ func (c *Collector) take(containers []*runtimeapi.Container, sandboxes []*runtim
 
 // statusJobs are the list of images and the questions about containers and sandboxes that are due,
 // in the order of their use to others if there is no time for all of them.
-func (c *Collector) statusJobs(r *remote, now time.Time) []job {
+func (c *Collector) statusJobs(r *client, now time.Time) []job {
 	var jobs []job
 	if c.images.due(c, now) {
 		jobs = append(jobs, c.images.listJob(c, r))
@@ -251,7 +251,7 @@ func (c *Collector) statusJobs(r *remote, now time.Time) []job {
 	return jobs
 }
 
-func (c *Collector) containerJob(r *remote, k *container, verbose bool) func(context.Context,
+func (c *Collector) containerJob(r *client, k *container, verbose bool) func(context.Context,
 	time.Duration) (func(), error) {
 	return func(ctx context.Context, timeout time.Duration) (func(), error) {
 		answer, err := r.containerStatus(ctx, timeout, k.id, verbose)
@@ -259,13 +259,13 @@ func (c *Collector) containerJob(r *remote, k *container, verbose bool) func(con
 			return nil, err
 		}
 		status := readStatus(answer.Status)
-		var told *detail
+		var known *detail
 		if verbose {
 			d, err := c.decodeContainer(answer.Info, &c.opts)
 			c.unreadable("container", k.id, err)
-			told = &d // also if there is nothing in it: the next answer would be the same
+			known = &d // also if there is nothing in it: the next answer would be the same
 		}
-		return func() { k.answer(status, told) }, nil
+		return func() { k.answer(status, known) }, nil
 	}
 }
 

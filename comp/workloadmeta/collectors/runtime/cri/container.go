@@ -106,11 +106,11 @@ func (k *container) wantsDetail() bool {
 }
 
 // answer notes an answer, which is newer than the list.
-func (k *container) answer(s containerStatus, told *detail) {
+func (k *container) answer(s containerStatus, known *detail) {
 	k.listed.state = s.state
 	k.status, k.answered = &s, k.listed.signature
-	if told != nil {
-		k.detail = told
+	if known != nil {
+		k.detail = known
 	}
 }
 
@@ -261,25 +261,25 @@ func (k *container) resources() workloadmeta.ContainerResources {
 // digest of its configuration), by the digest of a repository, which is another number, and by a
 // reference.
 func (k *container) image(known *images) workloadmeta.ContainerImage {
-	told := []imageNames{k.listed.image}
+	given := []imageNames{k.listed.image}
 	if k.status != nil {
-		told = []imageNames{k.status.image, k.listed.image}
+		given = []imageNames{k.status.image, k.listed.image}
 	}
-	id := known.idOf(told)
+	id := known.idOf(given)
 	var raw, digest string
 	if k.detail != nil {
 		raw = k.detail.imageAsked
 	}
-	for _, n := range told {
+	for _, n := range given {
 		raw = cmp.Or(raw, n.asked)
 		digest = cmp.Or(digest, image.RepoDigest(n.ref))
 	}
-	for _, n := range told {
+	for _, n := range given {
 		if !mapping.NamesID(n.name, id) {
 			raw = cmp.Or(raw, n.name)
 		}
 	}
-	raw = cmp.Or(raw, told[0].name, id)
+	raw = cmp.Or(raw, given[0].name, id)
 	names := known.names(id)
 	out := mapping.ResolveImage(id, raw, names)
 	out.RepoDigest = cmp.Or(digest, out.RepoDigest)

@@ -38,15 +38,15 @@ func newImages() images {
 // idOf returns the ID of a container's image: the first that is one, or else that of the image with
 // its digest. A tag is no way to find it, because it may have moved to another image
 // since.
-func (i *images) idOf(told []imageNames) string {
-	for _, n := range told {
+func (i *images) idOf(given []imageNames) string {
+	for _, n := range given {
 		for _, s := range []string{n.id, n.name, n.ref} {
 			if id := mapping.ImageID(s); mapping.IsFullImageID(id) {
 				return id
 			}
 		}
 	}
-	for _, n := range told {
+	for _, n := range given {
 		for _, s := range []string{n.ref, n.name, n.id} {
 			if id := i.byDigest[mapping.Digest(s)]; id != "" {
 				return id
@@ -89,7 +89,7 @@ func (i *images) due(c *Collector, now time.Time) bool {
 	return false
 }
 
-func (i *images) listJob(c *Collector, r *remote) job {
+func (i *images) listJob(c *Collector, r *client) job {
 	return job{&i.tries, func(ctx context.Context, timeout time.Duration) (func(), error) {
 		list, err := r.listImages(ctx, timeout)
 		if err != nil {
@@ -166,7 +166,7 @@ func (k *knownImage) build() {
 
 // imageJobs are the images that have not been asked for. Those that containers use come first:
 // their labels are the containers', too.
-func (c *Collector) imageJobs(r *remote, now time.Time) []job {
+func (c *Collector) imageJobs(r *client, now time.Time) []job {
 	used := map[string]bool{}
 	for _, k := range c.containers {
 		used[c.images.reference(k)] = true

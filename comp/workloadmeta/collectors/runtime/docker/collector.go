@@ -19,10 +19,10 @@ const rank = 50
 
 // Collector reports the containers and images of one Docker daemon. Create one with [New].
 type Collector struct {
-	opts     Options
-	host     string   // configured address; "" = look at sockets
-	sockets  []string // default paths
-	follower *runtimesync.Syncer
+	opts    Options
+	host    string   // configured address; "" = look at sockets
+	sockets []string // default paths
+	syncer  *runtimesync.Syncer
 
 	// decode is decodeEvent; a test makes it panic.
 	decode func(line []byte) (*message, error)
@@ -46,7 +46,7 @@ func New(o Options) (*Collector, error) {
 	host := cmp.Or(o.Host, strings.TrimSpace(os.Getenv("DOCKER_HOST")))
 	return &Collector{
 		opts: o, host: host, sockets: mapping.Candidates(DefaultSockets()), decode: decodeEvent,
-		follower: runtimesync.New(runtimesync.Options{
+		syncer: runtimesync.New(runtimesync.Options{
 			Tuning: o.Tuning, Name: o.ID, NoImages: o.NoImages, KeepPause: o.KeepPause,
 			KeepStopped:  o.KeepStopped,
 			SameAsListed: sameAsListed, Overlay: overlay, Log: o.Log,
@@ -55,14 +55,14 @@ func New(o Options) (*Collector, error) {
 }
 
 // Stats returns the collector's counters. The caller owns the result.
-func (c *Collector) Stats() Stats { return c.follower.Stats() }
+func (c *Collector) Stats() Stats { return c.syncer.Stats() }
 
 var _ collection.PartReporter = (*Collector)(nil)
 
 // Parts implements [collection.PartReporter]: where the daemon, or a proxy before it, refuses to
 // tell of events, they are a part that is degraded.
 func (c *Collector) Parts() []collection.Part {
-	err := c.follower.NoEvents()
+	err := c.syncer.NoEvents()
 	if err == nil {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	if err := d.connect(ctx); err != nil {
 		return d.peer.Explain(err)
 	}
-	if err := c.follower.Stream(ctx, &backend{daemon: d, opts: &c.opts, decode: c.decode},
+	if err := c.syncer.Stream(ctx, &backend{daemon: d, opts: &c.opts, decode: c.decode},
 		sink); err != nil {
 		return fmt.Errorf("docker at %s: %w", d.host, d.peer.Explain(err))
 	}

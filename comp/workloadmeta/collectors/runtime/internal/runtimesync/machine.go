@@ -41,7 +41,7 @@ type (
 	input interface{ isInput() }
 
 	connected    struct{}                  // the event stream is open
-	told         struct{ events []*Event } // the runtime has told of these events
+	received     struct{ events []*Event } // the runtime has told of these events
 	lost         struct{}                  // events could not be read, or not be kept
 	tick         struct{}                  // the time that wake has asked for has come
 	disconnected struct{}                  // nothing will come over this connection any more
@@ -58,7 +58,7 @@ type (
 )
 
 func (connected) isInput()    {}
-func (told) isInput()         {}
+func (received) isInput()     {}
 func (lost) isInput()         {}
 func (tick) isInput()         {}
 func (disconnected) isInput() {}
@@ -205,7 +205,7 @@ func (m *machine) step(in input, now time.Time) []output {
 	switch in := in.(type) {
 	case connected:
 		m.connect()
-	case told:
+	case received:
 		m.conn.lastContact = now
 		for _, ev := range in.events {
 			m.handleEvent(ev)

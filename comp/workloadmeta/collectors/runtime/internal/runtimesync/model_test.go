@@ -567,7 +567,7 @@ func (w *world) tell(ev Event) {
 }
 
 func (w *world) deliver(e *Event) func() {
-	return func() { w.input(told{[]*Event{copyOf(e)}}) }
+	return func() { w.input(received{[]*Event{copyOf(e)}}) }
 }
 
 // copyOf returns an event that the machine may own.
@@ -669,7 +669,7 @@ func (w *world) input(in input) {
 }
 
 func (w *world) step(in input) {
-	if t, ok := in.(told); ok {
+	if t, ok := in.(received); ok {
 		w.noteTold(t.events[0])
 	}
 	w.t.Logf("%v <- %T %+v", w.now.Sub(time.Unix(1_800_000_000, 0)), in, describe(in))
@@ -697,7 +697,7 @@ func (w *world) step(in input) {
 			}
 		}
 	}
-	if t, ok := in.(told); ok && t.events[0].Action == ActionRemoved {
+	if t, ok := in.(received); ok && t.events[0].Action == ActionRemoved {
 		delete(w.toldEnd, t.events[0].Key)
 	}
 	w.checkInvariants()
@@ -1087,7 +1087,7 @@ func (w *world) checkImages() {
 // describe returns an input or output as a person wants to see it when the model fails.
 func describe(x any) any {
 	switch x := x.(type) {
-	case told:
+	case received:
 		return fmt.Sprintf("%s of %s", x.events[0].Name, x.events[0].Key)
 	case answer:
 		if x.kind == list {

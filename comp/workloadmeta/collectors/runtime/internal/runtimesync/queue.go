@@ -14,7 +14,7 @@ import (
 //     (coalescing).
 //   - There is never more than one look at a time.
 //   - A look that began before the newest mark is repeated. If the mark was a barrier, or the key
-//     was forgotten meanwhile, what the look found is not to be used either: see verdict.
+//     was forgotten meanwhile, what the look found is not to be used either: see lookResult.
 //   - A look that failed is repeated after a back-off that doubles up to a limit, and marks do not
 //     hurry it.
 //
@@ -133,17 +133,17 @@ func (q *queue) wait(now time.Time) (d time.Duration, ok bool) {
 	return d, ok
 }
 
-// verdict says what to do with what a look has found.
-type verdict uint8
+// lookResult says what to do with what a look has found.
+type lookResult uint8
 
 const (
-	usable    verdict = iota
-	void              // something newer is known; the look is repeated
-	forgotten         // nobody wants to know any more
+	usable    lookResult = iota
+	void                 // something newer is known; the look is repeated
+	forgotten            // nobody wants to know any more
 )
 
 // done ends a look.
-func (q *queue) done(k key, generation uint64, now time.Time) verdict {
+func (q *queue) done(k key, generation uint64, now time.Time) lookResult {
 	q.inUse--
 	e := q.entries[k]
 	if e == nil || e.looking != generation {

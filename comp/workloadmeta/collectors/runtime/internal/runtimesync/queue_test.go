@@ -71,8 +71,8 @@ func TestQueueModel(t *testing.T) {
 					return
 				}
 				delete(running, k)
-				if verdict := q.done(k, r.generation, now); (verdict == usable) == r.void {
-					t.Fatalf("verdict %d on a look at %v, void %v", verdict, k, r.void)
+				if lookResult := q.done(k, r.generation, now); (lookResult == usable) == r.void {
+					t.Fatalf("lookResult %d on a look at %v, void %v", lookResult, k, r.void)
 				}
 				failures[k] = 0
 			},

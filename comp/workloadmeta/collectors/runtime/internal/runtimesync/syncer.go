@@ -167,7 +167,7 @@ func (d *driver) disconnect() {
 }
 
 // batch returns an event with those that have come since.
-func (d *driver) batch(ev *Event) told {
+func (d *driver) batch(ev *Event) received {
 	events := []*Event{ev}
 	for len(events) < maxBatch && len(d.ring) > 0 {
 		events = append(events, <-d.ring)
@@ -175,7 +175,7 @@ func (d *driver) batch(ev *Event) told {
 	for _, ev := range events {
 		d.ringBytes.Add(-ev.size())
 	}
-	return told{events}
+	return received{events}
 }
 
 // carryOut does what the machine says. Its error ends the connection.

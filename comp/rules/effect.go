@@ -9,23 +9,23 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 )
 
-// fates are the rules about tags that are made.
-type fates struct {
-	all   []*fate // in order
-	globs []*fate
+// effects are the rules about tags that are made.
+type effects struct {
+	all   []*effect // in order
+	globs []*effect
 	// exact has, for each name that a rule spells out, all rules that match it, in order.
-	exact map[string][]*fate
+	exact map[string][]*effect
 }
 
-// fate is what a rule says of the tags of a name.
-type fate struct {
+// effect is what a rule says of the tags of a name.
+type effect struct {
 	*compiled
 	name  pattern
 	to    string                // of Rename
 	level tagger.TagCardinality // of Cardinality
 }
 
-func (f *fates) add(c *compiled) error {
+func (f *effects) add(c *compiled) error {
 	add := func(name, to string, level tagger.TagCardinality) error {
 		name, to = strings.TrimSpace(name), strings.TrimSpace(to)
 		p, err := compileGlob(name)
@@ -37,7 +37,7 @@ func (f *fates) add(c *compiled) error {
 		case strings.Contains(name, ":"):
 			return fmt.Errorf("%s: %q: a tag's name has no colon", c.Action, name)
 		}
-		f.all = append(f.all, &fate{compiled: c, name: p, to: to, level: level})
+		f.all = append(f.all, &effect{compiled: c, name: p, to: to, level: level})
 		return nil
 	}
 	switch c.Action {
@@ -79,7 +79,7 @@ func (f *fates) add(c *compiled) error {
 	return nil
 }
 
-func (f *fates) index() {
+func (f *effects) index() {
 	for _, entry := range f.all {
 		if entry.name.exact() {
 			f.exact[entry.name.text] = nil
@@ -96,8 +96,8 @@ func (f *fates) index() {
 	}
 }
 
-// Fate is what becomes of a tag.
-type Fate struct {
+// Effect is what becomes of a tag.
+type Effect struct {
 	Name  string
 	Level tagger.TagCardinality
 	// Dropped says that the tag is not made.
@@ -106,18 +106,18 @@ type Fate struct {
 	DroppedBy, RenamedBy, LeveledBy *Rule
 }
 
-// HasFates reports whether any rule is about tags that are made.
-func (s *Set) HasFates() bool { return s != nil && len(s.fates.all) > 0 }
+// HasEffects reports whether any rule is about tags that are made.
+func (s *Set) HasEffects() bool { return s != nil && len(s.effects.all) > 0 }
 
-// Fate says what becomes of a tag of the subject, by the name and level it is made with.
-func (s *Set) Fate(name string, level tagger.TagCardinality, subject *Subject) Fate {
-	out := Fate{Name: name, Level: level}
+// Effect says what becomes of a tag of the subject, by the name and level it is made with.
+func (s *Set) Effect(name string, level tagger.TagCardinality, subject *Subject) Effect {
+	out := Effect{Name: name, Level: level}
 	if s == nil {
 		return out
 	}
-	list, exact := s.fates.exact[name]
+	list, exact := s.effects.exact[name]
 	if !exact {
-		list = s.fates.globs
+		list = s.effects.globs
 	}
 	kept := false
 	for _, f := range slices.Backward(list) {

@@ -28,9 +28,9 @@ var errNoCRI error = &workloadmeta.Error{Cause: workloadmeta.CauseUnsupported,
 		"CRI-O 1.23 or later",
 	Err: errors.New("the runtime does not serve version v1 of the container runtime interface")}
 
-// remote is a connection to a runtime, for one pull. Its calls may be made from several goroutines;
+// client is a connection to a runtime, for one pull. Its calls may be made from several goroutines;
 // each ends when its context does.
-type remote struct {
+type client struct {
 	path     string
 	conn     *grpc.ClientConn
 	runtime  runtimeapi.RuntimeServiceClient
@@ -40,9 +40,9 @@ type remote struct {
 	peer     *mapping.Peer
 }
 
-// newRemote prepares a connection, which the first call makes.
-func (c *Collector) newRemote(path string) (*remote, error) {
-	r := &remote{path: path, timeout: c.opts.CallTimeout, counters: c.counters,
+// newClient prepares a connection, which the first call makes.
+func (c *Collector) newClient(path string) (*client, error) {
+	r := &client{path: path, timeout: c.opts.CallTimeout, counters: c.counters,
 		peer: mapping.NewGRPCPeer()}
 	dial := r.peer.Watch(new(net.Dialer).DialContext)
 	conn, err := grpc.NewClient(
@@ -64,7 +64,7 @@ func (c *Collector) newRemote(path string) (*remote, error) {
 	return r, nil
 }
 
-func (r *remote) close() {
+func (r *client) close() {
 	r.conn.Close() //nolint:errcheck // it fails only if it is closed already
 }
 
@@ -83,7 +83,7 @@ func isNotFound(err error) bool {
 }
 
 // call makes one call and says in its error what went wrong, for people.
-func call[Q, A any](ctx context.Context, r *remote, method string, timeout time.Duration,
+func call[Q, A any](ctx context.Context, r *client, method string, timeout time.Duration,
 	do func(context.Context, Q, ...grpc.CallOption) (A, error), question Q) (A, error) {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -95,7 +95,7 @@ func call[Q, A any](ctx context.Context, r *remote, method string, timeout time.
 	return answer, err
 }
 
-func (r *remote) explain(ctx, limited context.Context, timeout time.Duration, err error) error {
+func (r *client) explain(ctx, limited context.Context, timeout time.Duration, err error) error {
 	dialErr := r.peer.DialError()
 	said := status.Convert(err)
 	switch {
@@ -131,7 +131,7 @@ func shortened(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-func (r *remote) version(ctx context.Context) (*runtimeapi.VersionResponse, error) {
+func (r *client) version(ctx context.Context) (*runtimeapi.VersionResponse, error) {
 	answer, err := call(ctx, r, "Version", r.timeout, r.runtime.Version,
 		&runtimeapi.VersionRequest{})
 	if err != nil {
@@ -140,7 +140,7 @@ func (r *remote) version(ctx context.Context) (*runtimeapi.VersionResponse, erro
 	return answer, nil
 }
 
-func (r *remote) listContainers(ctx context.Context) ([]*runtimeapi.Container, error) {
+func (r *client) listContainers(ctx context.Context) ([]*runtimeapi.Container, error) {
 	answer, err := call(ctx, r, "ListContainers", r.timeout, r.runtime.ListContainers,
 		&runtimeapi.ListContainersRequest{})
 	if err != nil {
@@ -149,7 +149,7 @@ func (r *remote) listContainers(ctx context.Context) ([]*runtimeapi.Container, e
 	return answer.GetContainers(), nil
 }
 
-func (r *remote) listSandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error) {
+func (r *client) listSandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error) {
 	answer, err := call(ctx, r, "ListPodSandbox", r.timeout, r.runtime.ListPodSandbox,
 		&runtimeapi.ListPodSandboxRequest{})
 	if err != nil {
@@ -158,7 +158,7 @@ func (r *remote) listSandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, e
 	return answer.GetItems(), nil
 }
 
-func (r *remote) listImages(ctx context.Context, timeout time.Duration) ([]*runtimeapi.Image,
+func (r *client) listImages(ctx context.Context, timeout time.Duration) ([]*runtimeapi.Image,
 	error) {
 	answer, err := call(ctx, r, "ListImages", timeout, r.images.ListImages,
 		&runtimeapi.ListImagesRequest{})
@@ -168,7 +168,7 @@ func (r *remote) listImages(ctx context.Context, timeout time.Duration) ([]*runt
 	return answer.GetImages(), nil
 }
 
-func (r *remote) containerStatus(ctx context.Context, timeout time.Duration, id string,
+func (r *client) containerStatus(ctx context.Context, timeout time.Duration, id string,
 	verbose bool) (*runtimeapi.ContainerStatusResponse, error) {
 	answer, err := call(ctx, r, "ContainerStatus", timeout, r.runtime.ContainerStatus,
 		&runtimeapi.ContainerStatusRequest{ContainerId: id, Verbose: verbose})
@@ -181,7 +181,7 @@ func (r *remote) containerStatus(ctx context.Context, timeout time.Duration, id 
 	return answer, nil
 }
 
-func (r *remote) sandboxStatus(ctx context.Context, timeout time.Duration,
+func (r *client) sandboxStatus(ctx context.Context, timeout time.Duration,
 	id string) (*runtimeapi.PodSandboxStatusResponse, error) {
 	answer, err := call(ctx, r, "PodSandboxStatus", timeout, r.runtime.PodSandboxStatus,
 		&runtimeapi.PodSandboxStatusRequest{PodSandboxId: id, Verbose: true})
@@ -194,7 +194,7 @@ func (r *remote) sandboxStatus(ctx context.Context, timeout time.Duration,
 	return answer, nil
 }
 
-func (r *remote) imageStatus(ctx context.Context, timeout time.Duration,
+func (r *client) imageStatus(ctx context.Context, timeout time.Duration,
 	id string) (*runtimeapi.ImageStatusResponse, error) {
 	answer, err := call(ctx, r, "ImageStatus", timeout, r.images.ImageStatus,
 		&runtimeapi.ImageStatusRequest{Image: &runtimeapi.ImageSpec{Image: id}, Verbose: true})
