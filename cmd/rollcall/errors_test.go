@@ -133,7 +133,8 @@ func TestWhatWasAskedForAndIsNotThere(t *testing.T) {
 	} {
 		t.Run(tc.line, func(t *testing.T) {
 			t.Parallel()
-			r := rollcallEnv(t, noRuntimes[1:], strings.Fields(tc.line)...)
+			r := rollcallEnv(t, noRuntimes[1:],
+				append(strings.Fields(tc.line), patiently)...)
 			if r.code != 1 || !strings.Contains(r.err, tc.want) ||
 				strings.Count(r.err, "\n") != tc.lines || (r.out != "") != tc.answers {
 				t.Errorf(

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 )
 
 func TestLiveProcesses(t *testing.T) {
-	r := rollcallEnv(t, noRuntimes, "ls", "process", "-o", "json")
+	r := rollcallEnv(t, noRuntimes, "ls", "process", "-o", "json", patiently)
 	var got struct{ Entities []struct{ Kind, ID string } }
 	if err := json.Unmarshal([]byte(r.out), &got); err != nil || r.code != 0 || r.err != "" {
 		t.Fatalf("ls: %v, %+v", err, r)
@@ -29,11 +30,12 @@ func TestLiveProcesses(t *testing.T) {
 	if !found {
 		t.Errorf("ls does not list this process, %s", pid)
 	}
-	if r := rollcallEnv(t, noRuntimes, "get", "process", pid, "-o", "json"); r.code != 0 ||
+	if r := rollcallEnv(t, noRuntimes, "get", "process", pid, "-o", "json",
+		patiently); r.code != 0 ||
 		!strings.Contains(r.out, `"pid": `+pid) {
 		t.Errorf("get process %s: %+v", pid, r)
 	}
-	if r := rollcallEnv(t, noRuntimes, "status"); r.code != 0 ||
+	if r := rollcallEnv(t, noRuntimes, "status", patiently); r.code != 0 ||
 		!regexp.MustCompile(`(?m)^process +live`).MatchString(r.out) ||
 		!regexp.MustCompile(`(?m)^containerd +disabled`).MatchString(r.out) {
 		t.Errorf("status: %+v", r)
@@ -53,7 +55,7 @@ func TestSignalsEndWatchAndRecord(t *testing.T) {
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
 			t.Parallel()
-			cmd := command(t, noRuntimes, tc.args...)
+			cmd := command(t, noRuntimes, append(tc.args, patiently)...)
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -94,14 +96,59 @@ func TestSignalsEndWatchAndRecord(t *testing.T) {
 	}
 }
 
+// The first signal ends the reading of a recording that does not end.
+func TestSignalEndsReadingARecording(t *testing.T) {
+	line := containerLine("aaaa1111", "web", "")
+	for _, tc := range []struct{ args, content string }{
+		{"ls --from -", line}, {"watch --from -", line}, {"replay -", line},
+		{"replay endless", strings.Repeat("\x00", 1024)}, // a line that does not end
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			t.Parallel()
+			cmd := command(t, nil, strings.Fields(tc.args)...)
+			cmd.Dir = t.TempDir()
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			if !strings.HasSuffix(tc.args, "-") {
+				path := filepath.Join(cmd.Dir, "endless")
+				if err := syscall.Mkfifo(path, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				// Opened for both, it need not wait for whoever reads.
+				if in, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+					t.Fatal(err)
+				}
+				defer in.Close()
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// When more is written than a pipe holds, it has begun to read.
+			for n := 0; n < 1<<18; n += len(tc.content) {
+				if _, err := io.WriteString(in, tc.content); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if cmd.ProcessState.ExitCode() < 0 { // also when it goes on and is killed
+				t.Errorf("the signal has not ended it but killed it: %v", cmd.ProcessState)
+			}
+		})
+	}
+}
+
 // However short --duration is, and however slow the first answers are, what was there is recorded.
 func TestRecordForAWhile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "live.jsonl")
-	began := time.Now()
-	r := rollcallEnv(t, noRuntimes, "record", path, "--duration", "1ms")
-	if r.code != 0 || !strings.HasPrefix(r.err, "rollcall: "+path+": ") ||
-		time.Since(began) > 20*time.Second {
-		t.Fatalf("record: %+v after %s", r, time.Since(began))
+	r := rollcallEnv(t, noRuntimes, "record", path, "--duration", "1ms", patiently)
+	if r.code != 0 || !strings.HasPrefix(r.err, "rollcall: "+path+": ") {
+		t.Fatalf("record: %+v", r)
 	}
 	if r := rollcall(t, "ls", "process", "--from", path); r.code != 0 ||
 		!strings.Contains(r.out, strconv.Itoa(os.Getpid())) {
@@ -109,24 +156,36 @@ func TestRecordForAWhile(t *testing.T) {
 	}
 }
 
-// A Docker daemon that accepts and never answers is waited for no longer than --timeout.
+// A Docker daemon that accepts and never answers is waited for no longer than --timeout, and the
+// answer is what the others know by then.
 func TestTimeout(t *testing.T) {
-	began := time.Now()
 	dir, err := os.MkdirTemp("", "rollcall") // the name of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	l := silentDaemon(t, filepath.Join(dir, "d.sock"))
-	r := rollcallEnv(t, []string{"DOCKER_HOST=unix://" + l}, "ls", "process", "--timeout", "1s")
-	if r.code != 0 || strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "docker") ||
-		r.out == "" || time.Since(began) > 15*time.Second {
-		t.Errorf("ls with a daemon that hangs: code %d after %s, stderr %q, stdout of %d bytes",
-			r.code, time.Since(began), r.err, len(r.out))
+	// ls lists the processes with a limit that is long enough for them.
+	ls := func(env []string, flags ...string) result {
+		t.Helper()
+		for limit := time.Second; ; limit *= 2 {
+			r := rollcallEnv(t, env, append([]string{"ls", "process", "-o", "json", "--timeout",
+				limit.String()}, flags...)...)
+			if strings.Contains(r.out, `"pid": `+strconv.Itoa(os.Getpid())) {
+				return r
+			}
+			if limit > 30*time.Second {
+				t.Fatalf("ls within %s: %+v", limit, r)
+			}
+		}
 	}
-	r = rollcall(t, "ls", "process", "--timeout", "1s", "--docker-host", "unix://"+l)
-	if r.code != 1 || strings.Count(r.err, "\n") != 1 ||
-		!strings.Contains(r.err, "docker.host is set by --docker-host") || r.out == "" {
+	if r := ls([]string{"DOCKER_HOST=unix://" + l}); r.code != 0 ||
+		strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "docker") {
+		t.Errorf("ls with a daemon that hangs: code %d, stderr %q", r.code, r.err)
+	}
+	if r := ls(nil, "--docker-host", "unix://"+l); r.code != 1 ||
+		strings.Count(r.err, "\n") != 1 ||
+		!strings.Contains(r.err, "docker.host is set by --docker-host") {
 		t.Errorf("ls with a daemon that hangs and was asked for: code %d, stderr %q", r.code, r.err)
 	}
 }
@@ -162,7 +221,7 @@ func TestSocketWithoutPermission(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := command(t, nil, "ls", "containers", "--docker-host", "unix://"+socket)
+	cmd := command(t, nil, "ls", "containers", "--docker-host", "unix://"+socket, patiently)
 	cmd.Path, cmd.Dir = filepath.Join(dir, "rollcall"), dir
 	cmd.Env = append([]string{asMain + "=1"}, noRuntimes[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -37,7 +37,7 @@ type result struct {
 // command is a run of rollcall in an environment that has nothing to do with this machine.
 func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	exe, err := os.Executable()
 	if err != nil {
@@ -93,3 +93,6 @@ var noRuntimes = []string{
 	"ROLLCALL_COLLECTORS_DOCKER=off", "ROLLCALL_COLLECTORS_CONTAINERD=off",
 	"ROLLCALL_COLLECTORS_PODMAN=off", "ROLLCALL_COLLECTORS_CRI=off",
 }
+
+// patiently waits for first answers for as long as a machine may take that has much else to do.
+const patiently = "--timeout=1m"

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // What was recorded before a machine went down, or the disk was full, answers; a note says that the
@@ -25,34 +23,6 @@ func TestRecordingThatIsCutOff(t *testing.T) {
 		containerLine("aaaa1111", "web", ""))
 	if r := rollcall(t, "ls", "--from", path); r.code != 1 || !strings.Contains(r.err, ":1: ") {
 		t.Errorf("%+v", r)
-	}
-}
-
-// The first signal ends the reading of a recording that does not end.
-func TestSignalEndsReadingARecording(t *testing.T) {
-	for _, args := range [][]string{{"ls", "--from", "-"}, {"watch", "--from", "-"},
-		{"replay", "/dev/zero"}} {
-		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			t.Parallel()
-			cmd := command(t, nil, append(args, "-v")...)
-			in, err := cmd.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer in.Close()
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(300 * time.Millisecond) // it reads; nothing tells when it has begun to
-			began := time.Now()
-			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-				t.Fatal(err)
-			}
-			_ = cmd.Wait()
-			if took := time.Since(began); took > 10*time.Second || cmd.ProcessState.ExitCode() < 0 {
-				t.Errorf("it ended %s after the signal, by it: %v", took, cmd.ProcessState)
-			}
-		})
 	}
 }
 

@@ -356,7 +356,7 @@ func TestWatchEndsWithARecordingThatWasPlayed(t *testing.T) {
 	if _, err := l.List(t.Context(), inspect.ListRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	n := 0
 	for c, err := range l.Watch(ctx, inspect.WatchRequest{}) {
@@ -376,7 +376,7 @@ func TestAskWhileWatchingARecording(t *testing.T) {
 	w := newWorld(t, "")
 	l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger,
 		Recording: open(t, write(t, shop))})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	n, asked, again := 0, 0, 0
 	for _, err := range l.Watch(ctx, inspect.WatchRequest{}) {
@@ -513,7 +513,7 @@ func TestWhatNobodyConfirmedIsExplained(t *testing.T) {
 		if _, ok := super.Forgotten(id); ok {
 			break
 		}
-		if time.Since(began) > 10*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("it is not withdrawn")
 		}
 	}

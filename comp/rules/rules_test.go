@@ -515,26 +515,33 @@ func TestBlanksAroundPatternsAndNamesDoNotCount(t *testing.T) {
 
 // 1,000 conditional rules for one key cost 22 ms a container.
 func TestManyRulesForOneKeySettleQuickly(t *testing.T) {
-	var list []rules.Rule
-	for i := range 5000 {
-		r := tag("label", "*", fmt.Sprint("t", i%2500))
-		r.When = []rules.Condition{when("name", "web")}
-		list = append(list, r)
-	}
-	table := compile(t, list...).Table(rules.Label, wm.KindContainer, "")
 	var subject rules.Subject
 	subject.Reset(container(), "", nil)
-	best := time.Hour
-	for range 3 {
-		begin := time.Now()
-		if made := table.Match(nil, "team", &subject); len(made) != 2500 {
-			t.Fatalf("%d tags, want one for each name", len(made))
+	prepare := func(n int) (cost func() time.Duration) {
+		var list []rules.Rule
+		for i := range n {
+			r := tag("label", "*", fmt.Sprint("t", i%(n/2)))
+			r.When = []rules.Condition{when("name", "web")}
+			list = append(list, r)
 		}
-		best = min(best, time.Since(begin))
+		table := compile(t, list...).Table(rules.Label, wm.KindContainer, "")
+		return func() time.Duration {
+			begin := time.Now()
+			if made := table.Match(nil, "team", &subject); len(made) != n/2 {
+				t.Fatalf("%d tags, want one for each name", len(made))
+			}
+			return time.Since(begin)
+		}
 	}
-	if best > 100*time.Millisecond {
-		t.Errorf("5,000 rules settle in %s", best)
+	some, many := prepare(500), prepare(10_000)
+	small, large := time.Hour, time.Hour
+	for range 20 { // others use the machine, too
+		small, large = min(small, some()), min(large, many())
+		if large <= 20*5*small { // 400 times as long, if it grew with the square
+			return
+		}
 	}
+	t.Errorf("500 rules settle in %s, 10,000 in %s", small, large)
 }
 
 // A tag's name ends at its first colon; a rule must be able to name it.

@@ -88,7 +88,7 @@ func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 	images := map[string]bool{}
 	for _, runtime := range slices.Sorted(maps.Keys(start)) {
 		id := start[runtime]()
-		eventually(t, 20*time.Second, func() string {
+		eventually(t, func() string {
 			tags, known, err := a.tagger.TagWithCompleteness(tagger.Container(id),
 				tagger.HighCardinality)
 			if err != nil || known < tagger.Partial {
@@ -157,7 +157,7 @@ func TestDockerAndItsContainerdReportOneContainer(t *testing.T) {
 			Log: a.logger()},
 	))
 	id := d.Run("--name", "web", "-e", "DD_ENV=prod", "web:1", "sleep", "1000")
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, func() string {
 		if by := fromWho(a, id); by != "docker containerd" {
 			return "reported by " + by
 		}
@@ -213,7 +213,7 @@ func TestDockerAppearsBesideItsContainerd(t *testing.T) {
 	))
 	reported := func(want string) {
 		t.Helper()
-		eventually(t, 20*time.Second, func() string {
+		eventually(t, func() string {
 			if by := fromWho(a, id); by != want {
 				return "reported by " + by
 			}
@@ -248,7 +248,7 @@ func TestContainerdAndItsCRIReportOneContainer(t *testing.T) {
 	id := pod.Run("web", "reg.example.test/web:1", func(c *runtimeapi.ContainerConfig) {
 		c.Annotations["io.kubernetes.container.ports"] = `[{"name":"http","containerPort":8080,"protocol":"TCP"}]`
 	})
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, func() string {
 		if by := fromWho(a, id); by != "containerd cri" {
 			return "reported by " + by
 		}
@@ -259,7 +259,7 @@ func TestContainerdAndItsCRIReportOneContainer(t *testing.T) {
 			c.Ports[0].Protocol == "tcp"
 	})
 	settled := ""
-	eventually(t, 20*time.Second, func() string { // both have said all they know
+	eventually(t, func() string { // both have said all they know
 		before := a.history(id)
 		time.Sleep(time.Second) // five pulls
 		if settled = a.history(id); settled != before {

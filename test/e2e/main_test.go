@@ -15,18 +15,22 @@ var node realnode.Shared
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(node.Around(m)) }
 
+// patience is how long something is waited for that takes a moment: long enough for a machine that
+// has much else to do.
+const patience = time.Minute
+
 // eventually waits until check returns "", and fails the test with its last answer if that takes
 // too long: what a real daemon does can only be waited for.
-func eventually(t *testing.T, within time.Duration, check func() string) {
+func eventually(t *testing.T, check func() string) {
 	t.Helper()
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(patience)
 	for {
 		problem := check()
 		if problem == "" {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", within, problem)
+			t.Fatalf("not within %v: %s", patience, problem)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -62,7 +62,7 @@ func startPodman(t *testing.T, options podman.Options, services ...*realnode.Pod
 // expectSame waits until the store has exactly the containers that run, infra containers left out.
 func (a *podmanApp) expectSame() {
 	a.t.Helper()
-	eventually(a.t, 20*time.Second, func() string {
+	eventually(a.t, func() string {
 		var want []string
 		for _, p := range a.services {
 			for _, status := range []string{"running", "paused"} {
@@ -96,7 +96,7 @@ func TestPodmanContainersAreListedAndTaggedAtStart(t *testing.T) {
 		"reg.example.test:5000/shop/web:1", "sleep", "1000")
 	p.Podman("pause", "two")
 	stopped := p.Run("--name", "stopped", "reg.example.test:5000/shop/web:1", "true")
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, func() string {
 		if state := p.Podman("inspect", "-f", "{{.State.Status}}", stopped); state != "exited" {
 			return state
 		}
@@ -158,6 +158,7 @@ func TestPodmanChangesAreSeen(t *testing.T) {
 		func(c *workloadmeta.Container) bool {
 			return c.State.Health == workloadmeta.HealthHealthy
 		})
+	a.heard(id)
 	told := a.count(id)
 	for range 5 { // of which nothing changes
 		p.Podman("healthcheck", "run", "web")
@@ -198,7 +199,7 @@ func TestPodmanChangesAreSeen(t *testing.T) {
 	}
 	a.expectTags(id, "container_name:front") // for the grace time
 
-	eventually(t, 5*time.Second, func() string { // Podman is still clearing away what it was
+	eventually(t, func() string { // Podman is still clearing away what it was
 		if _, stderr, err := p.TryPodman("start", "front"); err != nil {
 			return stderr
 		}
@@ -386,7 +387,7 @@ func TestPodmanShortLivesKeepTheirEnvironment(t *testing.T) {
 		ids = append(ids,
 			p.Podman("create", "--rm", "--network", "none", "--pull", "never", "-e",
 				"DD_SERVICE=job", "localhost/web:1", "true"))
-		eventually(t, 10*time.Second, func() string {
+		eventually(t, func() string {
 			if a.inspected() == before {
 				return "what was created is not inspected"
 			}
@@ -482,7 +483,7 @@ func TestPodmanContainerWithoutProcess(t *testing.T) {
 	later := startPodman(t,
 		podman.Options{Tuning: podman.Tuning{ResyncEvery: time.Second, SettleResync: time.Second}},
 		p)
-	eventually(t, 15*time.Second, func() string {
+	eventually(t, func() string {
 		if got := later.ids(); len(got) != 0 {
 			return fmt.Sprint(got)
 		}
@@ -497,6 +498,7 @@ func TestPodmanServiceFrozen(t *testing.T) {
 	id := p.Run("--name", "web", "localhost/web:1", "sleep", "1000")
 	a := startPodman(t,
 		podman.Options{Tuning: podman.Tuning{PingEvery: time.Second, CallTimeout: time.Second}}, p)
+	a.expect(id, "start", func(c *workloadmeta.Container) bool { return c.PID != 0 })
 	p.Freeze()
 	p.Podman("kill", id) // which needs no service
 	a.trouble("podman@"+p.Socket, "")
@@ -546,7 +548,7 @@ func TestPodmanOfSeveralUsers(t *testing.T) {
 	a.expectSame()
 	names := func(want ...string) {
 		t.Helper()
-		eventually(t, 5*time.Second, func() string {
+		eventually(t, func() string {
 			i, err := a.store.GetContainerImage(image)
 			if want == nil && err != nil || err == nil && slices.Equal(i.RepoTags, want) &&
 				i.Labels["team"] == "blue" {
@@ -655,7 +657,7 @@ func TestPodmanSecretsStayOut(t *testing.T) {
 		func(c *workloadmeta.Container) bool { return c.PID != 0 && c.EnvVars["dd_env"] == "prod" })
 	a.expectTags(id, "container_id:"+id)
 	commit := p.Podman("commit", "--change", "ENV COMMITTED="+secret, id, "localhost/committed:1")
-	eventually(t, 5*time.Second, func() string {
+	eventually(t, func() string {
 		if i, err := a.store.GetContainerImage("sha256:" + commit); err != nil ||
 			len(i.Layers) == 0 {
 			return fmt.Sprintf("image %q = %+v, %v", commit, i, err)

@@ -187,8 +187,8 @@ func (c *Containerd) Run(namespace string, args ...string) {
 			args...)...)
 }
 
-// Events follows all events of containerd until the returned function is called, which returns them
-// as `ctr events` prints them. It must be called before the test ends.
+// Events follows all events of containerd until the returned function is called, which returns
+// those that came before, as `ctr events` prints them.
 func (c *Containerd) Events() (stop func() string) {
 	if c.tb != nil {
 		c.tb.Helper()
@@ -197,22 +197,59 @@ func (c *Containerd) Events() (stop func() string) {
 	c.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, path, "--address", c.Socket, "events")
-	var out strings.Builder
+	var out safeText
 	cmd.Env, cmd.Stdout = daemonEnv(c.Root), &out
 	if err := cmd.Start(); err != nil {
 		cancel()
 		c.must(fmt.Errorf("follow containerd's events: %w", err))
 	}
-	stop = sync.OnceValue(func() string {
+	end := sync.OnceFunc(func() {
 		cancel()
 		_ = cmd.Wait() // it never ends by itself
-		return out.String()
 	})
 	if c.tb != nil {
-		c.tb.Cleanup(func() { stop() })
+		c.tb.Cleanup(end)
 	}
-	time.Sleep(200 * time.Millisecond) // nothing tells when a subscription counts
-	return stop
+	// Nothing tells when a subscription counts, or that no more events are on their way. But they
+	// come in order.
+	marks := 0
+	mark := func() {
+		for deadline := time.Now().Add(readyWithin); time.Now().Before(deadline); {
+			marks++
+			c.Ctr("default", "namespaces", "label", "default", fmt.Sprint("mark=", marks))
+			for range 50 {
+				if strings.Contains(out.String(), fmt.Sprintf(`"mark":"%d"`, marks)) {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		c.must(fmt.Errorf("follow containerd's events: they do not come: %s", out.String()))
+	}
+	mark()
+	return func() string {
+		mark()
+		end()
+		return out.String()
+	}
+}
+
+// safeText is text that is read while it is written.
+type safeText struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (s *safeText) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *safeText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // Close stops containerd, ends what it has started, and removes the folder.

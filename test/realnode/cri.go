@@ -134,7 +134,7 @@ func (r *CRI) UseNetwork() {
 		0o600); err != nil {
 		r.tb.Fatalf("realnode: configure the network: %v", err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(readyWithin); ; time.Sleep(20 * time.Millisecond) {
 		status := cri(r, r.Runtime.Status, &runtimeapi.StatusRequest{}).GetStatus()
 		for _, condition := range status.GetConditions() {
 			if condition.Type == runtimeapi.NetworkReady && condition.Status {
@@ -267,7 +267,7 @@ func (r *CRI) Status(id string) *runtimeapi.ContainerStatus {
 // AwaitExit waits until a container has ended.
 func (r *CRI) AwaitExit(id string) *runtimeapi.ContainerStatus {
 	r.tb.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(readyWithin); ; time.Sleep(20 * time.Millisecond) {
 		status := r.Status(id)
 		if status.State == runtimeapi.ContainerState_CONTAINER_EXITED {
 			return status

@@ -19,7 +19,9 @@ const (
 	// machines.
 	readyWithin = time.Minute
 	// stopGrace is how long a daemon may take to end after SIGTERM before it gets SIGKILL.
-	stopGrace = 15 * time.Second
+	stopGrace = 30 * time.Second
+	// goneWithin bounds what takes the kernel a moment, as ending what was killed.
+	goneWithin = 30 * time.Second
 	// logTail is how much of a daemon's log an error carries, in bytes.
 	logTail = 4096
 )
@@ -263,7 +265,7 @@ func outputEnv(ctx context.Context, env []string, stdin string, argv ...string) 
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.Env = env
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = goneWithin // for what it has printed
 	var out, errOut strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if stdin != "" {

@@ -173,8 +173,7 @@ func (b bundle) remove() error {
 // removeGroup removes a control group with the groups below it. The kernel refuses while a process
 // is in one, and for a moment after the last has ended.
 func removeGroup(group string) error {
-	var err error
-	for range 50 {
+	for deadline := time.Now().Add(goneWithin); ; time.Sleep(20 * time.Millisecond) {
 		var folders []string
 		_ = filepath.WalkDir(group, func(path string, entry fs.DirEntry, walkErr error) error {
 			if walkErr == nil && entry.IsDir() {
@@ -183,20 +182,18 @@ func removeGroup(group string) error {
 			return nil
 		})
 		slices.Reverse(folders) // children before parents
-		err = removeIfThere(folders...)
-		if err == nil {
-			return nil
+		err := removeIfThere(folders...)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
-	return err
 }
 
 // killAll sends SIGKILL to the instance's processes until there are none, and returns descriptions
 // of those that are still there after a while.
 func killAll(dir string, bundles []bundle) []string {
 	var pids []int
-	for range 250 {
+	for deadline := time.Now().Add(goneWithin); time.Now().Before(deadline); {
 		pids = instancePids(dir)
 		for _, b := range bundles {
 			pids = append(pids, b.pids()...)
@@ -375,11 +372,11 @@ func suspend(p *os.Process, on bool) error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	for range 500 {
+	for deadline := time.Now().Add(goneWithin); time.Now().Before(deadline); {
 		if fields := statFields(p.Pid); len(fields) > 0 && fields[0] == "T" {
 			return nil
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-	return fmt.Errorf("process %d did not stop within a second of SIGSTOP", p.Pid)
+	return fmt.Errorf("process %d did not stop within %s of SIGSTOP", p.Pid, goneWithin)
 }

@@ -84,9 +84,15 @@ func TestPodmanCloseLeavesNothing(t *testing.T) {
 			if err := p.Close(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(50 * time.Millisecond) // what was killed is reaped by others
-			if left := remains(t, p.Root, "libpod-"+id); len(left) > 0 {
-				t.Errorf("left over:\n%s", strings.Join(left, "\n"))
+			// What was killed is reaped by others.
+			for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+				left := remains(t, p.Root, "libpod-"+id)
+				if len(left) == 0 {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("left over:\n%s", strings.Join(left, "\n"))
+				}
 			}
 		})
 	}

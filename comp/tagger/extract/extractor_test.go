@@ -414,8 +414,7 @@ func TestAGiantIsPaidForOnce(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	cost()
-	before := cost()
+	before := min(cost(), cost(), cost())
 	giant := &workloadmeta.Container{
 		EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "g"},
 		EntityMeta: workloadmeta.EntityMeta{Labels: map[string]string{}}}
@@ -425,7 +424,12 @@ func TestAGiantIsPaidForOnce(t *testing.T) {
 	for range 4 { // as many builders as there may be
 		x.Extract(giant, nil)
 	}
-	if after := cost(); after > 20*before {
-		t.Errorf("2000 small ones took %s before a giant, and %s after it", before, after)
+	after := cost()
+	for range 20 { // others use the machine, too
+		after = min(after, cost())
+		if after <= 20*before {
+			return
+		}
 	}
+	t.Errorf("2000 small ones took %s before a giant, and %s after it", before, after)
 }

@@ -75,7 +75,7 @@ func (w world) storeOnly(events ...wm.CollectorEvent) {
 
 func (w world) catchUp() {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.tagger.CatchUp(ctx); err != nil {
 		w.Fatal(err)

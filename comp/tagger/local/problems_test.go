@@ -117,7 +117,12 @@ func TestExplainOfManyTags(t *testing.T) {
 		return time.Since(began)
 	}
 	cost(100)
-	if small, large := cost(500), cost(8000); large > 16*10*small {
-		t.Errorf("%s for 500 labels, %s for 8000", small, large)
+	small, large := time.Hour, time.Hour
+	for range 20 { // others use the machine, too
+		small, large = min(small, cost(500)), min(large, cost(8000))
+		if large <= 16*10*small {
+			return
+		}
 	}
+	t.Errorf("%s for 500 labels, %s for 8000", small, large)
 }

@@ -295,9 +295,14 @@ func TestManyTagsCostWhatTheyAre(t *testing.T) {
 		return time.Since(began)
 	}
 	cost(100)
-	if small, large := cost(1000), cost(32_000); large > 32*10*small {
-		t.Errorf("%s for 1000 tags of two sources, %s for 32000", small, large)
+	small, large := time.Hour, time.Hour
+	for range 20 { // others use the machine, too
+		small, large = min(small, cost(1000)), min(large, cost(32_000))
+		if large <= 32*10*small {
+			return
+		}
 	}
+	t.Errorf("%s for 1000 tags of two sources, %s for 32000", small, large)
 }
 
 func TestInvalidInfosAreNamedAndTheRestApplied(t *testing.T) {
@@ -438,7 +443,7 @@ func TestDroppedHandlesAreCollected(t *testing.T) {
 	for i := range 1000 {
 		s.Handle(tagger.Container(fmt.Sprint(i)))
 	}
-	for range 100 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		runtime.GC()
 		// clean-ups run on a goroutine of the runtime, which no bubble holds
 		time.Sleep(time.Millisecond)

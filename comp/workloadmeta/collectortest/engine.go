@@ -13,8 +13,8 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/store"
 )
 
-// stopLimit is how long collectors may take to return.
-const stopLimit = 10 * time.Second
+// stopLimit is how long collectors may take to return, on a machine that is busy with other things.
+const stopLimit = 30 * time.Second
 
 // Engine runs collectors as a program does: under the supervisor, with a store that has what they
 // report. What is promised of collectors, such as that they are tried again after an error and

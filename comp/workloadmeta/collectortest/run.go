@@ -42,14 +42,15 @@ func (r *Run) Over() bool {
 	}
 }
 
-// Stop ends it and waits for it, which must not take longer than a second whatever the daemon does.
-// It may be called again, and when it is over.
+// Stop ends it and waits for it, which must not take longer than half a minute whatever the daemon
+// does. A test of that lets calls take an hour: a machine that is busy takes its time for anything.
+// Stop may be called again, and when it is over.
 func (r *Run) Stop() {
 	r.t.Helper()
 	begin := time.Now()
 	r.cancel()
 	<-r.Done
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > stopLimit {
 		r.t.Errorf("Stream took %v to end", took)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	versionapi "github.com/containerd/containerd/api/services/version/v1"
@@ -85,15 +86,20 @@ func TestDetect(t *testing.T) {
 		{"crio", workloadmeta.Absent, "something else than containerd answers at " + path("crio")},
 	} {
 		for _, address := range []string{path(tc.name), "unix://" + path(tc.name)} {
-			c := newCollector(t, nil, func(o *Options) { o.Address = address })
-			began := time.Now()
-			got := c.Detect(context.Background())
-			if got.State != tc.state || !strings.Contains(got.String(), tc.words) {
-				t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.String(), tc.state,
-					tc.words)
+			detect := func(t *testing.T) {
+				c := newCollector(t, nil, func(o *Options) { o.Address = address })
+				got := c.Detect(context.Background())
+				if got.State != tc.state || !strings.Contains(got.String(), tc.words) {
+					t.Errorf("%s: %s, %q; want %s, %q", tc.name, got.State, got.String(), tc.state,
+						tc.words)
+				}
 			}
-			if took := time.Since(began); took > 2*time.Second {
-				t.Errorf("%s: took %v", tc.name, took)
+			if tc.name == "hung" {
+				detect(t)
+			} else {
+				// In a bubble no time-out is over while the kernel has to say something, however
+				// busy this machine is.
+				synctest.Test(t, detect)
 			}
 		}
 	}
@@ -220,30 +226,32 @@ func TestModule(t *testing.T) {
 
 // The end of a run takes no time, whatever containerd does.
 func TestStreamEndsWhileContainerdHangs(t *testing.T) {
-	f := newFake(t)
-	f.container("default", "web", "", nil)
-	f.with(func() {
-		f.fault = func(ctx context.Context, method, _, _ string) error {
-			if method == "Containers/ListStream" {
-				<-ctx.Done()
-				return ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.container("default", "web", "", nil)
+		f.with(func() {
+			f.fault = func(ctx context.Context, method, _, _ string) error {
+				if method == "Containers/ListStream" {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return nil
 			}
-			return nil
+		})
+		c := newCollector(t, f, func(o *Options) { o.CallTimeout = time.Hour })
+		r := collectortest.Start(t, c.Stream, collectortest.NewWorld().Sink())
+		eventually(t, func() string {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if f.calls["Containers/ListStream"] == 0 {
+				return "not asked"
+			}
+			return ""
+		})
+		if r.Stop(); r.Err == nil { // which checks that it does not wait for a call
+			t.Error("no error")
 		}
 	})
-	c := newCollector(t, f, nil)
-	r := collectortest.Start(t, c.Stream, collectortest.NewWorld().Sink())
-	eventually(t, func() string {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.calls["Containers/ListStream"] == 0 {
-			return "not asked"
-		}
-		return ""
-	})
-	if r.Stop(); r.Err == nil { // which checks that it takes less than a second
-		t.Error("no error")
-	}
 }
 
 func ExampleCollector_Detect() {

@@ -119,11 +119,13 @@ func TestRealPodsAndRequests(t *testing.T) {
 
 	// One more container: what was asked, in whatever number of looks, does not depend on how many
 	// there are.
-	second := pod.Run("second", cart, ofPod, "sh", "-c", "sleep 0.3; exit 4")
+	second := pod.Run("second", cart, ofPod, "sh", "-c",
+		"while [ ! -e /dev/seen ]; do sleep 0.05; done; exit 4")
 	await(t, w, second, "start", func(c *workloadmeta.Container) bool {
 		return c.State.Running && c.Hostname == "cart-0" &&
 			c.NetworkIPs["pod"] == main.NetworkIPs["pod"]
 	})
+	kubelet.Exec(second, "sh", "-c", "echo > /dev/seen")
 	await(t, w, second, "its end; it is kept", func(c *workloadmeta.Container) bool {
 		return c.State.Status == workloadmeta.StatusStopped && c.State.ExitCode != nil &&
 			*c.State.ExitCode == 4 && !c.State.FinishedAt.IsZero() && c.PID == 0

@@ -28,14 +28,14 @@ func start(t testing.TB, c *Collector, w *collectortest.World) *collectortest.Ru
 // eventually waits until check returns "".
 func eventually(t testing.TB, check func() string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		problem := check()
 		if problem == "" {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", problem)
+			t.Fatalf("not within a minute: %s", problem)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

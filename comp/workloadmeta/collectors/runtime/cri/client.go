@@ -44,7 +44,7 @@ type client struct {
 func (c *Collector) newClient(path string) (*client, error) {
 	r := &client{path: path, timeout: c.opts.CallTimeout, counters: c.counters,
 		peer: mapping.NewGRPCPeer()}
-	dial := r.peer.Watch(new(net.Dialer).DialContext)
+	dial := r.peer.Watch(c.dial)
 	conn, err := grpc.NewClient(
 		"passthrough:///cri", // the address is path, whatever characters are in it
 		grpc.WithAuthority("localhost"),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type Collector struct {
 	docker   []string // Docker's sockets
 	counters *counters
 	now      func() time.Time // of the clock by which things are asked for again
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// The decoders of what runtimes do not agree on. A test makes one panic.
 	decodeContainer func(info map[string]string, o *Options) (detail, error)
@@ -64,7 +66,7 @@ func New(o Options) (*Collector, error) {
 	}
 	c := &Collector{
 		opts: o, sockets: mapping.Candidates(DefaultSockets()), docker: dockerSockets(),
-		counters: newCounters(), now: time.Now,
+		counters: newCounters(), now: time.Now, dial: new(net.Dialer).DialContext,
 		decodeContainer: decodeContainer, decodeImage: decodeImage,
 		containers: map[string]*container{}, sandboxes: map[string]*sandbox{}, images: newImages(),
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -112,6 +113,11 @@ func (f *fakeCRI) serve(t testing.TB, socket string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f.serveOn(t, l)
+}
+
+func (f *fakeCRI) serveOn(t testing.TB, l net.Listener) (stop func()) {
+	t.Helper()
 	server := grpc.NewServer(grpc.UnaryInterceptor(f.intercept), grpc.StreamInterceptor(
 		func(_ any, _ grpc.ServerStream, info *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
 			f.with(func() { f.calls[path.Base(info.FullMethod)]++ })
@@ -370,7 +376,8 @@ type collector struct {
 
 func newCollector(t testing.TB, socket string, change func(*Options)) *collector {
 	t.Helper()
-	o := Options{Socket: socket, Log: slog.New(slog.DiscardHandler)}
+	o := Options{Socket: socket, Log: slog.New(slog.DiscardHandler),
+		CallTimeout: time.Minute, StatusWait: time.Minute} // however busy this machine is
 	if change != nil {
 		change(&o)
 	}
@@ -380,6 +387,21 @@ func newCollector(t testing.TB, socket string, change func(*Options)) *collector
 	}
 	c := &collector{Collector: inner, t: t, clock: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
 	c.Collector.now = func() time.Time { return c.clock }
+	return c
+}
+
+// newInMemory returns a collector of a fake in a bubble, where one that waits for a socket would
+// stop the clock.
+func newInMemory(t testing.TB, f *fakeCRI, change func(*Options)) *collector {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "cri.sock")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := bufconn.Listen(1 << 20)
+	f.serveOn(t, l)
+	c := newCollector(t, path, change)
+	c.dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return l.DialContext(ctx) }
 	return c
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -360,80 +361,84 @@ func TestEndWithoutAStatus(t *testing.T) {
 
 // Issues 5 and 42: one container that hangs delays and loses nothing else.
 func TestStatusThatHangs(t *testing.T) {
-	f := newFake()
-	for i := range 50 {
-		f.add(i, running)
-	}
-	hung := f.containers[7].Id
-	f.before = func(ctx context.Context, _, id string) error {
-		if id == hung {
-			<-ctx.Done()
-			return ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		for i := range 50 {
+			f.add(i, running)
 		}
-		return nil
-	}
-	const wait = time.Second // in which a busy machine has to answer everything else
-	c := newCollector(t, f.socket(t), func(o *Options) { o.StatusWait, o.CallTimeout = wait, wait })
-	begin := time.Now()
-	a := c.pull()
-	if took := time.Since(begin); took > 3*wait {
-		t.Errorf("the pull took %v", took)
-	}
-	for id, k := range a.containers {
-		if id == hung && (k.PID != 0 || !k.State.Running || k.Name != "c7") || id != hung &&
-			k.PID == 0 {
-			t.Errorf("%s: %+v", id, k)
+		hung := f.containers[7].Id
+		f.before = func(ctx context.Context, _, id string) error {
+			if id == hung {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
 		}
-	}
-	if len(a.containers) != 50 {
-		t.Errorf("%d containers", len(a.containers))
-	}
-	c.pull() // it is asked for once more
-	f.count("")
-	begin = time.Now()
-	c.pull() // and not now
-	if took, n := time.Since(begin), f.count("ContainerStatus"); took > wait/2 || n != 0 {
-		t.Errorf("the third pull took %v and asked %d times", took, n)
-	}
-	if f.crowd() > 4 {
-		t.Errorf("%d statuses at the same time", f.crowd())
-	}
+		const wait = time.Second
+		c := newInMemory(t, f, func(o *Options) { o.StatusWait, o.CallTimeout = wait, wait })
+		begin := time.Now()
+		a := c.pull()
+		if took := time.Since(begin); took != wait {
+			t.Errorf("the pull took %v", took)
+		}
+		for id, k := range a.containers {
+			if id == hung && (k.PID != 0 || !k.State.Running || k.Name != "c7") || id != hung &&
+				k.PID == 0 {
+				t.Errorf("%s: %+v", id, k)
+			}
+		}
+		if len(a.containers) != 50 {
+			t.Errorf("%d containers", len(a.containers))
+		}
+		c.pull() // it is asked for once more
+		f.count("")
+		begin = time.Now()
+		c.pull() // and not now
+		if took, n := time.Since(begin), f.count("ContainerStatus"); took != 0 || n != 0 {
+			t.Errorf("the third pull took %v and asked %d times", took, n)
+		}
+		if f.crowd() > 4 {
+			t.Errorf("%d statuses at the same time", f.crowd())
+		}
+	})
 }
 
 // A runtime that is slow with everything is reported from its lists and asked for a bit more by
 // each pull.
 func TestSlowStatusesComeBitByBit(t *testing.T) {
-	f := newFake()
-	for i := range 20 {
-		f.add(i, running)
-	}
-	f.before = func(_ context.Context, _, id string) error {
-		if id != "" {
-			time.Sleep(20 * time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		for i := range 20 {
+			f.add(i, running)
 		}
-		return nil
-	}
-	c := newCollector(t, f.socket(t), func(o *Options) {
-		o.StatusWait, o.Workers = 100*time.Millisecond, 2
-	})
-	full := func(a *answer) (n int) {
-		for _, k := range a.containers {
-			if k.PID != 0 && len(k.NetworkIPs) > 0 {
-				n++
+		f.before = func(_ context.Context, _, id string) error {
+			if id != "" {
+				time.Sleep(20 * time.Millisecond)
 			}
+			return nil
 		}
-		return n
-	}
-	a := c.pull()
-	if len(a.containers) != 20 || full(a) == 20 {
-		t.Fatalf("first pull: %d containers, %d of them full", len(a.containers), full(a))
-	}
-	for range 20 {
-		a = c.pull()
-	}
-	if full(a) != 20 {
-		t.Errorf("after many pulls only %d are full", full(a))
-	}
+		c := newInMemory(t, f, func(o *Options) {
+			o.StatusWait, o.Workers = 100*time.Millisecond, 2
+		})
+		full := func(a *answer) (n int) {
+			for _, k := range a.containers {
+				if k.PID != 0 && len(k.NetworkIPs) > 0 {
+					n++
+				}
+			}
+			return n
+		}
+		a := c.pull()
+		if len(a.containers) != 20 || full(a) == 20 {
+			t.Fatalf("first pull: %d containers, %d of them full", len(a.containers), full(a))
+		}
+		for range 20 {
+			a = c.pull()
+		}
+		if full(a) != 20 {
+			t.Errorf("after many pulls only %d are full", full(a))
+		}
+	})
 }
 
 func TestUnimplemented(t *testing.T) {
@@ -509,54 +514,58 @@ func TestPullEndsWithItsContext(t *testing.T) {
 	for _, method := range []string{"Version", "ListContainers", "ListPodSandbox",
 		"ContainerStatus", "PodSandboxStatus", "ListImages", "ImageStatus"} {
 		t.Run(method, func(t *testing.T) {
-			f := newFake()
-			f.add(0, running)
-			reached := make(chan struct{}, 10)
-			f.before = func(ctx context.Context, m, _ string) error {
-				if m == method {
-					reached <- struct{}{}
-					<-ctx.Done()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				f.add(0, running)
+				reached := make(chan struct{}, 10)
+				f.before = func(ctx context.Context, m, _ string) error {
+					if m == method {
+						reached <- struct{}{}
+						<-ctx.Done()
+					}
+					return nil
 				}
-				return nil
-			}
-			c := newCollector(t, f.socket(t), func(o *Options) {
-				o.CallTimeout, o.StatusWait = time.Hour, time.Hour
+				c := newInMemory(t, f, func(o *Options) {
+					o.CallTimeout, o.StatusWait = time.Hour, time.Hour
+				})
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				done := make(chan error, 1)
+				a := &answer{}
+				go func() { done <- c.Pull(ctx, a) }()
+				<-reached
+				why := errors.New("enough")
+				cancel(why)
+				select {
+				case err := <-done:
+					if !errors.Is(err, why) {
+						t.Errorf("error = %v", err)
+					}
+				case <-time.After(time.Second):
+					t.Fatal("Pull goes on")
+				}
 			})
-			ctx, cancel := context.WithCancelCause(t.Context())
-			defer cancel(nil)
-			done := make(chan error, 1)
-			a := &answer{}
-			go func() { done <- c.Pull(ctx, a) }()
-			<-reached
-			why := errors.New("enough")
-			cancel(why)
-			select {
-			case err := <-done:
-				if !errors.Is(err, why) {
-					t.Errorf("error = %v", err)
-				}
-			case <-time.After(time.Second):
-				t.Fatal("Pull goes on")
-			}
 		})
 	}
 }
 
 func TestCallsTimeOut(t *testing.T) {
-	f := newFake()
-	f.before = func(ctx context.Context, _, _ string) error {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	c := newCollector(t, f.socket(t), func(o *Options) { o.CallTimeout = 50 * time.Millisecond })
-	_, err := c.tryPull()
-	if !errors.Is(err, context.DeadlineExceeded) ||
-		!strings.Contains(err.Error(), "no answer within 50ms") {
-		t.Errorf("error = %v", err)
-	}
-	f.with(func() { f.before = nil })
-	c.opts.CallTimeout = 5 * time.Second
-	c.pull()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.before = func(ctx context.Context, _, _ string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		c := newInMemory(t, f, func(o *Options) { o.CallTimeout = 50 * time.Millisecond })
+		_, err := c.tryPull()
+		if !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), "no answer within 50ms") {
+			t.Errorf("error = %v", err)
+		}
+		f.with(func() { f.before = nil })
+		c.opts.CallTimeout = 5 * time.Second
+		c.pull()
+	})
 }
 
 // A runtime, or somebody in its place, may leave out whatever it likes.
@@ -731,26 +740,28 @@ func TestSandboxesThatAreNotAskedFor(t *testing.T) {
 // What has failed before is asked for after everything else, or it would take the others' time
 // again.
 func TestWhatFailedComesLast(t *testing.T) {
-	f := newFake()
-	hung := f.add(0, running)
-	f.before = func(ctx context.Context, _, id string) error {
-		if id == hung {
-			<-ctx.Done()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		hung := f.add(0, running)
+		f.before = func(ctx context.Context, _, id string) error {
+			if id == hung {
+				<-ctx.Done()
+			}
+			return nil
 		}
-		return nil
-	}
-	c := newCollector(t, f.socket(t), func(o *Options) {
-		o.Workers, o.StatusWait, o.CallTimeout = 1, 500*time.Millisecond, 500*time.Millisecond
+		c := newInMemory(t, f, func(o *Options) {
+			o.Workers, o.StatusWait, o.CallTimeout = 1, 500*time.Millisecond, 500*time.Millisecond
+		})
+		c.pull()
+		for i := 1; i < 6; i++ {
+			f.add(i, running)
+		}
+		for id, k := range c.pull().containers {
+			if id != hung && k.PID == 0 {
+				t.Errorf("%s waits for one that hangs", id)
+			}
+		}
 	})
-	c.pull()
-	for i := 1; i < 6; i++ {
-		f.add(i, running)
-	}
-	for id, k := range c.pull().containers {
-		if id != hung && k.PID == 0 {
-			t.Errorf("%s waits for one that hangs", id)
-		}
-	}
 }
 
 // A new socket may get the old one's inode.

@@ -47,7 +47,7 @@ func supervise(t *testing.T, c *Collector, l *log) (*store.Store, []collection.O
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := runs.Start(ctx); err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func supervise(t *testing.T, c *Collector, l *log) (*store.Store, []collection.O
 
 func within(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !check(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !check(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("in vain: " + what)
 		}

@@ -1,13 +1,12 @@
 package docker_test
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
@@ -15,6 +14,14 @@ import (
 	"github.com/rollcall-dev/rollcall/test/unprivileged"
 	"go.uber.org/fx"
 )
+
+// detect looks in a bubble, in which no time-out is over while the kernel has to say something,
+// however busy this machine is.
+func detect(t *testing.T, c *docker.Collector) (found workloadmeta.Detection) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { found = c.Detect(t.Context()) })
+	return found
+}
 
 func TestDetect(t *testing.T) {
 	dir := t.TempDir()
@@ -60,14 +67,15 @@ func TestDetect(t *testing.T) {
 		{"tcp://" + free.Addr().String(), workloadmeta.Absent, "cannot reach tcp://" + free.Addr().String()},
 	} {
 		c := newCollector(t, nil, func(o *docker.Options) { o.Host = tc.host })
-		begin := time.Now()
-		got := c.Detect(context.Background())
-		if got.State != tc.state || !strings.Contains(got.String(), tc.words) {
+		look := detect
+		if tc.words == "deadline" {
+			look = func(t *testing.T, c *docker.Collector) workloadmeta.Detection {
+				return c.Detect(t.Context())
+			}
+		}
+		if got := look(t, c); got.State != tc.state || !strings.Contains(got.String(), tc.words) {
 			t.Errorf("%s: %s, %q; want %s, %q", tc.host, got.State, got.String(), tc.state,
 				tc.words)
-		}
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("%s: took %v", tc.host, took)
 		}
 	}
 }
@@ -84,7 +92,7 @@ func TestDetectDefaultSockets(t *testing.T) {
 	c := newCollector(t, nil, func(o *docker.Options) { o.Host = "" })
 
 	docker.SetSockets(c, missing, filepath.Join(dir, "too"))
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
+	if got := detect(t, c); got.State != workloadmeta.Absent ||
 		!strings.HasPrefix(got.String(), "no socket at "+missing+" or ") {
 		t.Errorf("nothing there: %v", got)
 	}
@@ -97,12 +105,12 @@ func TestDetectDefaultSockets(t *testing.T) {
 
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Libpod/4" })
 	docker.SetSockets(c, missing, link, path)
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
+	if got := detect(t, c); got.State != workloadmeta.Absent ||
 		strings.Count(got.String(), "podman") != 2 || f.Count("ping") != 1 {
 		t.Errorf("one socket under two names was asked %d times: %v", f.Count("ping"), got)
 	}
 	f.with(func(f *fakeDocker) { f.header["Server"] = "Docker" })
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Detected ||
+	if got := detect(t, c); got.State != workloadmeta.Detected ||
 		!strings.Contains(got.String(), link) {
 		t.Errorf("second path: %v", got)
 	}
@@ -116,7 +124,7 @@ func testPermissionDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCollector(t, nil, func(o *docker.Options) { o.Host = "unix://" + path })
-	if got := c.Detect(context.Background()); got.State != workloadmeta.Absent ||
+	if got := detect(t, c); got.State != workloadmeta.Absent ||
 		!strings.Contains(got.String(), "add the user to group docker or run as root") {
 		t.Errorf("%v", got)
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -46,12 +45,13 @@ func serve(t *testing.T, do func(net.Conn)) string {
 	return path
 }
 
-// says reads something and answers with a text.
+// says reads something, answers with a text and hangs up.
 func says(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		_, _ = conn.Read(make([]byte, 4096))
 		_, _ = io.WriteString(conn, text)
-		time.Sleep(10 * time.Millisecond) // so that the client reads it before the end
+		_ = conn.(*net.UnixConn).CloseWrite()
+		_, _ = io.Copy(io.Discard, conn) // or what is unread would take the answer with it
 	}
 }
 
