@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -426,9 +427,11 @@ func fuzz(args []string) error {
 			cmd := command(nil, file, "-test.run=^$", "-test.fuzz=^"+name+"$",
 				"-test.fuzztime="+each, "-test.fuzzcachedir="+filepath.Join(bin, "corpus", pkg))
 			cmd.Dir = filepath.FromSlash(pkg) // where a failing input is written to
+			var out strings.Builder
+			cmd.Stdout = io.MultiWriter(os.Stdout, &out)
 			err := cmd.Run()
 			errs = append(errs, err)
-			r.Record(pkg+"."+name+" (fuzzed)", err)
+			r.Record(pkg+"."+name+" (fuzzed)", err, out.String())
 		}
 	}
 	return end(r, errors.Join(errs...))
@@ -628,12 +631,12 @@ func runSteps(except []string, background bool, names ...string) (done []step) {
 			continue
 		}
 		started := time.Now()
+		var out []byte
 		cmd := exec.Command(self, strings.Fields(name)...)
 		if background {
 			if nice, err := exec.LookPath("nice"); err == nil {
 				cmd = exec.Command(nice, append([]string{"-n", "15", self}, cmd.Args[1:]...)...)
 			}
-			var out []byte
 			out, err = cmd.CombinedOutput()
 			fmt.Printf("\n== %s\n%s", name, out)
 		} else {
@@ -643,10 +646,22 @@ func runSteps(except []string, background bool, names ...string) (done []step) {
 		}
 		if err != nil {
 			fmt.Printf("%s: %v\n", name, err)
+			err = errors.Join(err, recordStep(name, err, string(out)))
 		}
 		done = append(done, step{name, time.Since(started), err})
 	}
 	return done
+}
+
+// recordStep notes that a step has failed which runs no tests, and so has no results of its own.
+func recordStep(name string, err error, output string) error {
+	task, _, _ := strings.Cut(name, " ")
+	if slices.Contains([]string{"test", "e2e", "race", "fuzz"}, task) {
+		return nil
+	}
+	r := results.New()
+	r.Record("the step itself", err, output)
+	return r.Append(os.Getenv(resultsEnv), name)
 }
 
 func summary(args []string) error {
@@ -671,7 +686,7 @@ func goTest(r *results.Results, env []string, args ...string) error {
 // end saves and prints the results and returns the task's error.
 func end(r *results.Results, err error) error {
 	if path := os.Getenv(resultsEnv); path != "" {
-		err = errors.Join(err, r.Append(path))
+		err = errors.Join(err, r.Append(path, strings.Join(os.Args[1:], " ")))
 	}
 	r.Print(os.Stdout)
 	return err

@@ -151,10 +151,69 @@ func TestFailuresAreShownAndCounted(t *testing.T) {
 				!strings.Contains(out, tc.shown) {
 				t.Fatalf("exit code %d, want 1, %q and %q:\n%s", code, tc.closing, tc.shown, out)
 			}
-			if !strings.Contains(out, "failed: example.test/m/a") {
-				t.Errorf("the failure is not listed:\n%s", out)
+			lines := strings.Split(strings.TrimSpace(out), "\n")
+			last := ""
+			for _, line := range lines {
+				if strings.HasPrefix(line, "failed: example.test/m/a") {
+					last = line
+				}
+			}
+			if !strings.Contains(last, tc.shown) {
+				t.Errorf("at the end the failure is %q, without its reason", last)
 			}
 		})
+	}
+}
+
+// The last lines of a run are often all that is left of it.
+func TestSummaryEndsWithWhatFailedWhereAndHow(t *testing.T) {
+	dir := module(t, map[string]string{
+		"a/a_test.go": `package a
+
+import "testing"
+
+func TestBad(t *testing.T) {
+	t.Run("odd", func(t *testing.T) {
+		println("much else")
+		t.Error("two is not three\n\nand neither four")
+		t.Error("five")
+		t.Error("six")
+		t.Error("seven")
+	})
+	t.Run("even", func(t *testing.T) {})
+}
+
+func FuzzText(f *testing.F) {
+	f.Add("")
+	f.Fuzz(func(t *testing.T, s string) { t.Fatal("no text will do") })
+}
+`,
+		"a/a.go": "package a\n\nimport \"syscall\"\n\nvar _ = syscall.Unmount\n",
+		"b/b_test.go": "package b\n\nimport \"testing\"\n\n" +
+			"func TestSkip(t *testing.T) { t.Skip(\"not here\") }\n",
+	})
+	env := []string{"ROLLCALL_RESULTS=" + filepath.Join(t.TempDir(), "results")}
+	const except = "test,daemons,e2e,e2e -newest,lint,build,bench"
+	call(t, dir, env, "test", "-run=Test", "./...")
+	out, code := call(t, dir, env, "check", "-except", except)
+	_, end, _ := strings.Cut(out, "\n== all steps\n")
+	_, end, _ = strings.Cut(end, "skipped 1: not here\n")
+	lines := strings.Split(end, "\n")
+	for i, want := range []string{
+		"failed in fuzz -fuzztime=2000x: ./a.FuzzText (fuzzed): a_test.go:18: no text will do",
+		"failed in race: example.test/m/a.FuzzText/seed#0: a_test.go:18: no text will do",
+		"failed in test -run=Test ./... and race: example.test/m/a.TestBad/odd: " +
+			"a_test.go:8: two is not three | and neither four | a_test.go:9: five | " +
+			"a_test.go:10: six",
+		"failed in cross: the step itself: a/a.go:5:17: undefined: syscall.Unmount",
+		" passed, ",
+	} {
+		if i >= len(lines) || !strings.Contains(lines[i], want) {
+			t.Errorf("line %d after what was skipped is not %q in\n%s", i, want, out)
+		}
+	}
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
 	}
 }
 

@@ -29,7 +29,8 @@ const (
 type outcome struct {
 	Test   string `json:"test"`
 	Result string `json:"result"`
-	Reason string `json:"reason,omitempty"` // why it was skipped
+	Reason string `json:"reason,omitempty"` // why it was skipped, or how the failure begins
+	Step   string `json:"step,omitempty"`   // in what it failed: "race"
 }
 
 // Results holds the outcome of each test, by package and name. Subtests count like tests.
@@ -55,56 +56,112 @@ func Read(path string) (*Results, error) {
 	return r, nil
 }
 
-// Record notes a test that is not one of go test's: it has passed if err is nil.
-func (r *Results) Record(test string, err error) {
-	result := passed
+// Record notes a test that is not one of go test's, with what it has printed: it has passed if err
+// is nil.
+func (r *Results) Record(test string, err error, output string) {
+	o := outcome{Test: test, Result: passed}
 	if err != nil {
-		result = failed
+		o.Result, o.Reason = failed, beginning(output)
 	}
-	r.record(outcome{Test: test, Result: result})
+	r.record(o)
 }
 
 func (r *Results) record(o outcome) {
 	strength := []string{"", skipped, passed, failed}
+	if before := r.tests[o.Test]; before.Result == failed && o.Result == failed {
+		if before.Step != o.Step {
+			before.Step += " and " + o.Step
+		}
+		o = before
+	}
 	if slices.Index(strength, o.Result) >= slices.Index(strength, r.tests[o.Test].Result) {
 		r.tests[o.Test] = o
 	}
 }
 
-// Append appends the results to a file, one JSON object a line.
-func (r *Results) Append(path string) error {
+// Append appends the results to a file, one JSON object a line, as those of a step.
+func (r *Results) Append(path, step string) error {
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("save the results: %w", err)
 	}
 	encoder := json.NewEncoder(file)
 	for _, o := range r.tests {
+		if o.Result == failed {
+			o.Step = step
+		}
 		err = errors.Join(err, encoder.Encode(o))
 	}
 	return errors.Join(err, file.Close())
 }
 
-// Print lists what failed and why tests were skipped, and ends with the count, "N passed, N failed,
-// N skipped".
+// Print says why tests were skipped, then what failed, in which step and how, on a line each, and
+// ends with the count, "N passed, N failed, N skipped": the last lines of a run say what is wrong.
 func (r *Results) Print(w io.Writer) {
 	count := map[string]int{}
 	reasons := map[string]int{}
+	var failures strings.Builder
 	fmt.Fprintln(w)
 	for _, name := range slices.Sorted(maps.Keys(r.tests)) {
 		o := r.tests[name]
 		count[o.Result]++
-		switch o.Result {
-		case failed:
-			fmt.Fprintln(w, "failed:", name)
-		case skipped:
+		switch {
+		case o.Result == skipped:
 			reasons[o.Reason]++
+		case o.Result == failed && (o.Reason != "" || !r.failedBelow(name)):
+			step := ""
+			if o.Step != "" {
+				step = " in " + o.Step
+			}
+			fmt.Fprintf(&failures, "failed%s: %s: %s\n", step, name,
+				cmp.Or(o.Reason, "see its output"))
 		}
 	}
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
 		fmt.Fprintf(w, "skipped %d: %s\n", reasons[reason], reason)
 	}
+	fmt.Fprint(w, failures.String())
 	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", count[passed], count[failed],
 		count[skipped])
+}
+
+// failedBelow reports whether a test has a subtest that failed, which then says how.
+func (r *Results) failedBelow(name string) bool {
+	for other, o := range r.tests {
+		if o.Result == failed && strings.HasPrefix(other, name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// maxReason bounds the line of a failure, in characters.
+const maxReason = 500
+
+// beginning returns, on one line, the first lines of what a failure has printed that say something:
+// from the first message, panic or compiler's error on, if there is one.
+func beginning(output string) string {
+	if at := regexp.MustCompile(
+		`(?m)^\s*(\S+\.go:\d+(:\d+)?: |panic: |fatal error: |WARNING: DATA RACE)`).FindStringIndex(
+		output); at != nil {
+		output = output[at[0]:]
+	}
+	var lines []string
+	for line := range strings.Lines(output) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "$ ") ||
+			strings.HasPrefix(line, "FAIL") || strings.HasPrefix(line, "exit status ") {
+			continue
+		}
+		if lines = append(lines, line); len(lines) == 4 {
+			break
+		}
+	}
+	text := []rune(strings.Join(lines, " | "))
+	if len(text) > maxReason {
+		text = append(text[:maxReason], '…')
+	}
+	return string(text)
 }
 
 // GoTest runs a go test -json, shows on the standard output one line for each package and the
@@ -116,6 +173,8 @@ func (r *Results) GoTest(cmd *exec.Cmd) error {
 	if err != nil {
 		return err
 	}
+	var errs bytes.Buffer
+	cmd.Stderr = io.MultiWriter(os.Stderr, &errs)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("go test: %w", err)
 	}
@@ -128,7 +187,8 @@ func (r *Results) GoTest(cmd *exec.Cmd) error {
 	}
 	if s.failures == 0 {
 		// It failed before any test ran; the reason is on stderr.
-		r.record(outcome{Test: strings.Join(cmd.Args, " "), Result: failed})
+		r.record(outcome{Test: strings.Join(cmd.Args, " "), Result: failed,
+			Reason: beginning(errs.String())})
 	}
 	return fmt.Errorf("go test: %w", err)
 }
@@ -143,6 +203,7 @@ type stream struct {
 	results  *Results
 	output   map[string]*strings.Builder // of what has not ended yet, by package and test
 	packages map[string]map[string]int   // package → result → tests
+	build    strings.Builder             // what the compiler has said
 	failures int
 }
 
@@ -170,6 +231,7 @@ func (s *stream) handle(e event) {
 	switch e.Action {
 	case "build-output":
 		fmt.Print(e.Output)
+		s.build.WriteString(e.Output)
 	case "output":
 		if s.output[id] == nil {
 			s.output[id] = &strings.Builder{}
@@ -193,6 +255,7 @@ func (s *stream) handle(e event) {
 		}
 		if e.Action == failed {
 			s.failures++
+			o.Reason = beginning(output)
 			fmt.Printf("%s: %s", e.Package, cmp.Or(output, e.Test+" failed without output\n"))
 		}
 		s.count(e.Package, e.Action)
@@ -220,13 +283,18 @@ func (s *stream) packageEnded(e event, output string) {
 			if test, ok := strings.CutPrefix(id, e.Package+"."); ok &&
 				!strings.Contains(test, ".") {
 				fmt.Printf("%s did not end:\n%s", id, s.output[id])
+				output = s.output[id].String() + output
 				delete(s.output, id)
 			}
 		}
 		if n[failed] == 0 {
 			// Not a test but the package failed: it does not compile, or TestMain says so.
 			s.failures++
-			s.results.record(outcome{Test: e.Package + " (package)", Result: failed})
+			if strings.Contains(output, "[build failed]") {
+				output = s.build.String()
+			}
+			s.results.record(outcome{Test: e.Package + " (package)", Result: failed,
+				Reason: beginning(output)})
 		}
 	case n == nil:
 		return // no tests
