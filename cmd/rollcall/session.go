@@ -65,17 +65,14 @@ func (a *app) openUnplayed(ctx context.Context, strict bool) (*session, error) {
 
 // firstAnswers waits until there is something to answer from.
 func (s *session) firstAnswers(ctx context.Context, strict bool) error {
-	waiting, cancel := context.WithTimeoutCause(ctx, s.app.timeout,
-		fmt.Errorf("none within %s (--timeout)", s.app.timeout))
-	defer cancel()
-	stop := s.progress()
-	answers, late := s.agent.WaitFirst(waiting)
+	stop := s.progress(ctx)
+	answers, err := s.ask.FirstAnswers(ctx, inspect.FirstAnswersRequest{Wait: s.app.timeout})
 	stop()
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	s.complain(answers, late, strict)
-	return s.agent.Tagger().CatchUp(ctx)
+	s.complain(answers, strict)
+	return err
 }
 
 // notes says what was not understood of the recording.
@@ -96,8 +93,9 @@ func (s *session) notes(ctx context.Context) error {
 // complain says what went wrong with collectors, one line each. It is quiet about those that have
 // nothing to collect here, unless somebody has asked for them: with strict that fails the command,
 // which answers all the same from what the others know.
-func (s *session) complain(answers []agent.FirstAnswer, late error, strict bool) {
+func (s *session) complain(answers []inspect.FirstAnswer, strict bool) {
 	unnamed := false // one that is late and has not been named
+	late := pendingOf(answers)
 	for _, o := range answers {
 		reason := oneLine(o.Problem.String())
 		switch {
@@ -113,42 +111,51 @@ func (s *session) complain(answers []agent.FirstAnswer, late error, strict bool)
 			s.app.say("%s: %s", o.ID, reason)
 		}
 	}
-	if late != nil && unnamed {
-		s.app.say("%s; the answer is without it", oneLine(late.Error()))
+	if unnamed {
+		s.app.say("wait for the first answer of %s: none within %s (--timeout); the answer is without it",
+			strings.Join(late, ", "), s.app.timeout)
 	}
+}
+
+// pendingOf returns the collectors that have not answered.
+func pendingOf(answers []inspect.FirstAnswer) (ids []string) {
+	for _, o := range answers {
+		if o.Result == collection.Pending {
+			ids = append(ids, o.ID)
+		}
+	}
+	return ids
 }
 
 // progress says on a terminal what is being waited for, if it takes longer than a second. The
 // returned function takes the line away.
-func (s *session) progress() (stop func()) {
+func (s *session) progress(ctx context.Context) (stop func()) {
 	a := s.app
 	if a.completing || !isTerminal(a.err) {
 		return func() {}
 	}
-	ended, quit := make(chan struct{}), make(chan struct{})
+	ctx, quit := context.WithCancel(ctx)
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for shown := false; ; shown = true {
 			select {
-			case <-quit:
+			case <-ctx.Done():
 				if shown {
 					fmt.Fprint(a.err, "\r\x1b[K")
 				}
 				return
 			case <-tick.C:
 			}
-			var pending []string
-			for _, c := range s.agent.Collectors().Status() {
-				if c.State == collection.StateConnecting || c.State == collection.StateSyncing {
-					pending = append(pending, c.ID)
-				}
+			answers, err := s.ask.FirstAnswers(ctx, inspect.FirstAnswersRequest{})
+			if pending := pendingOf(answers); err == nil && len(pending) > 0 {
+				fmt.Fprintf(a.err, "\r\x1b[Kwaiting for %s …", strings.Join(pending, ", "))
 			}
-			fmt.Fprintf(a.err, "\r\x1b[Kwaiting for %s …", strings.Join(pending, ", "))
 		}
 	}()
-	return func() { close(quit); <-ended }
+	return func() { quit(); <-ended }
 }
 
 // openRecording opens the recording that --from names, if there is one, once.

@@ -21,8 +21,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,7 +67,6 @@ type Agent struct {
 	collectors *collection.Supervisor // nil with a recording
 	tagger     *local.Tagger
 	inspect    *inspect.Local
-	asked      map[string]string // how somebody has asked for a collector by name, by its ID
 }
 
 // New puts an agent together. Nothing runs before Start. An error names the option that makes no
@@ -99,44 +96,47 @@ func New(o Options) (*Agent, error) {
 		Cardinality: o.Config.DogstatsdTagCardinality,
 		Log:         o.Log,
 	}
+	answers := inspect.Options{Store: a.store, Recording: o.Recording, Version: o.Version,
+		Config: o.Config.Recorded(o.Environ)}
 	if o.Recording != nil {
 		tags.SelfContainerID = "none"
 		tags.TagStore.Now = o.Recording.Now
 		tags.Missing = o.Recording.Missing
 	} else {
-		if err := a.collect(); err != nil {
+		made, err := a.collect()
+		if err != nil {
 			return nil, err
 		}
+		answers.Collectors, answers.Asked = a.collectors, made.Asked
+		answers.Named = o.Config.Named(o.Environ)
 		tags.OnMiss, tags.Missing = a.collectors, a.collectors.Missing
 	}
 	var err error
 	if a.tagger, err = local.New(a.store, tags); err != nil {
 		return nil, err
 	}
-	a.inspect = inspect.New(inspect.Options{Store: a.store, Tagger: a.tagger,
-		Collectors: a.collectors, Recording: o.Recording, Version: o.Version,
-		Config: o.Config.Recorded(o.Environ)})
+	answers.Tagger = a.tagger
+	a.inspect = inspect.New(answers)
 	return a, nil
 }
 
 // collect makes the collectors and their supervisor. They keep the environment variables that the
 // tagger makes tags of.
-func (a *Agent) collect() error {
+func (a *Agent) collect() (config.Collectors, error) {
 	filter, err := a.opts.Config.EnvFilter(a.opts.KeepEnv...)
 	if err != nil {
-		return err
+		return config.Collectors{}, err
 	}
 	made, err := a.opts.Config.NewCollectors(a.opts.Type, collection.Deps{
 		Log: a.opts.Log, Env: filter,
 	})
 	if err != nil {
-		return err
+		return made, err
 	}
-	a.asked = made.Asked
 	a.collectors, err = collection.New(collection.Options{Store: a.store,
 		Collectors: append(made.List, a.opts.Collectors...), Enabled: made.Enabled,
 		Log: a.opts.Log})
-	return err
+	return made, err
 }
 
 // orNever turns the configuration's 0, which means "not at all", into the components' -1.
@@ -201,69 +201,14 @@ func (a *Agent) Reload(conf *config.Loaded) error {
 	return a.tagger.Reload(conf.TagOptions(a.opts.Environ))
 }
 
-// FirstAnswer is how the first attempt of a collector went.
-type FirstAnswer struct {
-	collection.Outcome
-	// Asked says how somebody has asked for the collector by name, so that its absence is an
-	// error: "docker.host is set by rollcall.yaml:3". Empty: nobody has.
-	Asked string
-	// Notable says that a person wants to know of it: it has failed, or finds nothing where
-	// something is meant to be. Of a collector that simply has nothing to collect here it is false.
-	Notable bool
-}
-
 // WaitFirst waits until each collector has answered for the first time, or has nothing to collect
 // here, and until everything that they have reported has its tags; or until ctx ends, which is an
 // error that names those that have not answered. With a recording, it plays it.
-func (a *Agent) WaitFirst(ctx context.Context) ([]FirstAnswer, error) {
-	if a.collectors == nil {
-		_, err := a.inspect.Status(ctx)
-		return nil, err
+func (a *Agent) WaitFirst(ctx context.Context) ([]inspect.FirstAnswer, error) {
+	var late error
+	if a.collectors != nil {
+		_, late = a.collectors.WaitFirstPass(ctx)
 	}
-	outcomes, late := a.collectors.WaitFirstPass(ctx)
-	runtimes := map[string]bool{}
-	for _, s := range a.collectors.Status() {
-		runtimes[s.ID] = s.Source == workloadmeta.SourceRuntime
-	}
-	answered := slices.ContainsFunc(outcomes, func(o collection.Outcome) bool {
-		return o.Result == collection.Listed && runtimes[o.ID]
-	})
-	answers := make([]FirstAnswer, len(outcomes))
-	for i, o := range outcomes {
-		asked := a.asked[o.ID]
-		if o.Result == collection.Failed { // of an instance, absence is none of its collector's
-			asked = cmp.Or(asked, a.asked[workloadmeta.CollectorOf(o.ID)])
-		}
-		answers[i] = FirstAnswer{Outcome: o, Asked: asked,
-			Notable: !saidByCollector(o, outcomes) && a.notable(o, answered)}
-	}
-	if late != nil {
-		return answers, late
-	}
-	return answers, a.tagger.CatchUp(ctx)
-}
-
-// saidByCollector reports whether the collector of an instance says the same as the instance.
-func saidByCollector(o collection.Outcome, all []collection.Outcome) bool {
-	collector := workloadmeta.CollectorOf(o.ID)
-	return collector != o.ID && slices.ContainsFunc(all, func(other collection.Outcome) bool {
-		return other.ID == collector && other.Reason == o.Reason
-	})
-}
-
-// notable reports whether a person wants to know how a first attempt went. answered says that some
-// container runtime has answered.
-func (a *Agent) notable(o collection.Outcome, answered bool) bool {
-	if o.Result != collection.NotDetected {
-		return o.Result == collection.Failed
-	}
-	// Who sets DOCKER_HOST means a daemon, but maybe not for us.
-	meant := o.ID == "docker" && a.opts.Config.Collectors["docker"] != collection.Off &&
-		slices.ContainsFunc(a.opts.Environ, func(entry string) bool {
-			value, ok := strings.CutPrefix(entry, "DOCKER_HOST=")
-			return ok && value != ""
-		})
-	// Where one runtime answers, another that does not let us in is likely the one below it.
-	denied := o.Cause == workloadmeta.CauseDenied && !answered
-	return meant || denied || o.Cause == workloadmeta.CauseInvalid
+	answers, err := a.inspect.FirstAnswers(ctx, inspect.FirstAnswersRequest{})
+	return answers, cmp.Or(late, err)
 }

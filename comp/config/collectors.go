@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -97,6 +98,26 @@ func (l *Loaded) asked(i int) string {
 		return name + " is set to on by " + l.From[name]
 	}
 	return ""
+}
+
+// Named says of which collectors, by their IDs, a variable of the environment names the source,
+// maybe for other programs: that nothing is there is worth a word then, and no error.
+func (l *Loaded) Named(environ []string) map[string]bool {
+	named := map[string]bool{}
+	for _, o := range l.schema.options {
+		for _, t := range o.targets {
+			if t.env == "" || !slices.ContainsFunc(environ, func(entry string) bool {
+				value, ok := strings.CutPrefix(entry, t.env+"=")
+				return ok && value != ""
+			}) {
+				continue
+			}
+			if id := l.schema.collectors[t.owner-1].Describe().ID; l.Collectors[id] != collection.Off {
+				named[id] = true
+			}
+		}
+	}
+	return named
 }
 
 func isEmpty(v reflect.Value) bool {

@@ -35,6 +35,7 @@ type target struct {
 	index   []int  // of the field
 	is      string // the field says whether the option has this value; "" = it is the value
 	address bool   // setting it asks for the collector
+	env     string // the collector reads this variable where the option is not set
 }
 
 // entry is what cannot be read off the struct: the meaning. A Datadog agent knows an option

@@ -152,6 +152,9 @@ func (s *Schema) bind(c collection.AnySpec, owner int, f field) {
 		if value, ok := strings.CutPrefix(flag, "is="); ok {
 			t.is = value
 		}
+		if variable, ok := strings.CutPrefix(flag, "env="); ok {
+			t.env = variable
+		}
 	}
 	if want := o.typ; t.is == "" && f.typ != want || t.is != "" && f.typ.Kind() != reflect.Bool {
 		panic(fmt.Sprintf("config: collector %s: a field for option %s is %s; the option is %s",

@@ -17,7 +17,7 @@ import (
 type all struct {
 	Inner struct{ Limit time.Duration } `field:"Limit" config:"limit" default:"3s" doc:"Limit."`
 
-	Text    string            `config:"text,address,flag" default:"x" doc:"Text."`
+	Text    string            `config:"text,address,flag,env=A_TEXT" default:"x" doc:"Text."`
 	Yes     bool              `config:"yes" default:"true" doc:"Yes."`
 	Count   int               `config:"count" default:"7" unit:"pieces" doc:"Count."`
 	Rate    float64           `config:"rate" default:"1.5" doc:"Rate."`
@@ -82,6 +82,22 @@ func TestOptionsAreReadOffSpecs(t *testing.T) {
 	if a.Inner.Limit != time.Second || a.Yes || !a.No || a.Rate != 0.5 || a.Map["k"] != "v" ||
 		a.Shared != "s" || b.Shared != "s" || !a.On || !a.NoImage {
 		t.Errorf("as set %+v, %+v", a, b)
+	}
+}
+
+// A variable that a collector reads itself names its source, unless the collector is off.
+func TestTheEnvironmentNamesASource(t *testing.T) {
+	schema := config.NewSchema([]collection.AnySpec{spec[all]("a"), spec[struct{}]("b")})
+	for env, want := range map[string]bool{"A_TEXT=x": true, "A_TEXT=": false, "B_TEXT=x": false} {
+		for sw, on := range map[string]bool{"auto": true, "off": false} {
+			l, err := schema.Load(config.Source{Env: []string{"ROLLCALL_COLLECTORS_A=" + sw}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := l.Named([]string{"PATH=/", env}); got["a"] != (want && on) || got["b"] {
+				t.Errorf("%s with collectors.a=%s: %v", env, sw, got)
+			}
+		}
 	}
 }
 

@@ -40,6 +40,9 @@ type Inspector interface {
 	Explain(ctx context.Context, r ExplainRequest) (Explanation, error)
 	// Status says how the collectors, the store and the tagger are.
 	Status(ctx context.Context) (Status, error)
+	// FirstAnswers says how the first attempts of the collectors went, once everything that they
+	// have reported has its tags. A recording has none, and is played.
+	FirstAnswers(ctx context.Context, r FirstAnswersRequest) ([]FirstAnswer, error)
 	// RulesDiff says what the rules change against other options.
 	RulesDiff(ctx context.Context, r RulesDiffRequest) (RulesDiff, error)
 	// Watch yields what is there, then every change. It ends with ctx, which is no error, or

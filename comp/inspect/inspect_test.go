@@ -416,6 +416,42 @@ func (w waiting) Detect(context.Context) workloadmeta.Detection {
 
 func (w waiting) Pull(context.Context, workloadmeta.Sink) error { return nil }
 
+// A source that is not there is worth a word where the environment names it.
+func TestFirstAnswers(t *testing.T) {
+	w := newWorld(t, "")
+	super, err := collection.New(collection.Options{Store: w.store,
+		Collectors: []workloadmeta.Collector{waiting{"docker"}, waiting{"podman"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger, Collectors: super,
+		Asked: map[string]string{"podman": "podman.sockets is set by --set"},
+		Named: map[string]bool{"docker": true}})
+	answers := func(wait time.Duration) []inspect.FirstAnswer {
+		t.Helper()
+		list, err := l.FirstAnswers(t.Context(), inspect.FirstAnswersRequest{Wait: wait})
+		if err != nil || len(list) != 2 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		return list
+	}
+	if now := answers(0); now[0].Result != collection.Pending || now[0].Notable {
+		t.Errorf("before the collectors run: %+v", now[0])
+	}
+	if err := super.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = super.Stop(context.Background()) }()
+	list := answers(time.Minute)
+	if d := list[0]; d.ID != "docker" || d.Result != collection.NotDetected || !d.Notable ||
+		d.Asked != "" || d.Reason == "" {
+		t.Errorf("the one that the environment names: %+v", d)
+	}
+	if p := list[1]; p.Notable || p.Asked != "podman.sockets is set by --set" {
+		t.Errorf("the one that was asked for: %+v", p)
+	}
+}
+
 // Who sees containers without names is told that their runtime has not been asked, and why.
 func TestContainersThatTheirRuntimeDoesNotTellOf(t *testing.T) {
 	w := newWorld(t,

@@ -27,6 +27,10 @@ type Options struct {
 	Collectors *collection.Supervisor
 	// Recording, if the store is filled by one. It is played before the first answer.
 	Recording *Recording
+	// Asked says by a collector's ID how somebody has asked for it by name, and Named which
+	// collectors' sources the environment names: package config knows both.
+	Asked map[string]string
+	Named map[string]bool
 	// Config is what recordings that are made say of their configuration.
 	Config map[string]json.RawMessage
 	// Version of the program, for [Status].

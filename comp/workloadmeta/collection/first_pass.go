@@ -97,6 +97,9 @@ func (p *firstPass) list() []Outcome {
 	return list
 }
 
+// FirstPass returns the outcomes so far, sorted by ID.
+func (s *Supervisor) FirstPass() []Outcome { return s.first.list() }
+
 // WaitFirstPass waits until every collector has listed once, has failed once, or has
 // been found to have nothing to list; it does not matter to it that the store counts as
 // synced earlier ([Options.SyncGrace]). It returns the outcomes sorted by ID, and an

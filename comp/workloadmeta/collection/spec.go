@@ -37,6 +37,8 @@ const (
 //
 //   - address: the option says where the source is; who sets it asks for the collector, whose
 //     absence is then an error;
+//   - env=<variable>: where the option is not set, the collector reads this variable, which may be
+//     meant for other programs: its absence is then worth a word, but no error;
 //   - flag: there is a flag of the command line for it ("--docker-host");
 //   - datadog: a Datadog agent has an option of that name, whose DD_ variable counts;
 //   - is=<value>: the field, a bool, says whether the option has this value, as in

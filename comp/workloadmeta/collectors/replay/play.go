@@ -33,7 +33,9 @@ type Report struct {
 // apply gets events that became true at one moment, each about another entity or from another
 // source, and the time, which is zero if the recording does not know it. It owns the slice until
 // it returns. An error ends the playing. Store and tags in the end are the same without that
-// grouping; it is for those who watch, who see together what became true together.
+// grouping; it is for those who watch, who see together what became true together: a container
+// once, with the tags of its pod, where otherwise it came without them and changed at once. What
+// ran when a recording began has one time, and is most of it.
 func Play(ctx context.Context, r *recording.Reader, speed float64,
 	apply func(at time.Time, events []workloadmeta.CollectorEvent) error) (Report, error) {
 	p := player{apply: apply, pace: pace{speed: speed}, in: map[part]bool{}}

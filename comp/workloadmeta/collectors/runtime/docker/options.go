@@ -28,7 +28,7 @@ type Options struct {
 	// DOCKER_HOST from the environment, and without that the first of [DefaultSockets] that is
 	// there. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION work as they do for
 	// Docker's own client.
-	Host string `config:"host,address,flag" doc:"Address of the Docker daemon: unix:///path or tcp://host:port. Setting it makes an unreachable daemon an error. Empty: DOCKER_HOST, else the usual sockets."`
+	Host string `config:"host,address,flag,env=DOCKER_HOST" doc:"Address of the Docker daemon: unix:///path or tcp://host:port. Setting it makes an unreachable daemon an error. Empty: DOCKER_HOST, else the usual sockets."`
 	// Hosts are the daemons' addresses, each as Host, where there are several. They are for
 	// [NewAll]; a collector has one daemon, and [New] takes no notice of them.
 	Hosts []string `config:"hosts,address" doc:"Addresses of the Docker daemons where there are several, each as docker.host. The first, or docker.host where that is set, is collected by docker, each of the others by an instance docker@<address>. DOCKER_HOST does not count then. Setting it makes an unreachable daemon an error."`
