@@ -16,7 +16,7 @@ import (
 // Get implements [workloadmeta.Component].
 func (s *Store) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
 	if r, ok := s.kinds.Get(id); ok {
-		return r.entity, nil
+		return r.entity(), nil
 	}
 	return nil, fmt.Errorf("%s: %w", id, workloadmeta.ErrNotFound)
 }
@@ -43,7 +43,7 @@ func (s *Store) List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity] {
 			return
 		}
 		for _, r := range s.kinds[kind].All() {
-			if !yield(r.entity) {
+			if !yield(r.entity()) {
 				return
 			}
 		}
@@ -52,7 +52,7 @@ func (s *Store) List(kind workloadmeta.Kind) iter.Seq[workloadmeta.Entity] {
 
 func get[T workloadmeta.Entity](s *Store, kind workloadmeta.Kind, id string) (T, error) {
 	if r, ok := s.kinds[kind].Get(id); ok {
-		return r.entity.(T), nil
+		return r.entity().(T), nil
 	}
 	var none T
 	return none, notFound(kind, id)
@@ -277,7 +277,8 @@ func (s *Store) Dump() []workloadmeta.DumpedEntity {
 	dump := make([]workloadmeta.DumpedEntity, 0, s.table.Len())
 	for _, r := range s.table.All() {
 		dump = append(dump,
-			workloadmeta.DumpedEntity{Entity: r.entity, Reports: r.reports(), Complete: r.complete})
+			workloadmeta.DumpedEntity{Entity: r.entity(), Reports: r.reports(),
+				Complete: r.complete})
 	}
 	slices.SortFunc(dump, func(a, b workloadmeta.DumpedEntity) int {
 		x, y := a.Entity.GetID(), b.Entity.GetID()

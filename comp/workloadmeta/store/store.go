@@ -66,18 +66,20 @@ var (
 	_ workloadmeta.Writer    = (*Store)(nil)
 )
 
-// record is what the table holds per entity. It is immutable.
+// record is what the table holds per entity. It is immutable. There are as many as entities, nearly
+// all of them with one report, so they are small.
 type record struct {
-	entity   workloadmeta.Entity    // merged
-	one      [1]workloadmeta.Report // if there is one report only
-	several  *[]workloadmeta.Report // otherwise: strongest first
+	// one is the report if there is one only. Otherwise nothing in it counts but the entity, which
+	// is the merged one either way.
+	one      [1]workloadmeta.Report
+	several  *[]workloadmeta.Report // if there are several: strongest first
 	complete bool
 	final    bool // of an entity that has ended: nobody stands by the reports any more
 }
 
 // recordOf returns the record of one report.
 func recordOf(report workloadmeta.Report) *record {
-	return &record{entity: report.Entity, one: [1]workloadmeta.Report{report}}
+	return &record{one: [1]workloadmeta.Report{report}}
 }
 
 // merge returns the record of these reports, which it keeps. They are sorted.
@@ -85,8 +87,13 @@ func merge(reports []workloadmeta.Report) *record {
 	if len(reports) == 1 {
 		return recordOf(reports[0])
 	}
-	return &record{entity: workloadmeta.Merge(reports), several: &reports}
+	r := &record{several: &reports}
+	r.one[0].Entity = workloadmeta.Merge(reports)
+	return r
 }
+
+// entity returns the merged entity.
+func (r *record) entity() workloadmeta.Entity { return r.one[0].Entity }
 
 // reports returns what the reporters say, the strongest first. The slice is shared.
 func (r *record) reports() []workloadmeta.Report {
@@ -100,7 +107,7 @@ func (r *record) reports() []workloadmeta.Report {
 // reporters say that have not withdrawn, merged.
 func (r *record) as(source workloadmeta.Source) workloadmeta.Entity {
 	if source == workloadmeta.SourceAll {
-		return r.entity
+		return r.entity()
 	}
 	var room [4]workloadmeta.Report
 	of := room[:0]
@@ -117,7 +124,7 @@ func (r *record) as(source workloadmeta.Source) workloadmeta.Entity {
 
 // looksLike reports whether no subscriber, whatever its filter, can tell the records apart.
 func (r *record) looksLike(o *record) bool {
-	if !r.entity.Equal(o.entity) {
+	if !r.entity().Equal(o.entity()) {
 		return false
 	}
 	last := workloadmeta.SourceAll
@@ -303,8 +310,8 @@ func (s *Store) apply(t *tx, ev *workloadmeta.CollectorEvent) {
 		}
 	}
 	switch {
-	case workloadmeta.SameIncarnation(old.entity, ev.Entity):
-	case held && len(reports) == 1, workloadmeta.Newer(ev.Entity, old.entity):
+	case workloadmeta.SameIncarnation(old.entity(), ev.Entity):
+	case held && len(reports) == 1, workloadmeta.Newer(ev.Entity, old.entity()):
 		// What the reporters said until now was about the old incarnation.
 		for _, r := range reports {
 			s.fingerprints.forget(id, r.Reporter)
@@ -331,7 +338,7 @@ func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
 	}
 	reports := old.reports()
 	at, held := workloadmeta.FindReport(reports, who)
-	if !workloadmeta.SameIncarnation(old.entity, ev.Entity) {
+	if !workloadmeta.SameIncarnation(old.entity(), ev.Entity) {
 		return
 	}
 	if !held {
@@ -421,12 +428,12 @@ func (s *Store) put(t *tx, id workloadmeta.EntityID, old, r *record, v volume) {
 	r.complete = s.isComplete(id.Kind, r.reports())
 	s.fingerprints.note(id, r.reports())
 	if old == nil {
-		s.index.add(nil, r.entity)
+		s.index.add(nil, r.entity())
 		t.Set(id, r)
 		return
 	}
-	if r.several != nil && r.entity.Equal(old.entity) {
-		r.entity = old.entity // what is the same is kept once
+	if r.several != nil && r.entity().Equal(old.entity()) {
+		r.one[0].Entity = old.entity() // what is the same is kept once
 	}
 	if v == quiet && r.complete == old.complete && r.looksLike(old) {
 		t.Replace(id, r)
@@ -434,16 +441,16 @@ func (s *Store) put(t *tx, id workloadmeta.EntityID, old, r *record, v volume) {
 	}
 	// Indexes first when adding, last when removing: whoever finds an ID in an index
 	// may find nothing behind it, but never misses what the table shows.
-	same := s.index.add(old.entity, r.entity)
+	same := s.index.add(old.entity(), r.entity())
 	t.Set(id, r)
 	if !same {
-		s.index.drop(old.entity, r.entity)
+		s.index.drop(old.entity(), r.entity())
 	}
 }
 
 func (s *Store) remove(t *tx, id workloadmeta.EntityID, old, final *record) {
 	t.Delete(id, final)
-	s.index.drop(old.entity, nil)
+	s.index.drop(old.entity(), nil)
 }
 
 func (s *Store) isComplete(kind workloadmeta.Kind, reports []workloadmeta.Report) bool {
@@ -485,7 +492,7 @@ func (s *Store) Expect(kind workloadmeta.Kind, sources []workloadmeta.Source) {
 		for _, r := range changed {
 			again := *r
 			again.complete = !r.complete
-			t.Set(r.entity.GetID(), &again)
+			t.Set(r.entity().GetID(), &again)
 		}
 	})
 }

@@ -321,7 +321,7 @@ func (c *Collector) report(sink workloadmeta.Sink) {
 // entityOf returns the container as an entity: the one of the pull before if nothing has changed.
 func (c *Collector) entityOf(k *container) *workloadmeta.Container {
 	e := k.build(c.peer.runtime, c.sandboxes[k.listed.sandbox], c.opts.ProcRoot)
-	e.Image = k.image(&c.images)
+	e.Image = k.shared.Set(k.image(&c.images))
 	k.withImageLabels(&c.images, e)
 	if k.entity == nil || !k.entity.Equal(e) {
 		k.entity = e

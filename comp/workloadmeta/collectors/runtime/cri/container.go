@@ -33,6 +33,8 @@ type container struct {
 	detail   *detail // nil = not asked for yet
 	tries    tries
 	entity   *workloadmeta.Container // the last one that was made
+	// shared is what entity says of its image, once for all containers that were made of it.
+	shared mapping.SharedImage
 	// imageLabels are those of the image it was started from, which every other interface gives to
 	// the container.
 	imageLabels map[string]string

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -65,6 +66,17 @@ func TestImagesChange(t *testing.T) {
 	}
 	if f.asked(sharedImage) != "v" || f.asked(other) != "v" {
 		t.Errorf("images were asked for %q and %q", f.asked(sharedImage), f.asked(other))
+	}
+}
+
+func TestContainersShareTheirImage(t *testing.T) {
+	f := newFake()
+	a, b := f.add(0, running), f.add(1, running)
+	got := newCollector(t, f.socket(t), nil).pull()
+	x, y := got.containers[a].Image, got.containers[b].Image
+	if x.ID != sharedImage || unsafe.StringData(x.ID) != unsafe.StringData(y.ID) ||
+		unsafe.StringData(x.Name) != unsafe.StringData(y.Name) {
+		t.Errorf("%+v and %+v share nothing", x, y)
 	}
 }
 

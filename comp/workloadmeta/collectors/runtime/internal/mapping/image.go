@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/image"
@@ -189,6 +190,18 @@ func ResolveImage(id, rawName string, names *ImageNames) workloadmeta.ContainerI
 		out.RepoDigest = names.digestFor(ref)
 	}
 	return out
+}
+
+// SharedImage is what a container says of its image. Containers of one image share its strings, for
+// as long as any of them has it: nothing else keeps it.
+type SharedImage struct {
+	image unique.Handle[workloadmeta.ContainerImage]
+}
+
+// Set remembers the image and returns it in the strings that are shared.
+func (s *SharedImage) Set(i workloadmeta.ContainerImage) workloadmeta.ContainerImage {
+	s.image = unique.Make(i)
+	return s.image.Value()
 }
 
 // NamesID reports whether a container's image reference is no name but the image's ID, whole or its

@@ -1,8 +1,12 @@
 package mapping_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -83,5 +87,37 @@ func TestImageNamesAreRegular(t *testing.T) {
 		Digests: []string{"reg:5000/app@" + b}})
 	if c.RepoDigest != b {
 		t.Errorf("digest of another algorithm: %q", c.RepoDigest)
+	}
+}
+
+// Containers share what their image says, which goes with the last of them.
+func TestSharedImage(t *testing.T) {
+	decoded := func() workloadmeta.ContainerImage {
+		return mapping.ResolveImage("sha256:"+strings.Repeat("ab", 32), strings.Clone("reg.io/app:1"),
+			nil)
+	}
+	first, second := new(mapping.SharedImage), new(mapping.SharedImage)
+	a, b := first.Set(decoded()), second.Set(decoded())
+	if a != decoded() || b != decoded() {
+		t.Fatalf("%+v, %+v; want %+v", a, b, decoded())
+	}
+	for _, s := range [][2]string{{a.ID, b.ID}, {a.RawName, b.RawName}, {a.Name, b.Name}} {
+		if unsafe.StringData(s[0]) != unsafe.StringData(s[1]) {
+			t.Errorf("%q is there twice", s[0])
+		}
+	}
+	id := weak.Make(unsafe.StringData(a.ID))
+	runtime.KeepAlive(first)
+	a, b = workloadmeta.ContainerImage{}, workloadmeta.ContainerImage{}
+	runtime.GC()
+	runtime.GC()
+	if third := new(mapping.SharedImage); unsafe.StringData(third.Set(decoded()).ID) != id.Value() {
+		t.Error("a container that came later does not share what another still has")
+	}
+	runtime.KeepAlive(second)
+	for deadline := time.Now().Add(time.Minute); id.Value() != nil; runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatal("the image is kept without a container")
+		}
 	}
 }

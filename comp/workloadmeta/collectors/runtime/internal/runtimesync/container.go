@@ -41,6 +41,8 @@ type container struct {
 	// view is what was last reported, perhaps over an earlier connection; nil before the first
 	// time.
 	view *workloadmeta.Container
+	// image is what view says of its image, once for all containers that were made of it.
+	image mapping.SharedImage
 	// connection is the number of the one that view was last reported over.
 	connection uint64
 	// fallback is made of a list, an event or an earlier inspection. It is to be reported if no
@@ -559,7 +561,7 @@ func (m *machine) publish(c *container, v *workloadmeta.Container) {
 		v.Image.ID = c.view.Image.ID // the name may mean another image by now
 	}
 	m.use(c, v.Image.ID)
-	v.Image = m.imageOf(c, v.Image.ID, v.Image.RawName)
+	v.Image = c.image.Set(m.imageOf(c, v.Image.ID, v.Image.RawName))
 	if !m.opts.KeepPause && (mapping.IsSandbox(v.Labels) || image.IsPause(v.Image.Name)) {
 		m.exclude(c)
 		return

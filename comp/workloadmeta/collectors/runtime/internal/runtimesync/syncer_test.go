@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
@@ -294,6 +295,22 @@ func TestImageOfAContainerIsItsOwnForGood(t *testing.T) {
 		}
 		if i := w.Image(image1); i == nil || len(i.RepoTags) != 0 {
 			t.Errorf("the old image = %v: its name has moved away", i)
+		}
+		r.Stop()
+	})
+}
+
+func TestContainersShareTheirImage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, w := newFakeClient(), collectortest.NewWorld()
+		b.images[image1] = fakeImage(image1, 1, "app:1")
+		b.run("a", "a", strings.Clone(image1), nil)
+		b.run("b", "b", strings.Clone(image1), nil)
+		r := follow(t, newSyncer(t, nil), b, w)
+		time.Sleep(time.Second)
+		x, y := w.Container("a").Image, w.Container("b").Image
+		if x.ID != image1 || unsafe.StringData(x.ID) != unsafe.StringData(y.ID) {
+			t.Errorf("%+v and %+v share nothing", x, y)
 		}
 		r.Stop()
 	})
