@@ -29,16 +29,25 @@ type fakeRuntime struct {
 	stop    func()
 }
 
+// startRuntime starts a fake at a socket in a folder of its own.
+func startRuntime(serve func(*fakeRuntime)) *fakeRuntime {
+	dir, err := os.MkdirTemp("", "bench")
+	must(err)
+	f := &fakeRuntime{address: filepath.Join(dir, "s")}
+	serve(f)
+	stop := f.stop
+	f.stop = func() {
+		stop()
+		must(os.RemoveAll(dir))
+	}
+	return f
+}
+
 // runtimeStart measures a collector's start against a fake runtime in this process: until
 // everything is in the store.
 func runtimeStart(name string, serve func(*fakeRuntime),
 	collector func(address string) (workloadmeta.Collector, error)) []row {
-	f := &fakeRuntime{}
-	dir, err := os.MkdirTemp("", "bench")
-	must(err)
-	defer os.RemoveAll(dir) //nolint:errcheck // a folder in /tmp
-	f.address = filepath.Join(dir, "s")
-	serve(f)
+	f := startRuntime(serve)
 	defer f.stop()
 
 	var took time.Duration

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -21,31 +20,39 @@ type payloads struct {
 	list    []byte // of all containers
 	inspect []byte // of one
 	id      string // of that one
+	name    string
+	pid     int
+	numbers map[string]int // ID → which container it is
 	images  []byte
 	image   []byte
 	history []byte
 }
 
-// restPayloads reads a collector's recordings: the running container "web" and its image.
-func restPayloads(collector, version string) payloads {
+// restPayloads reads a collector's recordings: the running container "web", n times, and its image.
+func restPayloads(collector, version string, n int) payloads {
 	in := func(path ...string) []byte {
 		return recorded(append([]string{collector, "testdata", version}, path...)...)
 	}
 	p := payloads{inspect: in("inspect", "web.json"), images: in("images.json"),
 		image: in("image-inspect", "web.json")}
-	var who struct{ ID string }
+	var who struct {
+		ID, Name string
+		State    struct{ Pid int }
+	}
 	must(json.Unmarshal(p.inspect, &who))
-	p.id = who.ID
+	p.id, p.name, p.pid, p.numbers = who.ID, who.Name, who.State.Pid, map[string]int{}
 	var list []map[string]any
 	must(json.Unmarshal(in("containers.json"), &list))
 	for _, e := range list {
 		if e["Id"] != p.id {
 			continue
 		}
-		all := make([]map[string]any, runtimeContainers)
+		all := make([]map[string]any, n)
 		for i := range all {
 			all[i] = maps.Clone(e)
-			all[i]["Id"], all[i]["Names"] = runtimeID(i), []string{fmt.Sprintf("web-%d", i)}
+			p.numbers[runtimeID(i)] = i
+			all[i]["Id"] = runtimeID(i)
+			all[i]["Names"] = []string{fmt.Sprintf("%s-%d", p.name, i)}
 		}
 		var err error
 		p.list, err = json.Marshal(all)
@@ -57,15 +64,28 @@ func restPayloads(collector, version string) payloads {
 	return p
 }
 
-// of returns what an inspection of the container tells.
+// of returns what an inspection of the container tells. Its process is none that there is.
 func (p *payloads) of(id string) []byte {
-	return bytes.ReplaceAll(p.inspect, []byte(p.id), []byte(id))
+	i := p.numbers[id]
+	return []byte(strings.NewReplacer(p.id, id,
+		fmt.Sprintf(`"Name": "%s"`, p.name), fmt.Sprintf(`"Name": "%s-%d"`, p.name, i),
+		fmt.Sprintf(`"Pid": %d`, p.pid), fmt.Sprintf(`"Pid": %d`, 1<<22+1+i),
+	).Replace(string(p.inspect)))
 }
 
 func dockerStart() []row {
-	p := restPayloads("docker", "docker-20.10")
+	return runtimeStart("docker", dockerDaemon(runtimeContainers),
+		func(address string) (workloadmeta.Collector, error) {
+			return docker.New(docker.Options{Host: "unix://" + address, ProcRoot: "/nowhere",
+				Log: slog.New(slog.DiscardHandler)})
+		})
+}
+
+// dockerDaemon returns what serves a Docker daemon with n containers.
+func dockerDaemon(n int) func(*fakeRuntime) {
+	p := restPayloads("docker", "docker-20.10", n)
 	p.history = recorded("docker", "testdata", "docker-20.10", "image-history", "web.json")
-	return runtimeStart("docker", func(f *fakeRuntime) {
+	return func(f *fakeRuntime) {
 		f.serveHTTP(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Api-Version", "1.41")
 			w.Header().Set("Content-Type", "application/json")
@@ -90,14 +110,11 @@ func dockerStart() []row {
 				write(w, p.image)
 			}
 		})
-	}, func(address string) (workloadmeta.Collector, error) {
-		return docker.New(docker.Options{Host: "unix://" + address, ProcRoot: "/nowhere",
-			Log: slog.New(slog.DiscardHandler)})
-	})
+	}
 }
 
 func podmanStart() []row {
-	p := restPayloads("podman", "podman-4.3")
+	p := restPayloads("podman", "podman-4.3", runtimeContainers)
 	return runtimeStart("podman", func(f *fakeRuntime) {
 		f.serveHTTP(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Libpod-Api-Version", "4.3.1")

@@ -31,6 +31,7 @@ func benchmarks() []benchmark {
 		{"runtime start: containerd", containerdStart},
 		{"runtime start: podman", podmanStart},
 		{"runtime start: cri", criStart},
+		{"watch", watchProcess},
 	}
 }
 
@@ -187,10 +188,29 @@ func laggingSubscriber() []row {
 		out[0]/1000, "no subscriber", 1.4)}
 }
 
+// storeMemory counts the entities as part of the store. Once they are as collectors make them:
+// containers of one image share what is said of it. Once no two of them share anything.
 func storeMemory() []row {
 	const n = 100_000
-	bytes := heapOf(func() any { return filledStore(n) }) / n
-	return []row{bounded("store: memory per container, 100k", bytes/1000, "kB", 1.2)}
+	measure := func(shared bool) float64 {
+		return heapOf(func() any {
+			s := store.New(store.Options{})
+			var image workloadmeta.ContainerImage
+			for i := range n {
+				c := container(i, 0)
+				if shared && c.Image == image {
+					c.Image = image
+				}
+				image = c.Image
+				must(s.Notify(set(c)))
+			}
+			return s
+		}) / n / 1000
+	}
+	return []row{
+		bounded("store: memory per container, 100k, 10 of each image", measure(true), "kB", 1.0),
+		bounded("store: the same, no image shared", measure(false), "kB", 1.1),
+	}
 }
 
 // snapshot measures how long a new subscriber of a large store waits for its first
