@@ -16,7 +16,7 @@ import (
 type Explanation struct {
 	tagger.Explanation
 	// Known says that the entity has tags or is in the store.
-	Known bool `json:"-"`
+	Known bool `json:"known"`
 	// Tag answers about the one tag that was asked about.
 	Tag *tagger.TagReason `json:"tag,omitempty"`
 	// Notes are what else a reader of the tags should know, a line each.

@@ -28,7 +28,7 @@ type Status struct {
 	// Idle are the rules in effect that do nothing here. None are told of where no container is.
 	Idle []IdleRule `json:"idle_rules,omitempty"`
 	// At is when the answer is from.
-	At time.Time `json:"-"`
+	At time.Time `json:"at"`
 }
 
 // StoreStatus says what the store holds.

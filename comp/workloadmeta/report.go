@@ -2,6 +2,7 @@ package workloadmeta
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,6 +73,17 @@ func (s ReportState) String() string {
 // MarshalText implements [encoding.TextMarshaler].
 func (s ReportState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *ReportState) UnmarshalText(text []byte) error {
+	for state := Live; state <= Done; state++ {
+		if state.String() == string(text) {
+			*s = state
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown report state %q", text)
+}
+
 // Report is what one reporter said last of an entity. It is a value of 32 bytes, of which a
 // store holds at least one per entity.
 type Report struct {
@@ -83,6 +95,24 @@ type Report struct {
 	said     uint32 // Unix time
 	// Entity is shared and must not be written to.
 	Entity Entity `json:"entity"`
+}
+
+// UnmarshalJSON reads what encoding/json has written of a report.
+func (r *Report) UnmarshalJSON(data []byte) error {
+	type fields Report // without this method
+	read := struct {
+		fields
+		Entity json.RawMessage `json:"entity"`
+	}{}
+	err := json.Unmarshal(data, &read)
+	if err == nil {
+		read.fields.Entity, _, err = UnmarshalEntity(read.Entity)
+	}
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	*r = Report(read.fields)
+	return nil
 }
 
 // NewReport returns a live report that was made at a time.
