@@ -100,7 +100,7 @@ func New(o Options) (*Agent, error) {
 		Config: o.Config.Recorded(o.Environ)}
 	if o.Recording != nil {
 		tags.SelfContainerID = "none"
-		tags.TagStore.Now = o.Recording.Now
+		tags.TagStore.Now, tags.TagStore.Elapsed = o.Recording.Now, o.Recording.Elapsed
 		tags.Missing = o.Recording.Missing
 	} else {
 		made, err := a.collect()

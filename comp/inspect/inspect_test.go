@@ -401,6 +401,45 @@ func TestAskWhileWatchingARecording(t *testing.T) {
 	}
 }
 
+// What ended before the first time that a recording tells keeps its tags for the grace time of the
+// recording, whatever the time is that it is played at.
+func TestGraceTimeOfARecordingThatBeginsWithoutTimes(t *testing.T) {
+	line := func(kind, id, at string) string {
+		return `{"type":"` + kind + `"` + at + `,"source":"runtime","entity":{"kind":"container",` +
+			`"id":"` + id + `","name":"` + id + `"}}` + "\n"
+	}
+	for _, year := range []string{"2001", "2101"} {
+		for end, want := range map[string]error{"00:04:00": nil, "00:10:00": tagger.ErrExpired} {
+			at := func(hour string) string { return `,"time":"` + year + "-03-01T" + hour + `Z"` }
+			r := open(t, write(t, line("set", "a", "")+line("unset", "a", "")+
+				line("set", "b", at("00:00:00"))+line("set", "c", at(end))))
+			opts := local.DefaultOptions()
+			opts.SelfContainerID = "none"
+			opts.TagStore.Now, opts.TagStore.Elapsed = r.Now, r.Elapsed
+			s := store.New(store.Options{})
+			tags, err := local.New(s, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tags.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			l := inspect.New(inspect.Options{Store: s, Tagger: tags, Recording: r})
+			if _, err := l.List(t.Context(), inspect.ListRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			_, got := tags.Tags("container_id://a", tagger.HighCardinality)
+			if !errors.Is(got, want) {
+				t.Errorf("in %s, at %s: %v, want %v", year, end, got, want)
+			}
+			if err := tags.Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+			s.Close()
+		}
+	}
+}
+
 // waiting is a collector whose source is not there.
 type waiting struct{ id string }
 

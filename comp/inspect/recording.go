@@ -27,8 +27,8 @@ type Recording struct {
 	hasHeader bool
 
 	// clock is the tagger's time, in Unix nanoseconds: what ended long before the recording did
-	// is forgotten, as it was then.
-	clock atomic.Int64
+	// is forgotten, as it was then. began is the first time that is known.
+	clock, began atomic.Int64
 
 	mu      sync.Mutex    // guards the fields below; not held while it is played
 	done    chan struct{} // nil: nobody has begun to play it; closed when it has been played
@@ -79,6 +79,11 @@ func (r *Recording) Now() time.Time {
 		return time.Unix(0, at)
 	}
 	return time.Now()
+}
+
+// Elapsed is how much of the recording's time has passed. It never goes back.
+func (r *Recording) Elapsed() time.Duration {
+	return time.Duration(r.clock.Load() - r.began.Load())
 }
 
 // Missing says why nothing may be known of something that the recording does not have.
@@ -197,6 +202,7 @@ func (r *Recording) advance(at time.Time, pruned *time.Time, o Options) {
 		return
 	case pruned.IsZero(): // the first time that is known
 		*pruned = at
+		r.began.Store(at.UnixNano())
 		r.clock.Store(at.UnixNano())
 	case at.UnixNano() > r.clock.Load():
 		r.clock.Store(at.UnixNano())

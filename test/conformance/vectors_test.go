@@ -243,8 +243,9 @@ func run(t *testing.T, v vector, fail func(format string, args ...any)) {
 	}
 	now := time.Unix(1_800_000_000, 0)
 	tags, err := local.New(entities, local.Options{
-		Extract:         extractOptions(t, v),
-		TagStore:        tagstore.Options{Now: func() time.Time { return now }},
+		Extract: extractOptions(t, v),
+		TagStore: tagstore.Options{Now: func() time.Time { return now },
+			Elapsed: func() time.Duration { return time.Duration(now.UnixNano()) }},
 		PruneEvery:      time.Hour,
 		Log:             slog.New(slog.DiscardHandler),
 		SelfContainerID: "none",

@@ -162,6 +162,7 @@ func newStepClock() *stepClock {
 }
 
 func (c *stepClock) Now() time.Time          { return time.Unix(0, c.nanos.Load()) }
+func (c *stepClock) Elapsed() time.Duration  { return time.Duration(c.nanos.Load()) }
 func (c *stepClock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
 
 func sortedStrings(list []string) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,9 +81,7 @@ func drawStreams(t *rapid.T) []stream {
 	for _, p := range []string{"p1", "p2"} {
 		make[eid(wm.KindKubernetesPod, p)] = func(id wm.EntityID) wm.Entity {
 			return &wm.KubernetesPod{EntityID: id, Containers: listed(),
-				// No end: whether that beats what another source says depends on who has looked
-				// last.
-				Phase: pick("phase", "Running", "Pending"),
+				Phase: pick("phase", "Running", "Pending", "Succeeded"),
 				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: "ns", Labels: labels(
 					"kueue.x-k8s.io/queue-name", pick("queue", "", "q1"),
 					"kueue.x-k8s.io/podset", pick("podset", "", "main"),
@@ -148,18 +147,28 @@ func drawStreams(t *rapid.T) []stream {
 	sources := []wm.Source{runtime, kubelet, cluster}
 	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(sortedIDs(make)), 1, 14,
 		rapid.ID).Draw(t, "entities") {
+		var own []stream
+		ends, withdrawn := false, false
 		for _, source := range rapid.SliceOfNDistinct(rapid.SampledFrom(sources), 1, 2,
 			rapid.ID).Draw(t, "sources") {
 			var s stream
 			for range rapid.IntRange(1, 3).Draw(t, "reports") {
-				if e := make[id](id); rapid.IntRange(0, 2).Draw(t, "what") > 0 {
+				e := make[id](id)
+				ends = ends || wm.HasEnded(e)
+				if rapid.IntRange(0, 2).Draw(t, "what") > 0 {
 					s = append(s, report(sets(source, e)))
 				} else {
-					s = append(s, report(unsets(source, e)))
+					s, withdrawn = append(s, report(unsets(source, e))), true
 				}
 			}
-			streams = append(streams, s)
+			own = append(own, s)
 		}
+		if ends && withdrawn {
+			// Whether an end beats what another source says depends on who has looked last: what
+			// they say is not independent.
+			own = []stream{slices.Concat(own...)}
+		}
+		streams = append(streams, own...)
 	}
 	for _, kind := range []wm.Kind{wm.KindContainer, wm.KindKubernetesPod, wm.KindECSTask} {
 		var s stream
@@ -192,10 +201,10 @@ func sortedIDs[V any](m map[wm.EntityID]V) (ids []wm.EntityID) {
 }
 
 // ordered are options under which a container's own tags depend on its pod, too.
-func ordered(now func() time.Time) local.Options {
+func ordered(now *stepClock) local.Options {
 	opts := local.DefaultOptions()
 	opts.SelfContainerID = "none"
-	opts.TagStore.Now = now
+	opts.TagStore.Now, opts.TagStore.Elapsed = now.Now, now.Elapsed
 	opts.Log = slog.New(slog.DiscardHandler)
 	opts.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "team"}
 	opts.Extract.ContainerLabelsAsTags = map[string]string{"team": "container_team"}
@@ -245,7 +254,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			now := newStepClock()
 			s := store.New(store.Options{Bus: statebus.Options{
 				CoalesceAt: rapid.SampledFrom([]int{0, 1, 3}).Draw(t, "coalesce")}})
-			tg, err := local.New(s, ordered(now.Now))
+			tg, err := local.New(s, ordered(now))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,7 +287,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			tg.Prune()
 			got := known(t, s, tg)
 
-			fresh, err := local.New(s, ordered(now.Now))
+			fresh, err := local.New(s, ordered(now))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -313,7 +322,8 @@ func TestWhatGoesKeepsAllOfItsTags(t *testing.T) {
 		for _, lagging := range []bool{false, true} {
 			s := store.New(store.Options{Bus: statebus.Options{CoalesceAt: 1}})
 			opts := local.DefaultOptions()
-			opts.SelfContainerID, opts.TagStore.Now = "none", now.Now
+			opts.SelfContainerID = "none"
+			opts.TagStore.Now, opts.TagStore.Elapsed = now.Now, now.Elapsed
 			tg, err := local.New(s, opts)
 			if err != nil {
 				t.Fatal(err)

@@ -29,11 +29,12 @@ type clock struct{ now time.Time }
 
 func newClock() *clock                   { return &clock{time.Unix(1_700_000_000, 0)} }
 func (c *clock) Now() time.Time          { return c.now }
+func (c *clock) Elapsed() time.Duration  { return c.now.Sub(newClock().now) }
 func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 
 func newStore(t testing.TB, opts tagstore.Options) (*tagstore.Store, *clock) {
 	c := newClock()
-	opts.Now = c.Now
+	opts.Now, opts.Elapsed = c.Now, c.Elapsed
 	s := tagstore.New(opts)
 	t.Cleanup(s.Close)
 	return s, c

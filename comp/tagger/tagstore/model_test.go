@@ -350,7 +350,8 @@ func TestModel(t *testing.T) {
 			m.limit = 65536
 		}
 		now := newClock()
-		s := tagstore.New(tagstore.Options{Now: now.Now, MaxTombstones: limit})
+		s := tagstore.New(tagstore.Options{Now: now.Now, Elapsed: now.Elapsed,
+			MaxTombstones: limit})
 		defer s.Close()
 		var work sync.WaitGroup
 		var followers []*follower

@@ -202,5 +202,5 @@ func (s *Store) Withdrawn(id tagger.EntityID) (until time.Time, ok bool) {
 	for i := range e.sources {
 		last = max(last, e.sources[i].expiry)
 	}
-	return s.opts.Now().Add(time.Duration(last - s.since())), true
+	return s.opts.Now().Add(time.Duration(last) - s.opts.Elapsed()), true
 }

@@ -48,9 +48,11 @@ type Options struct {
 	MaxTombstones int
 	// MaxForgotten bounds the IDs of which only is known that they have expired. Default 16384.
 	MaxForgotten int
-	// Now is the clock. Default [time.Now]. Of a time with a monotonic reading, that
-	// reading measures grace times.
+	// Now is the clock that expiry dates go by. Default [time.Now].
 	Now func() time.Time
+	// Elapsed measures grace times: how much time has passed since some moment. It must not
+	// go back, and what becomes of Now is nothing to it. Default: the monotonic clock.
+	Elapsed func() time.Duration
 	// Bus tunes the subscriptions.
 	Bus statebus.Options
 }
@@ -74,6 +76,10 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Elapsed == nil {
+		begin := time.Now()
+		o.Elapsed = func() time.Duration { return time.Since(begin) }
+	}
 	return o
 }
 
@@ -87,8 +93,7 @@ type Store struct {
 	// What follows is used under the table's commit lock only.
 	in         *tagset.Interner
 	resolver   resolver
-	begin      time.Time  // from which since counts
-	graces     expiryHeap // ends of grace times, as since counts
+	graces     expiryHeap // ends of grace times, as Elapsed counts
 	dates      expiryHeap // expiry dates, in Unix nanoseconds
 	tombstones tombstones
 	handles    handles
@@ -115,7 +120,7 @@ type source struct {
 	low       *tagset.List
 	standard  *tagset.List
 	rest      []string // orchestrator tags, then high ones
-	expiry    int64    // Unix nanoseconds, 0 = none; of a withdrawn one as since counts
+	expiry    int64    // Unix nanoseconds, 0 = none; of a withdrawn one as Elapsed counts
 	nOrch     int32
 	withdrawn bool
 	complete  bool
@@ -132,7 +137,6 @@ func New(opts Options) *Store {
 	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner()}
 	s.entries = singlewriter.New[tagger.EntityID, *entry]()
 	s.table = statebus.Over(s.entries, opts.Bus)
-	s.begin = s.opts.Now()
 	s.handles = handles{}
 	s.forgotten = newForgotten(s.opts.MaxForgotten)
 	return s
@@ -277,12 +281,9 @@ func (s *Store) releaseOrchestrator(src *source) {
 	}
 }
 
-// since returns the time since the store was made, in nanoseconds.
-func (s *Store) since() int64 { return int64(s.opts.Now().Sub(s.begin)) }
-
 // graceEnd returns when the grace time of a source that withdraws now is over.
 func (s *Store) graceEnd() int64 {
-	now, grace := s.since(), int64(s.opts.Grace)
+	now, grace := int64(s.opts.Elapsed()), int64(s.opts.Grace)
 	if now > 0 && grace > math.MaxInt64-now {
 		return math.MaxInt64 // as late as can be
 	}
@@ -403,10 +404,10 @@ func allWithdrawn(sources []source) bool {
 func (s *Store) Prune() (forgotten int) {
 	var touched []tagger.EntityID
 	s.table.Update(func(t *tx) {
-		since, now := s.since(), s.opts.Now().UnixNano()
+		elapsed, now := int64(s.opts.Elapsed()), s.opts.Now().UnixNano()
 		over := func(src *source) bool {
 			if src.withdrawn {
-				return src.expiry < since
+				return src.expiry < elapsed
 			}
 			return src.expiry != 0 && src.expiry < now
 		}
@@ -419,7 +420,7 @@ func (s *Store) Prune() (forgotten int) {
 				touched = append(touched, id)
 			}
 		}
-		take(&s.graces, since)
+		take(&s.graces, elapsed)
 		take(&s.dates, now)
 		s.limitTombstones(t)
 		if len(s.graces)+len(s.dates) > 1024+4*s.table.Len() {

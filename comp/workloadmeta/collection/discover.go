@@ -76,7 +76,8 @@ func (r *runner) discover(ctx context.Context) {
 			continue
 		}
 		left, err := r.s.reports.withdraw(instance.own, func(old report) bool {
-			return old.away != 0 && time.Since(time.Unix(0, old.away)) >= r.s.opts.ForgetAfter
+			return old.away != 0 &&
+				time.Since(r.s.reports.begun.Add(old.away)) >= r.s.opts.ForgetAfter
 		})
 		instance.logProblem(err)
 		if left == 0 {

@@ -118,7 +118,7 @@ func (t *reportTable) forget(now time.Time, after time.Duration,
 			reports, _ := t.store.Reports(k.id) // none if it has gone
 			at, held := workloadmeta.FindReport(reports, k.by)
 			r := s.reported[k]
-			away := time.Unix(0, r.away)
+			away := t.begun.Add(r.away)
 			if !held || reports[at].State == workloadmeta.Done {
 				if now.Sub(away) >= after {
 					delete(s.reported, k) // others have withdrawn it meanwhile
@@ -145,10 +145,10 @@ func (t *reportTable) forget(now time.Time, after time.Duration,
 	return gone, t.write(out)
 }
 
-// lastAway returns when the last of an entity's reporters went away, in Unix time in ns. It
-// needs mu.
-func (t *reportTable) lastAway(id workloadmeta.EntityID, reports []workloadmeta.Report) int64 {
-	var last int64
+// lastAway returns when the last of an entity's reporters went away. It needs mu.
+func (t *reportTable) lastAway(id workloadmeta.EntityID,
+	reports []workloadmeta.Report) time.Duration {
+	var last time.Duration
 	for _, s := range t.sets {
 		for _, r := range reports {
 			last = max(last, s.reported[reportKey{r.Reporter, id}].away)

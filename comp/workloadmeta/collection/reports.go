@@ -19,6 +19,7 @@ import (
 // began at tick n and is finished removes the reports older than n.
 type reportTable struct {
 	store Store
+	begun time.Time // from which the times of losses count, by the monotonic clock
 
 	// mu guards the sets. It is held while the store is written to, against the habit
 	// of making no calls under a lock: the sets and the store must change in the same
@@ -50,8 +51,9 @@ type reportSet struct {
 type report struct {
 	tick    uint64 // of the set
 	started uint64 // of a process: when, if that is known
-	away    int64  // when the collector lost its daemon, Unix time in ns; 0: it has not
-	ended   bool   // says that the entity has ended
+	// when the collector lost its daemon, after the table was begun; 0: it has not
+	away  time.Duration
+	ended bool // says that the entity has ended
 	// refuted says that somebody who knows better has seen the end of what the collector
 	// infers from something else. Saying the same again is no news then.
 	refuted  bool
@@ -200,7 +202,7 @@ func (t *reportTable) away(s *reportSet, now time.Time, picks func(report) bool)
 	ids := map[*workloadmeta.Reporter][]workloadmeta.EntityID{}
 	for k, r := range s.reported {
 		if r.away == 0 && picks(r) {
-			r.away = now.UnixNano()
+			r.away = max(1, now.Sub(t.begun))
 			r.process = t.firstProcess(k)
 			s.reported[k] = r
 			ids[k.by] = append(ids[k.by], k.id)

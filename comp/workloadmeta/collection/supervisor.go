@@ -43,7 +43,7 @@ func New(opts Options) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{opts: opts.withDefaults()}
-	s.reports.store = opts.Store
+	s.reports.store, s.reports.begun = opts.Store, time.Now()
 	s.expectations.init(opts.Store)
 	s.fetches.init(s)
 	s.first = newFirstPass()
