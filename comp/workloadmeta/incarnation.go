@@ -12,15 +12,30 @@ func SameIncarnation(a, b Entity) bool {
 	return !ok || x.StartTicks == 0 || y.StartTicks == 0 || x.StartTicks == y.StartTicks
 }
 
-// Newer reports whether a is a later incarnation than b of what has their ID. It is
-// false where [SameIncarnation] is true.
-func Newer(a, b Entity) bool {
-	x, ok := a.(*Process)
-	if !ok {
-		return false
+// Newest returns those of the reports of one ID that are about its latest incarnation: the
+// process with the latest start. A report without a start is about that one. The result shares
+// the reports where it can.
+func Newest(reports []Report) []Report {
+	var latest uint64
+	aside := false
+	for _, r := range reports {
+		p, ok := r.Entity.(*Process)
+		if !ok {
+			return reports
+		}
+		aside = aside || p.StartTicks != 0 && latest != 0 && p.StartTicks != latest
+		latest = max(latest, p.StartTicks)
 	}
-	y, ok := b.(*Process)
-	return ok && x.StartTicks != 0 && y.StartTicks != 0 && x.StartTicks > y.StartTicks
+	if !aside {
+		return reports
+	}
+	out := make([]Report, 0, len(reports))
+	for _, r := range reports {
+		if start := r.Entity.(*Process).StartTicks; start == 0 || start == latest {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // kindOf returns the kind that an entity's Go type stands for, or 0 for a nil pointer.

@@ -2,6 +2,7 @@ package workloadmeta
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -185,16 +186,31 @@ func TestIncarnations(t *testing.T) {
 			StartTicks: ticks}
 	}
 	for _, test := range []struct {
-		a, b        Entity
-		same, newer bool
+		a, b Entity
+		same bool
 	}{
-		{p(1), p(1), true, false}, {p(2), p(1), false, true}, {p(1), p(2), false, false},
-		{p(0), p(1), true, false}, {p(1), p(0), true, false},
-		{c(func(*Container) {}), c(func(*Container) {}), true, false}, {p(1), c(func(*Container) {}), true, false},
+		{p(1), p(1), true}, {p(2), p(1), false}, {p(1), p(2), false}, {p(0), p(1), true},
+		{p(1), p(0), true}, {c(func(*Container) {}), c(func(*Container) {}), true},
+		{p(1), c(func(*Container) {}), true},
 	} {
-		if SameIncarnation(test.a, test.b) != test.same || Newer(test.a, test.b) != test.newer {
-			t.Errorf("%v and %v: same %v, newer %v", test.a, test.b,
-				SameIncarnation(test.a, test.b), Newer(test.a, test.b))
+		if SameIncarnation(test.a, test.b) != test.same {
+			t.Errorf("%v and %v: same %v", test.a, test.b, !test.same)
+		}
+	}
+	for starts, want := range map[string]string{
+		"1": "1", "12": "2", "21": "2", "112": "2", "010": "010", "0201": "020", "00": "00",
+	} {
+		var reports []Report
+		for i, start := range starts {
+			r := &Reporter{Name: string(rune('a' + i))}
+			reports = append(reports, NewReport(r, p(uint64(start-'0')), time.Time{}))
+		}
+		got := ""
+		for _, r := range Newest(reports) {
+			got += strconv.FormatUint(r.Entity.(*Process).StartTicks, 10)
+		}
+		if got != want {
+			t.Errorf("the newest of %s are %s, want %s", starts, got, want)
 		}
 	}
 }

@@ -36,18 +36,30 @@ func observes(a, b *wm.Reporter) bool {
 	return x < y || x == y && (a.Rank > b.Rank || a.Rank == b.Rank && a.Name < b.Name)
 }
 
+// latest returns the latest start of a process that anybody reports under an ID, 0 if nobody
+// knows any.
+func (m model) latest(id wm.EntityID) (start uint64) {
+	for _, s := range m[id] {
+		start = max(start, startOf(s.e))
+	}
+	return start
+}
+
+// startOf returns the start of a process, 0 if that is not known, or of something else.
+func startOf(e wm.Entity) uint64 {
+	if p, ok := e.(*wm.Process); ok {
+		return p.StartTicks
+	}
+	return 0
+}
+
+// aside reports whether this is about another process than the one with the start.
+func aside(e wm.Entity, start uint64) bool {
+	return startOf(e) != 0 && start != 0 && startOf(e) != start
+}
+
 func (m model) set(by *wm.Reporter, e wm.Entity) {
 	id := e.GetID()
-	for other, s := range m[id] {
-		if wm.SameIncarnation(s.e, e) {
-			continue
-		}
-		if !wm.Newer(e, s.e) && (other != by.Name || len(m[id]) > 1) {
-			return
-		}
-		delete(m, id)
-		break
-	}
 	if m[id] == nil {
 		m[id] = map[string]*said{}
 	}
@@ -57,22 +69,28 @@ func (m model) set(by *wm.Reporter, e wm.Entity) {
 
 func (m model) unset(by *wm.Reporter, e wm.Entity) {
 	id := e.GetID()
-	mine := m[id][by.Name]
-	if mine == nil && by.Name != string(by.Source) {
+	mine, start := m[id][by.Name], m.latest(id)
+	live := func() bool {
 		for _, s := range m[id] {
-			if !s.away && !s.ended || !wm.SameIncarnation(s.e, e) {
-				return
+			if !s.away && !s.ended && !aside(s.e, start) {
+				return true
 			}
 		}
+		return false
+	}
+	switch {
+	case mine != nil && aside(mine.e, start):
+		if !aside(e, startOf(mine.e)) {
+			delete(m[id], by.Name)
+		}
+		return
+	case aside(e, start):
+		return
+	case mine == nil && by.Name != string(by.Source) && !live():
 		delete(m, id)
 	}
 	if mine == nil || mine.ended {
 		return
-	}
-	for _, s := range m[id] {
-		if !wm.SameIncarnation(s.e, e) {
-			return
-		}
 	}
 	mine.e = wm.Finalize(mine.e, e)
 	c, ok := mine.e.(*wm.Container)
@@ -90,6 +108,12 @@ func (m model) unset(by *wm.Reporter, e wm.Entity) {
 			}
 		}
 	}
+	if !live() {
+		delete(m, id)
+	}
+	if m.latest(id) < start { // nobody knows it any more, and it was not the first
+		maps.DeleteFunc(m[id], func(_ string, s *said) bool { return aside(s.e, start) })
+	}
 	m.settle(id)
 }
 
@@ -101,16 +125,13 @@ func (m model) away(by *wm.Reporter) {
 	}
 }
 
-// settle forgets what nobody live reports, and ends that all have looked after.
+// settle forgets ends that all have looked after.
 func (m model) settle(id wm.EntityID) {
-	live, late := false, false
+	late := false
 	for _, s := range m[id] {
-		live = live || !s.away && !s.ended
 		late = late || s.outdated && !s.away && !s.ended
 	}
-	if !live {
-		delete(m, id)
-	} else if !late {
+	if !late {
 		maps.DeleteFunc(m[id], func(_ string, s *said) bool { return s.ended })
 	}
 }
@@ -133,7 +154,8 @@ func (m model) merged(source wm.Source) map[wm.EntityID]wm.Entity {
 	for id, all := range m {
 		var reports []wm.Report
 		for _, s := range all {
-			if source != wm.SourceAll && (s.by.Source != source || s.ended) {
+			if source != wm.SourceAll && (s.by.Source != source || s.ended) ||
+				aside(s.e, m.latest(id)) {
 				continue
 			}
 			r := wm.NewReport(s.by, s.e, time.Time{})
@@ -504,9 +526,14 @@ func TestModel(t *testing.T) {
 				got := map[wm.EntityID]wm.Entity{}
 				for _, d := range s.Dump() {
 					got[d.Entity.GetID()] = d.Entity
-					if len(d.Reports) != len(m[d.Entity.GetID()]) {
-						rt.Fatalf("%s: %d reports, want %d", d.Entity.GetID(), len(d.Reports),
-							len(m[d.Entity.GetID()]))
+					n := 0
+					for _, s := range m[d.Entity.GetID()] {
+						if !aside(s.e, m.latest(d.Entity.GetID())) {
+							n++
+						}
+					}
+					if len(d.Reports) != n {
+						rt.Fatalf("%s: %d reports, want %d", d.Entity.GetID(), len(d.Reports), n)
 					}
 				}
 				if !maps.EqualFunc(got, want, wm.Entity.Equal) {

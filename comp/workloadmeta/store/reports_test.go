@@ -151,10 +151,6 @@ func TestOrderOfReportsDoesNotMatter(t *testing.T) {
 			held := map[wm.EntityID]bool{}
 			for range rapid.IntRange(0, 6).Draw(rt, "reports") {
 				e := drawEntity(rt)
-				if p, ok := e.(*wm.Process); ok {
-					// Nobody goes back to an older process. One without a start may be any.
-					p.StartTicks = uint64(1 + len(own)/2)
-				}
 				held[e.GetID()] = true
 				own = append(own, func(s *store.Store) {
 					_ = s.Notify([]wm.CollectorEvent{says(by, wm.EventTypeSet, e)})

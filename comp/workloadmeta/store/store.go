@@ -16,7 +16,9 @@
 //     ([workloadmeta.Withdraw]).
 //   - A process ID that is reused arrives as an unset of the old process, then a set of
 //     the new one, in one bundle, whoever notices first. What another reporter still says
-//     about an older process, its end included, is not mixed into the newer.
+//     about an older process, its end included, is not mixed into the newer: the entity is
+//     the process with the latest start that anybody reports. A report without a start is
+//     about that one, too. With the end of the newest, all older ones have ended.
 //   - Look-ups by name, owner, PID or address use indexes. An index entry belongs to
 //     whoever made it: removing one entity never removes another's entry, and several
 //     owners are "ambiguous".
@@ -88,15 +90,34 @@ func merge(reports []workloadmeta.Report) *record {
 		return recordOf(reports[0])
 	}
 	r := &record{several: &reports}
-	r.one[0].Entity = workloadmeta.Merge(reports)
+	r.one[0].Entity = workloadmeta.Merge(workloadmeta.Newest(reports))
 	return r
 }
 
 // entity returns the merged entity.
 func (r *record) entity() workloadmeta.Entity { return r.one[0].Entity }
 
-// reports returns what the reporters say, the strongest first. The slice is shared.
-func (r *record) reports() []workloadmeta.Report {
+// reports returns what the reporters say of the incarnation that the entity is, the strongest
+// first. The slice is shared.
+func (r *record) reports() []workloadmeta.Report { return workloadmeta.Newest(r.all()) }
+
+// keepAsides returns r with what old has of incarnations that are older than r's.
+func (r *record) keepAsides(old *record) *record {
+	for _, report := range old.all() {
+		if old.isAside(report.Entity) && r.isAside(report.Entity) {
+			r = merge(workloadmeta.Confirm(r.all(), report))
+		}
+	}
+	return r
+}
+
+// isAside reports whether this is about an older incarnation than the entity is.
+func (r *record) isAside(e workloadmeta.Entity) bool {
+	return !workloadmeta.SameIncarnation(r.entity(), e)
+}
+
+// all returns what the reporters say, those included who say it of an older incarnation.
+func (r *record) all() []workloadmeta.Report {
 	if r.several != nil {
 		return *r.several
 	}
@@ -145,7 +166,7 @@ func sameView(a, b workloadmeta.Entity) bool {
 
 // of returns what the reporter says.
 func (r *record) of(reporter *workloadmeta.Reporter) (report workloadmeta.Report, found bool) {
-	reports := r.reports()
+	reports := r.all()
 	at, found := workloadmeta.FindReport(reports, reporter)
 	if found {
 		report = reports[at]
@@ -299,7 +320,7 @@ func (s *Store) apply(t *tx, ev *workloadmeta.CollectorEvent) {
 		s.put(t, id, nil, recordOf(workloadmeta.NewReport(who, ev.Entity, time.Now())), loud)
 		return
 	}
-	reports := old.reports()
+	reports := old.all()
 	at, held := workloadmeta.FindReport(reports, who)
 	same := false // as before
 	if held {
@@ -309,25 +330,13 @@ func (s *Store) apply(t *tx, ev *workloadmeta.CollectorEvent) {
 			return
 		}
 	}
-	switch {
-	case workloadmeta.SameIncarnation(old.entity(), ev.Entity):
-	case held && len(reports) == 1, workloadmeta.Newer(ev.Entity, old.entity()):
-		// What the reporters said until now was about the old incarnation.
-		for _, r := range reports {
-			s.fingerprints.forget(id, r.Reporter)
-		}
-		s.remove(t, id, old, old)
-		s.put(t, id, nil, recordOf(workloadmeta.NewReport(who, ev.Entity, time.Now())), loud)
-		return
-	default:
-		return // this reporter has not noticed yet that what it reports is gone
-	}
 	report := workloadmeta.NewReport(who, ev.Entity, time.Now())
 	if len(reports) == 1 && held {
 		s.put(t, id, old, recordOf(report), quietIf(same))
 		return
 	}
-	s.put(t, id, old, merge(workloadmeta.Confirm(reports, report)), quietIf(same))
+	next := merge(workloadmeta.Confirm(reports, report))
+	s.put(t, id, old, next, quietIf(same || next.isAside(ev.Entity)))
 }
 
 func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
@@ -336,9 +345,17 @@ func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
 	if !known {
 		return
 	}
+	if report, held := old.of(who); held && old.isAside(report.Entity) {
+		if workloadmeta.SameIncarnation(report.Entity, ev.Entity) {
+			s.fingerprints.forget(id, who)
+			s.put(t, id, old, merge(slices.DeleteFunc(slices.Clone(old.all()),
+				func(r workloadmeta.Report) bool { return r.Reporter == report.Reporter })), quiet)
+		}
+		return
+	}
 	reports := old.reports()
 	at, held := workloadmeta.FindReport(reports, who)
-	if !workloadmeta.SameIncarnation(old.entity(), ev.Entity) {
+	if old.isAside(ev.Entity) {
 		return
 	}
 	if !held {
@@ -370,11 +387,11 @@ func (s *Store) unset(t *tx, ev *workloadmeta.CollectorEvent) {
 		// it with their unset, the others as the last state before the withdrawal.
 		before := slices.Clone(reports)
 		before[at].Entity = last
-		next := merge(before)
+		next := merge(before).keepAsides(old)
 		s.put(t, id, old, next, loud)
 		old = next
 	}
-	s.put(t, id, old, merge(after), quietIf(!alone))
+	s.put(t, id, old, merge(after).keepAsides(old), quietIf(!alone))
 }
 
 // end removes an entity that nobody stands by any longer. last is not changed.
@@ -382,7 +399,7 @@ func (s *Store) end(t *tx, id workloadmeta.EntityID, old, last *record) {
 	final := *last
 	final.complete, final.final = old.complete, true
 	s.remove(t, id, old, &final)
-	for _, r := range old.reports() {
+	for _, r := range old.all() {
 		s.fingerprints.forget(id, r.Reporter)
 	}
 }
@@ -395,11 +412,11 @@ func (s *Store) Away(reporter *workloadmeta.Reporter, ids []workloadmeta.EntityI
 			if !known {
 				continue
 			}
-			at, held := workloadmeta.FindReport(old.reports(), reporter)
-			if !held || old.reports()[at].State != workloadmeta.Live {
+			at, held := workloadmeta.FindReport(old.all(), reporter)
+			if !held || old.all()[at].State != workloadmeta.Live {
 				continue
 			}
-			reports := slices.Clone(old.reports())
+			reports := slices.Clone(old.all())
 			reports[at].State = workloadmeta.Away
 			s.put(t, id, old, merge(reports), quiet)
 		}
@@ -426,7 +443,12 @@ func quietIf(is bool) volume {
 // put makes r what the table holds. old is what it holds now, or nil.
 func (s *Store) put(t *tx, id workloadmeta.EntityID, old, r *record, v volume) {
 	r.complete = s.isComplete(id.Kind, r.reports())
-	s.fingerprints.note(id, r.reports())
+	s.fingerprints.note(id, r.all())
+	if old != nil && r.isAside(old.entity()) {
+		// What was there has ended, and something else has its ID.
+		s.remove(t, id, old, old)
+		old = nil
+	}
 	if old == nil {
 		s.index.add(nil, r.entity())
 		t.Set(id, r)

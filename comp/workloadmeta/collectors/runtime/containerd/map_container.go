@@ -298,7 +298,7 @@ func (m *mapper) state(in *record, c *workloadmeta.Container, policy string) {
 		if s.FinishedAt.Before(s.StartedAt) && !s.FinishedAt.IsZero() {
 			s.FinishedAt = s.StartedAt // the start is told a moment after it has happened
 		}
-		if mapping.Restarts(policy, s.ExitCode) && m.now().Sub(s.FinishedAt).Abs() < restartWithin {
+		if mapping.Restarts(policy, s.ExitCode) && m.now().Sub(s.FinishedAt) < restartWithin {
 			s.Status = workloadmeta.StatusRestarting
 		}
 	}
