@@ -50,13 +50,32 @@ func says(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		_, _ = conn.Read(make([]byte, 4096))
 		_, _ = io.WriteString(conn, text)
-		_ = conn.(*net.UnixConn).CloseWrite()
-		_, _ = io.Copy(io.Discard, conn) // or what is unread would take the answer with it
+		hangUp(conn)
 	}
+}
+
+func hangUp(conn net.Conn) {
+	_ = conn.(*net.UnixConn).CloseWrite()
+	_, _ = io.Copy(io.Discard, conn) // or what is unread would take the answer with it
 }
 
 // settings is what every HTTP/2 server says first.
 const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// begins says it, reads the beginning of a request, and hangs up.
+func begins(conn net.Conn) {
+	_, _ = io.WriteString(conn, settings)
+	_, _ = io.CopyN(io.Discard, conn, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
+	const headers = 1
+	for {
+		var frame [9]byte // its length, its type, and more
+		if _, err := io.ReadFull(conn, frame[:]); err != nil || frame[3] == headers {
+			hangUp(conn)
+			return
+		}
+		_, _ = io.CopyN(io.Discard, conn, int64(frame[0])<<16|int64(frame[1])<<8|int64(frame[2]))
+	}
+}
 
 func TestPeerTellsWhoAnswers(t *testing.T) {
 	gone := filepath.Join(t.TempDir(), "gone")
@@ -90,7 +109,7 @@ func TestPeerTellsWhoAnswers(t *testing.T) {
 			path: serve(t, says("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))},
 		{name: "gRPC, hangs up", path: serve(t, says("")), ask: askGRPC,
 			want: workloadmeta.CauseWrongPeer},
-		{name: "gRPC, ends after its settings", path: serve(t, says(settings)), ask: askGRPC,
+		{name: "gRPC, ends after its settings", path: serve(t, begins), ask: askGRPC,
 			want: ""},
 		{name: "gRPC, another service", ask: askGRPC, want: workloadmeta.CauseUnsupported,
 			path: grpcServer(t)},
