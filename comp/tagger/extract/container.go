@@ -63,11 +63,9 @@ func (x *Extractor) container(b *builder, c *workloadmeta.Container) {
 		}
 	}
 	x.labelTags(b, x.containerLabels, c.Labels)
-	if len(c.EnvVars) > 0 {
-		serviceEnv(b, c.EnvVars)
-		b.addKeys(containerEnv[:], c.EnvVars)
-		b.addMapped(x.containerEnv, ruleMappedEnv, c.EnvVars)
-	}
+	serviceEnv(b, c.EnvVars)
+	b.addKeys(containerEnv[:], c.EnvVars)
+	b.addMapped(x.containerEnv, ruleMappedEnv, c.EnvVars)
 	b.addAll(ruleGPUVendor, c.Resources.GPUVendorList)
 	if c.ResizePolicy != nil {
 		b.add(ruleCPURestartPolicy, c.ResizePolicy.CPURestartPolicy)

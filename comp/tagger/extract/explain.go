@@ -1,7 +1,6 @@
 package extract
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/rules"
@@ -47,16 +46,8 @@ type Problem struct {
 func (x *Extractor) Explain(e workloadmeta.Entity, lookup Lookup) ([]Traced, []Problem) {
 	t := &trace{}
 	var problems []Problem
-	x.run(e, lookup, t, func(p Problem) {
-		if !slices.ContainsFunc(problems, p.same) {
-			problems = append(problems, p)
-		}
-	})
+	x.run(e, lookup, t, func(p Problem) { problems = append(problems, p) })
 	return t.done, problems
-}
-
-func (p Problem) same(o Problem) bool {
-	return p.Entity == o.Entity && p.Field == o.Field && p.Err.Error() == o.Err.Error()
 }
 
 // Check returns only the problems that [Extractor.Explain] finds.

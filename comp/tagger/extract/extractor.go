@@ -56,11 +56,8 @@ func New(o Options) (*Extractor, error) {
 		}
 	}
 	list, problems := o.TagRules()
-	errs = append(errs, problems...)
 	set, err := rules.Compile(list)
-	if err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(append(errs, problems...), err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("tag options: %w", err)
 	}

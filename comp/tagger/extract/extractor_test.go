@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -118,6 +119,9 @@ func TestEveryKindGivesInfosAboutItself(t *testing.T) {
 		if _, err := tagger.ParseEntityID(string(want)); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
+		if back, ok := extract.WorkloadID(want); back != id || !ok {
+			t.Errorf("%s is %v of the store, %t", want, back, ok)
+		}
 	}
 	if got := extract.TaggerID(workloadmeta.EntityID{Kind: workloadmeta.KindContainer}); got != "" {
 		t.Errorf("TaggerID of an empty ID = %q, want none", got)
@@ -125,6 +129,92 @@ func TestEveryKindGivesInfosAboutItself(t *testing.T) {
 	if got := extract.TaggerID(workloadmeta.EntityID{Kind: 99, ID: "x"}) +
 		tagger.EntityID(extract.Source(99)); got != "" {
 		t.Errorf("TaggerID and Source of an invalid kind = %q, want none", got)
+	}
+}
+
+func TestIDsThatStandForNoWorkload(t *testing.T) {
+	for _, id := range []tagger.EntityID{"", "c1", "://c1", "container_id://", "internal://x",
+		"CONTAINER_ID://c1"} {
+		if got, ok := extract.WorkloadID(id); ok || got != (workloadmeta.EntityID{}) {
+			t.Errorf("%q is %v of the store", id, got)
+		}
+	}
+}
+
+// told is a lookup to which some entities are completely known, and some kinds may still come.
+type told struct {
+	entities
+	complete string // their IDs
+	expected workloadmeta.Kind
+	listed   bool
+}
+
+func (l told) Complete(id workloadmeta.EntityID) bool { return strings.Contains(l.complete, id.ID) }
+func (l told) Expected(kind workloadmeta.Kind) bool   { return kind == l.expected }
+func (l told) Listed() bool                           { return l.listed }
+
+// A container is as completely known as what it belongs to, or may yet turn out to belong to.
+func TestCompleteness(t *testing.T) {
+	const (
+		noOne, ofPod  = `{"kind": "container", "id": "c1"}`, `{"kind": "container", "id": "c1", "owner": {"kind": "kubernetes_pod", "id": "p1"}}`
+		ofTask        = `{"kind": "container", "id": "c1", "owner": {"kind": "ecs_task", "id": "t1"}}`
+		ofOther       = `{"kind": "container", "id": "c1", "owner": {"kind": "process", "id": "7"}}`
+		pod, emptyPod = `{"kind": "kubernetes_pod", "id": "p1", "containers": [{"id": "c1"}]}`, `{"kind": "kubernetes_pod", "id": "p1"}`
+		task          = `{"kind": "ecs_task", "id": "t1", "cluster_name": "prod", "containers": [{"id": "c1"}]}`
+		earlyTask     = `{"kind": "ecs_task", "id": "t1", "containers": [{"id": "c1"}]}`
+		pods, tasks   = workloadmeta.KindKubernetesPod, workloadmeta.KindECSTask
+	)
+	for i, c := range []struct {
+		entity   string
+		known    []string
+		complete string
+		expected workloadmeta.Kind
+		listed   bool
+		want     bool
+	}{
+		{entity: noOne, complete: "", want: false},
+		{entity: noOne, complete: "c1", want: true},
+		{entity: noOne, complete: "c1", expected: pods, want: false},
+		{entity: noOne, complete: "c1", expected: tasks, want: false},
+		{entity: noOne, complete: "c1", expected: pods, listed: true, want: true},
+		{entity: ofOther, complete: "c1", want: true},
+		{entity: ofOther, complete: "c1", expected: pods, want: false},
+		{entity: ofOther, complete: "c1", expected: tasks, listed: true, want: true},
+		{entity: ofPod, complete: "c1", listed: true, want: true}, // nobody can tell of its pod
+		{entity: ofPod, complete: "c1", want: false},
+		{entity: ofPod, complete: "c1", expected: pods, listed: true, want: false},
+		{entity: ofPod, complete: "c1", expected: tasks, listed: true, want: true},
+		{entity: ofTask, complete: "c1", expected: pods, listed: true, want: true},
+		{entity: ofTask, complete: "c1", expected: tasks, listed: true, want: false},
+		{entity: ofPod, known: []string{pod}, complete: "c1 p1", want: true},
+		{entity: ofPod, known: []string{pod}, complete: "c1", want: false},
+		{entity: ofPod, known: []string{pod}, complete: "c1", listed: true, want: false},
+		{entity: noOne, known: []string{pod}, complete: "c1 p1", expected: pods, want: true},
+		{entity: noOne, known: []string{pod}, complete: "c1", listed: true, want: false},
+		{entity: ofPod, known: []string{emptyPod}, complete: "c1 p1", want: true},
+		{entity: ofPod, known: []string{emptyPod}, complete: "c1", listed: true, want: false},
+		{entity: noOne, known: []string{task}, complete: "c1 t1", want: true},
+		{entity: noOne, known: []string{task}, complete: "c1", listed: true, want: false},
+		{entity: noOne, known: []string{earlyTask}, complete: "c1 t1", listed: true, want: false},
+		{entity: noOne, known: []string{pod, task}, complete: "c1 p1", listed: true, want: false},
+		{entity: noOne, known: []string{pod, task}, complete: "c1 t1", listed: true, want: false},
+		{entity: noOne, known: []string{pod, task}, complete: "c1 p1 t1", want: true},
+		{entity: earlyTask, complete: "t1", listed: true, want: false},
+		{entity: task, complete: "t1", want: true},
+		{entity: pod, complete: "", listed: true, want: false},
+		{entity: pod, complete: "p1", want: true},
+	} {
+		lookup := told{complete: c.complete, expected: c.expected, listed: c.listed}
+		for _, text := range c.known {
+			lookup.entities = append(lookup.entities, entity(t, text))
+		}
+		infos := newExtractor(t, extract.Options{}).Extract(entity(t, c.entity), lookup)
+		for _, info := range infos {
+			if info.IsComplete != c.want {
+				t.Errorf("row %d: %s of %s says complete: %t, want %t", i, info.Source, info.Entity,
+					info.IsComplete, c.want)
+			}
+		}
 	}
 }
 
@@ -223,13 +313,15 @@ func TestOptionsAreCheckedTogether(t *testing.T) {
 		ContainerLabelsAsTags:                map[string]string{"{a,*": "x", "fine*": "y"},
 		KubernetesResourcesAnnotationsAsTags: map[string]map[string]string{"nodes": {"[*": "x"}},
 		TagValueSplitSeparator:               map[string]string{"team": ""},
+		Rules:                                []rules.Rule{{Name: "rules[1]", Action: rules.Drop}},
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{`option container_labels_as_tags: key "{a,*"`,
 		`option kubernetes_resources_annotations_as_tags["nodes"]: key "[*"`,
-		`option tag_value_split_separator: key "team": empty separator`} {
+		`option tag_value_split_separator: key "team": empty separator`,
+		"rules[1]: drop: no name"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("error %q does not have %q", err, part)
 		}
@@ -374,6 +466,9 @@ func TestProblemsNameTheField(t *testing.T) {
 		{
 			`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": null}"}}`,
 			[]string{`annotations["ad.datadoghq.com/tags"] member "a"`}},
+		{
+			`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/tags": "{\"a\": [1, null]}"}}`,
+			[]string{`annotations["ad.datadoghq.com/tags"] member "a": item 2 is`}},
 		{
 			`{"kind": "kubernetes_pod", "id": "p", "annotations": {"ad.datadoghq.com/web.tags": "[]"}, "containers": [{"id": "c1", "name": "web"}]}`,
 			[]string{`annotations["ad.datadoghq.com/web.tags"] want a JSON object`}},

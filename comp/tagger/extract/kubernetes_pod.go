@@ -60,15 +60,13 @@ func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lo
 	b.addMapped(x.namespaceAnnotations, ruleMappedNamespaceAnnotation, p.NamespaceAnnotations)
 	b.of("pods")
 
-	if len(p.Annotations) > 0 {
-		b.addKeys(podAnnotations[:], p.Annotations)
-		if p.Annotations[autoscalerAnnotation] != "" {
-			b.add(ruleAutoscaler, autoscalerKind)
-		}
-		if text, ok := p.Annotations[podTagsAnnotation]; ok {
-			tagObject(b, rulePodTags, "", `annotations["`+podTagsAnnotation+`"]`, text,
-				resolver{pod: p, env: x.lookupEnv})
-		}
+	b.addKeys(podAnnotations[:], p.Annotations)
+	if p.Annotations[autoscalerAnnotation] != "" {
+		b.add(ruleAutoscaler, autoscalerKind)
+	}
+	if text, ok := p.Annotations[podTagsAnnotation]; ok {
+		tagObject(b, rulePodTags, "", `annotations["`+podTagsAnnotation+`"]`, text,
+			resolver{pod: p, env: x.lookupEnv})
 	}
 	if !x.noKubeService && !listed(p.Annotations[disableTagsAnnotation], "kube_service") {
 		b.addAll(ruleKubeService, p.KubeServices)
@@ -109,7 +107,7 @@ func (x *Extractor) podContainer(b *builder, p *workloadmeta.KubernetesPod,
 			b.addKeyed(scopedLabels[i].rule, c.Name, value)
 		}
 	}
-	if c.Name != "" && len(p.Annotations) > 0 {
+	if c.Name != "" {
 		name := append(append(append(key[:0], tagsAnnotationPrefix...), c.Name...), ".tags"...)
 		if text, ok := p.Annotations[string(name)]; ok {
 			tagObject(b, ruleContainerTags, c.Name, `annotations["`+string(name)+`"]`, text,
@@ -126,8 +124,6 @@ func (x *Extractor) podContainer(b *builder, p *workloadmeta.KubernetesPod,
 		}
 		b.add(ruleDisplayContainerName, name+"_"+p.Name)
 	}
-	if len(container.EnvVars) > 0 {
-		serviceEnv(b, container.EnvVars)
-	}
+	serviceEnv(b, container.EnvVars)
 	b.read(p)
 }

@@ -39,9 +39,6 @@ const (
 // podKueue adds the tags of the workload a pod belongs to; if that is not known, those
 // of the queues its labels name.
 func (x *Extractor) podKueue(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) {
-	if len(p.Labels) == 0 && len(p.Annotations) == 0 {
-		return
-	}
 	if name := cmp.Or(p.Annotations[kueueWorkloadAnnotation],
 		p.Labels[kueuePodGroupLabel]); name != "" {
 		if w, ok := find[*workloadmeta.KueueWorkload](lookup, workloadmeta.KindKueueWorkload,
@@ -59,16 +56,13 @@ func (x *Extractor) podKueue(b *builder, p *workloadmeta.KubernetesPod, lookup L
 		local = p.Labels[kueueGroup+"/"+kueueOldQueueLabel]
 	}
 	cluster := p.Labels[kueueClusterQueueLabel]
-	if local == "" && cluster == "" {
-		return
-	}
 	b.addKeyed(ruleQueueLabel, label, local)
 	b.add(ruleClusterQueueLabel, cluster)
-	if q, ok := findQueue(lookup, localQueueID(p.Namespace, local)); ok && local != "" {
+	if q, ok := findQueue(lookup, localQueue+p.Namespace, local); ok {
 		x.kueueQueueOf(b, q)
 		cluster = cmp.Or(cluster, q.ClusterQueueName)
 	}
-	if q, ok := findQueue(lookup, clusterQueueID(cluster)); ok && cluster != "" {
+	if q, ok := findQueue(lookup, clusterQueue, cluster); ok {
 		x.kueueQueueOf(b, q)
 	}
 }
@@ -82,13 +76,13 @@ func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, loo
 	x.objectTags(b, "workloads."+kueueGroup, &w.EntityMeta)
 
 	cluster := w.ClusterQueueName
-	if q, ok := findQueue(lookup, localQueueID(w.Namespace, w.QueueName)); ok && w.QueueName != "" {
+	if q, ok := findQueue(lookup, localQueue+w.Namespace, w.QueueName); ok {
 		x.kueueQueueOf(b, q)
 		cluster = cmp.Or(cluster, q.ClusterQueueName)
 	} else {
 		b.add(ruleWorkloadLocalQueue, w.QueueName)
 	}
-	if q, ok := findQueue(lookup, clusterQueueID(cluster)); ok && cluster != "" {
+	if q, ok := findQueue(lookup, clusterQueue, cluster); ok {
 		x.kueueQueueOf(b, q)
 	} else {
 		b.add(ruleWorkloadClusterQueue, cluster)
@@ -160,10 +154,16 @@ func (x *Extractor) kueueFlavor(b *builder, f *workloadmeta.KueueResourceFlavor)
 	x.objectTags(b, "resourceflavors."+kueueGroup, &f.EntityMeta)
 }
 
-func localQueueID(namespace, name string) string { return "localqueue/" + namespace + "/" + name }
+// What stands before the name in the ID of a queue; that of a local queue has its namespace, too.
+const (
+	localQueue   = "localqueue/"
+	clusterQueue = "clusterqueue/"
+)
 
-func clusterQueueID(name string) string { return "clusterqueue//" + name }
-
-func findQueue(lookup Lookup, id string) (*workloadmeta.KueueQueue, bool) {
-	return find[*workloadmeta.KueueQueue](lookup, workloadmeta.KindKueueQueue, id)
+// findQueue returns the queue of a name; none has no name.
+func findQueue(lookup Lookup, kind, name string) (*workloadmeta.KueueQueue, bool) {
+	if name == "" {
+		return nil, false
+	}
+	return find[*workloadmeta.KueueQueue](lookup, workloadmeta.KindKueueQueue, kind+"/"+name)
 }

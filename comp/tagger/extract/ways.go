@@ -233,7 +233,7 @@ func (w *ways) near() (list []tagger.NearMiss) {
 					continue
 				}
 				meant := ""
-				if alike(w.name, key) && letters(w.name) != "" {
+				if alike(w.name, key) {
 					meant = "a rule that makes a tag of it"
 				}
 				for _, want := range w.keys {

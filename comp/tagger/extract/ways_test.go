@@ -1,0 +1,239 @@
+package extract_test
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// Of every tag that the vectors make, the ways to its name say that they have made it; and
+// none says so that has not.
+func TestWaysKnowWhatHasMadeATag(t *testing.T) {
+	keyed := regexp.MustCompile(`^(labels|annotations|env)\["[^<>"]*"\]$`)
+	// Ways are told of what containers and pods say under a key that is always the same.
+	must := func(tr extract.Traced) bool {
+		kind := tr.From.Kind
+		return (kind == workloadmeta.KindContainer || kind == workloadmeta.KindKubernetesPod) &&
+			keyed.MatchString(tr.Field) && !strings.Contains(tr.Rule, "_as_tags") &&
+			!strings.Contains(tr.Field, "kueue.x-k8s.io/") ||
+			kind == workloadmeta.KindECSTask && tr.Field == "family" ||
+			kind == workloadmeta.KindKubernetesPod && tr.Field == "namespace"
+	}
+	ways := 0
+	for _, v := range eventVectors(t) {
+		var last *world
+		runVector(t, v, func(w *world, _ workloadmeta.Entity) { last = w })
+		for _, e := range last.all() {
+			traced, _ := last.x.Explain(e, last)
+			origin := func(rule, entity, field string) string { return rule + " " + entity + " " + field }
+			want := map[string]map[string]bool{} // name → what has made tags of it
+			for _, tr := range traced {
+				name := tagset.Name(cmp.Or(tr.Before, tr.Tag))
+				if want[name] == nil {
+					want[name] = map[string]bool{}
+				}
+				want[name][origin(tr.Rule, tr.From.String(), tr.Field)] = must(tr)
+			}
+			for name, made := range want {
+				found, _ := last.x.Ways(name, e, last)
+				told := map[string]bool{}
+				for _, way := range found {
+					if way.Found == "it has made the tag" {
+						told[origin(way.Rule, way.Entity, way.Field)] = true
+						ways++
+					}
+				}
+				for o, must := range made {
+					if must && !told[o] {
+						t.Errorf("%s: %s of %s: not told that %s has made it: %v", v.ID, name,
+							e.GetID(), o, told)
+					}
+				}
+				for o := range told {
+					if _, ok := made[o]; !ok {
+						t.Errorf("%s: %s of %s: %s has not made it", v.ID, name, e.GetID(), o)
+					}
+				}
+			}
+		}
+	}
+	if ways < 500 {
+		t.Errorf("only %d ways", ways)
+	}
+}
+
+// expecting is a lookup to which pods may still come.
+type expecting struct{ entities }
+
+func (expecting) Expected(kind workloadmeta.Kind) bool {
+	return kind == workloadmeta.KindKubernetesPod
+}
+
+// What is looked for where, and what is there instead.
+func TestWays(t *testing.T) {
+	const (
+		pod = `{"kind": "kubernetes_pod", "id": "p1", "name": "cart-0", "namespace": "shop",
+			"labels": {"team": "blue"}, "namespace_labels": {"cost": "7"},
+			"annotations": {"ad.datadoghq.com/tags": "{\"tier\": \"1\"}"},
+			"containers": [{"id": "c1", "name": "web"}]}`
+		task = `{"kind": "ecs_task", "id": "arn", "family": "f", "containers": [{"id": "c1"}]}`
+		ours = `{"kind": "container", "id": "c1", "name": "web", "runtime": "containerd",
+			"env": {"DD_ENV": "prod", "DD_VERSION": ""}}`
+		owned = `{"kind": "container", "id": "c1", "owner": {"kind": "ecs_task", "id": "arn"}}`
+		// of a container that is in no pod
+		adLabel = "container label com.datadoghq.ad.tags: not set"
+		adPod   = "pod annotation ad.datadoghq.com/tags: there is no such tag in it"
+		adIn    = "pod annotation ad.datadoghq.com/web.tags: not set"
+	)
+	x := newExtractor(t, ruled(t, `
+- {tag: team, from: {label: team}}
+- {tag: "%%label%%", from: {label: cost}}
+- {tag: "%%label%%", from: {label: "*"}}
+- {tag: [a, +b], from: {env: DD_ENV}, when: {image: foo}}
+- {tag: note, from: {annotation: note}}
+`))
+	for _, c := range []struct {
+		name, of string
+		known    []string
+		expect   bool
+		want     []string // "<rule>: <found>"
+	}{
+		{name: "version", of: ours, want: []string{
+			"container label com.datadoghq.tags.version: not set", adLabel,
+			"container variable DD_VERSION: empty",
+			"container variable OTEL_RESOURCE_ATTRIBUTES service.version: not set"}},
+		{name: "kube_namespace", of: ours, known: []string{pod}, want: []string{adLabel,
+			"pod namespace: it has made the tag", adPod, adIn}},
+		{name: "kube_namespace", of: ours, want: []string{adLabel}},
+		{name: "kube_namespace", of: ours, expect: true, want: []string{adLabel,
+			"pod namespace: pod not known", "pod annotation ad.datadoghq.com/tags: pod not known"}},
+		{name: "kube_qos", of: ours, known: []string{pod}, want: []string{adLabel,
+			"pod qos_class: not set", adPod, adIn}},
+		{name: "kube_qos", of: ours, known: []string{pod}, expect: true, want: []string{adLabel,
+			"pod qos_class: not set", adPod, adIn}},
+		{name: "task_name", of: ours, known: []string{task}, want: []string{adLabel,
+			"ECS task family: it has made the tag"}},
+		{name: "task_name", of: owned, want: []string{adLabel, "ECS task family: ECS task not known"}},
+		{name: "task_family", of: task, want: []string{"ECS task family: it has made the tag"}},
+		{name: "gpu_vendor", of: task},
+		{name: "availability-zone", of: task, want: []string{
+			"ECS task availability_zone: not set, or not so: the task runs on Fargate" +
+				" (the task runs on Fargate)"}},
+		{name: "tier", of: pod, want: []string{
+			"pod annotation ad.datadoghq.com/tags: it has made the tag"}},
+		{name: "team", of: ours, known: []string{pod}, want: []string{adLabel, adPod, adIn,
+			"rules[1] (rules.yaml:2): not set", "rules[1] (rules.yaml:2): it has made the tag",
+			"rules[1] (rules.yaml:2): not set"}},
+		{name: "cost", of: pod, want: []string{adPod,
+			"rules[2] (rules.yaml:3): not set", "rules[2] (rules.yaml:3): it has made the tag"}},
+		{name: "COST", of: ours, want: []string{adLabel, "rules[2] (rules.yaml:3): not set"}},
+		{name: "a", of: ours, want: []string{adLabel,
+			`rules[4] (rules.yaml:5): it is "prod", and makes no such tag (the conditions of the rule)`}},
+		{name: "b", of: ours, want: []string{adLabel,
+			`rules[4] (rules.yaml:5): it is "prod", and makes no such tag (the conditions of the rule)`}},
+		{name: "note", of: ours, want: []string{adLabel}},
+		{name: "note", of: pod, want: []string{adPod, "rules[5] (rules.yaml:6): not set",
+			"rules[5] (rules.yaml:6): not set"}},
+	} {
+		var known entities
+		for _, text := range c.known {
+			known = append(known, entity(t, text))
+		}
+		var lookup extract.Lookup
+		switch {
+		case c.expect:
+			lookup = expecting{known}
+		case known != nil:
+			lookup = known
+		}
+		ways, _ := x.Ways(c.name, entity(t, c.of), lookup)
+		var got []string
+		for _, way := range ways {
+			line := way.Rule + ": " + way.Found
+			if strings.HasPrefix(way.Condition, "the ") {
+				line += " (" + way.Condition + ")"
+			}
+			got = append(got, line)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("ways to %s of %.30s with %.30s:\n got %q\nwant %q", c.name, c.of, c.known, got,
+				c.want)
+		}
+	}
+}
+
+// Keys that somebody may have meant, and those that only look a little like it.
+func TestNearMisses(t *testing.T) {
+	x := newExtractor(t, extract.Options{})
+	near := func(name, field, key string) bool {
+		e := &workloadmeta.Container{EntityID: workloadmeta.EntityID{
+			Kind: workloadmeta.KindContainer, ID: "c1"}}
+		if field == "env" {
+			e.EnvVars = map[string]string{key: "v"}
+		} else {
+			e.Labels = map[string]string{key: "v"}
+		}
+		_, list := x.Ways(name, e, nil)
+		for _, n := range list {
+			if n.Entity != "container/c1" || n.Field != fmt.Sprintf("%s[%q]", field, key) {
+				t.Errorf("near %s: %+v", key, n)
+			}
+		}
+		return len(list) > 0
+	}
+	for _, c := range []struct {
+		name, key string // the name of a tag and the key of a label
+		want      bool
+	}{
+		{"team", "Team", true}, {"team", "te-am", true}, {"team", "my.team", true},
+		{"team", "myteam", false}, {"team", "tean", false}, {"teams", "teamx", true},
+		{"service", "srvice", true}, {"service", "srvce", true}, {"service", "srvc", false},
+		{"service", "xservicex", true}, {"service", "xservicexx", false},
+		{"service", "esrvice", true}, {"service", "zzrvice", true}, {"service", "zzzvice", false},
+		{"service", "ecivres", false}, {"service", "servixe", true},
+		// Every letter and digit counts, signs do not.
+		{"aq", "q", false}, {"zq", "q", false}, {"0q", "q", false}, {"9q", "q", false},
+		{"q", "q-", true}, {"q{", "q`", true}, {"q/", "q:", true},
+		{"--", "..", false}, {"", "x", false},
+		// Of very long keys nobody asks for the distance.
+		{strings.Repeat("a", 128), strings.Repeat("A", 128), true},
+		{strings.Repeat("a", 129), strings.Repeat("a", 128), false},
+		{strings.Repeat("a", 128), strings.Repeat("a", 129), false},
+	} {
+		if got := near(c.name, "labels", c.key); got != c.want {
+			t.Errorf("label %.20s is near the tag %.20s: %t, want %t", c.key, c.name, got, c.want)
+		}
+	}
+	for key, want := range map[string]bool{
+		"DD_ENV": false, // it has made the tag
+		"DX_ENV": true, "ENV": true, "com.datadoghq.tags.env": true, "PATH": false,
+	} {
+		if got := near("env", "env", key); got != want {
+			t.Errorf("variable %s is near those of env: %t, want %t", key, got, want)
+		}
+	}
+	many := &workloadmeta.Container{EntityID: workloadmeta.EntityID{
+		Kind: workloadmeta.KindContainer, ID: "c1"}}
+	many.Labels = map[string]string{}
+	for i := range 20 {
+		many.Labels[fmt.Sprintf("%02d.team", i)] = "v"
+	}
+	if _, list := x.Ways("team", many, nil); len(list) != 10 ||
+		list[9].Field != `labels["09.team"]` || list[9].Want != "a rule that makes a tag of it" {
+		t.Errorf("near misses %+v, want the first 10", list)
+	}
+	// What a pod that is not known would have is looked for on the container as well.
+	wrong := entity(t, `{"kind": "container", "id": "c1",
+		"labels": {"tags.datadoghq.com/env": "prod"}}`)
+	if _, list := x.Ways("env", wrong, expecting{}); len(list) != 1 ||
+		list[0].Want != `pod labels["tags.datadoghq.com/env"]` {
+		t.Errorf("near misses %+v", list)
+	}
+}
