@@ -484,26 +484,35 @@ func mutate(args []string) error {
 	if err != nil {
 		return err
 	}
+	var folders []string
+	wanted := map[string][]string{} // by folder
+	for _, arg := range args {
+		arg = strings.TrimSuffix(filepath.ToSlash(arg), "/")
+		folder := arg
+		if file, _, ok := strings.Cut(arg, ".go"); ok {
+			folder = path.Dir(file)
+		}
+		if wanted[folder] == nil {
+			folders = append(folders, folder)
+		}
+		wanted[folder] = append(wanted[folder], arg)
+	}
 	var all mutants.Score
 	table := mutants.Columns + "\n"
-	for _, arg := range args {
-		score, err := mutatePackage(arg, accepted)
+	for _, folder := range folders {
+		score, err := mutatePackage(folder, wanted[folder], accepted)
 		if err != nil {
 			return err
 		}
 		all.Add(score)
-		table += fmt.Sprintf("%v  %s\n", score, arg)
+		table += fmt.Sprintf("%v  %s\n", score, folder)
 		fmt.Printf("\n%s%v  all\n\n", table, all)
 	}
 	return nil
 }
 
-func mutatePackage(which string, accepted mutants.Accepted) (score mutants.Score, err error) {
-	which = strings.TrimSuffix(filepath.ToSlash(which), "/")
-	folder := which
-	if file, _, ok := strings.Cut(folder, ".go"); ok {
-		folder = path.Dir(file)
-	}
+func mutatePackage(folder string, wanted []string, accepted mutants.Accepted) (
+	score mutants.Score, err error) {
 	dir, err := os.MkdirTemp("", "rollcall-mutants")
 	if err != nil {
 		return score, err
@@ -521,12 +530,18 @@ func mutatePackage(which string, accepted mutants.Accepted) (score mutants.Score
 	if err != nil {
 		return score, err
 	}
-	list = slices.DeleteFunc(list, func(m mutants.Mutant) bool { return !m.In(which) })
+	list = slices.DeleteFunc(list,
+		func(m mutants.Mutant) bool { return !slices.ContainsFunc(wanted, m.In) })
 	deps, err := capture(nil, "go", "list", "-test", "-deps", "./"+folder)
 	if err != nil {
 		return score, err
 	}
-	trial, err := mutants.NewTrial(folder, dir, strings.Contains(deps, "pgregory.net/rapid\n"))
+	var flags []string
+	if strings.Contains(deps, "pgregory.net/rapid\n") {
+		// It would look for the smallest example of each fault for half a minute.
+		flags = []string{"-rapid.shrinktime=0s", "-rapid.nofailfile"}
+	}
+	trial, err := mutants.NewTrial(folder, dir, list, flags...)
 	if err != nil {
 		return score, err
 	}

@@ -54,7 +54,7 @@ func Test(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trial, err := NewTrial("a", t.TempDir(), false)
+	trial, err := NewTrial("a", t.TempDir(), list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ import "testing"
 
 func Test(t *testing.T) { t.Fatal("broken") }
 `)
-	if _, err := NewTrial(".", t.TempDir(), false); err == nil ||
+	if _, err := NewTrial(".", t.TempDir(), nil); err == nil ||
 		!strings.Contains(err.Error(), "broken") {
 		t.Errorf("a trial with a test that fails: %v", err)
 	}

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -25,48 +28,121 @@ const (
 
 // Trial runs the tests of one package on one mutant after the other.
 type Trial struct {
-	folder string // from the module's, in which the process is
-	dir    string // for temporary files
-	rapid  bool   // the tests draw random cases, and know rapid's flags
-	limit  time.Duration
+	folder  string // from the module's, in which the process is
+	dir     string // for temporary files
+	args    []string
+	limit   time.Duration
+	binary  string         // has the mutants that are numbered
+	numbers map[Mutant]int // from 1
 }
 
-// NewTrial runs the tests of a package as they are, which have to pass, and allows for each mutant
-// ten times as long and ten seconds more. The directory is for temporary files. A mutant that
-// survives where tests draw random cases with rapid is tried once more, with ten times as many.
-func NewTrial(folder, dir string, rapid bool) (*Trial, error) {
-	t := &Trial{folder: folder, dir: dir, rapid: rapid, limit: 10 * time.Minute}
-	binary := filepath.Join(dir, "unchanged")
-	if out, err := t.build(binary); err != nil {
-		return nil, fmt.Errorf("build the tests of %s: %w\n%s", folder, err, out)
+// NewTrial builds and runs the tests of a package as they are, which have to pass, and allows for
+// each mutant ten times as long and ten seconds more. The directory is for temporary files. The
+// tests are called with args.
+func NewTrial(folder, dir string, all []Mutant, args ...string) (*Trial, error) {
+	t := &Trial{folder: folder, dir: dir, args: args, limit: 10 * time.Minute,
+		binary: filepath.Join(dir, "grafted"), numbers: map[Mutant]int{}}
+	for i, m := range all {
+		t.numbers[m] = i + 1
+	}
+	if err := t.buildGrafted(all); err != nil {
+		return nil, err
 	}
 	begin := time.Now()
-	if out, err := t.test(binary, 1); err != nil {
+	if out, err := t.test(t.binary, 0); err != nil {
 		return nil, fmt.Errorf("tests of %s fail without a mutant: %w\n%s", folder, err, out)
 	}
 	t.limit = 10*time.Since(begin) + 10*time.Second
 	return t, nil
 }
 
-func (t *Trial) build(binary string, flags ...string) (string, error) {
-	args := append([]string{"test", "-c", "-o", binary}, flags...)
+// buildGrafted builds the tests with all mutants in the source, but for those that cannot be there,
+// as in a constant's value. These lose their number.
+func (t *Trial) buildGrafted(all []Mutant) error {
+	for {
+		replace, err := t.graftAll(all)
+		if err != nil {
+			return err
+		}
+		out, err := t.build(t.binary, replace, "-gcflags=-e")
+		if err == nil {
+			return nil
+		}
+		before := len(t.numbers)
+		for _, at := range position.FindAllStringSubmatch(out, -1) {
+			maps.DeleteFunc(t.numbers, func(m Mutant, _ int) bool {
+				return path.Base(m.File) == at[1] && fmt.Sprint(m.Number) == at[2]
+			})
+		}
+		if len(t.numbers) == before {
+			return fmt.Errorf("build the tests of %s: %w\n%s", t.folder, err, out)
+		}
+	}
+}
+
+// position finds where errors of the compiler are.
+var position = regexp.MustCompile(`(?m)([^/\s]+\.go):(\d+):\d+: `)
+
+// graftAll returns the files of the package with mutants in them, and the one that they need.
+func (t *Trial) graftAll(all []Mutant) (map[string]string, error) {
+	replace := map[string]string{}
+	for _, m := range all {
+		if replace[m.File] != "" {
+			continue
+		}
+		source, err := os.ReadFile(m.File)
+		if err != nil {
+			return nil, err
+		}
+		grafted, name, err := graft(string(source), m.File,
+			func(m Mutant) int { return t.numbers[m] }, all)
+		if err != nil {
+			return nil, err
+		}
+		replace[m.File] = grafted
+		replace[t.folder+"/mutants_of_a_trial.go"] = fmt.Sprintf(helpers, name)
+	}
+	return replace, nil
+}
+
+// build builds the tests with other content in some files.
+func (t *Trial) build(binary string, replace map[string]string, flags ...string) (string, error) {
+	dir, err := os.MkdirTemp(t.dir, "overlay")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	paths := map[string]string{}
+	for name, content := range replace {
+		name, err := filepath.Abs(filepath.FromSlash(name))
+		if err != nil {
+			return "", err
+		}
+		paths[name] = filepath.Join(dir, filepath.Base(name)) // errors of the compiler have it
+		if err := os.WriteFile(paths[name], []byte(content), 0o600); err != nil {
+			return "", err
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": paths})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return "", err
+	}
+	args := append([]string{"test", "-c", "-o", binary, "-overlay", list}, flags...)
 	out, err := exec.Command("go", append(args, "./"+t.folder)...).CombinedOutput()
 	return string(out), err
 }
 
-// test runs the tests, with so many times their number of random cases.
-func (t *Trial) test(binary string, times int) (string, error) {
-	args := []string{"-test.failfast"}
-	if t.rapid {
-		// It would look for the smallest example of each fault for half a minute.
-		args = append(args, "-rapid.shrinktime=0s", "-rapid.nofailfile",
-			fmt.Sprint("-rapid.checks=", 100*times))
-	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), t.limit*time.Duration(times),
-		errTooLong)
+// test runs the tests with a mutant awake.
+func (t *Trial) test(binary string, number int) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), t.limit, errTooLong)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.failfast"}, t.args...)...)
 	cmd.Dir, cmd.WaitDelay = t.folder, time.Second
+	cmd.Env = append(os.Environ(), fmt.Sprint(wakeUp, "=", number))
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -78,43 +154,28 @@ var errTooLong = errors.New("the tests did not end in time")
 
 // Try runs the tests on one mutant.
 func (t *Trial) Try(m Mutant) (Fate, error) {
-	dir, err := os.MkdirTemp(t.dir, "mutant")
-	if err != nil {
-		return 0, err
+	binary, number := t.binary, t.numbers[m]
+	if number == 0 {
+		source, err := os.ReadFile(m.File)
+		if err != nil {
+			return 0, err
+		}
+		changed, err := m.apply(string(source))
+		if err != nil {
+			return 0, err
+		}
+		file, err := os.CreateTemp(t.dir, "mutant")
+		if err != nil {
+			return 0, err
+		}
+		file.Close()
+		binary = file.Name()
+		defer os.Remove(binary)
+		if _, err := t.build(binary, map[string]string{m.File: changed}); err != nil {
+			return Invalid, nil
+		}
 	}
-	defer os.RemoveAll(dir)
-	name, err := filepath.Abs(filepath.FromSlash(m.File))
-	if err != nil {
-		return 0, err
-	}
-	source, err := os.ReadFile(name)
-	if err != nil {
-		return 0, err
-	}
-	changed, err := m.apply(string(source))
-	if err != nil {
-		return 0, err
-	}
-	file, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {name: file}})
-	if err != nil {
-		return 0, err
-	}
-	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
-		return 0, err
-	}
-	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
-		return 0, err
-	}
-	binary := filepath.Join(dir, "test")
-	if _, err := t.build(binary, "-overlay="+overlay); err != nil {
-		return Invalid, nil
-	}
-	_, err = t.test(binary, 1)
-	if err == nil && t.rapid {
-		_, err = t.test(binary, 10)
-	}
-	switch {
+	switch _, err := t.test(binary, number); {
 	case err == nil:
 		return Survived, nil
 	case errors.Is(err, errTooLong):
