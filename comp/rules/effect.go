@@ -40,6 +40,7 @@ func (f *effects) add(c *compiled) error {
 		f.all = append(f.all, &effect{compiled: c, name: p, to: to, level: level})
 		return nil
 	}
+	before := len(f.all)
 	switch c.Action {
 	case Rename:
 		for _, r := range c.Renames {
@@ -73,7 +74,7 @@ func (f *effects) add(c *compiled) error {
 			}
 		}
 	}
-	if len(c.Names)+len(c.Renames)+len(c.Levels) == 0 {
+	if len(f.all) == before {
 		return errors.New(c.Action.String() + ": no name")
 	}
 	return nil

@@ -740,6 +740,9 @@ func TestBadRulesAreNamed(t *testing.T) {
 		{rules.Rule{Action: rules.Rename, Renames: []rules.Renaming{{Name: "a*", To: "b"}}}, `rename: "a*": want one name, not a glob`},
 		{rules.Rule{Action: rules.Rename, Renames: []rules.Renaming{{Name: "a"}}}, `to be rid of a tag, drop it`},
 		{rules.Rule{Action: rules.Rename, Renames: []rules.Renaming{{Name: "a", To: "b:c"}}}, `rename: "b:c": a tag's name has no colon`},
+		{rules.Rule{Action: rules.Rename, Renames: []rules.Renaming{{Name: " ", To: "b"}}}, "rename: the name is empty"},
+		{rules.Rule{Action: rules.Cardinality, Levels: []rules.Leveling{{Name: "a:b"}}}, `cardinality: "a:b": a tag's name has no colon`},
+		{rules.Rule{Action: rules.Drop, Renames: []rules.Renaming{{Name: "a", To: "b"}}}, "drop: no name"},
 		{rules.Rule{Action: rules.Cardinality, Levels: []rules.Leveling{{Name: "a", To: none}}}, `want low, orchestrator or high, have none`},
 	} {
 		c.rule.Name, c.rule.Where = "rules[1]", "x.yaml:4"

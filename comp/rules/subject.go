@@ -75,8 +75,8 @@ func (s *Subject) applies(c *compiled) bool {
 	if s.entity == nil {
 		return false
 	}
-	if c.index >= len(s.memo) {
-		s.memo = append(s.memo, make([]answer, c.index+1-len(s.memo))...)
+	for c.index >= len(s.memo) {
+		s.memo = append(s.memo, unknown)
 	}
 	if s.memo[c.index] == unknown {
 		s.memo[c.index] = yes

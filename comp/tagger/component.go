@@ -3,6 +3,7 @@ package tagger
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
@@ -106,8 +107,7 @@ type SourceTags struct {
 
 // All returns the tags of all levels.
 func (s SourceTags) All() []string {
-	all := make([]string, 0, len(s.Low)+len(s.Orchestrator)+len(s.High))
-	return append(append(append(all, s.Low...), s.Orchestrator...), s.High...)
+	return slices.Concat(s.Low, s.Orchestrator, s.High)
 }
 
 // Filter says which entities a subscriber wants.

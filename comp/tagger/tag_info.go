@@ -29,8 +29,8 @@ type TagInfo struct {
 
 // Empty reports whether the info carries no tags.
 func (i *TagInfo) Empty() bool {
-	return len(i.LowCardTags)+len(i.OrchestratorCardTags)+len(i.HighCardTags)+
-		len(i.StandardTags) == 0
+	return len(i.LowCardTags) == 0 && len(i.OrchestratorCardTags) == 0 &&
+		len(i.HighCardTags) == 0 && len(i.StandardTags) == 0
 }
 
 // Sources of rollcall's own tag infos: "workloadmeta-<kind>" for tags taken from an

@@ -1,6 +1,7 @@
 package tagger_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -62,6 +63,74 @@ func TestEmptyIDNamesNothing(t *testing.T) {
 	}
 	if got := tagger.KubernetesPod(""); got != "" {
 		t.Errorf(`KubernetesPod("") = %q, want ""`, got)
+	}
+}
+
+// To a Nop every entity is unknown, and an empty ID is no entity.
+func TestNopKnowsNothing(t *testing.T) {
+	var nop tagger.Nop
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for id, want := range map[tagger.EntityID]error{"": tagger.ErrEmptyEntityID,
+		tagger.Container("c1"): tagger.ErrUnknown} {
+		_, tag := nop.Tag(id, tagger.HighCardinality)
+		_, tags := nop.Tags(id, tagger.HighCardinality)
+		_, standard := nop.Standard(id)
+		_, entity := nop.GetEntity(id)
+		for _, err := range []error{tag, tags, standard, entity} {
+			if !errors.Is(err, want) {
+				t.Errorf("%q: %v, want %v", id, err, want)
+			}
+		}
+		_, known, err := nop.TagWithCompleteness(id, tagger.HighCardinality)
+		if id != "" {
+			want = nil // which is no error there
+		}
+		if known != tagger.Unknown || !errors.Is(err, want) {
+			t.Errorf("%q is %s, %v; want %v", id, known, err, want)
+		}
+		if id != "" {
+			want = context.Canceled
+		}
+		if _, known, err := nop.TagWait(ended, id, tagger.HighCardinality,
+			tagger.Partial); known != tagger.Unknown || !errors.Is(err, want) {
+			t.Errorf("waited for %q: %s, %v; want %v", id, known, err, want)
+		}
+	}
+}
+
+func TestDefaultIsWhatWasSet(t *testing.T) {
+	if _, ok := tagger.Default().(tagger.Nop); !ok {
+		t.Errorf("before SetDefault it is a %T", tagger.Default())
+	}
+	mine := struct{ tagger.Nop }{}
+	tagger.SetDefault(mine)
+	defer tagger.SetDefault(tagger.Nop{})
+	if tagger.Default() != tagger.Component(mine) {
+		t.Errorf("after SetDefault it is a %T", tagger.Default())
+	}
+}
+
+func TestAnInfoIsEmptyWithoutAnyTags(t *testing.T) {
+	if !(&tagger.TagInfo{Source: "a", Entity: "b", IsComplete: true}).Empty() {
+		t.Error("an info without tags is not empty")
+	}
+	for _, info := range []tagger.TagInfo{{LowCardTags: []string{"a:b"}},
+		{OrchestratorCardTags: []string{"a:b"}}, {HighCardTags: []string{"a:b"}},
+		{StandardTags: []string{"a:b"}}} {
+		if info.Empty() {
+			t.Errorf("%+v is empty", info)
+		}
+	}
+}
+
+func TestKindsOfServicesHaveNames(t *testing.T) {
+	for kind, want := range map[tagger.ServiceKind]string{0: "invalid",
+		tagger.ServiceContainer: "container", tagger.ServiceSNMP: "snmp",
+		tagger.ServiceSNMP + 1: "invalid", 200: "invalid"} {
+		if got := kind.String(); got != want {
+			t.Errorf("kind %d is %q, want %q", uint8(kind), got, want)
+		}
 	}
 }
 
