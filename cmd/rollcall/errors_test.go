@@ -65,6 +65,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"tags container_id:// --from " + shop, 2, `entity ID "container_id://": nothing after "://"`},
 		{"explain foo://x --from " + shop, 2, `unknown prefix "foo"`},
 		{"completion tcsh", 2, `unknown shell "tcsh" (want bash, zsh, fish or powershell)`},
+		{"explain web x --tag service --from " + shop, 2, `unknown kind "web"`},
+		{"explain web service x --tag service --from " + shop, 2, `beside --tag`},
 		{"explain", 2, `explain: want a kind, if you like, an ID or a name, and a tag, if you like, have 0 arguments`},
 		{"replay", 2, `replay: want one recording, have 0 arguments`},
 		{"replay x --speed -1", 2, `--speed is -1; want 0 or more`},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -16,7 +17,8 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
+	var tag string
+	cmd := &cobra.Command{
 		Use:   "explain [kind] <id|name> [tag]",
 		Short: "Say where each tag of an entity comes from, or why there are none",
 		Long: `Say for each tag of an entity which source it is from, which rule made it of what,
@@ -31,11 +33,22 @@ or renamed it, and who has not reported yet.`,
   rollcall explain web service
   rollcall explain process 4242
   rollcall explain container_id://3f0c…`,
-		Args: args(1, 3,
-			"a kind, if you like, an ID or a name, and a tag, if you like"),
+		Args: func(cmd *cobra.Command, given []string) error {
+			if tag != "" {
+				return args(1, 2, "a kind, if you like, and an ID or a name, beside --tag")(cmd,
+					given)
+			}
+			return args(1, 3,
+				"a kind, if you like, an ID or a name, and a tag, if you like")(cmd, given)
+		},
 		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, tag, err := parseNameAndTag(args)
+			name, last, err := inspect.Name{}, "", error(nil)
+			if tag == "" {
+				name, last, err = parseNameAndTag(args)
+			} else {
+				name, err = parseName(args)
+			}
 			if err != nil {
 				return err
 			}
@@ -44,7 +57,8 @@ or renamed it, and who has not reported yet.`,
 				return err
 			}
 			defer e.close()
-			x, err := e.ask.Explain(cmd.Context(), inspect.ExplainRequest{Name: name, Tag: tag})
+			x, err := e.ask.Explain(cmd.Context(), inspect.ExplainRequest{Name: name,
+				Tag: cmp.Or(tag, last)})
 			if err != nil {
 				return err
 			}
@@ -62,6 +76,9 @@ or renamed it, and who has not reported yet.`,
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&tag, "tag", "",
+		"the tag that is asked about, also where the last word could be taken for a name")
+	return cmd
 }
 
 // parseNameAndTag takes apart what explain is asked about. A kind comes first, if there is one.

@@ -49,6 +49,8 @@ func TestGolden(t *testing.T) {
 		"explain-unknown-yml": "explain container_id://0000 -o yaml",
 		"explain-tag":         "explain cart service",
 		"explain-tag-missing": "explain cart team",
+		"explain-tag-flag":    "explain container cart --tag service",
+		"explain-tag-slip":    "explain cart servcie",
 		"explain-tag-json":    "explain web version -o json",
 		"explain-untagged":    "explain process://1",
 		"status-table":        "status",

@@ -112,7 +112,8 @@ func (s *session) complain(answers []inspect.FirstAnswer, strict bool) {
 		}
 	}
 	if unnamed {
-		s.app.say("wait for the first answer of %s: none within %s (--timeout); the answer is without it",
+		s.app.say(
+			"wait for the first answer of %s: none within %s (--timeout); the answer is without it",
 			strings.Join(late, ", "), s.app.timeout)
 	}
 }

@@ -26,7 +26,7 @@ type tableColumn struct {
 	loose bool
 	// short, if set, is a shorter form of a cell.
 	short func(string) string
-	// least is the width that others have to give up theirs for. 0: minWidth.
+	// least is the width that others have to give up theirs for, minWidth and the title at least.
 	least int
 	// rank: columns of a lower rank are cut first.
 	rank int
@@ -213,11 +213,14 @@ func (l *layout) least() int {
 		if column := l.columns[c]; column.fixed {
 			total += l.widths[c]
 		} else {
-			total += min(l.widths[c], max(column.least, minWidth))
+			total += min(l.widths[c], column.room())
 		}
 	}
 	return total
 }
+
+// room is the width that others have to give up theirs for: a title is not cut before.
+func (c tableColumn) room() int { return max(c.least, minWidth, len(c.title)) }
 
 // fit cuts columns until the table is as wide as there is room: first, rank by rank, down to what
 // each column should have, then down to minWidth.
@@ -227,7 +230,7 @@ func (l *layout) fit(width int) {
 		last = max(last, l.columns[c].rank)
 	}
 	for _, floor := range []func(tableColumn) int{
-		func(c tableColumn) int { return max(c.least, minWidth) },
+		tableColumn.room,
 		func(tableColumn) int { return minWidth },
 	} {
 		for rank := 0; rank <= last; rank++ {

@@ -135,3 +135,19 @@ c41f2277c41f  proxy  …voyproxy/envoy:v1.31  containerd  env:prod service:cart 
 		}
 	}
 }
+
+// A title is cut only where there is no other way.
+func TestTitlesKeepTheirRoom(t *testing.T) {
+	long := strings.Repeat("x", 60)
+	for width, want := range map[int]bool{112: true, 40: true, 18: false} {
+		var b strings.Builder
+		table := &table{columns: []tableColumn{{title: "VALUE", rank: 1}, {title: "OTHERS SAY"}},
+			rows: [][]string{{long, long}}}
+		if err := table.write(&b, width, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(b.String(), "OTHERS SAY\n"); got != want {
+			t.Errorf("width %d:\n%s", width, b.String())
+		}
+	}
+}

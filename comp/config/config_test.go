@@ -233,7 +233,7 @@ tags: ["from:file"] # ` + path + ":4\n"
 
 func TestErrorsNameThePlaceTheOptionAndWhatIsWanted(t *testing.T) {
 	for _, tc := range []struct{ file, want string }{
-		{"docker:\n  hots: x\n", `rollcall.yaml:2: unknown option docker.hots; did you mean docker.hosts?`},
+		{"docker:\n  hots: x\n", `rollcall.yaml:2: unknown option docker.hots; did you mean docker.host?`},
 		{"container_label_as_tags: {}\n", `rollcall.yaml:1: unknown option container_label_as_tags; did you mean container_labels_as_tags?`},
 		{"zzz: 1\n", `rollcall.yaml:1: unknown option zzz; docs/configuration.md and "rollcall config --example" list what there is`},
 		{"tags: env:prod\n", `rollcall.yaml:1: option tags: want a list of texts, have the text "env:prod"`},

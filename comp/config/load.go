@@ -15,6 +15,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/pkg/similar"
 )
 
 // DefaultFile is read when nothing names another file, if it is there.
@@ -413,7 +414,7 @@ func (l *loader) env(environ []string) {
 		if !strings.HasPrefix(name, "ROLLCALL_") || known[name] {
 			continue
 		}
-		if near := nearest(name, slices.Collect(maps.Keys(known)), 2); near != "" {
+		if near := similar.Nearest(name, slices.Collect(maps.Keys(known)), 2); near != "" {
 			l.out.Warnings = append(l.out.Warnings,
 				fmt.Sprintf("environment variable %s is no option; did you mean %s?", name, near))
 		}
@@ -436,41 +437,8 @@ func (l *loader) didYouMean(name string) string {
 	for _, o := range l.schema.options {
 		names = append(names, o.Name)
 	}
-	if near := nearest(name, names, max(2, len(name)/4)); near != "" {
+	if near := similar.Nearest(name, names, max(2, len(name)/4)); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	return "; docs/configuration.md and \"rollcall config --example\" list what there is"
-}
-
-// nearest returns the name that is reached with the fewest changed characters, "" if that takes
-// more than limit.
-func nearest(name string, names []string, limit int) string {
-	best := ""
-	slices.Sort(names)
-	for _, candidate := range names {
-		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d <= limit {
-			best, limit = candidate, d-1
-		}
-	}
-	return best
-}
-
-// distance is the number of characters to insert, remove or replace to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -71,7 +71,8 @@ func TestJSONIsAContract(t *testing.T) {
 		t.Fatalf("%v; go test -update makes it", err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("other programs read these names; if the change is meant, go test -update (-want +got):\n%s",
+		t.Errorf(
+			"other programs read these names; if the change is meant, go test -update (-want +got):\n%s",
 			diff)
 	}
 }

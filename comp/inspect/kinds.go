@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+
+	"github.com/rollcall-dev/rollcall/pkg/similar"
 )
 
 // aliases are the names of kinds that people type, beside the full ones and their plurals.
@@ -157,7 +159,7 @@ func nearest(text string, names []string, most int) []string {
 	lower, limit := strings.ToLower(text), max(1, min(3, len(text)/4))
 	for _, name := range names {
 		other := strings.ToLower(name)
-		far := distance(lower, other)
+		far := similar.Distance(lower, other)
 		switch {
 		case far <= limit:
 		case len(lower) >= 2 && strings.HasPrefix(other, lower):
@@ -191,30 +193,6 @@ func Nearest(text string, names []string) string {
 		return near[0]
 	}
 	return ""
-}
-
-// distance is the number of characters to insert, remove, replace or swap with their neighbour to
-// make b of a.
-func distance(a, b string) int {
-	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next[j+1] = min(next[j]+1, row[j+1]+1, row[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row, next = row, next, before
-	}
-	return row[len(b)]
 }
 
 func isNumber(text string) bool {

@@ -7,31 +7,38 @@ import (
 
 // program is one whose flags take secrets though they are not named so.
 type program struct {
-	alone  *regexp.Regexp // a flag whose value is the next argument; nil: there is none
-	glued  *regexp.Regexp // what a value is glued to
-	name   *regexp.Regexp // the program in a longer text
-	inside *regexp.Regexp // such a flag and its value there
+	command string         // the flags are those of this command of it; "" = of all
+	alone   *regexp.Regexp // a flag whose value is the next argument; nil: there is none
+	glued   *regexp.Regexp // what a value is glued to
+	name    *regexp.Regexp // the program in a longer text
+	inside  *regexp.Regexp // such a flag and its value there
 }
 
 // programs are the programs by their names.
 var programs, programNames = func() (map[string]*program, []string) {
 	all := map[string]*program{}
 	var names []string
-	for _, p := range []struct{ names, alone, glued string }{
-		{"sshpass", `-p`, `-p`},
-		{"curl", `-[a-zA-Z]*[uU]|--user|--proxy-user`, `-[uU]|--user=|--proxy-user=`},
-		{"redis-cli", `-a`, `-a`},
-		{"ldapsearch ldapmodify ldapadd ldapdelete ldappasswd ldapwhoami", `-w`, `-w`},
-		{"smbclient", `-U|--user`, `-U|--user=`},
+	for _, p := range []struct{ names, alone, glued, command string }{
+		{"sshpass", `-p`, `-p`, ""},
+		{"docker podman nerdctl buildah skopeo oras crane helm az oc cf", `-p`, `-p`, "login"},
+		{"curl", `-[a-zA-Z]*[uU]|--user|--proxy-user`, `-[uU]|--user=|--proxy-user=`, ""},
+		{"redis-cli", `-a`, `-a`, ""},
+		{"ldapsearch ldapmodify ldapadd ldapdelete ldappasswd ldapwhoami", `-w`, `-w`, ""},
+		{"smbclient", `-U|--user`, `-U|--user=`, ""},
 		{"mysql mysqldump mysqladmin mysqlimport mysqlcheck mysqlshow " +
-			"mariadb mariadb-dump mariadb-admin", "", `-p`},
+			"mariadb mariadb-dump mariadb-admin", "", `-p`, ""},
 	} {
 		words := strings.Fields(p.names)
 		flags := p.glued
+		command := ""
+		if p.command != "" { // in the same command of a shell
+			command = `(?:[^;&|\n]*?[\s,"'])?` + p.command + `["']?[\s,]`
+		}
 		compiled := &program{
-			glued: regexp.MustCompile(`^(?:` + p.glued + `)`),
+			command: p.command,
+			glued:   regexp.MustCompile(`^(?:` + p.glued + `)`),
 			name: regexp.MustCompile(`(?:^|[\s/"'(;&|])(?:` + strings.Join(words, "|") +
-				`)["']?[\s,]`),
+				`)["']?[\s,]` + command),
 		}
 		if p.alone != "" {
 			compiled.alone = regexp.MustCompile(`^(?:` + p.alone + `)$`)

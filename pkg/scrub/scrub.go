@@ -1,11 +1,10 @@
 // Package scrub takes secrets out of command lines.
 //
-// A value is a secret because of the word before it (--password x,
-// API_KEY=x, "password": "x", ["--password", "x"], Authorization: Bearer x),
-// because of its place in a URL or a data source name (scheme://user:x@host,
-// https://x@host, user:x@tcp(host)), or because of the program whose flag it
-// follows (curl -u user:x). It is replaced by [Mask]; nothing else changes, and
-// the number of arguments stays.
+// A value is a secret because of the word before it (--password x, API_KEY=x, "password": "x",
+// ["--password", "x"], Authorization: Bearer x), because of its place in a URL or a data source
+// name (scheme://user:x@host, https://x@host, user:x@tcp(host)), or because of the program, or its
+// command, whose flag it follows (curl -u user:x, docker login -p x). It is replaced by [Mask];
+// nothing else changes, and the number of arguments stays.
 //
 // In doubt more is hidden than needed: an argument that begins with a secret's
 // key is masked to its end, and whatever follows a flag that is named like a
@@ -79,6 +78,13 @@ var headers = []*regexp.Regexp{
 
 // bearer finds a token wherever its scheme stands before it.
 var bearer = regexp.MustCompile(`(?i)(` + keyStart + `bearer\s+)[^\s"'*]\S*`)
+
+// shortFlag and shortKey find words that are too short to be looked for anywhere but at the
+// beginning of an argument: "path" and "ping" are everywhere.
+var (
+	shortFlag = regexp.MustCompile(`(?i)^-{1,2}(?:(?:[a-z0-9]+[_.\-])*pat|pin|auth)$`)
+	shortKey  = regexp.MustCompile(`(?i)^-{0,2}(?:(?:[a-z0-9]+[_.\-])*pat|pin)=|^-{1,2}auth=`)
+)
 
 // userinfo finds the password in a URL. The part before "@" ends at the last
 // one, because people do not escape it in passwords; nor do they escape "/", "?"
@@ -199,12 +205,19 @@ func (s *Scrubber) Args(args []string) []string {
 	}
 	budget := maxSearch
 	masked := false // the argument before was a flag that wants a secret
-	var running *program
+	var running, named *program
 	for i, arg := range args {
 		telling := s.mayMatch(arg)
-		flag := telling && len(arg) <= maxFlag && s.flag.MatchString(arg)
+		flag := len(arg) <= maxFlag &&
+			(telling && s.flag.MatchString(arg) || shortFlag.MatchString(arg))
+		short := shortKey.FindString(arg)
 		if p := programOf(arg); p != nil {
-			running = p
+			running, named = p, p
+			if p.command != "" {
+				running = nil // until its command is named
+			}
+		} else if named != nil && arg == named.command {
+			running = named
 		}
 		ownFlag, glued := running.flag(arg)
 		switch {
@@ -216,6 +229,8 @@ func (s *Scrubber) Args(args []string) []string {
 			flag = true
 		case glued != "":
 			set(i, glued+Mask)
+		case short != "" && short != arg:
+			set(i, short+Mask)
 		default:
 			// Before the search, which may cut a URL in two.
 			arg = maskPrograms(maskUserinfo(arg))

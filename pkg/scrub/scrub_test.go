@@ -74,9 +74,15 @@ func TestArgs(t *testing.T) {
 			[]string{"sh", "-c", `curl -H 'Authorization: ` + m + `' http://x`}},
 		{[]string{"app", `{"Authorization": "Bearer hunter2", "x": 1}`}, []string{"app", `{"Authorization": "` + m + `", "x": 1}`}},
 		{[]string{"app", `{\"Authorization\": \"Bearer hunter2\"}`}, []string{"app", `{\"Authorization\": \"` + m + `"}`}},
-		{[]string{"app", "--auth", "Bearer hunter2"}, []string{"app", "--auth", "Bearer " + m}},
+		{[]string{"app", "--auth", "Bearer hunter2"}, []string{"app", "--auth", m}},
 		{[]string{"app", "--bearer", "hunter2", "--cookie=hunter2"}, []string{"app", "--bearer", m, "--cookie=" + m}},
 		{[]string{"sshpass", "-p", "hunter2", "ssh", "-p", "22"}, []string{"sshpass", "-p", m, "ssh", "-p", m}},
+		{[]string{"docker", "login", "-u", "me", "-p", "hunter2", "registry"}, []string{"docker", "login", "-u", "me", "-p", m, "registry"}},
+		{[]string{"helm", "registry", "login", "-phunter2"}, []string{"helm", "registry", "login", "-p" + m}},
+		{[]string{"sh", "-c", "podman --log-level x login -p hunter2 r && docker run -p 80:80 x"}, []string{"sh", "-c", "podman --log-level x login -p " + m + " r && docker run -p 80:80 x"}},
+		{[]string{"app", "--pat=hunter2", "pin=hunter2", "--github-pat", "hunter2"}, []string{"app", "--pat=" + m, "pin=" + m, "--github-pat", m}},
+		{[]string{"app", "--auth=hunter2", "--auth-token", "hunter2", "--PIN", "hunter2"}, []string{"app", "--auth=" + m, "--auth-token", m, "--PIN", m}},
+		{[]string{"env", "GITHUB_PAT=hunter2", "app"}, []string{"env", "GITHUB_PAT=" + m, "app"}},
 		{[]string{"sudo", "/usr/bin/sshpass", "-phunter2", "ssh"}, []string{"sudo", "/usr/bin/sshpass", "-p" + m, "ssh"}},
 		{[]string{"curl", "-u", "user:hunter2", "http://x"}, []string{"curl", "-u", m, "http://x"}},
 		{[]string{"curl", "-su", "user:hunter2", "--proxy-user=a:hunter2"}, []string{"curl", "-su", m, "--proxy-user=" + m}},
@@ -152,6 +158,11 @@ func TestArgsWithoutSecrets(t *testing.T) {
 		{"app", "--authorization-mode=RBAC", "--passenger", "x"},
 		{"ssh", "ssh://git@github.com/org/repo", "git+ssh://git@host/x"},
 		{"docker", "run", "reg/app:1@sha256:ab", "user:x@host"},
+		{"docker", "run", "-p", "8080:80", "-p", "127.0.0.1:81:81", "login"},
+		{"sh", "-c", "docker run -p 8080:80 x; app login -p 80"},
+		{"ssh", "-p", "22", "login"},
+		{"app", "--path=/x", "--compat=1", "--pinning=cpu", "--pin=", "spin=1", "PATH=/bin"},
+		{"app", "--authors", "me", "--no-auth", "x", "auth", "pin", "pat"},
 	} {
 		got := scrub.Args(args)
 		if !slices.Equal(got, args) {

@@ -43,8 +43,9 @@ func TestTheAPIIsAContract(t *testing.T) {
 				t.Fatalf("%v; go test ./test/api -update makes it", err)
 			}
 			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("the API differs from its listing; if the change is meant, say so in CHANGELOG.md and run "+
-					"go test ./test/api -update (-want +got):\n%s", diff)
+				t.Errorf(
+					"the API differs from its listing; if the change is meant, say so in CHANGELOG.md and run "+
+						"go test ./test/api -update (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -62,7 +63,8 @@ func listing(t *testing.T, dir string) []byte {
 	fset := token.NewFileSet()
 	var files []*ast.File
 	for _, name := range pkg.GoFiles {
-		file, err := parser.ParseFile(fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(fset, filepath.Join(dir, name), nil,
+			parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/similar"
 	"github.com/rollcall-dev/rollcall/pkg/template"
 )
 
@@ -269,7 +270,7 @@ func alike(a, b string) bool {
 		letters(cut[len(cut)-1:]) == "" {
 		return true
 	}
-	return x == y || len(x) > 4 && distance(x, y) <= 2
+	return x == y || len(x) > 4 && similar.Distance(x, y) <= 2
 }
 
 // letters returns the letters and digits of a key, in lower case.
@@ -280,25 +281,4 @@ func letters(s string) string {
 		}
 		return -1
 	}, strings.ToLower(s))
-}
-
-// distance is how many letters have to be added, left out or exchanged.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = row[j+1]
-			row[j+1] = min(cost, last+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/similar"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
@@ -36,7 +37,26 @@ func (t *Tagger) ExplainTag(id tagger.EntityID, tag string) tagger.TagReason {
 		t.graphMu.Unlock()
 	}
 	out.Reason = whyTag(&out, x, entity)
+	if entity != nil && len(out.Has)+len(out.Dropped) == 0 {
+		near := similar.Nearest(out.Tag, tagNames(x, entity), len(out.Tag)/3)
+		if near != "" && near != out.Tag {
+			out.Reason += "; did you mean " + near + "?"
+		}
+	}
 	return out
+}
+
+// tagNames returns the names of the tags that an entity has, or that entities of its kind may have.
+func tagNames(x tagger.Explanation, entity workloadmeta.Entity) (names []string) {
+	for _, line := range slices.Concat(x.Tags, x.Dropped) {
+		names = append(names, tagset.Name(line.Tag))
+	}
+	for _, d := range extract.Definitions() {
+		if slices.Contains(d.Kinds, entity.GetID().Kind) && !strings.HasPrefix(d.Name, "<") {
+			names = append(names, d.Name)
+		}
+	}
+	return names
 }
 
 // whyTag sums up in one line what has been found.
