@@ -182,12 +182,11 @@ func TestBad(t *testing.T) {
 	})
 	t.Run("even", func(t *testing.T) {})
 }
-
-func FuzzText(f *testing.F) {
-	f.Add("")
-	f.Fuzz(func(t *testing.T, s string) { t.Fatal("no text will do") })
-}
 `,
+		// On one line, or the task fuzz would look for the target in this package.
+		"a/fuzz_test.go": "package a\n\nimport \"testing\"\n\nfunc FuzzText(f *testing.F) {\n" +
+			"\tf.Add(\"\")\n" +
+			"\tf.Fuzz(func(t *testing.T, s string) { t.Fatal(\"no text will do\") })\n}\n",
 		"a/a.go": "package a\n\nimport \"syscall\"\n\nvar _ = syscall.Unmount\n",
 		"b/b_test.go": "package b\n\nimport \"testing\"\n\n" +
 			"func TestSkip(t *testing.T) { t.Skip(\"not here\") }\n",
@@ -200,8 +199,8 @@ func FuzzText(f *testing.F) {
 	_, end, _ = strings.Cut(end, "skipped 1: not here\n")
 	lines := strings.Split(end, "\n")
 	for i, want := range []string{
-		"failed in fuzz -fuzztime=2000x: ./a.FuzzText (fuzzed): a_test.go:18: no text will do",
-		"failed in race: example.test/m/a.FuzzText/seed#0: a_test.go:18: no text will do",
+		"failed in fuzz -fuzztime=2000x: ./a.FuzzText (fuzzed): fuzz_test.go:7: no text will do",
+		"failed in race: example.test/m/a.FuzzText/seed#0: fuzz_test.go:7: no text will do",
 		"failed in test -run=Test ./... and race: example.test/m/a.TestBad/odd: " +
 			"a_test.go:8: two is not three | and neither four | a_test.go:9: five | " +
 			"a_test.go:10: six",
