@@ -73,6 +73,11 @@ func (t *Table[K, V]) resume(s *Subscription[K, V]) {
 				ev.Value = e.old
 			}
 		}
+		if s.opts.Tier == Second {
+			// Its key's unset before may have been merged into a later one that was held back: the
+			// subscriber may know the key, so that no tombstone of it may be dropped.
+			ev.Type &^= unseen
+		}
 		missed = append(missed, ev)
 	}
 	s.mu.Lock()

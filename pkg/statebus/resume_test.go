@@ -1,7 +1,9 @@
 package statebus_test
 
 import (
+	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -187,5 +189,24 @@ func TestFilterThatEndsTheGoroutineEndsItsSubscriptionAlone(t *testing.T) {
 	set(tb, "c", 3)
 	if st := failure(tb, "snapshot"); st.Failure == "" || st.Pending > 0 {
 		t.Errorf("after Goexit in the snapshot: %+v", st)
+	}
+}
+
+// In the second tier, a key's unset may have been merged into a later one that the first tier held
+// back when the subscriber left. It knows the key, whatever the log says of the moment it names.
+func TestNoTombstoneOfWhatASecondTierSubscriberMissedIsDropped(t *testing.T) {
+	tb := newTable(statebus.Options{LogChanges: 10, CoalesceAt: 1, MaxTombstones: 1})
+	set(tb, "x", 1)
+	set(tb, "a", 1)
+	unset(tb, "a", 1)
+	s := tb.Subscribe(subOpt{Since: since(tb, 1), Tier: statebus.Second})
+	defer s.Close()
+	for i := range 20 {
+		set(tb, fmt.Sprint(i), 1)
+		unset(tb, fmt.Sprint(i), 1)
+	}
+	dropped := tb.Stats().Subscriptions[0].TombstonesDropped
+	if got := next(s); !strings.Contains(got, "-a=1@3") || dropped == 0 {
+		t.Errorf("%s; %d tombstones were dropped", got, dropped)
 	}
 }
