@@ -21,10 +21,15 @@ type Component interface {
 // Those about one entity fail with [ErrEmptyEntityID], [ErrUnknown], [ErrExpired] or
 // [ErrCardinality]. An entity that is gone but within its grace time still has its tags.
 type Queries interface {
-	// Tag returns the tags up to a cardinality as a copy, which the caller owns.
+	// Tag returns the tags up to a cardinality as a copy, which the caller owns. Where copies
+	// are made often, append those of Tags to a buffer ([tagset.Tags.AppendTo]) instead,
+	// which does not allocate.
 	Tag(id EntityID, c TagCardinality) ([]string, error)
 	// Tags is Tag without the copy: an immutable view. It does not allocate.
 	Tags(id EntityID, c TagCardinality) (tagset.Tags, error)
+	// TagsOf is Tags of the entity "<prefix>://<id>", for callers who hold the bare ID, such
+	// as a container's: it does not allocate either. A prefix that there is not is unknown.
+	TagsOf(prefix, id string, c TagCardinality) (tagset.Tags, error)
 	// TagWithCompleteness also says how much is known. An unknown entity is no error
 	// here: it has no tags and is [Unknown].
 	TagWithCompleteness(id EntityID, c TagCardinality) ([]string, Completeness, error)

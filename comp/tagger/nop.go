@@ -30,6 +30,14 @@ func (Nop) Tags(id EntityID, _ TagCardinality) (tagset.Tags, error) {
 	return tagset.Tags{}, unknown(id)
 }
 
+// TagsOf implements [Component].
+func (Nop) TagsOf(prefix, id string, _ TagCardinality) (tagset.Tags, error) {
+	if id == "" {
+		return tagset.Tags{}, ErrEmptyEntityID
+	}
+	return tagset.Tags{}, unknown(EntityID(prefix + separator + id))
+}
+
 // TagWithCompleteness implements [Component].
 func (Nop) TagWithCompleteness(id EntityID, _ TagCardinality) ([]string, Completeness, error) {
 	if id == "" {

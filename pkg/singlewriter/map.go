@@ -54,7 +54,8 @@ import (
 type Map[K comparable, V any] struct {
 	dir    atomic.Pointer[directory[K, V]]
 	seed   maphash.Seed
-	direct bool // V is a pointer
+	hashOf func(K) uint64 // nil: by seed
+	direct bool           // V is a pointer
 	count  atomic.Int64
 }
 
@@ -91,9 +92,15 @@ const (
 )
 
 // New returns an empty map.
-func New[K comparable, V any]() *Map[K, V] {
+func New[K comparable, V any]() *Map[K, V] { return NewHashed[K, V](nil) }
+
+// NewHashed returns an empty map that hashes keys by a function of the caller's, for look-ups
+// by what is not a key but has the hash of one: see [Map.Find]. The function must be as
+// random in all 64 bits, whatever the keys are, as one of package maphash.
+func NewHashed[K comparable, V any](hash func(K) uint64) *Map[K, V] {
 	m := &Map[K, V]{
 		seed:   maphash.MakeSeed(),
+		hashOf: hash,
 		direct: reflect.TypeFor[V]().Kind() == reflect.Pointer,
 	}
 	m.dir.Store(&directory[K, V]{shift: 64, shards: []*shard[K, V]{newShard[K, V](0, 0)}})
@@ -103,17 +110,74 @@ func New[K comparable, V any]() *Map[K, V] {
 // Len returns the number of keys.
 func (m *Map[K, V]) Len() int { return int(m.count.Load()) }
 
+func (m *Map[K, V]) hash(k K) uint64 {
+	if m.hashOf == nil {
+		return maphash.Comparable(m.seed, k)
+	}
+	return m.hashOf(k)
+}
+
 // Get returns the value of k.
 func (m *Map[K, V]) Get(k K) (v V, ok bool) {
+	if m.hashOf != nil {
+		return m.GetHashed(m.hashOf(k), k)
+	}
+	// Written out here, this spares two calls, which are not inlined.
 	h := maphash.Comparable(m.seed, k)
 	d := m.dir.Load()
-	s := d.shards[h>>d.shift]
-	if at := s.find(h, k); at != nil {
+	if at := d.shards[h>>d.shift].find(h, k); at != nil {
 		if p := atomic.LoadPointer(&at.value); p != nil {
 			return m.unbox(p), true
 		}
 	}
 	return v, false
+}
+
+// GetHashed is Get for a caller who has the hash of k.
+func (m *Map[K, V]) GetHashed(h uint64, k K) (v V, ok bool) {
+	d := m.dir.Load()
+	if at := d.shards[h>>d.shift].find(h, k); at != nil {
+		if p := atomic.LoadPointer(&at.value); p != nil {
+			return m.unbox(p), true
+		}
+	}
+	return v, false
+}
+
+// Find is Get of the key that has the hash h and of which is says that it is meant.
+func (m *Map[K, V]) Find(h uint64, is func(K) bool) (v V, ok bool) {
+	d := m.dir.Load()
+	s := d.shards[h>>d.shift]
+	tag := h&0x7f | inUse
+	for g := h >> 7; ; g++ {
+		g &= uint64(len(s.control) - 1)
+		word := s.control[g].Load()
+		x := word ^ ones*tag
+		for match := (x - ones) &^ x & tops; match != 0; match &= match - 1 {
+			at := &s.slots[g*groupSize+uint64(bits.TrailingZeros64(match)/8)]
+			if is(at.key) {
+				if p := atomic.LoadPointer(&at.value); p != nil {
+					return m.unbox(p), true
+				}
+				return v, false
+			}
+		}
+		if ^word&tops != 0 {
+			return v, false
+		}
+	}
+}
+
+// Key returns k as the map holds it, for a caller who wants to share its memory, and the
+// revision of its value.
+func (m *Map[K, V]) Key(k K) (held K, revision uint64, ok bool) {
+	h := m.hash(k)
+	d := m.dir.Load()
+	at := d.shards[h>>d.shift].find(h, k)
+	if at == nil || atomic.LoadPointer(&at.value) == nil {
+		return held, 0, false
+	}
+	return at.key, at.revision.Load(), true
 }
 
 // find returns the slot of k, which may have been deleted; nil if it has none.
@@ -173,7 +237,7 @@ func (m *Map[K, V]) Range(f func(k K, v V, revision uint64) bool) {
 // before.
 func (m *Map[K, V]) Set(k K, v V, revision uint64) (old V, oldRevision uint64, had bool) {
 	value := m.box(v)
-	h := maphash.Comparable(m.seed, k)
+	h := m.hash(k)
 	d := m.dir.Load()
 	s := d.shards[h>>d.shift]
 	at := s.find(h, k)
@@ -200,7 +264,7 @@ func (m *Map[K, V]) Set(k K, v V, revision uint64) (old V, oldRevision uint64, h
 
 // Replace gives k another value at the revision that it has. It does nothing if k is not there.
 func (m *Map[K, V]) Replace(k K, v V) {
-	h := maphash.Comparable(m.seed, k)
+	h := m.hash(k)
 	d := m.dir.Load()
 	if at := d.shards[h>>d.shift].find(h, k); at != nil && at.value != nil {
 		atomic.StorePointer(&at.value, m.box(v))
@@ -209,7 +273,7 @@ func (m *Map[K, V]) Replace(k K, v V) {
 
 // Delete removes k and returns what it had.
 func (m *Map[K, V]) Delete(k K) (old V, oldRevision uint64, had bool) {
-	h := maphash.Comparable(m.seed, k)
+	h := m.hash(k)
 	d := m.dir.Load()
 	s := d.shards[h>>d.shift]
 	at := s.find(h, k)
@@ -344,7 +408,7 @@ func (m *Map[K, V]) fill(s, low, high *shard[K, V]) (full bool) {
 			if from.value == nil {
 				continue
 			}
-			h, to := maphash.Comparable(m.seed, from.key), low
+			h, to := m.hash(from.key), low
 			if h&bit != 0 {
 				to = high
 			}

@@ -2,6 +2,7 @@ package singlewriter_test
 
 import (
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -24,7 +25,13 @@ type stamped struct {
 // ebbs in which it shrinks.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m, model := singlewriter.New[string, int](), map[string]stamped{}
+		seed := maphash.MakeSeed()
+		hash := func(k string) uint64 { return maphash.String(seed, k) }
+		m, model := singlewriter.NewHashed[string, int](hash), map[string]stamped{}
+		if rapid.Bool().Draw(t, "own hash") {
+			m = singlewriter.New[string, int]()
+			hash = nil
+		}
 		revision := uint64(0)
 		set := func(i int) {
 			k := fmt.Sprint(i)
@@ -78,6 +85,21 @@ func TestModel(t *testing.T) {
 				v, ok := m.Get(fmt.Sprint(i))
 				if want, has := model[fmt.Sprint(i)]; v != want.value || ok != has {
 					t.Fatalf("Get(%d) = %d, %t; want %+v, %t", i, v, ok, want, has)
+				}
+				held, revision, ok := m.Key(fmt.Sprint(i))
+				if want, has := model[fmt.Sprint(i)]; ok != has || revision != want.revision ||
+					has && held != fmt.Sprint(i) {
+					t.Fatalf("Key(%d) = %q, %d, %t; want %+v, %t", i, held, revision, ok, want, has)
+				}
+				if hash != nil {
+					k := fmt.Sprint(i)
+					v, ok := m.Find(hash(k), func(held string) bool { return held == k })
+					again, okAgain := m.GetHashed(hash(k), k)
+					want, has := model[k]
+					if v != want.value || again != v || ok != has || okAgain != has {
+						t.Fatalf("Find(%d) = %d, %t, GetHashed %d, %t; want %+v, %t", i, v, ok,
+							again, okAgain, want, has)
+					}
 				}
 				all := map[string]stamped{}
 				m.Range(func(k string, v int, revision uint64) bool {

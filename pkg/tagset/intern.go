@@ -13,12 +13,12 @@ type List struct {
 	tags []string
 
 	// The rest belongs to the interner.
-	refs int32
 	sum  uint64
-	next *List // of the same sum
+	refs int32
 }
 
-func newList(tags []string) *List { return &List{tags: tags} }
+// The capacity goes no further than the tags, so that an append by a reader makes a copy.
+func newList(tags []string) *List { return &List{tags: slices.Clip(tags)} }
 
 // ListOf returns a list of these tags that no interner knows; none give nil. They must
 // be sorted by [Compare]; the list keeps the slice.
@@ -55,21 +55,17 @@ func (l *List) Sum() uint64 {
 // returns may be read by any number.
 type Interner struct {
 	seed maphash.Seed
-	// Maps that give back the memory of a peak, a little at each change.
-	lists   *singlewriter.Map[uint64, *List] // by sum, others of the same sum behind it
-	strings *singlewriter.Map[string, *interned]
-	n       int // lists, those of one sum included
-}
-
-type interned struct {
-	s    string
-	refs int
+	// Maps that give back the memory of a peak, a little at each change. Of two lists of one
+	// sum, only the last is in the map and shared.
+	lists *singlewriter.Map[uint64, *List]
+	// The keys are the strings. In the place of a revision each has the number of references.
+	strings *singlewriter.Map[string, struct{}]
 }
 
 // NewInterner returns an empty interner.
 func NewInterner() *Interner {
 	return &Interner{seed: maphash.MakeSeed(), lists: singlewriter.New[uint64, *List](),
-		strings: singlewriter.New[string, *interned]()}
+		strings: singlewriter.New[string, struct{}]()}
 }
 
 // List returns the one list of these tags and counts a reference to it. The tags
@@ -79,19 +75,15 @@ func (in *Interner) List(tags []string) *List {
 		return nil
 	}
 	sum := in.Sum(tags)
-	first, _ := in.lists.Get(sum)
-	for l := first; l != nil; l = l.next {
-		if slices.Equal(l.tags, tags) {
-			l.refs++
-			return l
-		}
+	if l, ok := in.lists.Get(sum); ok && slices.Equal(l.tags, tags) {
+		l.refs++
+		return l
 	}
-	l := &List{tags: make([]string, len(tags)), refs: 1, sum: sum, next: first}
+	l := &List{tags: make([]string, len(tags)), refs: 1, sum: sum}
 	for i, tag := range tags {
 		l.tags[i] = in.String(tag)
 	}
 	in.lists.Set(sum, l, 0)
-	in.n++
 	return l
 }
 
@@ -111,21 +103,7 @@ func (in *Interner) Release(l *List) {
 	if l.refs--; l.refs > 0 {
 		return
 	}
-	in.n--
-	first, _ := in.lists.Get(l.sum)
-	switch {
-	case first == l && l.next == nil:
-		in.lists.Delete(l.sum)
-	case first == l:
-		in.lists.Set(l.sum, l.next, 0)
-	default:
-		for p := first; p != nil; p = p.next {
-			if p.next == l {
-				p.next = l.next
-				break
-			}
-		}
-	}
+	in.lists.Delete(l.sum)
 	for _, tag := range l.tags {
 		in.ReleaseString(tag)
 	}
@@ -133,25 +111,26 @@ func (in *Interner) Release(l *List) {
 
 // String returns the one copy of the string and counts a reference to it.
 func (in *Interner) String(s string) string {
-	if have, ok := in.strings.Get(s); ok {
-		have.refs++
-		return have.s
+	if have, refs, ok := in.strings.Key(s); ok {
+		in.strings.Set(have, struct{}{}, refs+1)
+		return have
 	}
-	in.strings.Set(s, &interned{s, 1}, 0)
+	in.strings.Set(s, struct{}{}, 1)
 	return s
 }
 
 // ReleaseString gives a reference back.
 func (in *Interner) ReleaseString(s string) {
-	if have, ok := in.strings.Get(s); ok {
-		if have.refs--; have.refs == 0 {
-			in.strings.Delete(s)
-		}
+	switch have, refs, ok := in.strings.Key(s); {
+	case ok && refs > 1:
+		in.strings.Set(have, struct{}{}, refs-1)
+	case ok:
+		in.strings.Delete(s)
 	}
 }
 
 // Len returns the number of lists and strings stored, for statistics.
-func (in *Interner) Len() (lists, strings int) { return in.n, in.strings.Len() }
+func (in *Interner) Len() (lists, strings int) { return in.lists.Len(), in.strings.Len() }
 
 // Sum returns a 64-bit keyed hash of tags in any order; none give 0. Lists whose sums
 // are equal may be taken for equal: the key is random, so that nobody can make two

@@ -76,7 +76,7 @@ type Set struct {
 // rest holds the orchestrator tags (nOrch of them), then the high ones. The set
 // keeps rest.
 func MakeSet(low *List, rest []string, nOrch int) Set {
-	return Set{low: low, rest: rest, nOrch: int32(nOrch)}
+	return Set{low: low, rest: slices.Clip(rest), nOrch: int32(nOrch)}
 }
 
 // New returns a view, at high cardinality, of a set made of these tags. The lists
@@ -213,10 +213,16 @@ func (t Tags) AppendTo(dst []string) []string {
 
 // Slice returns a copy, which the caller owns; nil when there are no tags.
 func (t Tags) Slice() []string {
-	if t.Len() == 0 {
+	if t.set == nil {
 		return nil
 	}
-	return t.AppendTo(make([]string, 0, t.Len()))
+	low, rest := t.set.low.tagsOrNil(), t.rest()
+	if len(low)+len(rest) == 0 {
+		return nil
+	}
+	out := make([]string, len(low)+len(rest))
+	copy(out[copy(out, low):], rest)
+	return out
 }
 
 // Get returns the value of the first tag with this name.

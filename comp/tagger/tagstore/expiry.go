@@ -57,8 +57,8 @@ func (h *expiryHeap) pop() expiry                       { return heap.Pop(h).(ex
 func (s *Store) rebuildExpiries() {
 	s.graces, s.dates = nil, nil
 	for id, e := range s.table.All() {
-		for i := range e.sources {
-			switch src := &e.sources[i]; {
+		for _, src := range e.sources.all {
+			switch {
 			case src.withdrawn:
 				s.graces = append(s.graces, expiry{src.expiry, id})
 			case src.expiry != 0:

@@ -437,9 +437,9 @@ func TestModel(t *testing.T) {
 		}
 		now.advance(24 * time.Hour)
 		s.Prune()
-		if st := s.Stats(); s.Len() != 0 || st.Lists != 0 || st.Strings != 0 || st.Tombstones != 0 {
-			rt.Fatalf("in the end: %d entities, %d lists, %d strings, %d tombstones; want none",
-				s.Len(), st.Lists, st.Strings, st.Tombstones)
+		if st := s.Stats(); s.Len() != 0 || st.Lists != 0 || st.Strings != 0 || st.Tombstones != 0 ||
+			st.Sources != 0 {
+			rt.Fatalf("in the end: %d entities, %+v; want none", s.Len(), st)
 		}
 	})
 }
@@ -473,6 +473,16 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 			!slices.Equal(entity.StandardTags, standard) || len(entity.Sources) != len(e.sources) {
 			t.Fatalf("GetEntity(%s) = %+v\nwant %q, standard %q, %d sources", id, entity, levels,
 				standard, len(e.sources))
+		}
+		for _, got := range entity.Sources {
+			want := e.sources[got.Source]
+			for i, tags := range [][]string{got.Low, got.Orchestrator, got.High} {
+				said := slices.SortedFunc(slices.Values(want.levels[i]), tagset.Compare)
+				if !slices.Equal(tags, said) {
+					t.Fatalf("GetEntity(%s): %s said %q at level %d, want %q", id, got.Source,
+						tags, i, said)
+				}
+			}
 		}
 	}
 	stones := 0

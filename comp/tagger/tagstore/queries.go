@@ -35,7 +35,7 @@ func (q *Queries) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags
 	return q.store.Tags(id, c)
 }
 
-// TagsOf is Tags of the entity "<prefix>://<id>", without joining the two in memory.
+// TagsOf implements [tagger.Queries].
 func (q *Queries) TagsOf(prefix, id string, c tagger.TagCardinality) (tagset.Tags, error) {
 	return q.store.TagsOf(prefix, id, c)
 }

@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"time"
-	"unsafe"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
@@ -17,7 +16,7 @@ import (
 // Tags returns the tags of an entity up to a cardinality. It does not allocate unless
 // it fails.
 func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, error) {
-	e, ok := s.entries.Get(id)
+	e, ok := s.entries.GetHashed(s.hash.of(id), id)
 	if !ok || e == nil {
 		// That it is not nil must be said here: the compiler would check it by reading the
 		// entry, which is a cache miss and the only one that this query can spare.
@@ -34,19 +33,21 @@ func (s *Store) Tags(id tagger.EntityID, c tagger.TagCardinality) (tagset.Tags, 
 	return tagset.Tags{}, checkCardinality(c)
 }
 
-// TagsOf is Tags of the entity "<prefix>://<id>", for callers who hold the bare ID: it does not
-// allocate either, unless the ID is very long. A prefix that there is not is unknown.
+// TagsOf is Tags of the entity "<prefix>://<id>", for callers who hold the bare ID: the two are
+// not joined, and nothing is allocated, unless it fails. A prefix that there is not is unknown.
 func (s *Store) TagsOf(prefix, id string, c tagger.TagCardinality) (tagset.Tags, error) {
-	var room [160]byte
-	joined := append(append(append(room[:0], prefix...), "://"...), id...)
-	if e, ok := s.entries.Get(tagger.EntityID(unsafe.String(&joined[0], len(joined)))); ok &&
-		e != nil && c <= tagger.NoneCardinality { // Get keeps no string
+	e, ok := s.entries.Find(s.hash.ofParts(prefix, id), func(k tagger.EntityID) bool {
+		n := len(k) - len(id)
+		return n == len(prefix)+len(separator) && string(k[n:]) == id &&
+			string(k[:len(prefix)]) == prefix && k[len(prefix):n] == separator
+	})
+	switch {
+	case ok && e != nil && c <= tagger.NoneCardinality:
 		return e.at(c), nil
-	}
-	if id == "" {
+	case id == "":
 		return tagset.Tags{}, s.miss("", c)
 	}
-	return s.Tags(tagger.EntityID(joined), c)
+	return s.Tags(tagger.EntityID(prefix+separator+id), c)
 }
 
 // Find is Tags for callers to whom a miss is nothing special: it makes no error and
@@ -177,13 +178,12 @@ func (e *entry) export(id tagger.EntityID) tagger.Entity {
 		HighCardTags: slices.Clone(high),
 		StandardTags: slices.Clone(e.standard.Tags()), Completeness: e.completeness(),
 	}
-	for i := range e.sources {
-		src := &e.sources[i]
+	for i, src := range e.sources.all {
+		rest, nOrch := e.appendRest(nil, i)
 		out.Sources = append(out.Sources, tagger.SourceTags{
 			Source: src.name.Value(), Low: slices.Clone(src.low.Tags()),
-			Orchestrator: slices.Clone(src.rest[:src.nOrch]),
-			High:         slices.Clone(src.rest[src.nOrch:]),
-			Standard:     slices.Clone(src.standard.Tags()),
+			Orchestrator: rest[:nOrch:nOrch], High: rest[nOrch:],
+			Standard: slices.Clone(src.standard.Tags()),
 		})
 	}
 	slices.SortFunc(out.Sources,
@@ -199,8 +199,8 @@ func (s *Store) Withdrawn(id tagger.EntityID) (until time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	last := int64(math.MinInt64)
-	for i := range e.sources {
-		last = max(last, e.sources[i].expiry)
+	for _, src := range e.sources.all {
+		last = max(last, src.expiry)
 	}
 	return s.opts.Now().Add(time.Duration(last) - s.opts.Elapsed()), true
 }

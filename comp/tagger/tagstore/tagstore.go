@@ -89,9 +89,11 @@ type Store struct {
 	opts    Options
 	table   *statebus.Table[tagger.EntityID, *entry]
 	entries *singlewriter.Map[tagger.EntityID, *entry] // what the table holds, for queries
+	hash    idHash
 
 	// What follows is used under the table's commit lock only.
 	in         *tagset.Interner
+	shared     *singlewriter.Map[uint64, *sources] // by sum
 	resolver   resolver
 	graces     expiryHeap // ends of grace times, as Elapsed counts
 	dates      expiryHeap // expiry dates, in Unix nanoseconds
@@ -104,26 +106,13 @@ type Store struct {
 }
 
 // entry is what the table holds per entity. It is immutable. There is one per
-// container, so its fields and those of source are kept small and in the order of the
-// least padding.
+// container, so it is kept small: it is one cache line.
 type entry struct {
 	set      tagset.Set
 	standard *tagset.List // counted, if at all, by the source it comes from
-	sources  []source
+	sources  *sources
 	tomb     uint32 // not 0 if all sources have withdrawn: the tombstone's number
 	complete bool
-}
-
-// source is what one source said about an entity, sorted.
-type source struct {
-	name      unique.Handle[string]
-	low       *tagset.List
-	standard  *tagset.List
-	rest      []string // orchestrator tags, then high ones
-	expiry    int64    // Unix nanoseconds, 0 = none; of a withdrawn one as Elapsed counts
-	nOrch     int32
-	withdrawn bool
-	complete  bool
 }
 
 // counts are for metrics. A query that finds its entity counts nothing.
@@ -134,8 +123,9 @@ type counts struct {
 
 // New returns an empty store.
 func New(opts Options) *Store {
-	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner()}
-	s.entries = singlewriter.New[tagger.EntityID, *entry]()
+	s := &Store{opts: opts.withDefaults(), in: tagset.NewInterner(), hash: newIDHash()}
+	s.shared = singlewriter.New[uint64, *sources]()
+	s.entries = singlewriter.NewHashed[tagger.EntityID, *entry](s.hash.of)
 	s.table = statebus.Over(s.entries, opts.Bus)
 	s.handles = handles{}
 	s.forgotten = newForgotten(s.opts.MaxForgotten)
@@ -177,7 +167,7 @@ func (s *Store) Process(infos []tagger.TagInfo) error {
 // update applies infos about one entity.
 func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad []error) {
 	old, _ := t.Get(id)
-	sources := s.resolver.begin(old)
+	drafts := s.resolver.begin(old)
 	changed := false
 	for i := range infos {
 		info := &infos[i]
@@ -187,58 +177,51 @@ func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad [
 					info.Entity))
 			continue
 		}
-		at := find(sources, info.Source)
+		at := find(drafts, info.Source)
 		switch {
 		case info.DeleteEntity:
-			if at < 0 || sources[at].withdrawn {
+			if at < 0 || drafts[at].withdrawn {
 				continue
 			}
-			sources[at].withdrawn = true
-			sources[at].expiry = s.graceEnd()
-			s.graces.push(sources[at].expiry, id)
+			drafts[at].withdrawn = true
+			drafts[at].expiry = s.graceEnd()
+			s.graces.push(drafts[at].expiry, id)
 			changed = true
 			continue
 		case at < 0:
-			sources = append(sources, source{name: unique.Make(info.Source)})
-			at = len(sources) - 1
+			drafts = append(drafts, draft{source: source{name: unique.Make(info.Source)}})
+			at = len(drafts) - 1
 			changed = true
 		}
-		if s.replace(&sources[at], info, id) {
+		if s.replace(&drafts[at], info, id) {
 			changed = true
 		}
 	}
-	s.resolver.sources = sources // keep the buffer
+	s.resolver.drafts = drafts // keep the buffer
 	switch {
 	case changed:
 		s.counts.updated.Add(1)
-		s.commit(t, id, old, sources)
+		s.commit(t, id, old, drafts)
 	case len(bad) < len(infos):
 		s.counts.unchanged.Add(1)
 	}
 	return bad
 }
 
-// replace makes src say what info says and reports whether that is anything new.
-func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (changed bool) {
+// replace makes the draft say what info says and reports whether that is anything new.
+func (s *Store) replace(src *draft, info *tagger.TagInfo, id tagger.EntityID) (changed bool) {
 	low, c1 := s.list(src.low, info.LowCardTags)
 	src.low = low
 	standard, c2 := s.list(src.standard, info.StandardTags)
 	src.standard = standard
 	changed = c1 || c2
-	nOrch := int32(len(info.OrchestratorCardTags))
-	n := len(info.OrchestratorCardTags) + len(info.HighCardTags)
-	if nOrch != src.nOrch || n != len(src.rest) ||
-		s.in.Sum(info.OrchestratorCardTags) != s.in.Sum(src.rest[:nOrch]) ||
-		s.in.Sum(info.HighCardTags) != s.in.Sum(src.rest[nOrch:]) {
-		s.releaseOrchestrator(src)
-		rest := make([]string, 0, n)
-		rest = append(append(rest, info.OrchestratorCardTags...), info.HighCardTags...)
-		tagset.Sort(rest[:nOrch])
-		tagset.Sort(rest[nOrch:])
-		for i, tag := range rest[:nOrch] {
-			rest[i] = s.in.String(tag) // the containers of a replica set share most of them
+	orchestrator, high := src.rest[:src.nOrch], src.rest[src.nOrch:]
+	if !s.same(orchestrator, info.OrchestratorCardTags) || !s.same(high, info.HighCardTags) {
+		s.resolver.change(src, info.OrchestratorCardTags, info.HighCardTags)
+		for i, tag := range src.rest[:src.nOrch] {
+			src.rest[i] = s.in.String(tag) // the containers of a replica set share most of them
 		}
-		src.rest, src.nOrch = rest, nOrch
+		s.releaseStrings(orchestrator)
 		changed = true
 	}
 	if src.complete != info.IsComplete {
@@ -255,6 +238,11 @@ func (s *Store) replace(src *source, info *tagger.TagInfo, id tagger.EntityID) (
 	return changed
 }
 
+// same reports whether two lists have the same tags in any order.
+func (s *Store) same(a, b []string) bool {
+	return len(a) == len(b) && s.in.Sum(a) == s.in.Sum(b)
+}
+
 // list returns the interned list of these tags in any order, and gives back the
 // reference to have.
 func (s *Store) list(have *tagset.List, tags []string) (list *tagset.List, changed bool) {
@@ -269,14 +257,14 @@ func (s *Store) list(have *tagset.List, tags []string) (list *tagset.List, chang
 	return list, true
 }
 
-func (s *Store) release(src *source) {
+func (s *Store) release(src *draft) {
 	s.in.Release(src.low)
 	s.in.Release(src.standard)
-	s.releaseOrchestrator(src)
+	s.releaseStrings(src.rest[:src.nOrch])
 }
 
-func (s *Store) releaseOrchestrator(src *source) {
-	for _, tag := range src.rest[:src.nOrch] {
+func (s *Store) releaseStrings(tags []string) {
+	for _, tag := range tags {
 		s.in.ReleaseString(tag)
 	}
 }
@@ -290,22 +278,22 @@ func (s *Store) graceEnd() int64 {
 	return now + grace
 }
 
-// commit stores the entity as these sources make it, or forgets it. sources is a scratch
-// buffer.
-func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, sources []source) (kept bool) {
-	gone := allWithdrawn(sources)
-	if gone && tagless(sources) {
+// commit stores the entity as these drafts make it, or forgets it.
+func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, drafts []draft) (kept bool) {
+	gone := allWithdrawn(drafts)
+	if gone && tagless(drafts) {
 		s.forget(t, id, old)
 		return false
 	}
 	if gone && (old == nil || old.tomb == 0) {
-		s.keepTogether(id, sources)
+		s.keepTogether(id, drafts)
 	}
-	e := &entry{sources: append(make([]source, 0, len(sources)), sources...),
-		complete: allComplete(sources)}
-	e.set, e.standard = s.resolver.resolve(s.in, e.sources, old)
+	e := &entry{complete: allComplete(drafts)}
+	e.set, e.standard = s.resolver.resolve(s.in, drafts, old)
+	e.sources = s.share(drafts, old)
 	if old != nil {
 		s.in.Release(old.set.LowList())
+		s.unshare(old.sources)
 		e.tomb = old.tomb
 	}
 	switch {
@@ -329,6 +317,7 @@ func (s *Store) forget(t *tx, id tagger.EntityID, old *entry) {
 		return
 	}
 	s.in.Release(old.set.LowList())
+	s.unshare(old.sources)
 	if old.tomb != 0 {
 		s.tombstones.count--
 	}
@@ -346,24 +335,24 @@ func (s *Store) forget(t *tx, id tagger.EntityID, old *entry) {
 // keepTogether makes all sources of an entity that becomes a tombstone go at once, with
 // the last: the tags of a pod that went a minute before its container belong to what is
 // kept.
-func (s *Store) keepTogether(id tagger.EntityID, sources []source) {
-	first, last := sources[0].expiry, sources[0].expiry
-	for i := range sources {
-		first, last = min(first, sources[i].expiry), max(last, sources[i].expiry)
+func (s *Store) keepTogether(id tagger.EntityID, drafts []draft) {
+	first, last := drafts[0].expiry, drafts[0].expiry
+	for i := range drafts {
+		first, last = min(first, drafts[i].expiry), max(last, drafts[i].expiry)
 	}
 	if first == last {
 		return
 	}
-	for i := range sources {
-		sources[i].expiry = last
+	for i := range drafts {
+		drafts[i].expiry = last
 	}
 	s.graces.push(last, id)
 }
 
 // tagless reports whether the sources have no tags.
-func tagless(sources []source) bool {
-	for i := range sources {
-		if sources[i].low.Len()+len(sources[i].rest)+sources[i].standard.Len() > 0 {
+func tagless(drafts []draft) bool {
+	for i := range drafts {
+		if drafts[i].low.Len()+len(drafts[i].rest)+drafts[i].standard.Len() > 0 {
 			return false
 		}
 	}
@@ -372,11 +361,11 @@ func tagless(sources []source) bool {
 
 // allComplete reports whether all sources that count say that the entity is complete.
 // Those of embedders count where no other is.
-func allComplete(sources []source) bool {
+func allComplete(drafts []draft) bool {
 	own, others := true, true
 	decided := false
-	for i := range sources {
-		switch src := &sources[i]; {
+	for i := range drafts {
+		switch src := &drafts[i]; {
 		case src.withdrawn:
 		case strings.HasPrefix(src.name.Value(), tagger.SourcePrefix):
 			decided = true
@@ -391,9 +380,9 @@ func allComplete(sources []source) bool {
 	return others
 }
 
-func allWithdrawn(sources []source) bool {
-	for i := range sources {
-		if !sources[i].withdrawn {
+func allWithdrawn(drafts []draft) bool {
+	for i := range drafts {
+		if !drafts[i].withdrawn {
 			return false
 		}
 	}
@@ -445,16 +434,16 @@ func (s *Store) expire(t *tx, id tagger.EntityID, match func(*source) bool) bool
 	if !ok {
 		return false
 	}
-	kept := s.resolver.begin(old)[:0]
+	drafts := s.resolver.begin(old)
+	kept := drafts[:0]
 	dropped := false
-	for i := range old.sources {
-		src := old.sources[i]
-		if match(&src) {
-			s.release(&src)
+	for _, d := range drafts {
+		if match(&d.source) {
+			s.release(&d)
 			dropped = true
 			continue
 		}
-		kept = append(kept, src)
+		kept = append(kept, d)
 	}
 	if !dropped {
 		return false
@@ -477,6 +466,7 @@ func (s *Store) limitTombstones(t *tx) {
 type Stats struct {
 	Bus                        statebus.Stats
 	Lists, Strings             int
+	Sources                    int // that entities share: what their sources say alike
 	Updated, Unchanged, Pruned uint64
 	Tombstones                 int // entities whose sources have all withdrawn
 	Handles                    int // that somebody holds, or held until the last garbage collection
@@ -495,6 +485,7 @@ func (s *Store) Stats() Stats {
 	}
 	s.table.Update(func(*tx) {
 		st.Lists, st.Strings = s.in.Len()
+		st.Sources = s.shared.Len()
 		st.Tombstones = s.tombstones.count
 		st.Handles = len(s.handles)
 	})

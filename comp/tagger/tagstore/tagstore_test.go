@@ -546,6 +546,7 @@ func TestQueriesDoNotAllocate(t *testing.T) {
 	h := s.Handle(id)
 	for name, query := range map[string]func(){
 		"Tags":        func() { _, _ = s.Tags(id, tagger.HighCardinality) },
+		"TagsOf":      func() { _, _ = s.TagsOf(id.Prefix(), id.ID(), tagger.HighCardinality) },
 		"Find":        func() { _, _ = s.Find(id, tagger.OrchestratorCardinality) },
 		"Find a miss": func() { _, _ = s.Find(c3, tagger.LowCardinality) },
 		"Lookup":      func() { _, _, _ = s.Lookup(id, tagger.HighCardinality) },
@@ -618,6 +619,22 @@ func TestTagsOfABareID(t *testing.T) {
 			t.Errorf("TagsOf(%s) = %q, %v", id, tags.Slice(), err)
 		}
 	}
+	for _, id := range []tagger.EntityID{"crd://a", "a:b://c", "a://b://c", "://", "a://a", "b://b",
+		"container_id://://", "container_id:/x", "plain", ":"} {
+		process(t, s, lowTags(id, low, "is:"+string(id)))
+	}
+	for _, c := range [][2]string{{"crd", "a"}, {"a:b", "c"}, {"a", "b://c"}, {"a://b", "c"},
+		{"a", "a"}, {"b", "b"}, {"", ""}, {"container_id", "://"}} {
+		tags, err := s.TagsOf(c[0], c[1], tagger.LowCardinality)
+		want := "is:" + c[0] + "://" + c[1]
+		if err != nil || !slices.Equal(tags.Slice(), []string{want}) {
+			t.Errorf("TagsOf(%q) = %q, %v; want %s", c, tags.Slice(), err, want)
+		}
+		wantTags(t, s, tagger.EntityID(c[0]+"://"+c[1]), want)
+	}
+	wantTags(t, s, "plain", "is:plain")
+	wantTags(t, s, ":", "is::")
+	wantTags(t, s, "container_id:/x", "is:container_id:/x")
 	for _, c := range []struct {
 		prefix, id string
 		card       tagger.TagCardinality
@@ -626,6 +643,8 @@ func TestTagsOfABareID(t *testing.T) {
 		{tagger.PrefixContainer, "", tagger.HighCardinality, tagger.ErrEmptyEntityID},
 		{tagger.PrefixContainer, "x", tagger.HighCardinality, tagger.ErrUnknown},
 		{"no such", id, tagger.HighCardinality, tagger.ErrUnknown},
+		{"container_ix", id, tagger.HighCardinality, tagger.ErrUnknown},
+		{tagger.PrefixContainer, id[1:], tagger.HighCardinality, tagger.ErrUnknown},
 		{tagger.PrefixContainer, id, 99, tagger.ErrCardinality},
 	} {
 		if _, err := s.TagsOf(c.prefix, c.id, c.card); !errors.Is(err, c.want) {
@@ -636,5 +655,150 @@ func TestTagsOfABareID(t *testing.T) {
 		_, _ = s.TagsOf(tagger.PrefixContainer, id, tagger.HighCardinality)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// The containers of a deployment say the same but for a few strings of their own: what is the
+// same is stored once, what goes leaves nothing behind.
+func TestContainersOfADeploymentShareTheirSources(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	for i := range 20 { // two deployments
+		process(t, s, standardInfos(i, 0)...)
+	}
+	if n := s.Stats().Sources; n != 2 {
+		t.Errorf("%d sources for two deployments, want 2", n)
+	}
+	for i := range 20 { // a string of its own changes, and changes back
+		process(t, s, standardInfos(i, 1)...)
+	}
+	id := standardInfos(3, 0)[0].Entity
+	process(t, s, tagger.TagInfo{Source: low, Entity: id, HighCardTags: []string{"pod_name:x"}})
+	if n := s.Stats().Sources; n != 2 {
+		t.Errorf("%d sources, want 2: what another source hides is the entity's own", n)
+	}
+	infos := standardInfos(4, 0)
+	infos[0].IsComplete = false
+	process(t, s, infos...)
+	if n := s.Stats().Sources; n != 3 {
+		t.Errorf("%d sources, want 3: one container is not complete", n)
+	}
+	for i := range 20 {
+		got, err := s.GetEntity(standardInfos(i, 0)[0].Entity)
+		want := standardInfos(i, 1)
+		if i == 4 {
+			want = infos
+		}
+		pod := got.Sources[1]
+		if err != nil || pod.Source != high ||
+			!slices.Equal(pod.High, want[1].HighCardTags) ||
+			!slices.Equal(pod.Orchestrator, slices.Sorted(slices.Values(
+				want[1].OrchestratorCardTags))) {
+			t.Errorf("container %d: %+v, %v", i, got, err)
+		}
+		if i != 3 && !slices.Equal(got.Sources[0].High, want[0].HighCardTags) {
+			t.Errorf("container %d: high tags %q, want %q", i, got.Sources[0].High,
+				want[0].HighCardTags)
+		}
+		process(t, s, gone(got.ID, low), gone(got.ID, high))
+	}
+	if n := s.Stats().Sources; n != 0 {
+		t.Errorf("%d sources, want 0: each container is a tombstone, with a time of its own", n)
+	}
+	clock.advance(time.Hour)
+	s.Prune()
+	if st := s.Stats(); s.Len() != 0 || st.Sources != 0 || st.Lists != 0 || st.Strings != 0 {
+		t.Errorf("in the end: %d entities, %+v", s.Len(), st)
+	}
+}
+
+// How many tags a source has, and how many of them others hide, does not change what it said.
+func TestSourcesKeepWhatTheySaid(t *testing.T) {
+	names := func(prefix string, n int) []string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = fmt.Sprintf("%s%03d:v", prefix, i)
+		}
+		return list
+	}
+	for _, n := range []int{1, 31, 32, 33, 63, 64, 65, 200} {
+		s, _ := newStore(t, tagstore.Options{})
+		infos := []tagger.TagInfo{
+			{Source: low, Entity: c1, OrchestratorCardTags: names("a", n),
+				HighCardTags: append(names("c", n), "e:hidden")},
+			{Source: plain, Entity: c1, OrchestratorCardTags: names("a", 1),
+				HighCardTags: names("b", n)},
+		}
+		check := func(step string) {
+			t.Helper()
+			e, err := s.GetEntity(c1)
+			if err != nil || len(e.Sources) < len(infos) {
+				t.Fatalf("%d tags, %s: %+v, %v", n, step, e, err)
+			}
+			for _, info := range infos {
+				at := slices.IndexFunc(e.Sources,
+					func(src tagger.SourceTags) bool { return src.Source == info.Source })
+				if src := e.Sources[at]; !slices.Equal(src.High, info.HighCardTags) ||
+					!slices.Equal(src.Orchestrator, info.OrchestratorCardTags) {
+					t.Errorf("%d tags, %s: %s said %q %q", n, step, info.Source,
+						src.Orchestrator, src.High)
+				}
+			}
+		}
+		process(t, s, infos[:1]...)
+		process(t, s, infos[1:]...)
+		check("two sources")
+		process(t, s, tagger.TagInfo{Source: high, Entity: c1, OrchestratorCardTags: []string{"e:x"}})
+		check("one hides a tag")
+		if tags, _ := s.Tags(c1, tagger.HighCardinality); tags.Len() != 3*n+2 {
+			t.Errorf("%d tags are shown, want %d", tags.Len(), 3*n+2)
+		}
+		process(t, s, tagger.TagInfo{Source: high, Entity: c1})
+		check("it hides none any more")
+		if tags, _ := s.Tags(c1, tagger.HighCardinality); tags.Len() != 3*n+2 {
+			t.Errorf("%d tags are shown, want %d", tags.Len(), 3*n+2)
+		}
+	}
+}
+
+// Callers may write to what is theirs, and append to what is shared, without changing what others
+// see.
+func TestCallersCannotChangeWhatIsShared(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	// Standard tags that are united from two sources are a list of their own.
+	process(t, s, append(standardInfos(1, 1), tagger.TagInfo{Source: "other", Entity: c1},
+		tagger.TagInfo{Source: low, Entity: c2, StandardTags: []string{"env:a", "env:b", "env:c"}},
+		tagger.TagInfo{Source: plain, Entity: c2, StandardTags: []string{"env:d", "env:e"}})...)
+	id := standardInfos(1, 1)[0].Entity
+	show := func() string { return fmt.Sprintf("%+v", s.List()) }
+	want := show()
+	q := tagstore.NewQueries(s, nil)
+	spoil := func(tags []string) {
+		for i := range tags {
+			tags[i] = "spoilt"
+		}
+		_ = append(tags[:0], "spoilt")
+	}
+	for _, id := range []tagger.EntityID{id, c2} {
+		e, err := q.GetEntity(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists := [][]string{e.LowCardTags, e.OrchestratorCardTags, e.HighCardTags, e.StandardTags}
+		for _, src := range e.Sources {
+			_ = append(src.Orchestrator, "spoilt") // High is what lies behind it
+			lists = append(lists, src.Low, src.Orchestrator, src.High, src.Standard)
+		}
+		tags, _ := q.Tag(id, tagger.HighCardinality)
+		standard, _ := q.Standard(id)
+		for _, list := range append(lists, tags, standard) {
+			spoil(list)
+		}
+		if shared, _ := s.Standard(id); cap(shared) != len(shared) {
+			t.Errorf("%d standard tags have room for %d: two readers could append to one memory",
+				len(shared), cap(shared))
+		}
+	}
+	if got := show(); got != want {
+		t.Errorf("a caller changed what is stored:\n%s\nwant\n%s", got, want)
 	}
 }
