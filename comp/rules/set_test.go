@@ -121,6 +121,7 @@ func TestWhereConditionsLook(t *testing.T) {
 		{spelt, when("label.team", "b"), false},
 		{spelt, when("label.Team", "b"), true},
 		{hub, when("image", "/library.r/"), true},
+		{hub, when("image", "/[/b]r/"), true},               // "br" of library, and "/r" of redis
 		{hub, when("image", "/docker.io.library./"), false}, // all images of the hub have that
 	} {
 		drop := rules.Rule{Name: "drop", Action: rules.Drop, Names: []string{"x"},

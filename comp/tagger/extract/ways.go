@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -240,8 +241,7 @@ func (w *ways) near() (list []tagger.NearMiss) {
 				for _, want := range w.keys {
 					same := want.kind == kind && want.field == field
 					if want.key == key && !same || same && alike(key, want.key) {
-						meant = noun(want.kind) + " " + want.field + "[" +
-							strconv.Quote(want.key) + "]"
+						meant = fmt.Sprintf("%s %s[%q]", noun(want.kind), want.field, want.key)
 						break
 					}
 				}

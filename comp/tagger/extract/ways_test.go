@@ -219,6 +219,18 @@ func TestNearMisses(t *testing.T) {
 			t.Errorf("variable %s is near those of env: %t, want %t", key, got, want)
 		}
 	}
+	// A key counts where it is looked for: by its field, and by whose it is.
+	for field, want := range map[string]bool{"env": true, "labels": false} {
+		if got := near("service", field, "DD_SERVICX"); got != want {
+			t.Errorf("%s DD_SERVICX is near the variables of service: %t, want %t", field, got, want)
+		}
+	}
+	others := entity(t, `{"kind": "kubernetes_pod", "id": "p1", "containers": [{"id": "c1"}],
+		"labels": {"com.datadoghq.tags.servicx": "shop"}}`)
+	if _, list := x.Ways("service", entity(t, `{"kind": "container", "id": "c1"}`),
+		entities{others}); len(list) > 0 {
+		t.Errorf("a label of the pod is near one of the container: %+v", list)
+	}
 	many := &workloadmeta.Container{EntityID: workloadmeta.EntityID{
 		Kind: workloadmeta.KindContainer, ID: "c1"}}
 	many.Labels = map[string]string{}
