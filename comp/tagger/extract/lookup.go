@@ -124,7 +124,8 @@ type parents struct {
 
 // parentsOf finds the pod and the task that list a container. Should several pods list
 // it, as a static pod and its mirror may, it is the one the container names as its owner,
-// else the one with the first ID: the tags of one of them, never a mixture.
+// else the one with the first ID: the tags of one of them, never a mixture. Where none
+// lists it, or not yet, it is the one that the container names.
 func parentsOf(c *workloadmeta.Container, lookup Lookup) (p parents) {
 	named := func(e workloadmeta.Entity) bool { return c.Owner != nil && *c.Owner == e.GetID() }
 	for _, e := range lookup.Find(listing(c.ID)) {
@@ -138,6 +139,13 @@ func parentsOf(c *workloadmeta.Container, lookup Lookup) (p parents) {
 				p.task = e
 			}
 		}
+	}
+	switch {
+	case c.Owner == nil:
+	case p.pod == nil && c.Owner.Kind == workloadmeta.KindKubernetesPod:
+		p.pod, _ = find[*workloadmeta.KubernetesPod](lookup, c.Owner.Kind, c.Owner.ID)
+	case p.task == nil && c.Owner.Kind == workloadmeta.KindECSTask:
+		p.task, _ = find[*workloadmeta.ECSTask](lookup, c.Owner.Kind, c.Owner.ID)
 	}
 	return p
 }
@@ -167,9 +175,6 @@ func parentsComplete(c *workloadmeta.Container, p parents, lookup Lookup) bool {
 		// It may yet turn out to belong to something.
 		return lookup.Listed() || !lookup.Expected(workloadmeta.KindKubernetesPod) &&
 			!lookup.Expected(workloadmeta.KindECSTask)
-	}
-	if owner, err := lookup.Get(*c.Owner); err == nil {
-		return complete(owner, lookup) // it does not list its containers, or not yet
 	}
 	return lookup.Listed() && !lookup.Expected(c.Owner.Kind)
 }
