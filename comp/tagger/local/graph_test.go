@@ -96,8 +96,9 @@ func TestTheStoreMayBeAheadOfTheEvents(t *testing.T) {
 
 func TestTagsOfThePodComeAndGoWithIt(t *testing.T) {
 	w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
-	w.notify(sets(runtime, container("c1", ofP1)), sets(runtime, container("c2", ofP1)),
-		sets(kubelet, pod("p1", "c1", "c2", "unheard-of")))
+	w.notify(sets(runtime, container("c1", ofP1)), sets(runtime, container("c2", noOne)),
+		sets(runtime, container("c3", ofP1)),
+		sets(kubelet, pod("p1", "c1", "c2", "c3", "unheard-of")))
 	w.has("both", c1, tagger.Complete, "pod_name:pod-p1")
 	w.has("both", c2, tagger.Complete, "pod_name:pod-p1")
 	w.has("not in the store", tagger.Container("unheard-of"), tagger.Unknown)
@@ -106,6 +107,8 @@ func TestTagsOfThePodComeAndGoWithIt(t *testing.T) {
 	w.tagger.Prune()
 	w.has("still listed", c1, tagger.Complete, "pod_name:pod-p1")
 	w.lacks("no longer listed", c2, "pod_name")
+	w.has("no longer listed, and says whose it is", tagger.Container("c3"), tagger.Complete,
+		"pod_name:pod-p1")
 	w.has("no longer listed", c2, tagger.Complete, "container_id:c2")
 
 	w.notify(unsets(kubelet, pod("p1")))
