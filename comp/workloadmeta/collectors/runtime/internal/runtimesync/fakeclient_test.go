@@ -25,6 +25,8 @@ type fakeClient struct {
 	images     map[string]Image
 	gone       map[string]Image // what is told of those that are not there
 	calls      map[string]int
+	refuses    error         // what the event stream's opening fails with
+	someImages bool          // lists leave images out
 	leaves     string        // the key of a container that is left to somebody else
 	hung       bool          // no call is answered
 	slow       time.Duration // how long an inspection's answer is on its way
@@ -87,7 +89,11 @@ func (b *fakeClient) call(ctx context.Context, name string) error {
 func (b *fakeClient) Ping(ctx context.Context) error { return b.call(ctx, "ping") }
 
 func (b *fakeClient) Events(ctx context.Context, since time.Time) (Events, error) {
-	b.with(func() { b.since = append(b.since, since) })
+	var refused error
+	b.with(func() { b.since, refused = append(b.since, since), b.refuses })
+	if refused != nil {
+		return nil, refused
+	}
 	return &fakeEvents{b: b, over: ctx.Done(), closed: make(chan struct{})}, nil
 }
 
@@ -136,7 +142,7 @@ func (b *fakeClient) List(ctx context.Context) (Listing, error) {
 		}
 	}()
 	defer b.mu.Unlock()
-	l := Listing{AllImages: true}
+	l := Listing{AllImages: !b.someImages}
 	for _, key := range slices.Sorted(maps.Keys(b.containers)) {
 		l.Containers = append(l.Containers, copied(b.containers[key]))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -99,6 +100,8 @@ type world struct {
 	failed     map[int64]string // the keys of containers that have ended with a code
 
 	online   bool
+	asked    int // lists and inspections on their way
+	failures int // lists in a row that have failed
 	due      deliveries
 	lastDue  time.Time // of the last event, because events overtake no other
 	held     []input   // what came before the first list
@@ -198,7 +201,7 @@ func newWorld(t *rapid.T) *world {
 		w.reusesKeys = false // those that keep events choose the IDs themselves
 	}
 	w.completeLists = w.completeLists || w.reusesKeys // as containerd's are
-	tuning, err := Tuning{}.WithDefaults("test")
+	tuning, err := Tuning{Workers: rapid.IntRange(2, 4).Draw(t, "workers")}.WithDefaults("test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -609,7 +612,7 @@ func (w *world) time(t *rapid.T) {
 // ---- The connection.
 
 func (w *world) connect() {
-	w.online = true
+	w.online, w.asked, w.failures = true, 0, 0
 	w.firstList, w.synced, w.lostAt = nil, false, time.Time{}
 	w.fresh, w.freshI = map[string]bool{}, map[string]bool{}
 	clear(w.toldEnd)
@@ -669,11 +672,15 @@ func (w *world) input(in input) {
 }
 
 func (w *world) step(in input) {
+	repeated := false
 	if t, ok := in.(received); ok {
-		w.noteTold(t.events[0])
+		repeated = w.noteTold(t.events[0])
 	}
 	w.t.Logf("%v <- %T %+v", w.now.Sub(time.Unix(1_800_000_000, 0)), in, describe(in))
-	for _, o := range w.m.step(in, w.now) {
+	before, first := w.m.stats.clone(), w.m.conn.phase == listing
+	out := w.m.step(in, w.now)
+	w.checkNumbers(in, first, repeated, before, out)
+	for _, o := range out {
 		w.t.Logf("    -> %T %+v", o, describe(o))
 		switch o := o.(type) {
 		case report:
@@ -703,10 +710,10 @@ func (w *world) step(in input) {
 	w.checkInvariants()
 }
 
-// noteTold notes what an event tells that is handled now.
-func (w *world) noteTold(e *Event) {
+// noteTold notes what an event tells that is handled now, and reports whether it was told before.
+func (w *world) noteTold(e *Event) (repeated bool) {
 	if e.ID != "" && w.toldEvents[e.ID] {
-		return // again
+		return true
 	}
 	w.toldEvents[e.ID] = true
 	w.read++
@@ -725,6 +732,7 @@ func (w *world) noteTold(e *Event) {
 		fmt.Sscan(e.Detail, &name) //nolint:errcheck // it is a number
 		w.toldName[e.Key] = name
 	}
+	return false
 }
 
 // ask answers a request after a while.
@@ -733,8 +741,16 @@ func (w *world) ask(r request) {
 		w.after(d, true, func() {
 			a := make()
 			a.request = r
+			if r.kind != ping {
+				w.asked--
+			}
 			w.input(a)
 		})
+	}
+	if r.kind != ping {
+		if w.asked++; w.asked > w.m.opts.Workers {
+			w.t.Fatalf("%d requests at a time", w.asked)
+		}
 	}
 	timeout := fmt.Errorf("no answer: %w", context.DeadlineExceeded)
 	const quick = 5 * time.Millisecond
@@ -1004,6 +1020,8 @@ func (w *world) checkInvariants() {
 		switch {
 		case c.key != key:
 			w.t.Fatalf("%s is filed under %s", c.key, key)
+		case waits && w.now.Sub(c.deadline) > waitTick && m.conn.phase >= catchingUp:
+			w.t.Fatalf("%s in phase %d has waited too long, till %v", key, c.phase, c.deadline)
 		case waits == c.deadline.IsZero() && m.conn.phase >= catchingUp:
 			w.t.Fatalf("%s in phase %d waits %v, deadline %v", key, c.phase, waits, c.deadline)
 		case c.phase == reported && !m.isReported(c) && m.conn.phase >= catchingUp,
@@ -1019,6 +1037,75 @@ func (w *world) checkInvariants() {
 		if m.containers[c.key] != c || c.view == nil || c.view.ID != id {
 			w.t.Fatalf("%s owns %s", c.key, id)
 		}
+	}
+}
+
+// checkNumbers checks what a step has counted.
+func (w *world) checkNumbers(in input, first, repeated bool, before Stats, out []output) {
+	after := w.m.stats
+	reported, failed := 0, false
+	for _, o := range out {
+		switch o := o.(type) {
+		case report:
+			reported += len(o.events)
+		case fail:
+			failed = true
+		}
+	}
+	want := before.clone()
+	want.Published += reported
+	switch in := in.(type) {
+	case received:
+		want.Events[in.events[0].Name]++
+		want.LastEvent = w.now
+		if repeated {
+			want.Duplicates++
+		}
+	case answer:
+		switch {
+		case in.kind == list && in.err != nil:
+			if w.failures++; failed != (first || w.failures == listTries) {
+				w.t.Fatalf("after %d lists in a row that failed it gives up: %v", w.failures,
+					failed)
+			}
+		case in.kind == list:
+			w.failures = 0
+			want.Lists++
+			want.LastSync = w.now
+			if first {
+				want.Connects++
+			}
+		case in.kind == inspect:
+			result := "ok"
+			switch {
+			case after.Inspects["stale"] != before.Inspects["stale"]:
+				result = "stale"
+			case errdefs.IsNotFound(in.err):
+				result = "gone"
+			case errors.Is(in.err, context.DeadlineExceeded):
+				result = "timeout"
+			case in.err != nil:
+				result = "error"
+			}
+			want.Inspects[result]++
+		}
+	}
+	// These tell of the machine's own doing. They only grow.
+	for _, n := range []struct{ before, after int }{
+		{before.Differences, after.Differences},
+		{before.SuppressedEqual, after.SuppressedEqual},
+		{before.Coalesced, after.Coalesced},
+	} {
+		if n.after < n.before {
+			w.t.Fatalf("a number falls from %d to %d: %+v", n.before, n.after, after)
+		}
+	}
+	want.Differences, want.SuppressedEqual = after.Differences, after.SuppressedEqual
+	want.Coalesced = after.Coalesced
+	want.QueueDepth, want.BreakerOpen = after.QueueDepth, after.BreakerOpen
+	want.Containers, want.Images = len(w.m.containers), len(w.m.images)
+	if !reflect.DeepEqual(want, after) {
+		w.t.Fatalf("counted %+v, want %+v", after, want)
 	}
 }
 

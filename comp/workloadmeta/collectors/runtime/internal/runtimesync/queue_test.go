@@ -43,10 +43,37 @@ func TestQueueModel(t *testing.T) {
 					delete(running, k)
 				}
 			},
+			"supersede": func(t *rapid.T) {
+				k := keys.Draw(t, "key")
+				q.supersede(k)
+				if r := running[k]; r != nil {
+					r.void, dirty[k] = true, true
+				}
+			},
+			"renew": func(t *rapid.T) {
+				k := keys.Draw(t, "key")
+				q.renew(k, now)
+				failures[k] = 0
+				if e := q.entries[k]; e != nil && e.heapIndex >= 0 &&
+					e.due.After(now.Add(coalesce)) {
+					t.Fatalf("%v is renewed, and looked at in %v", k, e.due.Sub(now))
+				}
+			},
 			"next": func(t *rapid.T) {
+				want := nextOf(q)
+				if pause, ok := q.wait(now); ok != (want != nil) ||
+					ok && pause != max(0, earliest(q).Sub(now)) {
+					t.Fatalf("the next look is in %v, %v; want %v", pause, ok, want)
+				}
 				k, generation, ok := q.next(now)
 				if !ok {
+					if want != nil && !earliest(q).After(now) {
+						t.Fatalf("a look at %v is due", want.key)
+					}
 					return
+				}
+				if k.image == want.key.image && q.entries[k].due.After(want.due) {
+					t.Fatalf("a look at %v, and %v is due longer", k, want.key)
 				}
 				if running[k] != nil {
 					t.Fatalf("two looks at %v", k)
@@ -104,12 +131,47 @@ func TestQueueModel(t *testing.T) {
 						open++
 					}
 				}
+				waiting := 0
+				for _, e := range q.entries {
+					if e.heapIndex >= 0 {
+						waiting++
+					}
+				}
+				if q.waiting() != waiting {
+					t.Fatalf("%d keys wait, want %d", q.waiting(), waiting)
+				}
 				if q.open != open {
 					t.Fatalf("%d failing keys, want %d", q.open, open)
 				}
 			},
 		})
 	})
+}
+
+// nextOf returns the entry that has been due longest, a container's before an image's if both are
+// due; nil if none waits.
+func nextOf(q *queue) *entry {
+	var next *entry
+	for _, e := range q.entries {
+		switch {
+		case e.heapIndex < 0:
+		case next == nil, next.key.image && !e.key.image:
+			next = e
+		case next.key.image == e.key.image && e.due.Before(next.due):
+			next = e
+		}
+	}
+	return next
+}
+
+// earliest returns when the first of those that wait is due.
+func earliest(q *queue) (due time.Time) {
+	for _, e := range q.entries {
+		if e.heapIndex >= 0 && (due.IsZero() || e.due.Before(due)) {
+			due = e.due
+		}
+	}
+	return due
 }
 
 func TestQueueBackoff(t *testing.T) {

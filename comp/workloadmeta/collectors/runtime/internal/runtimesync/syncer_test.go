@@ -189,7 +189,8 @@ func TestOneIDInTwoNamespaces(t *testing.T) {
 		b, w := newFakeClient(), collectortest.NewWorld()
 		b.run("blue/web", "web", image1, nil)
 		b.run("green/web", "web", image1, nil)
-		r := follow(t, newSyncer(t, nil), b, w)
+		f := newSyncer(t, nil)
+		r := follow(t, f, b, w)
 		time.Sleep(time.Second)
 		first := w.Container("web")
 		if first == nil || w.News() != "set web" {
@@ -201,6 +202,9 @@ func TestOneIDInTwoNamespaces(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := w.News(); got != "" {
 			t.Errorf("told %q, although nothing changed", got)
+		}
+		if n := f.Stats().Differences; n != 0 {
+			t.Errorf("lists are said to differ %d times", n)
 		}
 		// The end of the one that is reported is the other's turn; that of the other is nobody's
 		// business.
