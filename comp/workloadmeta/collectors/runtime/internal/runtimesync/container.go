@@ -483,11 +483,11 @@ func (m *machine) handleInspected(c *container, in Container) {
 func (m *machine) handleOvertaken(c *container, a *answer) {
 	v := a.container.Entity
 	c.policy, c.keep = a.container.Policy, a.container.Keep || m.opts.KeepStopped
+	if a.container.Sandbox && !m.opts.KeepPause {
+		m.exclude(c)
+		return
+	}
 	if c.view == nil && c.fallback != nil {
-		if a.container.Sandbox && !m.opts.KeepPause {
-			m.exclude(c)
-			return
-		}
 		// It may be gone before it can be inspected again, and the event knows less.
 		c.fallback = inspectedBefore(v, c.fallback)
 		if v.State.Status != workloadmeta.StatusStopped { // otherwise it knows when this life began

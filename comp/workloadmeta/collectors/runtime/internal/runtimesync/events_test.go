@@ -339,3 +339,22 @@ func TestNamesOfEventsAreBounded(t *testing.T) {
 		t.Errorf("%d names; %v", len(s.Events), s.Events)
 	}
 }
+
+// The end of a pause container may overtake the inspection that tells what it is.
+func TestASandboxThatEndsBeforeItIsKnownStaysOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, w := newFakeClient(), collectortest.NewWorld()
+		r := follow(t, newSyncer(t, nil), b, w)
+		time.Sleep(20 * time.Second)
+		b.with(func() { b.slow = 20 * time.Millisecond })
+		b.run("pause", "pause", image1, func(c *Container) { c.Sandbox = true })
+		b.send(Event{Action: ActionCreated, Key: "pause"})
+		time.Sleep(10 * time.Millisecond)
+		b.send(Event{Action: ActionEnded, Key: "pause", At: time.Now()})
+		time.Sleep(time.Minute)
+		if got := w.News(); got != "" {
+			t.Errorf("told %q", got)
+		}
+		r.Stop()
+	})
+}
