@@ -560,8 +560,8 @@ func (m *machine) publish(c *container, v *workloadmeta.Container) {
 		sameMaking(c.view, v) {
 		v.Image.ID = c.view.Image.ID // the name may mean another image by now
 	}
-	m.use(c, v.Image.ID)
 	v.Image = c.image.Set(m.imageOf(c, v.Image.ID, v.Image.RawName))
+	m.use(c, v.Image.ID)
 	if !m.opts.KeepPause && (mapping.IsSandbox(v.Labels) || image.IsPause(v.Image.Name)) {
 		m.exclude(c)
 		return
