@@ -43,6 +43,17 @@ type Container struct {
 	AllocatedResources []ContainerAllocatedResource `json:"resolved_allocated_resources,omitempty"`
 }
 
+// ContainerRole is what a container is for in its pod.
+type ContainerRole string
+
+// Roles.
+const (
+	RoleRegular   ContainerRole = "regular"
+	RoleInit      ContainerRole = "init"    // runs to its end before the regular ones start
+	RoleSidecar   ContainerRole = "sidecar" // an init container that goes on: restartPolicy Always
+	RoleEphemeral ContainerRole = "ephemeral"
+)
+
 // ContainerRuntime names the software that runs a container. A kubelet may
 // report names that are not among the constants.
 type ContainerRuntime string
@@ -101,6 +112,9 @@ type ContainerState struct {
 	StartedAt  time.Time       `json:"started_at,omitzero"`
 	FinishedAt time.Time       `json:"finished_at,omitzero"`
 	ExitCode   *int64          `json:"exit_code,omitempty"` // nil = unknown or still running
+	// Reason is why it is in its state, in the words of who runs it: Completed, Error, OOMKilled,
+	// CrashLoopBackOff.
+	Reason string `json:"reason,omitempty"`
 }
 
 func (s *ContainerState) equal(o *ContainerState) bool {
@@ -108,7 +122,7 @@ func (s *ContainerState) equal(o *ContainerState) bool {
 		s.Health == o.Health &&
 		s.CreatedAt.Equal(o.CreatedAt) && s.StartedAt.Equal(o.StartedAt) &&
 		s.FinishedAt.Equal(o.FinishedAt) &&
-		equalPtr(s.ExitCode, o.ExitCode)
+		equalPtr(s.ExitCode, o.ExitCode) && s.Reason == o.Reason
 }
 
 // known reports whether this says anything of what the container does.
@@ -148,17 +162,35 @@ type ContainerPort struct {
 }
 
 // ContainerResources are requests and limits. CPU is in percent of one core
-// (100 = one core), memory in bytes, GPUs are counted. nil = not set.
+// (100 = one core), memory in bytes, GPUs are counted; -1 GPUs are all there are.
+// nil = not set.
 type ContainerResources struct {
 	CPURequest    *float64 `json:"cpu_request,omitempty"`
 	CPULimit      *float64 `json:"cpu_limit,omitempty"`
 	MemoryRequest *uint64  `json:"memory_request,omitempty"`
 	MemoryLimit   *uint64  `json:"memory_limit,omitempty"`
-	GPURequest    *uint64  `json:"gpu_request,omitempty"`
-	GPULimit      *uint64  `json:"gpu_limit,omitempty"`
+	GPURequest    *int64   `json:"gpu_request,omitempty"`
+	GPULimit      *int64   `json:"gpu_limit,omitempty"`
 	GPUVendorList []string `json:"gpu_vendor_list,omitempty"`
 	// GuaranteedWholeCore says that the container has whole cores for itself.
 	GuaranteedWholeCore *bool `json:"guaranteed_whole_core,omitempty"`
+	// Raw are all resources by their names, CPU and memory included.
+	Raw *RawResources `json:"raw,omitempty"`
+}
+
+// RawResources are the resources of a container or pod by their names, such as cpu,
+// hugepages-2Mi and nvidia.com/gpu, in the orchestrator's own notation ("250m", "64Mi").
+type RawResources struct {
+	Requests map[string]string `json:"requests,omitempty"`
+	Limits   map[string]string `json:"limits,omitempty"`
+	// Allocated is what the node has set aside: another amount than requested while a resize is
+	// on its way.
+	Allocated map[string]string `json:"allocated,omitempty"`
+}
+
+func (r *RawResources) equal(o *RawResources) bool {
+	return equalMaps(r.Requests, o.Requests) && equalMaps(r.Limits, o.Limits) &&
+		equalMaps(r.Allocated, o.Allocated)
 }
 
 func (r *ContainerResources) equal(o *ContainerResources) bool {
@@ -166,7 +198,8 @@ func (r *ContainerResources) equal(o *ContainerResources) bool {
 		equalPtr(r.MemoryRequest, o.MemoryRequest) && equalPtr(r.MemoryLimit, o.MemoryLimit) &&
 		equalPtr(r.GPURequest, o.GPURequest) && equalPtr(r.GPULimit, o.GPULimit) &&
 		slices.Equal(r.GPUVendorList, o.GPUVendorList) &&
-		equalPtr(r.GuaranteedWholeCore, o.GuaranteedWholeCore)
+		equalPtr(r.GuaranteedWholeCore, o.GuaranteedWholeCore) &&
+		equalPtrFunc(r.Raw, o.Raw, (*RawResources).equal)
 }
 
 func (r *ContainerResources) fill(o *ContainerResources) {
@@ -178,6 +211,7 @@ func (r *ContainerResources) fill(o *ContainerResources) {
 	fill(&r.GPULimit, o.GPULimit)
 	fillList(&r.GPUVendorList, o.GPUVendorList)
 	fill(&r.GuaranteedWholeCore, o.GuaranteedWholeCore)
+	fill(&r.Raw, o.Raw)
 }
 
 // ResizePolicy says what changing resources does to a running container.
@@ -200,28 +234,49 @@ type SeccompProfile struct {
 
 // ContainerSecurityContext is what a container may do on the host.
 type ContainerSecurityContext struct {
-	Capabilities   *Capabilities   `json:"capabilities,omitempty"`
-	Privileged     bool            `json:"privileged,omitempty"`
+	Capabilities *Capabilities `json:"capabilities,omitempty"`
+	Privileged   bool          `json:"privileged,omitempty"`
+	// SeccompProfile is the container's own, or else that of its pod.
 	SeccompProfile *SeccompProfile `json:"seccomp_profile,omitempty"`
+	// What is nil is not said, and the image decides.
+	RunAsUser                *int64 `json:"run_as_user,omitempty"`
+	RunAsGroup               *int64 `json:"run_as_group,omitempty"`
+	RunAsNonRoot             *bool  `json:"run_as_non_root,omitempty"`
+	AllowPrivilegeEscalation *bool  `json:"allow_privilege_escalation,omitempty"`
+	ReadOnlyRootFilesystem   *bool  `json:"read_only_root_filesystem,omitempty"`
 }
 
 func (s *ContainerSecurityContext) equal(o *ContainerSecurityContext) bool {
 	return s.Privileged == o.Privileged && equalPtr(s.SeccompProfile, o.SeccompProfile) &&
+		equalPtr(s.RunAsUser, o.RunAsUser) && equalPtr(s.RunAsGroup, o.RunAsGroup) &&
+		equalPtr(s.RunAsNonRoot, o.RunAsNonRoot) &&
+		equalPtr(s.AllowPrivilegeEscalation, o.AllowPrivilegeEscalation) &&
+		equalPtr(s.ReadOnlyRootFilesystem, o.ReadOnlyRootFilesystem) &&
 		equalPtrFunc(s.Capabilities, o.Capabilities, func(a, b *Capabilities) bool {
 			return slices.Equal(a.Add, b.Add) && slices.Equal(a.Drop, b.Drop)
 		})
 }
 
 // ContainerAllocatedResource is a device handed to a container, such as
-// {nvidia.com/gpu, GPU-…}.
+// {nvidia.com/gpu, GPU-…}. For one of dynamic resource allocation the name is the driver's and
+// the ID the device's in its pool.
 type ContainerAllocatedResource struct {
 	Name string `json:"name,omitempty"`
 	ID   string `json:"id,omitempty"`
+	Pool string `json:"pool_name,omitempty"`
+	// CDIDevices are the device's full names by which the runtime adds it to the container.
+	CDIDevices []string `json:"cdi_devices,omitempty"`
+}
+
+func (r ContainerAllocatedResource) equal(o ContainerAllocatedResource) bool {
+	return r.Name == o.Name && r.ID == o.ID && r.Pool == o.Pool &&
+		slices.Equal(r.CDIDevices, o.CDIDevices)
 }
 
 // ContainerProbe is the part of a probe that matters here.
 type ContainerProbe struct {
 	InitialDelaySeconds int32 `json:"initial_delay_seconds,omitempty"`
+	FailureThreshold    int32 `json:"failure_threshold,omitempty"`
 }
 
 // Equal implements [Entity].
@@ -242,7 +297,8 @@ func (c *Container) Equal(other Entity) bool {
 		slices.Equal(c.CollectorTags, o.CollectorTags) &&
 		equalPtrFunc(c.ECSContainer, o.ECSContainer, (*ECSContainer).equal) &&
 		equalPtr(c.ReadinessProbe, o.ReadinessProbe) &&
-		slices.Equal(c.AllocatedResources, o.AllocatedResources)
+		slices.EqualFunc(c.AllocatedResources, o.AllocatedResources,
+			ContainerAllocatedResource.equal)
 }
 
 func (c *Container) merged(views *views) Entity {
@@ -262,7 +318,8 @@ func (c *Container) merged(views *views) Entity {
 		fillList(&out.CollectorTags, v.CollectorTags)
 		fill(&out.ECSContainer, v.ECSContainer)
 		fill(&out.ReadinessProbe, v.ReadinessProbe)
-		fillList(&out.AllocatedResources, v.AllocatedResources)
+		fillListFunc(&out.AllocatedResources, v.AllocatedResources,
+			ContainerAllocatedResource.equal)
 	}
 	best, others := observer(views, func(c *Container) bool { return c.State.known() })
 	out.State, out.PID, out.RestartCount = best.State, best.PID, best.RestartCount

@@ -7,7 +7,7 @@ import (
 )
 
 // KubernetesPod is a pod on this node. Its ID is the pod's UID; for a static pod
-// the UID the kubelet reports.
+// the UID the kubelet reports, and APIUID is that of its mirror in the API server.
 type KubernetesPod struct {
 	EntityID
 	EntityMeta
@@ -17,16 +17,24 @@ type KubernetesPod struct {
 	InitContainers             []OrchestratorContainer `json:"init_containers,omitempty"`
 	Containers                 []OrchestratorContainer `json:"containers,omitempty"`
 	EphemeralContainers        []OrchestratorContainer `json:"ephemeral_containers,omitempty"`
+	ImageVolumes               []PodImageVolume        `json:"image_volumes,omitempty"`
 	Ready                      bool                    `json:"ready,omitempty"`
+	// TolerateUnready says that what wants ready pods may have this one at any time.
+	TolerateUnready bool `json:"tolerate_unready,omitempty"`
 	// Pending, Running, Succeeded, Failed, Unknown
 	Phase string `json:"phase,omitempty"`
 	// why the pod is in its phase, such as Evicted
-	Reason        string `json:"reason,omitempty"`
-	IP            string `json:"ip,omitempty"`
-	HostIP        string `json:"host_ip,omitempty"`
-	HostNetwork   bool   `json:"host_network,omitempty"`
-	NodeName      string `json:"node_name,omitempty"`
-	PriorityClass string `json:"priority_class,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	Message    string         `json:"message,omitempty"` // for people, beside Reason
+	Conditions []PodCondition `json:"conditions,omitempty"`
+	IP         string         `json:"ip,omitempty"`
+	// all addresses, IP first
+	IPs           []string `json:"ips,omitempty"`
+	HostIP        string   `json:"host_ip,omitempty"`
+	HostIPs       []string `json:"host_ips,omitempty"`
+	HostNetwork   bool     `json:"host_network,omitempty"`
+	NodeName      string   `json:"node_name,omitempty"`
+	PriorityClass string   `json:"priority_class,omitempty"`
 	// Guaranteed, Burstable, BestEffort
 	QOSClass      string   `json:"qos_class,omitempty"`
 	RuntimeClass  string   `json:"runtime_class,omitempty"`
@@ -40,18 +48,60 @@ type KubernetesPod struct {
 	// set when the pod is gone
 	FinishedAt      time.Time           `json:"finished_at,omitzero"`
 	SecurityContext *PodSecurityContext `json:"security_context,omitempty"`
+	// Resources of the pod as a whole, where it has its own.
+	Resources ContainerResources `json:"resources,omitzero"`
+	// RestartPolicy of its containers, unless they have their own.
+	RestartPolicy string `json:"restart_policy,omitempty"`
+	// RestartCount of all containers together
+	RestartCount int `json:"restart_count,omitempty"`
+	// DeletionTimestamp is when it is to be gone at the latest; zero while nobody deletes it.
+	DeletionTimestamp time.Time `json:"deletion_timestamp,omitzero"`
+	// ReadyTimestamp is since when it is ready.
+	ReadyTimestamp time.Time `json:"ready_timestamp,omitzero"`
+	// Generation counts changes of its specification; ObservedGeneration is that one which its
+	// status is about. 0 = unknown.
+	Generation         int64 `json:"generation,omitempty"`
+	ObservedGeneration int64 `json:"observed_generation,omitempty"`
+	// ResourceVersion orders copies of it. The kubelet's is that of first sight.
+	ResourceVersion string `json:"resource_version,omitempty"`
+	// APIUID is the API server's UID of a static pod.
+	APIUID string `json:"api_uid,omitempty"`
+	// AutoscalerKinds are the kinds of autoscalers whose target owns it: hpa, vpa, keda.
+	AutoscalerKinds []string `json:"autoscaler_kinds,omitempty"`
+}
+
+// PodCondition is one of the things that are true of a pod or not.
+type PodCondition struct {
+	Type   string `json:"type,omitempty"`   // Ready, Initialized, PodScheduled, …
+	Status string `json:"status,omitempty"` // True, False, Unknown
+	Reason string `json:"reason,omitempty"`
+	// since when
+	LastTransition time.Time `json:"last_transition,omitzero"`
+}
+
+func (c PodCondition) equal(o PodCondition) bool {
+	return c.Type == o.Type && c.Status == o.Status && c.Reason == o.Reason &&
+		c.LastTransition.Equal(o.LastTransition)
+}
+
+// PodImageVolume is an image that a pod mounts, and no container of it runs.
+type PodImageVolume struct {
+	Name  string         `json:"name,omitempty"` // the volume's
+	Image ContainerImage `json:"image,omitzero"`
 }
 
 // KubernetesPodOwner is one owner reference of a pod.
 type KubernetesPodOwner struct {
-	Kind       string `json:"kind,omitempty"`
+	Kind string `json:"kind,omitempty"`
+	// Group of the API that has the kind: "apps"; empty for the core's
+	Group      string `json:"group,omitempty"`
 	Name       string `json:"name,omitempty"`
 	ID         string `json:"id,omitempty"` // UID
 	Controller *bool  `json:"controller,omitempty"`
 }
 
 func (o KubernetesPodOwner) equal(p KubernetesPodOwner) bool {
-	return o.Kind == p.Kind && o.Name == p.Name && o.ID == p.ID &&
+	return o.Kind == p.Kind && o.Group == p.Group && o.Name == p.Name && o.ID == p.ID &&
 		equalPtr(o.Controller, p.Controller)
 }
 
@@ -68,19 +118,37 @@ type OrchestratorContainer struct {
 	Image        ContainerImage     `json:"image,omitzero"`
 	Resources    ContainerResources `json:"resources,omitzero"`
 	ResizePolicy *ResizePolicy      `json:"resize_policy,omitempty"`
+	// Role is what it is for in its pod; empty in a task.
+	Role ContainerRole `json:"role,omitempty"`
+	// RestartPolicy is the container's own, where it has one: Always, OnFailure, Never.
+	RestartPolicy string `json:"restart_policy,omitempty"`
+	// Waiting is why it has not started, or not again: ImagePullBackOff, CrashLoopBackOff.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 func (c OrchestratorContainer) equal(o OrchestratorContainer) bool {
 	return c.ID == o.ID && c.Name == o.Name && c.Image == o.Image &&
 		c.Resources.equal(&o.Resources) &&
-		equalPtr(c.ResizePolicy, o.ResizePolicy)
+		equalPtr(c.ResizePolicy, o.ResizePolicy) && c.Role == o.Role && c.Waiting == o.Waiting &&
+		c.RestartPolicy == o.RestartPolicy
 }
 
-// PodSecurityContext is what a whole pod runs as.
+// PodSecurityContext is what a whole pod runs as. nil = not said.
 type PodSecurityContext struct {
-	RunAsUser  int32 `json:"run_as_user,omitempty"`
-	RunAsGroup int32 `json:"run_as_group,omitempty"`
-	FsGroup    int32 `json:"fs_group,omitempty"`
+	RunAsUser    *int64 `json:"run_as_user,omitempty"`
+	RunAsGroup   *int64 `json:"run_as_group,omitempty"`
+	FsGroup      *int64 `json:"fs_group,omitempty"`
+	RunAsNonRoot *bool  `json:"run_as_non_root,omitempty"`
+	// SeccompProfile is that of all containers without their own.
+	SeccompProfile *SeccompProfile `json:"seccomp_profile,omitempty"`
+	// HostUsers false says that the pod has a user namespace of its own.
+	HostUsers *bool `json:"host_users,omitempty"`
+}
+
+func (s *PodSecurityContext) equal(o *PodSecurityContext) bool {
+	return equalPtr(s.RunAsUser, o.RunAsUser) && equalPtr(s.RunAsGroup, o.RunAsGroup) &&
+		equalPtr(s.FsGroup, o.FsGroup) && equalPtr(s.RunAsNonRoot, o.RunAsNonRoot) &&
+		equalPtr(s.SeccompProfile, o.SeccompProfile) && equalPtr(s.HostUsers, o.HostUsers)
 }
 
 // AllContainers yields the pod's init, regular and ephemeral containers, in this order.
@@ -120,7 +188,16 @@ func (p *KubernetesPod) Equal(other Entity) bool {
 		equalMaps(p.NamespaceLabels, o.NamespaceLabels) &&
 		equalMaps(p.NamespaceAnnotations, o.NamespaceAnnotations) &&
 		p.CreationTimestamp.Equal(o.CreationTimestamp) && p.StartTime.Equal(o.StartTime) &&
-		p.FinishedAt.Equal(o.FinishedAt) && equalPtr(p.SecurityContext, o.SecurityContext)
+		p.FinishedAt.Equal(o.FinishedAt) &&
+		equalPtrFunc(p.SecurityContext, o.SecurityContext, (*PodSecurityContext).equal) &&
+		slices.Equal(p.ImageVolumes, o.ImageVolumes) && p.TolerateUnready == o.TolerateUnready &&
+		p.Message == o.Message && slices.EqualFunc(p.Conditions, o.Conditions, PodCondition.equal) &&
+		slices.Equal(p.IPs, o.IPs) && slices.Equal(p.HostIPs, o.HostIPs) &&
+		p.Resources.equal(&o.Resources) && p.RestartPolicy == o.RestartPolicy &&
+		p.RestartCount == o.RestartCount && p.DeletionTimestamp.Equal(o.DeletionTimestamp) &&
+		p.ReadyTimestamp.Equal(o.ReadyTimestamp) && p.Generation == o.Generation &&
+		p.ObservedGeneration == o.ObservedGeneration && p.ResourceVersion == o.ResourceVersion &&
+		p.APIUID == o.APIUID && slices.Equal(p.AutoscalerKinds, o.AutoscalerKinds)
 }
 
 func (p *KubernetesPod) merged(views *views) Entity {
@@ -141,16 +218,32 @@ func (p *KubernetesPod) merged(views *views) Entity {
 		fillMap(&out.NamespaceAnnotations, v.NamespaceAnnotations)
 		fillTime(&out.CreationTimestamp, v.CreationTimestamp)
 		fill(&out.SecurityContext, v.SecurityContext)
+		fillList(&out.ImageVolumes, v.ImageVolumes)
+		out.TolerateUnready = out.TolerateUnready || v.TolerateUnready
+		out.Resources.fill(&v.Resources)
+		fill(&out.RestartPolicy, v.RestartPolicy)
+		fillTime(&out.DeletionTimestamp, v.DeletionTimestamp)
+		out.Generation = max(out.Generation, v.Generation)
+		fill(&out.ResourceVersion, v.ResourceVersion)
+		fill(&out.APIUID, v.APIUID)
+		fillSorted(&out.AutoscalerKinds, v.AutoscalerKinds)
 	}
 	best, others := observer(views,
 		func(p *KubernetesPod) bool { return p.Phase != "" || p.Ready || p.Reason != "" })
 	out.Phase, out.Ready, out.Reason = best.Phase, best.Ready, best.Reason
-	out.IP, out.HostIP = best.IP, best.HostIP
+	out.Message, out.Conditions, out.ReadyTimestamp = best.Message, best.Conditions,
+		best.ReadyTimestamp
+	out.RestartCount, out.ObservedGeneration = best.RestartCount, best.ObservedGeneration
+	out.IP, out.IPs, out.HostIP, out.HostIPs = best.IP, best.IPs, best.HostIP, best.HostIPs
 	out.StartTime, out.FinishedAt = best.StartTime, best.FinishedAt
 	for _, e := range others {
 		if v := e.(*KubernetesPod); v.Phase == best.Phase || best.Phase == "" {
-			fill(&out.IP, v.IP)
-			fill(&out.HostIP, v.HostIP)
+			if out.IP == "" {
+				out.IP, out.IPs = v.IP, v.IPs
+			}
+			if out.HostIP == "" {
+				out.HostIP, out.HostIPs = v.HostIP, v.HostIPs
+			}
 			fillTime(&out.StartTime, v.StartTime)
 		}
 	}
@@ -193,6 +286,8 @@ func mergeContainers(first, second []OrchestratorContainer) []OrchestratorContai
 		fill(&have.Image.RepoDigest, c.Image.RepoDigest)
 		have.Resources.fill(&c.Resources)
 		fill(&have.ResizePolicy, c.ResizePolicy)
+		fill(&have.Role, c.Role)
+		fill(&have.RestartPolicy, c.RestartPolicy)
 	}
 	return out
 }

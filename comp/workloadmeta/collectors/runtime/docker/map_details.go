@@ -46,8 +46,10 @@ func mapResources(r *container.Resources) workloadmeta.ContainerResources {
 	return out
 }
 
-// mapGPU reads what docker run --gpus asks for. A count of -1 means all there are, which is no
-// number.
+// allGPUs is the number of all GPUs there are.
+const allGPUs = -1
+
+// mapGPU reads what docker run --gpus asks for. A count of -1 means all there are.
 func mapGPU(out *workloadmeta.ContainerResources, device *container.DeviceRequest) {
 	if !slices.ContainsFunc(device.Capabilities,
 		func(all []string) bool { return slices.Contains(all, "gpu") }) {
@@ -60,14 +62,18 @@ func mapGPU(out *workloadmeta.ContainerResources, device *container.DeviceReques
 	if !slices.Contains(out.GPUVendorList, vendor) {
 		out.GPUVendorList = append(out.GPUVendorList, vendor)
 	}
-	count := max(device.Count, len(device.DeviceIDs))
-	if count > 0 {
-		total := uint64(count)
-		if out.GPULimit != nil {
-			total += *out.GPULimit
-		}
-		out.GPULimit = &total
+	count := int64(max(device.Count, len(device.DeviceIDs)))
+	switch {
+	case device.Count < 0 && len(device.DeviceIDs) == 0:
+		count = allGPUs
+	case count == 0:
+		return
+	case out.GPULimit != nil && *out.GPULimit == allGPUs:
+		return
+	case out.GPULimit != nil:
+		count += *out.GPULimit
 	}
+	out.GPULimit = &count
 }
 
 func mapSecurity(h *container.HostConfig) *workloadmeta.ContainerSecurityContext {
