@@ -27,6 +27,9 @@ const (
 	CauseUnauthenticated Cause = "unauthenticated"
 	// CauseForbidden: the source knows who asks and does not allow it.
 	CauseForbidden Cause = "forbidden"
+	// CauseUnverified: who answers cannot prove to be who was asked, such as with a certificate
+	// that nobody trusted has signed.
+	CauseUnverified Cause = "unverified"
 	// CauseWrongPeer: something else than what was expected answers.
 	CauseWrongPeer Cause = "wrong_peer"
 	// CauseUnsupported: the source does not serve what is asked for, or cannot here.
@@ -40,7 +43,7 @@ const (
 // Causes lists all causes. The caller owns the slice.
 func Causes() []Cause {
 	return []Cause{CauseAbsent, CauseDenied, CauseRefused, CauseTimeout, CauseUnauthenticated,
-		CauseForbidden, CauseWrongPeer, CauseUnsupported, CauseInvalid, CauseOff}
+		CauseForbidden, CauseUnverified, CauseWrongPeer, CauseUnsupported, CauseInvalid, CauseOff}
 }
 
 // Hint says what to do about a cause where nothing more precise is known, "" if that depends.
@@ -61,6 +64,8 @@ func (c Cause) Hint() string {
 		return "check the certificate or token that is sent"
 	case CauseForbidden:
 		return "give the account that asks the right to read"
+	case CauseUnverified:
+		return "give the certificate of who signs for the daemon"
 	case CauseWrongPeer:
 		return "something else answers at this address: check the option"
 	case CauseUnsupported:

@@ -1,0 +1,225 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	podsv1 "k8s.io/kubelet/pkg/apis/pods/v1alpha1"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
+)
+
+// maxAnswer bounds one answer of the kubelet.
+const maxAnswer = 64 << 20
+
+// watchPods is what a watch does, in errors.
+const watchPods = "watch pods"
+
+// podsAPI asks the kubelet's Pods API, on a Unix socket that only root may use.
+//
+// Of a connection that it makes nothing is kept open by pings: the kubelet's server takes more
+// than one in five minutes for an attack, and hangs up.
+//
+// Source: k8s.io/kubelet/pkg/apis/pods, and what kubelets of 1.37 were seen to do.
+type podsAPI struct {
+	path    string
+	conn    *grpc.ClientConn
+	client  podsv1.PodsClient
+	decoder *object.Decoder[object.Pod]
+	seed    maphash.Seed
+	timeout time.Duration // of a list
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	dialErr error // of the last connection that failed
+}
+
+func newPodsAPI(o *Options, seed maphash.Seed) (*podsAPI, error) {
+	path := o.Socket
+	a := &podsAPI{path: path, decoder: object.NewDecoder[object.Pod](), seed: seed,
+		timeout: o.CallTimeout, log: o.Log}
+	conn, err := grpc.NewClient("passthrough:///kubelet", // the address is path, whatever is in it
+		grpc.WithAuthority("localhost"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.dialErr = err
+			return conn, err
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
+		grpc.WithDisableHealthCheck(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the kubelet's Pods API at %s: %w", path, err)
+	}
+	a.conn, a.client = conn, podsv1.NewPodsClient(conn)
+	return a, nil
+}
+
+func (a *podsAPI) close() {
+	a.conn.Close() //nolint:errcheck // it fails only if it is closed already
+}
+
+// list asks for all pods. Those with a hash that is known are not decoded.
+func (a *podsAPI) list(ctx context.Context, known map[uint64]bool) (listing, error) {
+	l := listing{began: time.Now()}
+	limited, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	answer, err := a.client.ListPods(limited, &podsv1.ListPodsRequest{})
+	if err != nil {
+		return l, a.explain(ctx, "list pods", err)
+	}
+	for _, data := range answer.GetPods() {
+		i := item{hash: maphash.Bytes(a.seed, data)}
+		if !known[i.hash] {
+			i.pod, i.err = a.decoder.Protobuf(data)
+		}
+		l.items = append(l.items, i)
+	}
+	return l, nil
+}
+
+// watch passes what the kubelet tells to the queue, until the watch ends. It always returns an
+// error.
+func (a *podsAPI) watch(ctx context.Context, q *queue) error {
+	stream, err := a.client.WatchPods(ctx, &podsv1.WatchPodsRequest{})
+	if err != nil {
+		return a.explain(ctx, watchPods, err)
+	}
+	for {
+		event, err := stream.Recv()
+		if err != nil {
+			return a.explain(ctx, watchPods, err)
+		}
+		switch event.GetType() {
+		case podsv1.EventType_INITIAL_SYNC_COMPLETE:
+			q.sync()
+		case podsv1.EventType_ADDED, podsv1.EventType_MODIFIED, podsv1.EventType_DELETED:
+			pod, err := a.decoder.Protobuf(event.GetPod())
+			if err != nil {
+				a.log.Warn("a pod of the kubelet's watch is left out", "error", err)
+				continue
+			}
+			q.add(pod, event.GetType() == podsv1.EventType_DELETED)
+		}
+	}
+}
+
+// unready are the answers of a kubelet that is there and cannot tell of pods yet: it has not heard
+// of the API server since it started.
+func unready(err error) bool { return status.Code(err) == codes.FailedPrecondition }
+
+// rejected is the answer to a list that is one too many in this second, for all clients together.
+func rejected(err error) bool { return status.Code(err) == codes.ResourceExhausted }
+
+// explain says what went wrong, with a cause. The library's status stays below it.
+func (a *podsAPI) explain(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	a.mu.Lock()
+	dialErr := a.dialErr
+	a.mu.Unlock()
+	e := &workloadmeta.Error{Err: fmt.Errorf("%s at %s: %w", what, a.path, err)}
+	switch code := status.Code(err); {
+	case errors.Is(dialErr, fs.ErrPermission):
+		e.Cause, e.Hint = workloadmeta.CauseDenied, "the Pods API is for root only: run as root"
+		e.Err = fmt.Errorf("%s: %w", what, dialErr)
+	case dialErr != nil && code == codes.Unavailable:
+		e.Cause = workloadmeta.CauseOf(dialErr)
+		e.Err = fmt.Errorf("%s: %w", what, dialErr)
+	case code == codes.Unavailable:
+		e.Cause = workloadmeta.CauseRefused
+	case code == codes.ResourceExhausted && what == watchPods:
+		// For a client that reads too slowly, and for all of them when the kubelet stops.
+		return collection.Closed(e)
+	case code == codes.Unimplemented:
+		e.Cause = workloadmeta.CauseUnsupported
+		e.Hint = "the kubelet has the Pods API since Kubernetes 1.37"
+	case code == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded):
+		e.Cause = workloadmeta.CauseTimeout
+	}
+	return e
+}
+
+// queue holds what a watch has told and nobody has taken yet, one entry a pod at most for each of
+// its lives: the kubelet hangs up on who reads slowly, so that the reader must never wait.
+type queue struct {
+	mu      sync.Mutex
+	entries []told
+	at      map[string]int // of a pod's entry that may still change
+	synced  bool
+	ready   chan struct{} // has a token when there is something to take
+}
+
+// told is the news of one pod.
+type told struct {
+	pod  *object.Pod // the newest; nil if only its end is told
+	uid  string
+	done bool // the kubelet is done with it
+}
+
+func newQueue() *queue { return &queue{at: map[string]int{}, ready: make(chan struct{}, 1)} }
+
+func (q *queue) add(pod *object.Pod, done bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	uid := pod.Meta.UID
+	i, ok := q.at[uid]
+	if !ok {
+		i = len(q.entries)
+		q.entries = append(q.entries, told{uid: uid})
+		q.at[uid] = i
+	}
+	if done {
+		// The pod of this event has a name and nothing else.
+		q.entries[i].done = true
+		delete(q.at, uid)
+	} else {
+		q.entries[i].pod = pod
+	}
+	q.signal()
+}
+
+func (q *queue) sync() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.synced = true
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what has been told, in order, and whether everything has been told at least once.
+// Before that it leaves everything where it is: half of the pods look like the end of the others.
+func (q *queue) take() (entries []told, synced bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.synced {
+		return nil, false
+	}
+	entries, q.entries = q.entries, nil
+	clear(q.at)
+	return entries, true
+}
