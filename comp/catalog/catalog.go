@@ -6,6 +6,7 @@ package catalog
 import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/kubelet"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/containerd"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/cri"
@@ -20,6 +21,7 @@ func Collectors() []collection.AnySpec {
 		containerd.Spec,
 		podman.Spec,
 		cri.Spec,
+		kubelet.Spec,
 		process.Spec,
 		host.Spec,
 	}

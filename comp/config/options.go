@@ -103,7 +103,7 @@ var entries = []entry{
 	{"enabled_rfc1123_compliant_cluster_name_tag", true,
 		`Whether "_" in the cluster's name becomes "-".`},
 	{"eks_fargate", true, `Says that this runs on EKS Fargate, which cannot be seen from inside.`},
-	{"kubernetes_kubelet_nodename", true, `Name of the node, for eks_fargate_node.`},
+	{"kubernetes_kubelet_nodename", true, `Name of the node, for which its kubelet's certificate may be instead of the address that was asked, and for eks_fargate_node. Empty: for the certificate, from the variables NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME.`},
 	{"orchestrator_cluster_id", true,
 		`ID of the cluster (36 characters), for orch_cluster_id on EKS Fargate.`},
 	{"ecs_task_collection_enabled", true,

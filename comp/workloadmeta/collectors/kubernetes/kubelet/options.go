@@ -28,11 +28,11 @@ type Options struct {
 	Socket string `config:"pods_socket,address" default:"/var/lib/kubelet/pods-api/pods-api.sock" doc:"Socket of the kubelet's Pods API (Kubernetes 1.37 and later, root only). In a container mount its folder, not the socket, which is made anew at each start of the kubelet."`
 	// URL of the kubelet, such as https://node-1:10250. Empty: from Host, and those of the
 	// variables HOST_IP, NODE_IP, NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME that are set.
-	URL string `config:"url,address,flag" doc:"Address of the kubelet, such as https://node-1:10250; no other one is tried then. An http:// address is neither verified nor authenticated."`
+	URL string `config:"url,address" doc:"Address of the kubelet, such as https://node-1:10250; no other one is tried then. An http:// address is neither verified nor authenticated."`
 	// Host is the kubelet's name or address. In a pod it is usually status.hostIP.
 	Host string `config:"/kubernetes_kubelet_host,datadog,address" doc:"Name or address of the node, for its kubelet's /pods. Empty: from the variables HOST_IP, NODE_IP, NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME."`
 	// NodeName is the node's name, which is in the kubelet's own certificate.
-	NodeName string `config:"/kubernetes_kubelet_nodename,datadog" doc:"Name of the node, for which the kubelet's certificate may be instead of the address that was asked. Empty: from the variables NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME."`
+	NodeName string `config:"/kubernetes_kubelet_nodename"`
 	Port     int    `config:"/kubernetes_https_kubelet_port,datadog" default:"10250" doc:"The kubelet's port."`
 	// ClientCA are files of certificates that may sign for the kubelet, beside the service account's
 	// and the kubelet's own where it is mounted.
