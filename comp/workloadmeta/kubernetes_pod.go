@@ -191,7 +191,8 @@ func (p *KubernetesPod) Equal(other Entity) bool {
 		p.FinishedAt.Equal(o.FinishedAt) &&
 		equalPtrFunc(p.SecurityContext, o.SecurityContext, (*PodSecurityContext).equal) &&
 		slices.Equal(p.ImageVolumes, o.ImageVolumes) && p.TolerateUnready == o.TolerateUnready &&
-		p.Message == o.Message && slices.EqualFunc(p.Conditions, o.Conditions, PodCondition.equal) &&
+		p.Message == o.Message &&
+		slices.EqualFunc(p.Conditions, o.Conditions, PodCondition.equal) &&
 		slices.Equal(p.IPs, o.IPs) && slices.Equal(p.HostIPs, o.HostIPs) &&
 		p.Resources.equal(&o.Resources) && p.RestartPolicy == o.RestartPolicy &&
 		p.RestartCount == o.RestartCount && p.DeletionTimestamp.Equal(o.DeletionTimestamp) &&

@@ -25,16 +25,18 @@ type Store interface {
 	MarkSynced()
 }
 
-// PartReporter is implemented by collectors that read several sources of one sort, such as the
-// sockets of several users, of which some may fail while the collector as a whole is live.
+// PartReporter is implemented by collectors with parts that fail by themselves while the collector
+// as a whole is live, such as the events of a daemon that only answers questions, or a better way
+// to ask beside the one that is used. What can be detected and tried again by itself is no part
+// but an instance: see [workloadmeta.Discoverer].
 type PartReporter interface {
-	// Parts returns how each source is doing. It must not wait. The caller owns the result.
+	// Parts returns how each part is doing. It must not wait. The caller owns the result.
 	Parts() []Part
 }
 
-// Part is how one of several sources of a collector is doing.
+// Part is how a part of a collector is doing.
 type Part struct {
-	Name  string `json:"name"` // such as the path of a socket
+	Name  string `json:"name"` // such as "events"
 	State State  `json:"state"`
 	workloadmeta.Problem
 }

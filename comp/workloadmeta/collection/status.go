@@ -43,7 +43,7 @@ type Status struct {
 	workloadmeta.Problem
 	// More is what was found at other places that were looked at.
 	More []workloadmeta.Problem `json:"more,omitempty"`
-	// Parts are the collector's sources, if there may be several: see [PartReporter].
+	// Parts of the collector that may fail by themselves: see [PartReporter].
 	Parts []Part `json:"parts,omitempty"`
 
 	LastError   string    `json:"last_error,omitempty"` // kept after recovery

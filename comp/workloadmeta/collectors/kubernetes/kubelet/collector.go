@@ -149,8 +149,9 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	worse := c.streamEndpoint(ctx, sink)
 	c.failed(viaEndpoint, worse)
 	switch r := (*lostError)(nil); {
-	case errors.As(worse, &r), ctx.Err() != nil, workloadmeta.CauseOf(better) == workloadmeta.CauseAbsent:
-		return worse // most clusters have no Pods API
+	case errors.As(worse, &r), ctx.Err() != nil,
+		workloadmeta.CauseOf(better) == workloadmeta.CauseAbsent: // as in most clusters
+		return worse
 	case workloadmeta.CauseOf(worse) == workloadmeta.CauseAbsent:
 		return better
 	}

@@ -40,7 +40,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	t.Parallel() // most of them wait for a list or for another try
+	t.Parallel()                            // most of them wait for a list or for another try
 	dir, err := os.MkdirTemp("", "kubelet") // the name of a socket must be short
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +263,8 @@ func TestTLS(t *testing.T) {
 			}
 			r.eventually("status says why not", func() bool {
 				p := r.Status("kubelet").Problem
-				return strings.Contains(p.String(), tc.want) || p.Cause == workloadmeta.CauseUnverified
+				return p.Cause == workloadmeta.CauseUnverified &&
+					strings.Contains(p.String(), tc.want)
 			})
 			r.fakeKubelet.mu.Lock()
 			defer r.fakeKubelet.mu.Unlock()
@@ -291,11 +292,14 @@ func TestAnswers(t *testing.T) {
 		"cut off": {func(w http.ResponseWriter) {
 			fmt.Fprint(w, `{"kind":"PodList","items":[{"metadata":{"name":"a"`)
 		}, "", "unexpected"},
-		"no list":     {func(w http.ResponseWriter) { fmt.Fprint(w, `{"kind":"Status"}`) }, "", "no items"},
-		"no JSON":     {func(w http.ResponseWriter) { fmt.Fprint(w, `<html>`) }, "", "no list of pods"},
-		"not there":   {func(w http.ResponseWriter) { http.Error(w, "404", 404) }, workloadmeta.CauseWrongPeer, "404"},
-		"overloaded":  {func(w http.ResponseWriter) { http.Error(w, "slow down", 429) }, "", "429"},
-		"redirection": {func(w http.ResponseWriter) { w.Header().Set("Location", "http://evil.example"); w.WriteHeader(302) }, "", "302"},
+		"no list":    {func(w http.ResponseWriter) { fmt.Fprint(w, `{"kind":"Status"}`) }, "", "no items"},
+		"no JSON":    {func(w http.ResponseWriter) { fmt.Fprint(w, `<html>`) }, "", "no list of pods"},
+		"not there":  {func(w http.ResponseWriter) { http.NotFound(w, nil) }, workloadmeta.CauseWrongPeer, "404"},
+		"overloaded": {func(w http.ResponseWriter) { http.Error(w, "slow down", http.StatusTooManyRequests) }, "", "429"},
+		"redirection": {func(w http.ResponseWriter) {
+			w.Header().Set("Location", "http://evil.example")
+			w.WriteHeader(http.StatusFound)
+		}, "", "302"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

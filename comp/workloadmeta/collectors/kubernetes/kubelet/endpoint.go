@@ -43,7 +43,7 @@ type endpoint struct {
 func newEndpoint(address, serverName string, o *Options, token *tokenFile,
 	seed maphash.Seed) *endpoint {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName,
-		RootCAs: o.roots(), InsecureSkipVerify: o.SkipVerify} //nolint:gosec // an option asks for it
+		RootCAs: o.roots(), InsecureSkipVerify: o.SkipVerify} //nolint:gosec // as asked for
 	if o.ClientCert != "" {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			pair, err := tls.LoadX509KeyPair(o.ClientCert, o.ClientKey) // it may have been renewed

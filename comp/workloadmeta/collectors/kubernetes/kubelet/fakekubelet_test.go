@@ -40,7 +40,8 @@ type fakeKubelet struct {
 	hold    chan struct{}
 	lists   int
 	http    func(w http.ResponseWriter, r *http.Request) bool // true if it has answered
-	silent  bool                                              // a watch never says that it has told everything
+	// silent watches never say that they have told everything.
+	silent bool
 }
 
 func newFakeKubelet() *fakeKubelet {
@@ -241,7 +242,8 @@ func (f *fakeKubelet) https(t *testing.T, root string) (address string) {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true,
 		Subject: pkix.Name{CommonName: "node-1@1"}, DNSNames: []string{"node-1"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -257,8 +259,8 @@ func (f *fakeKubelet) https(t *testing.T, root string) (address string) {
 		}
 	}
 	s := httptest.NewUnstartedServer(f)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		MinVersion: tls.VersionTLS12}
+	s.TLS = &tls.Config{MinVersion: tls.VersionTLS12,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	s.Config.ErrorLog = nil
 	s.StartTLS()
 	t.Cleanup(s.Close)

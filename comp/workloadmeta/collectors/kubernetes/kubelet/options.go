@@ -34,8 +34,8 @@ type Options struct {
 	// NodeName is the node's name, which is in the kubelet's own certificate.
 	NodeName string `config:"/kubernetes_kubelet_nodename"`
 	Port     int    `config:"/kubernetes_https_kubelet_port,datadog" default:"10250" doc:"The kubelet's port."`
-	// ClientCA are files of certificates that may sign for the kubelet, beside the service account's
-	// and the kubelet's own where it is mounted.
+	// ClientCA is a file of certificates that may have signed the kubelet's, beside the service
+	// account's and the kubelet's own where it is mounted.
 	ClientCA string `config:"/kubelet_client_ca,datadog" doc:"File of certificates that may have signed the kubelet's, beside the cluster's CA (of the service account) and the kubelet's own where that is mounted."`
 	// SkipVerify accepts any certificate.
 	SkipVerify bool `config:"tls_skip_verify" default:"false" doc:"Accept any certificate of the kubelet. The token goes to whoever answers."`

@@ -243,18 +243,6 @@ func (t *tracker) restless() bool {
 	return false
 }
 
-// counts returns how many pods are reported, and how many are finished and not any more.
-func (t *tracker) counts() (reported, dropped int) {
-	for _, pod := range t.pods {
-		if pod.dropped {
-			dropped++
-		} else {
-			reported++
-		}
-	}
-	return reported, dropped
-}
-
 // update makes a pod what is said of it as of a time.
 func (t *tracker) update(now, at time.Time, mapped podmap.Mapped) *tracked {
 	pod, ok := t.pods[mapped.Pod.ID]

@@ -32,8 +32,8 @@ type OwnerReference struct {
 	Controller *bool  `json:"controller" pb:"6"`
 }
 
-// Time is a point in time, in UTC. The start of 1970 is the zero time: that is what protocol buffers
-// make of it, and what the kubelet says where it does not know.
+// Time is a point in time, in UTC. The start of 1970 is the zero time: that is what protocol
+// buffers make of it, and what the kubelet says where it does not know.
 type Time struct{ time.Time }
 
 // UnmarshalJSON implements [json.Unmarshaler].
