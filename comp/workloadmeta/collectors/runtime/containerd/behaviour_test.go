@@ -822,6 +822,7 @@ func TestRestartMonitor(t *testing.T) {
 		f.container("default", "web", "", func(c *containersapi.Container, _ *task.Process) {
 			c.Labels[labelRestartStatus], c.Labels[labelRestartPolicy],
 				c.Labels[labelRestartCount] = "running", "on-failure:3", "2"
+			c.CreatedAt = timestamppb.Now()
 		})
 		c, w := newCollector(t, f, nil), collectortest.NewWorld()
 		start(t, c, w)

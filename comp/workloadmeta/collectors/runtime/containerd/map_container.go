@@ -25,7 +25,8 @@ const annotationSnapshotter = "containerd.io/snapshotter"
 const podNetwork = "pod"
 
 // restartWithin is how long after its end a container counts as being restarted. The restart
-// monitor looks every 10 seconds, and nothing tells when it has given up.
+// monitor looks every 10 seconds, and nothing tells when it has given up. An end as far in the future
+// does not count either: the machine's clock has been set back since.
 const restartWithin = time.Minute
 
 // record is everything that containerd and its events tell of a container.
@@ -298,7 +299,7 @@ func (m *mapper) state(in *record, c *workloadmeta.Container, policy string) {
 		if s.FinishedAt.Before(s.StartedAt) && !s.FinishedAt.IsZero() {
 			s.FinishedAt = s.StartedAt // the start is told a moment after it has happened
 		}
-		if mapping.Restarts(policy, s.ExitCode) && m.now().Sub(s.FinishedAt) < restartWithin {
+		if mapping.Restarts(policy, s.ExitCode) && m.now().Sub(s.FinishedAt).Abs() < restartWithin {
 			s.Status = workloadmeta.StatusRestarting
 		}
 	}

@@ -188,9 +188,18 @@ func TestMappingOfOddRecords(t *testing.T) {
 		!got.Running || *got.ExitCode != 0 {
 		t.Errorf("one that has just ended: %+v", got)
 	}
-	restarted.process.ExitedAt = timestamppb.New(epoch.Add(-restartWithin))
-	if got := entity(restarted).State; got.Status != workloadmeta.StatusStopped || got.Running {
-		t.Errorf("one that nobody has started again for a minute: %+v", got)
+	for after, want := range map[time.Duration]workloadmeta.ContainerStatus{
+		-restartWithin: workloadmeta.StatusStopped, // nobody has started it again for a minute
+		// The clock was set back: by little, and by so much that it says nothing any more.
+		restartWithin / 2: workloadmeta.StatusRestarting,
+		restartWithin:     workloadmeta.StatusStopped,
+		24 * time.Hour:    workloadmeta.StatusStopped,
+	} {
+		restarted.process.ExitedAt = timestamppb.New(epoch.Add(after))
+		if got := entity(restarted).State; got.Status != want ||
+			got.Running != (want == workloadmeta.StatusRestarting) {
+			t.Errorf("one that has ended at %v from now: %+v, want %s", after, got, want)
+		}
 	}
 	for _, tc := range []struct {
 		facts facts
