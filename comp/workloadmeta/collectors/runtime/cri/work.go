@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/backoff"
 )
 
 const (
@@ -27,13 +29,13 @@ func (t *tries) due(now time.Time) bool { return !now.Before(t.next) }
 func (t *tries) failed(now time.Time) {
 	t.failures++
 	if t.failures > 1 {
-		t.next = now.Add(min(retryMin<<min(t.failures-2, 10), retryMax))
+		t.next = now.Add(backoff.Doubled(retryMin, t.failures-2, retryMax))
 	}
 }
 
 // timeout is how long the next attempt may take: an object may be slow rather than stuck.
 func (t *tries) timeout(o *Options) time.Duration {
-	return min(o.StatusWait<<min(t.failures, 10), o.CallTimeout)
+	return backoff.Doubled(o.StatusWait, t.failures, o.CallTimeout)
 }
 
 // job asks for one thing.

@@ -149,7 +149,8 @@ type machine struct {
 	// owners are the containers that are reported under an ID. Two may have one ID, in different
 	// namespaces.
 	owners map[string]*container
-	// duplicates are the others with such an ID, by ID.
+	// duplicates are the others with such an ID, by ID: different containers of one reporter, of
+	// which the store, whose table has one report of each reporter, cannot hold two.
 	duplicates map[string]map[*container]struct{}
 	// users are the containers of an image.
 	users map[string]map[*container]struct{}

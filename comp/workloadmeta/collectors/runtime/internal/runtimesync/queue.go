@@ -3,6 +3,8 @@ package runtimesync
 import (
 	"container/heap"
 	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/backoff"
 )
 
 // queue says which object to look at next. It is plain data with the time as an argument and
@@ -174,8 +176,8 @@ func (q *queue) failed(k key, generation uint64, slow bool, now time.Time) (coun
 	}
 	e.looking = 0
 	pause := q.backoffMin
-	for i := 0; slow && i < e.failures && pause < q.backoffMax; i++ {
-		pause = min(2*pause, q.backoffMax)
+	if slow {
+		pause = backoff.Doubled(q.backoffMin, e.failures, q.backoffMax)
 	}
 	if e.failures == 0 {
 		q.open++
