@@ -415,7 +415,6 @@ func (c *Collector) watchPodsAPI(ctx context.Context, sink workloadmeta.Sink, ap
 	watching.Go(func() { ended <- api.watch(ctx, q) })
 	defer watching.Wait()
 	defer cancel()
-	c.running.restored(time.Now())
 	l := &loop{Collector: c, sink: sink, way: viaPodsAPI, reason: "told of changes at " + api.path,
 		list: api.list, queue: q}
 	return l.run(ctx, nil, ended, nil, nil)

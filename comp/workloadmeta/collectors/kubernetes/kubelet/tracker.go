@@ -15,7 +15,7 @@ const (
 	// graceOfRestart is for how long after an outage, or a list that has lost most pods, absence
 	// says nothing: a kubelet that starts shows no pods, then static pods only.
 	graceOfRestart = 30 * time.Second
-	// absentFor is how long a pod that nobody deletes has to be missing, in two lists at least.
+	// absentFor is how long a pod that nobody deletes has to be missing: in two lists at least.
 	absentFor = 10 * time.Second
 	// keptFinished is for how long finished pods, and instances of containers that others have
 	// replaced, stay: a node may have thousands.
@@ -48,15 +48,14 @@ type tracker struct {
 type tracked struct {
 	podmap.Mapped
 	held  *podmap.Mapped // what is really said, while readiness is held
-	hash  uint64         // of the item of a list that this is as; 0 when an event has told since
+	hash  uint64         // of the item of the last list that had news of it
 	at    time.Time      // of when the newest word of it is
 	first time.Time      // when it was seen first
 	// ended says that the kubelet is done with it. It stays while lists have it.
 	ended   bool
 	dropped bool // finished for so long that it is not reported any more
 	listed  bool // in the last list
-	// absences counts the lists without it, since missingSince.
-	absences     int
+	// missingSince is when the first of the lists in a row that lack it was asked for.
 	missingSince time.Time
 	// retired are former instances of its containers.
 	retired map[string]retired
@@ -102,7 +101,7 @@ func (t *tracker) list(now time.Time, l listing) []workloadmeta.CollectorEvent {
 			}
 		}
 		seen[pod] = true
-		pod.absences = 0
+		pod.missingSince = time.Time{}
 		static = static && podmap.Static(pod.Pod)
 	}
 	t.suspectRestart(now, l, seen, static)
@@ -131,9 +130,7 @@ func (t *tracker) listed(now time.Time, l listing, i item) *tracked {
 		return pod // an event is newer; the next list may have more
 	}
 	pod = t.update(now, l.began, mapped)
-	if pod.hash != 0 {
-		delete(t.byHash, pod.hash)
-	}
+	delete(t.byHash, pod.hash)
 	pod.hash = i.hash
 	t.byHash[i.hash] = pod
 	return pod
@@ -142,8 +139,7 @@ func (t *tracker) listed(now time.Time, l listing, i item) *tracked {
 // event takes what a watch tells of one pod, and returns what changes.
 func (t *tracker) event(now time.Time, mapped podmap.Mapped) []workloadmeta.CollectorEvent {
 	pod := t.update(now, now, mapped)
-	delete(t.byHash, pod.hash)
-	pod.hash = 0
+	delete(t.byHash, pod.hash) // the next list shows it as it is
 	return t.flush()
 }
 
@@ -167,7 +163,7 @@ func (t *tracker) done(now time.Time, uid string) []workloadmeta.CollectorEvent 
 // outage notes that the kubelet could not be reached. Nothing ages meanwhile.
 func (t *tracker) outage() {
 	for _, pod := range t.pods {
-		pod.absences = 0
+		pod.missingSince = time.Time{}
 	}
 }
 
@@ -336,11 +332,10 @@ func (t *tracker) absent(now time.Time, l listing, pod *tracked) bool {
 	case pod.goes():
 		return true
 	}
-	if pod.absences == 0 {
+	if pod.missingSince.IsZero() {
 		pod.missingSince = l.began
 	}
-	pod.absences++
-	return pod.absences > 1 && l.began.Sub(pod.missingSince) >= absentFor
+	return l.began.Sub(pod.missingSince) >= absentFor
 }
 
 // goes reports whether a pod is expected to be missing from lists soon.
