@@ -120,9 +120,8 @@ state = %q
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "/usr/lib/cni"
   conf_dir = %q
-
-%s`, filepath.Join(dir, "containerd"), stateFolder(dir), socket, filepath.Join(dir, "opt"), o.sandbox,
-		runcFolder(dir), filepath.Join(dir, "cni"), o.containerd)
+`, filepath.Join(dir, "containerd"), stateFolder(dir), socket, filepath.Join(dir, "opt"), o.sandbox,
+		runcFolder(dir), filepath.Join(dir, "cni"))
 }
 
 // stateFolder is where the instance's containerd keeps what lives as long as its containers.

@@ -8,7 +8,6 @@ type Option func(*options)
 type options struct {
 	liveRestore bool
 	dockerd     []string
-	containerd  string
 	sandbox     string
 	podman      podmanOptions
 }
@@ -32,12 +31,6 @@ func LiveRestore() Option { return func(o *options) { o.liveRestore = true } }
 // DockerdFlags adds flags to dockerd's command line.
 func DockerdFlags(flags ...string) Option {
 	return func(o *options) { o.dockerd = append(o.dockerd, flags...) }
-}
-
-// ContainerdConfig appends text to containerd's configuration file (TOML, version 2). It must not
-// open a table again that is in the file already: see containerdConfig.
-func ContainerdConfig(toml string) Option {
-	return func(o *options) { o.containerd += toml + "\n" }
 }
 
 // PodmanEvents chooses where Podman keeps its events: "file", which is the default here, "journald"
