@@ -213,7 +213,8 @@ type TagReason struct {
 // TagWay is one way in which an entity could have a tag.
 type TagWay struct {
 	Rule string `json:"rule"`
-	// Entity has the field: the entity itself, or its pod or task. Empty if that is not known.
+	// Entity has the field: the entity itself, or what it has tags from, such as its pod or GPU.
+	// Empty if that is not known, and for static tags.
 	Entity    string `json:"entity,omitempty"`
 	Field     string `json:"field"`
 	Condition string `json:"condition,omitempty"`

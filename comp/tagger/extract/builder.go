@@ -38,6 +38,9 @@ type levels struct{ low, orchestrator, high, standard []string }
 // read says that from here on the fields of this entity are read.
 func (b *builder) read(e workloadmeta.Entity) {
 	b.entity = e
+	if b.trace != nil {
+		b.trace.read = append(b.trace.read, e)
+	}
 	if b.x.conditional {
 		b.subject.Reset(e, kindResource(e.GetID().Kind), b.lookup)
 	}

@@ -17,6 +17,8 @@ type Definition struct {
 	Standard    bool
 	// Kinds are the kinds of entities that carry the tag.
 	Kinds []workloadmeta.Kind
+	// of are the kinds of entities that the field is read from; nil = the first of Kinds.
+	of []workloadmeta.Kind
 	// Field is what the tag is made from, by its JSON name; angle brackets stand for
 	// the part that varies. For a container that has the tag from its pod or task it
 	// is a field of that.
@@ -25,6 +27,14 @@ type Definition struct {
 	Condition string
 	// Doc says what the tag's value is, as part of a sentence.
 	Doc string
+}
+
+// readFrom returns the kinds of entities that the field is read from.
+func (d *Definition) readFrom() []workloadmeta.Kind {
+	if d.of != nil {
+		return d.of
+	}
+	return d.Kinds[:1]
 }
 
 // Definitions returns all definitions, ordered by subject. The caller owns the result.
@@ -247,7 +257,11 @@ var (
 	podContainersAndQueues = append([]workloadmeta.Kind{workloadmeta.KindKueueQueue}, workloads...)
 	gpus                   = []workloadmeta.Kind{workloadmeta.KindGPU, workloadmeta.KindProcess}
 	processes              = []workloadmeta.Kind{workloadmeta.KindProcess}
-	hosts                  = []workloadmeta.Kind{workloadmeta.KindHost}
+	pods                   = []workloadmeta.Kind{workloadmeta.KindKubernetesPod}
+	tasks                  = []workloadmeta.Kind{workloadmeta.KindECSTask}
+	queuesAndPods          = []workloadmeta.Kind{workloadmeta.KindKueueQueue,
+		workloadmeta.KindKubernetesPod}
+	hosts = []workloadmeta.Kind{workloadmeta.KindHost}
 )
 
 // definitions is every tag rollcall makes by itself.
@@ -257,14 +271,14 @@ var definitions = [numRules]Definition{
 		Field: "name", Doc: "the container's name; on Kubernetes the name within the pod"},
 	ruleContainerID: {Name: "container_id", Cardinality: high, Kinds: containers,
 		Field: "id", Doc: "the container's ID"},
-	ruleImageName: {Name: "image_name", Cardinality: low, Kinds: containers,
+	ruleImageName: {Name: "image_name", Cardinality: low, Kinds: containers, of: podContainers,
 		Field: "image.name",
 		Doc:   "image with registry and path, without tag; on Kubernetes as the pod spells it"},
-	ruleShortImage: {Name: "short_image", Cardinality: low, Kinds: containers,
+	ruleShortImage: {Name: "short_image", Cardinality: low, Kinds: containers, of: podContainers,
 		Field: "image.short_name", Doc: "last part of the image's path"},
-	ruleImageTag: {Name: "image_tag", Cardinality: low, Kinds: containers,
+	ruleImageTag: {Name: "image_tag", Cardinality: low, Kinds: containers, of: podContainers,
 		Field: "image.tag", Doc: "the image's tag"},
-	ruleImageID: {Name: "image_id", Cardinality: low, Kinds: containers,
+	ruleImageID: {Name: "image_id", Cardinality: low, Kinds: containers, of: podContainers,
 		Field: "image.id", Doc: "the image's ID or digest"},
 	ruleDockerImage: {Name: "docker_image", Cardinality: low, Kinds: containers,
 		Field: "image.name", Condition: "the runtime is docker",
@@ -282,37 +296,49 @@ var definitions = [numRules]Definition{
 		Doc: "complete tags from Cloud Foundry; such a container has no others"},
 	// Labels of containers and images.
 	ruleLabelEnv: {Name: "env", Cardinality: low, Standard: true,
-		Kinds: containersAndImages, Field: `labels["com.datadoghq.tags.env"]`,
-		Doc: "unified service tagging: environment"},
+		Kinds: containersAndImages, of: containersAndImages,
+		Field: `labels["com.datadoghq.tags.env"]`,
+		Doc:   "unified service tagging: environment"},
 	ruleLabelService: {Name: "service", Cardinality: low, Standard: true,
-		Kinds: containersAndImages, Field: `labels["com.datadoghq.tags.service"]`,
-		Doc: "unified service tagging: service"},
+		Kinds: containersAndImages, of: containersAndImages,
+		Field: `labels["com.datadoghq.tags.service"]`,
+		Doc:   "unified service tagging: service"},
 	ruleLabelVersion: {Name: "version", Cardinality: low, Standard: true,
-		Kinds: containersAndImages, Field: `labels["com.datadoghq.tags.version"]`,
-		Doc: "unified service tagging: version"},
+		Kinds: containersAndImages, of: containersAndImages,
+		Field: `labels["com.datadoghq.tags.version"]`,
+		Doc:   "unified service tagging: version"},
 	ruleSwarmService: {Name: "swarm_service", Cardinality: low, Kinds: containersAndImages,
+		of:    containersAndImages,
 		Field: `labels["com.docker.swarm.service.name"]`, Doc: "Docker Swarm service"},
 	ruleSwarmNamespace: {Name: "swarm_namespace", Cardinality: low,
-		Kinds: containersAndImages, Field: `labels["com.docker.stack.namespace"]`,
-		Doc: "Docker stack"},
+		Kinds: containersAndImages, of: containersAndImages,
+		Field: `labels["com.docker.stack.namespace"]`,
+		Doc:   "Docker stack"},
 	ruleRancherStack: {Name: "rancher_stack", Cardinality: low, Kinds: containersAndImages,
+		of:    containersAndImages,
 		Field: `labels["io.rancher.stack.name"]`, Doc: "Rancher stack"},
 	ruleRancherService: {Name: "rancher_service", Cardinality: low,
-		Kinds: containersAndImages, Field: `labels["io.rancher.stack_service.name"]`,
-		Doc: "Rancher service"},
+		Kinds: containersAndImages, of: containersAndImages,
+		Field: `labels["io.rancher.stack_service.name"]`,
+		Doc:   "Rancher service"},
 	ruleRancherContainer: {Name: "rancher_container", Cardinality: high,
-		Kinds: containersAndImages, Field: `labels["io.rancher.container.name"]`,
-		Doc: "Rancher's name of the container"},
+		Kinds: containersAndImages, of: containersAndImages,
+		Field: `labels["io.rancher.container.name"]`,
+		Doc:   "Rancher's name of the container"},
 	ruleLabelCommit: {Name: "git.commit.sha", Cardinality: low, Kinds: containersAndImages,
+		of:    containersAndImages,
 		Field: `labels["org.opencontainers.image.revision"]`,
 		Doc:   "commit the image was built from"},
 	ruleLabelRepository: {Name: "git.repository_url", Cardinality: low,
-		Kinds: containersAndImages, Field: `labels["org.opencontainers.image.source"]`,
-		Doc: "repository the image was built from"},
+		Kinds: containersAndImages, of: containersAndImages,
+		Field: `labels["org.opencontainers.image.source"]`,
+		Doc:   "repository the image was built from"},
 	ruleLabelTags: {Name: "<name>", Cardinality: high, Kinds: containersAndImages,
+		of:    containersAndImages,
 		Field: `labels["com.datadoghq.ad.tags"]`,
 		Doc:   `items of a JSON array of "name:value" with exactly one colon`},
 	ruleMappedContainerLabel: {Name: "<name>", Cardinality: low, Kinds: containersAndImages,
+		of:    containersAndImages,
 		Field: `labels["<label>"]`,
 		Doc:   `option container_labels_as_tags, or a rule; high with "+"`},
 	// Environment variables of containers; on Kubernetes also by way of the pod.
@@ -364,7 +390,7 @@ var definitions = [numRules]Definition{
 	rulePodName: {Name: "pod_name", Cardinality: orch, Kinds: podContainers,
 		Field: "name", Doc: "the pod's name"},
 	ruleNamespace: {Name: "kube_namespace", Cardinality: low,
-		Kinds: podContainersAndQueues, Field: "namespace", Doc: "the namespace"},
+		Kinds: podContainersAndQueues, of: queuesAndPods, Field: "namespace", Doc: "the namespace"},
 	rulePodPhase: {Name: "pod_phase", Cardinality: low, Kinds: podContainers,
 		Field: "phase", Doc: "phase, lower-case"},
 	rulePriorityClass: {Name: "kube_priority_class", Cardinality: low,
@@ -471,19 +497,22 @@ var definitions = [numRules]Definition{
 		Doc: "the job"},
 	// Containers, by what their pod says of them.
 	ruleKubeContainerName: {Name: "kube_container_name", Cardinality: low, Kinds: containers,
+		of:    pods,
 		Field: "containers[].name", Doc: "name within the pod"},
 	ruleDisplayContainerName: {Name: "display_container_name", Cardinality: high, Kinds: containers,
 		Field: "name", Condition: "the pod has a name", Doc: `container and pod, joined by "_"`},
-	ruleContainerEnv: {Name: "env", Cardinality: low, Standard: true, Kinds: containers,
+	ruleContainerEnv: {Name: "env", Cardinality: low, Standard: true, Kinds: containers, of: pods,
 		Field: `labels["tags.datadoghq.com/<container>.env"]`,
 		Doc:   "unified service tagging of one container: environment"},
 	ruleContainerService: {Name: "service", Cardinality: low, Standard: true, Kinds: containers,
+		of:    pods,
 		Field: `labels["tags.datadoghq.com/<container>.service"]`,
 		Doc:   "unified service tagging of one container: service"},
 	ruleContainerVersion: {Name: "version", Cardinality: low, Standard: true, Kinds: containers,
+		of:    pods,
 		Field: `labels["tags.datadoghq.com/<container>.version"]`,
 		Doc:   "unified service tagging of one container: version"},
-	ruleContainerTags: {Name: "<name>", Cardinality: low, Kinds: containers,
+	ruleContainerTags: {Name: "<name>", Cardinality: low, Kinds: containers, of: pods,
 		Field: `annotations["ad.datadoghq.com/<container>.tags"]`,
 		Doc:   `members of a JSON object; high with "+"`},
 	// ECS tasks; their containers carry the same tags.
@@ -534,6 +563,7 @@ var definitions = [numRules]Definition{
 		Field: `tags["<key>"]`, Condition: "not on Fargate; option ecs_collect_resource_tags_ec2",
 		Doc: "AWS tags of the task, lower-case, without those of AWS itself"},
 	ruleECSContainerName: {Name: "ecs_container_name", Cardinality: low, Kinds: containers,
+		of:    tasks,
 		Field: "containers[].name", Doc: "name within the task"},
 	// Images.
 	ruleMetadataImageName: {Name: "image_name", Cardinality: low, Kinds: images, Field: "name",
@@ -549,10 +579,10 @@ var definitions = [numRules]Definition{
 	ruleArchitecture: {Name: "architecture", Cardinality: low, Kinds: images,
 		Field: "architecture", Doc: "processor architecture"},
 	// Kubernetes objects.
-	ruleMappedObjectLabel: {Name: "<name>", Cardinality: low, Kinds: objects,
+	ruleMappedObjectLabel: {Name: "<name>", Cardinality: low, Kinds: objects, of: objects,
 		Field: `labels["<label>"]`,
 		Doc:   `options kubernetes_resources_labels_as_tags and those for namespaces and nodes, or a rule; high with "+"`},
-	ruleMappedObjectAnnotation: {Name: "<name>", Cardinality: low, Kinds: objects,
+	ruleMappedObjectAnnotation: {Name: "<name>", Cardinality: low, Kinds: objects, of: objects,
 		Field: `annotations["<annotation>"]`,
 		Doc:   `option kubernetes_resources_annotations_as_tags and those for namespaces and nodes, or a rule; high with "+"`},
 	ruleDeploymentAutoscaler: {Name: "kube_autoscaler_kind", Cardinality: low, Kinds: deployments,

@@ -29,6 +29,9 @@ type Traced struct {
 	// From is the entity the field belongs to; for a tag that a container has from
 	// its pod, the pod. Empty for static tags.
 	From workloadmeta.EntityID
+
+	rule rule        // the definition
+	made *rules.Rule // the rule of the user's that made it; nil for built-in definitions
 }
 
 // Problem is a field of an entity that should make tags and cannot be understood,
@@ -69,12 +72,13 @@ type origin struct {
 type trace struct {
 	pending []Traced // parallel to what the builder holds
 	done    []Traced
+	read    []workloadmeta.Entity // those whose fields were read, in that order, with doubles
 }
 
 func (t *trace) record(b *builder, tag string, level tagger.TagCardinality, standard bool) {
 	d := &definitions[b.origin.rule]
 	traced := Traced{Tag: tag, Cardinality: level, Standard: standard, Source: b.source,
-		Field: d.field(b.origin.key)}
+		Field: d.field(b.origin.key), rule: b.origin.rule, made: b.origin.made}
 	effect := &b.origin.effect
 	traced.DroppedBy, traced.RenamedBy, traced.LeveledBy = effect.DroppedBy, effect.RenamedBy,
 		effect.LeveledBy

@@ -147,7 +147,7 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace,
 	case *workloadmeta.ContainerImageMetadata:
 		x.containerImage(b, e)
 	case *workloadmeta.KubernetesMetadata:
-		x.kubernetesMetadata(b, e)
+		x.objectTags(b, &e.EntityMeta)
 	case *workloadmeta.KubernetesDeployment:
 		x.kubernetesDeployment(b, e)
 	case *workloadmeta.Process:

@@ -6,9 +6,40 @@ import (
 	"github.com/rollcall-dev/rollcall/pkg/kubenames"
 )
 
-// objectTags adds what the map options make of an object's labels and annotations.
-// resource is "<plural>" in the core group, else "<plural>.<group>".
-func (x *Extractor) objectTags(b *builder, resource string, m *workloadmeta.EntityMeta) {
+// resourceOf returns what Kubernetes calls the kind of an object: "<plural>" in the core group,
+// else "<plural>.<group>".
+func resourceOf(e workloadmeta.Entity) (string, error) {
+	switch e := e.(type) {
+	case *workloadmeta.KubernetesMetadata:
+		group, resource := e.GVR.Group, e.GVR.Resource
+		if resource == "" {
+			id, err := kubenames.ParseMetadataEntityID(e.ID)
+			if err != nil {
+				return "", err
+			}
+			group, resource = id.Group, id.Resource
+		}
+		if group != "" {
+			resource += "." + group
+		}
+		return resource, nil
+	case *workloadmeta.KueueQueue:
+		if e.QueueType == "clusterqueue" {
+			return "clusterqueues." + kueueGroup, nil
+		}
+		return "localqueues." + kueueGroup, nil
+	}
+	return kindResource(e.GetID().Kind), nil
+}
+
+// objectTags adds what the map options make of the labels and annotations of the object that is
+// being read.
+func (x *Extractor) objectTags(b *builder, m *workloadmeta.EntityMeta) {
+	resource, err := resourceOf(b.entity)
+	if err != nil {
+		b.problem("id", err)
+		return
+	}
 	b.of(resource)
 	tables := x.objects[b.entity.GetID().Kind]
 	mapped, ok := tables[resource]
@@ -19,24 +50,8 @@ func (x *Extractor) objectTags(b *builder, resource string, m *workloadmeta.Enti
 	b.addMapped(mapped.annotations, ruleMappedObjectAnnotation, m.Annotations)
 }
 
-func (x *Extractor) kubernetesMetadata(b *builder, m *workloadmeta.KubernetesMetadata) {
-	group, resource := m.GVR.Group, m.GVR.Resource
-	if resource == "" {
-		id, err := kubenames.ParseMetadataEntityID(m.ID)
-		if err != nil {
-			b.problem("id", err)
-			return
-		}
-		group, resource = id.Group, id.Resource
-	}
-	if group != "" {
-		resource += "." + group
-	}
-	x.objectTags(b, resource, &m.EntityMeta)
-}
-
 func (x *Extractor) kubernetesDeployment(b *builder, d *workloadmeta.KubernetesDeployment) {
-	x.objectTags(b, "deployments.apps", &d.EntityMeta)
+	x.objectTags(b, &d.EntityMeta)
 	b.addAll(ruleDeploymentAutoscaler, d.AutoscalerKinds)
 }
 

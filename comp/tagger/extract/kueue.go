@@ -73,7 +73,7 @@ func (x *Extractor) kueueWorkload(b *builder, w *workloadmeta.KueueWorkload, loo
 	podSet string) {
 	b.add(ruleWorkload, w.Name)
 	b.add(ruleWorkloadUID, w.UID)
-	x.objectTags(b, "workloads."+kueueGroup, &w.EntityMeta)
+	x.objectTags(b, &w.EntityMeta)
 
 	cluster := w.ClusterQueueName
 	if q, ok := findQueue(lookup, localQueue+w.Namespace, w.QueueName); ok {
@@ -115,13 +115,13 @@ func (x *Extractor) kueueQueueOf(b *builder, q *workloadmeta.KueueQueue) {
 func (x *Extractor) kueueQueue(b *builder, q *workloadmeta.KueueQueue) {
 	if q.QueueType == "clusterqueue" {
 		b.add(ruleClusterQueue, cmp.Or(q.Name, q.ClusterQueueName))
-		x.objectTags(b, "clusterqueues."+kueueGroup, &q.EntityMeta)
+		x.objectTags(b, &q.EntityMeta)
 		return
 	}
 	b.add(ruleLocalQueue, q.Name)
 	b.add(ruleClusterQueue, q.ClusterQueueName)
 	b.add(ruleNamespace, q.Namespace)
-	x.objectTags(b, "localqueues."+kueueGroup, &q.EntityMeta)
+	x.objectTags(b, &q.EntityMeta)
 }
 
 // kueueFlavor adds the tags of a resource flavor: its name, and what the node labels it
@@ -151,7 +151,7 @@ func (x *Extractor) kueueFlavor(b *builder, f *workloadmeta.KueueResourceFlavor)
 	if nvidia {
 		b.add(ruleFlavorVendor, gpu.VendorNVIDIA)
 	}
-	x.objectTags(b, "resourceflavors."+kueueGroup, &f.EntityMeta)
+	x.objectTags(b, &f.EntityMeta)
 }
 
 // What stands before the name in the ID of a queue; that of a local queue has its namespace, too.

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -12,52 +13,57 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/pkg/similar"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
 	"github.com/rollcall-dev/rollcall/pkg/template"
 )
 
 // Ways returns how an entity could have a tag of this name, and what there is instead: the
 // built-in definitions and the rules that could have made it, with what each has found, and
 // the labels, annotations and variables whose names are nearly those that are looked for.
+//
+// It looks at every entity that the extraction has read: a container's pod, a process's GPUs.
 func (x *Extractor) Ways(name string, e workloadmeta.Entity, lookup Lookup) ([]tagger.TagWay,
 	[]tagger.NearMiss) {
 	if lookup == nil {
 		lookup = emptyLookup{}
 	}
-	traced, _ := x.Explain(e, lookup)
-	w := ways{name: name, made: map[string]bool{}}
-	for _, tr := range traced {
-		made := tagger.TagExplanation{Tag: tr.Tag}
-		if before := tr.Before; before != "" {
-			made.Tag = before
-		}
-		if got, _, _ := strings.Cut(made.Tag, ":"); got == name {
-			w.made[tr.From.String()+" "+tr.Field] = true
+	w := ways{name: name}
+	t, asked := trace{}, missing{Lookup: lookup}
+	x.run(e, &asked, &t, nil)
+	for _, read := range t.read {
+		if !slices.ContainsFunc(w.parts, func(p part) bool { return p.is(read.GetID()) }) {
+			w.parts = append(w.parts, part{read.GetID().Kind, read})
 		}
 	}
-	w.parts = map[workloadmeta.Kind]workloadmeta.Entity{e.GetID().Kind: e}
-	if c, ok := e.(*workloadmeta.Container); ok {
-		p := parentsOf(c, lookup)
-		if p.pod != nil {
-			w.parts[workloadmeta.KindKubernetesPod] = p.pod
-			if listed := containerOf(p.pod, c.ID); listed != nil {
+	c, ok := e.(*workloadmeta.Container)
+	if ok {
+		if pod := parentsOf(c, lookup).pod; pod != nil {
+			if listed := containerOf(pod, c.ID); listed != nil {
 				w.container = listed.Name
 			}
 		}
-		if p.task != nil {
-			w.parts[workloadmeta.KindECSTask] = p.task
-		}
 		for _, kind := range [...]workloadmeta.Kind{workloadmeta.KindKubernetesPod,
 			workloadmeta.KindECSTask} {
-			if w.parts[kind] == nil &&
-				(c.Owner != nil && c.Owner.Kind == kind || lookup.Expected(kind)) {
-				w.parts[kind] = nil // it may still come
+			if lookup.Expected(kind) {
+				asked.kinds = append(asked.kinds, kind) // it may still come
 			}
 		}
 	}
+	for _, kind := range asked.kinds {
+		if !slices.ContainsFunc(w.parts, func(p part) bool { return p.kind == kind }) {
+			w.parts = append(w.parts, part{kind, nil})
+		}
+	}
+	slices.SortStableFunc(w.parts, func(a, b part) int { return cmp.Compare(a.kind, b.kind) })
+
+	for i := range t.done {
+		if tr := &t.done[i]; tagset.Name(cmp.Or(tr.Before, tr.Tag)) == name {
+			w.made = append(w.made, tr)
+		}
+	}
 	for i := range definitions {
-		d := &definitions[i]
-		if slices.Contains(d.Kinds, e.GetID().Kind) {
-			w.definition(d)
+		if slices.Contains(definitions[i].Kinds, e.GetID().Kind) {
+			w.definition(rule(i))
 		}
 	}
 	list := x.rules.Rules()
@@ -69,11 +75,35 @@ func (x *Extractor) Ways(name string, e workloadmeta.Entity, lookup Lookup) ([]t
 	return w.list, w.near()
 }
 
+// missing is a lookup that notes of which kinds something was asked for that is not known.
+type missing struct {
+	Lookup
+	kinds []workloadmeta.Kind
+}
+
+func (m *missing) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
+	e, err := m.Lookup.Get(id)
+	if err != nil {
+		m.kinds = append(m.kinds, id.Kind)
+	}
+	return e, err
+}
+
+// part is an entity that speaks of the one in question.
+type part struct {
+	kind   workloadmeta.Kind
+	entity workloadmeta.Entity // nil: not known
+}
+
+func (p part) is(id workloadmeta.EntityID) bool {
+	return p.entity != nil && p.entity.GetID() == id
+}
+
 // ways gathers the ways to a tag.
 type ways struct {
 	name  string
-	parts map[workloadmeta.Kind]workloadmeta.Entity // that speak of it; nil: not known yet
-	made  map[string]bool                           // entities and fields that have made it
+	parts []part    // by kind
+	made  []*Traced // the tags of the name
 	list  []tagger.TagWay
 	keys  []wantedKey
 
@@ -90,25 +120,48 @@ type wantedKey struct {
 var keyedField = regexp.MustCompile(
 	`^(labels|annotations|env|namespace_labels|namespace_annotations)\["([^"<>]+)"\]`)
 
-// definition adds the way of a built-in definition.
-func (w *ways) definition(d *Definition) {
-	owner, full := d.Kinds[0], d.Field
-	switch {
-	case d.Field == "namespace":
-		owner = workloadmeta.KindKubernetesPod // queues do not pass theirs on
-	case strings.Contains(d.Field, "<container>"):
-		owner, full = workloadmeta.KindKubernetesPod, d.field(w.container)
-	}
-	field, key := "", ""
+// splitField returns the metadata and the key that a field is; empty if it is none.
+func splitField(full string) (field, key string) {
 	if m := keyedField.FindStringSubmatch(full); m != nil {
-		field, key = m[1], m[2]
+		return m[1], m[2]
 	}
-	// One whose names come from the data may have any, if it looks at one key.
-	if d.Name != w.name && (d.Name != "<name>" || key == "") {
+	return "", ""
+}
+
+// definition adds the ways of a built-in definition: one for each part that it could be made of.
+func (w *ways) definition(r rule) {
+	d := &definitions[r]
+	if r == ruleStaticTag { // made of no entity
+		for _, tr := range w.made {
+			if tr.rule == r {
+				w.tell(tr, d.Condition, false)
+			}
+		}
 		return
 	}
-	way := tagger.TagWay{Rule: describe(owner, full), Field: full, Condition: d.Condition}
-	w.add(way, owner, field, key, d.Name == w.name)
+	full := d.Field
+	if strings.Contains(full, "<container>") {
+		full = d.field(w.container)
+	}
+	field, key := splitField(full)
+	for _, p := range w.parts {
+		if !slices.Contains(d.readFrom(), p.kind) {
+			continue
+		}
+		made := false
+		for _, tr := range w.made {
+			if tr.rule == r && tr.made == nil && p.is(tr.From) {
+				w.tell(tr, d.Condition, d.Name == w.name)
+				made = true
+			}
+		}
+		// One whose names come from the data may have any, if it looks at one key.
+		if !made && (d.Name == w.name || d.Name == "<name>" && key != "") {
+			w.add(tagger.TagWay{Rule: describe(p.kind, full), Field: full, Condition: d.Condition},
+				p,
+				field, key, d.Name == w.name)
+		}
+	}
 }
 
 // rule adds the ways of a rule that makes tags of metadata.
@@ -125,31 +178,31 @@ func (w *ways) rule(r *rules.Rule) {
 	if !may || err != nil {
 		return
 	}
-	for _, at := range [...]struct {
-		kind     workloadmeta.Kind
-		resource string
-		fields   map[rules.Field]string
-	}{
-		{workloadmeta.KindContainer, "", map[rules.Field]string{rules.Label: "labels",
-			rules.Env: "env"}},
-		{workloadmeta.KindKubernetesPod, "pods", map[rules.Field]string{rules.Label: "labels",
-			rules.Annotation: "annotations"}},
-		{workloadmeta.KindKubernetesPod, "namespaces", map[rules.Field]string{
-			rules.Label: "namespace_labels", rules.Annotation: "namespace_annotations"}},
-	} {
-		field := at.fields[r.From.Field]
-		if field == "" || set.Table(r.From.Field, at.kind, at.resource) == nil {
-			continue
+	condition := ""
+	if len(r.When) > 0 {
+		condition = "the conditions of the rule"
+	}
+	for _, p := range w.parts {
+		for _, m := range metadataOf(p) {
+			if m.from != r.From.Field || set.Table(m.from, p.kind, m.resource) == nil {
+				continue
+			}
+			made := false
+			for _, tr := range w.made {
+				if tr.made != nil && tr.Rule == r.Label() && p.is(tr.From) &&
+					strings.HasPrefix(tr.Field, m.field+"[") {
+					w.tell(tr, condition, true)
+					made = true
+				}
+			}
+			key := m.spelled(r.From.Key)
+			// Not a glob, nor another key's name.
+			if !made && (exact || strings.EqualFold(expand(r.Names, key), w.name)) {
+				w.add(tagger.TagWay{Rule: r.Label(),
+					Field:     m.field + "[" + strconv.Quote(key) + "]",
+					Condition: condition}, p, m.field, key, true)
+			}
 		}
-		key := r.From.Key
-		if !exact && !strings.EqualFold(expand(r.Names, key), w.name) {
-			continue // a glob, or another key's name
-		}
-		way := tagger.TagWay{Rule: r.Label(), Field: field + "[" + strconv.Quote(key) + "]"}
-		if len(r.When) > 0 {
-			way.Condition = "the conditions of the rule"
-		}
-		w.add(way, at.kind, field, key, true)
 	}
 }
 
@@ -165,27 +218,38 @@ func expand(names []string, key string) string {
 	return ""
 }
 
-// add adds a way with what it has found. wanted says that its key is for this name alone.
-func (w *ways) add(way tagger.TagWay, owner workloadmeta.Kind, field, key string, wanted bool) {
-	part, concerned := w.parts[owner]
-	if !concerned {
-		return
+// tell adds a way that has made the tag. wanted says that its key is for this name alone.
+func (w *ways) tell(tr *Traced, condition string, wanted bool) {
+	way := tagger.TagWay{Rule: tr.Rule, Field: tr.Field, Condition: condition,
+		Found: "it has made the tag"}
+	if tr.rule != ruleStaticTag {
+		way.Entity = tr.From.String()
 	}
-	if part != nil {
-		way.Entity = part.GetID().String()
+	if field, key := splitField(tr.Field); wanted && key != "" {
+		w.keys = append(w.keys, wantedKey{tr.From.Kind, field, key})
+	}
+	if !slices.Contains(w.list, way) {
+		w.list = append(w.list, way)
+	}
+}
+
+// add adds a way that has not made the tag, with what it has found.
+func (w *ways) add(way tagger.TagWay, p part, field, key string, wanted bool) {
+	if p.entity != nil {
+		way.Entity = p.entity.GetID().String()
 	}
 	if wanted && key != "" {
-		w.keys = append(w.keys, wantedKey{owner, field, key})
+		w.keys = append(w.keys, wantedKey{p.kind, field, key})
 	}
 	value, set := "", false
-	if part != nil && key != "" {
-		value, set = metadata(part)[field][key]
+	for _, m := range metadataOf(p) {
+		if m.field == field {
+			value, set = m.values[key]
+		}
 	}
 	switch {
-	case part == nil:
-		way.Found = noun(owner) + " not known"
-	case w.made[way.Entity+" "+way.Field]:
-		way.Found = "it has made the tag"
+	case p.entity == nil:
+		way.Found = noun(p.kind) + " not known"
 	case set && value == "":
 		way.Found = "empty"
 	case set && wanted:
@@ -200,22 +264,58 @@ func (w *ways) add(way tagger.TagWay, owner workloadmeta.Kind, field, key string
 	w.list = append(w.list, way)
 }
 
-// metadata returns the maps of an entity that tags are made of, by field.
-func metadata(e workloadmeta.Entity) map[string]map[string]string {
-	m := map[string]map[string]string{}
-	if meta, ok := e.(interface {
+// metadata is a map of an entity that tags are made of.
+type metadata struct {
+	field    string
+	from     rules.Field // what rules call it; 0 = rules make no tags of it
+	resource string      // what it tells of
+	values   map[string]string
+}
+
+// spelled returns a rule's key as it is spelled here.
+func (m *metadata) spelled(key string) string {
+	for _, k := range slices.Sorted(maps.Keys(m.values)) {
+		if strings.EqualFold(k, key) {
+			return k
+		}
+	}
+	return key
+}
+
+// metadataOf returns the maps of an entity, or of one of its kind that is not known, by field.
+func metadataOf(p part) []metadata {
+	labels, annotations := metadata{field: "labels"}, metadata{field: "annotations"}
+	if e, ok := p.entity.(interface {
 		Meta() *workloadmeta.EntityMeta
 	}); ok {
-		m["labels"], m["annotations"] = meta.Meta().Labels, meta.Meta().Annotations
+		labels.values, annotations.values = e.Meta().Labels, e.Meta().Annotations
 	}
-	switch e := e.(type) {
-	case *workloadmeta.Container:
-		m["env"] = e.EnvVars
-	case *workloadmeta.KubernetesPod:
-		m["namespace_labels"], m["namespace_annotations"] = e.NamespaceLabels,
-			e.NamespaceAnnotations
+	switch {
+	case p.kind == workloadmeta.KindContainer:
+		env := metadata{field: "env", from: rules.Env}
+		if c, ok := p.entity.(*workloadmeta.Container); ok {
+			env.values = c.EnvVars
+		}
+		labels.from = rules.Label
+		return []metadata{annotations, env, labels}
+	case p.kind == workloadmeta.KindContainerImage:
+		labels.from = rules.Label
+	case p.kind == workloadmeta.KindKubernetesPod:
+		labels.from, annotations.from = rules.Label, rules.Annotation
+		labels.resource, annotations.resource = "pods", "pods"
+		of := metadata{"namespace_labels", rules.Label, "namespaces", nil}
+		with := metadata{"namespace_annotations", rules.Annotation, "namespaces", nil}
+		if pod, ok := p.entity.(*workloadmeta.KubernetesPod); ok {
+			of.values, with.values = pod.NamespaceLabels, pod.NamespaceAnnotations
+		}
+		return []metadata{annotations, labels, with, of}
+	case p.entity != nil && slices.Contains(objectKinds[:], p.kind):
+		if resource, err := resourceOf(p.entity); err == nil {
+			labels.from, annotations.from = rules.Label, rules.Annotation
+			labels.resource, annotations.resource = resource, resource
+		}
 	}
-	return m
+	return []metadata{annotations, labels}
 }
 
 // maxNear bounds the near misses that are told.
@@ -223,15 +323,10 @@ const maxNear = 10
 
 // near returns the keys that are nearly looked for, and those that have the name of the tag.
 func (w *ways) near() (list []tagger.NearMiss) {
-	for _, kind := range slices.Sorted(maps.Keys(w.parts)) {
-		part := w.parts[kind]
-		if part == nil {
-			continue
-		}
-		fields := metadata(part)
-		for _, field := range slices.Sorted(maps.Keys(fields)) {
-			for _, key := range slices.Sorted(maps.Keys(fields[field])) {
-				if slices.Contains(w.keys, wantedKey{kind, field, key}) {
+	for _, p := range w.parts {
+		for _, m := range metadataOf(p) {
+			for _, key := range slices.Sorted(maps.Keys(m.values)) {
+				if slices.Contains(w.keys, wantedKey{p.kind, m.field, key}) {
 					continue
 				}
 				meant := ""
@@ -239,15 +334,15 @@ func (w *ways) near() (list []tagger.NearMiss) {
 					meant = "a rule that makes a tag of it"
 				}
 				for _, want := range w.keys {
-					same := want.kind == kind && want.field == field
+					same := want.kind == p.kind && want.field == m.field
 					if want.key == key && !same || same && alike(key, want.key) {
 						meant = fmt.Sprintf("%s %s[%q]", noun(want.kind), want.field, want.key)
 						break
 					}
 				}
 				if meant != "" {
-					list = append(list, tagger.NearMiss{Entity: part.GetID().String(),
-						Field: field + "[" + strconv.Quote(key) + "]", Want: meant})
+					list = append(list, tagger.NearMiss{Entity: p.entity.GetID().String(),
+						Field: m.field + "[" + strconv.Quote(key) + "]", Want: meant})
 				}
 				if len(list) == maxNear {
 					return list
