@@ -58,6 +58,32 @@ func TestLevelsAreCumulative(t *testing.T) {
 	}
 }
 
+// An append by one reader is not seen by another, nor in the set.
+func TestLevelsCanBeAppendedTo(t *testing.T) {
+	room := func(tags ...string) []string { return append(make([]string, 0, 16), tags...) }
+	for name, low := range map[string]*tagset.List{
+		"a list":          tagset.ListOf(room("a", "b")),
+		"an interned one": tagset.NewInterner().List(room("a", "b")),
+	} {
+		set := tagset.MakeSet(low, room("o", "p", "x", "y"), 2)
+		want := set.High().Slice()
+		for i := range 3 {
+			level := func() []string {
+				low, orchestrator, high := set.Levels()
+				return [][]string{low, orchestrator, high}[i]
+			}
+			first := append(level(), "first")
+			_ = append(level(), "second")
+			if got := first[len(first)-1]; got != "first" {
+				t.Errorf("%s, level %d: what one reader appended is %q to it", name, i, got)
+			}
+		}
+		if got := set.High().Slice(); !slices.Equal(got, want) {
+			t.Errorf("%s: the set shows %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestEqualComparesWhatIsShown(t *testing.T) {
 	var zero tagset.Tags
 	ab := tagset.New([]string{"a", "b"}, nil, nil)

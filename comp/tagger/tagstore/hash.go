@@ -9,31 +9,26 @@ import (
 
 const separator = "://"
 
-const mixer = 0x9e3779b97f4a7c15 // an odd number without a pattern
-
 // idHash hashes entity IDs, so that who holds the two parts of one need not join them.
 type idHash struct {
-	seed      maphash.Seed
-	container uint64 // of the prefix that most IDs have
+	seed, prefixSeed maphash.Seed // two, lest an ID that is like its prefix has a poorer hash
+	container        uint64       // of the prefix that most IDs have
 }
 
 func newIDHash() idHash {
-	h := idHash{seed: maphash.MakeSeed()}
+	h := idHash{seed: maphash.MakeSeed(), prefixSeed: maphash.MakeSeed()}
 	h.container = h.prefix(tagger.PrefixContainer)
 	return h
 }
 
-// prefix is what the prefix adds to the hash of the rest. Without the factor, an ID that is like
-// its prefix would add up to a hash with fewer bits.
-func (h *idHash) prefix(prefix string) uint64 {
-	return maphash.String(h.seed, prefix) * mixer
-}
+// prefix is what the prefix adds to the hash of the rest.
+func (h *idHash) prefix(prefix string) uint64 { return maphash.String(h.prefixSeed, prefix) }
 
 // of is the hash of an ID: of all of it, if it has no parts.
 func (h *idHash) of(id tagger.EntityID) uint64 {
 	const container = tagger.PrefixContainer + separator
-	if len(id) > len(container) && id[:len(container)] == container {
-		return h.container + maphash.String(h.seed, string(id[len(container):]))
+	if bare, ok := strings.CutPrefix(string(id), container); ok {
+		return h.container + maphash.String(h.seed, bare)
 	}
 	colon := strings.IndexByte(string(id), ':')
 	if colon < 0 || !strings.HasPrefix(string(id[colon:]), separator) {

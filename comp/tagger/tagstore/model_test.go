@@ -26,6 +26,8 @@ type model struct {
 	limit     int
 	stones    int // ever made
 	last      map[tagger.EntityID]shown
+	// How many updates of an entity said something new, and nothing new.
+	updated, unchanged uint64
 }
 
 // shown is the last state an entity was in, for handles.
@@ -57,8 +59,14 @@ func (m *model) process(infos []tagger.TagInfo, now time.Time) {
 		if e == nil {
 			e = &modelEntity{sources: map[string]modelSource{}}
 		}
+		changed := false
 		for _, info := range infos[:n] {
-			e.take(info, now)
+			changed = e.take(info, now) || changed
+		}
+		if changed {
+			m.updated++
+		} else {
+			m.unchanged++
 		}
 		m.settle(id, e)
 		infos = infos[n:]
@@ -83,19 +91,27 @@ func (m *model) process(infos []tagger.TagInfo, now time.Time) {
 	}
 }
 
-func (e *modelEntity) take(info tagger.TagInfo, now time.Time) {
+// take reports whether the info is anything new. In which order it has the tags is not.
+func (e *modelEntity) take(info tagger.TagInfo, now time.Time) bool {
 	src, ok := e.sources[info.Source]
 	if info.DeleteEntity {
 		if ok && !src.withdrawn {
 			src.withdrawn, src.expiry = true, now.Add(tagstore.DefaultGrace)
 			e.sources[info.Source] = src
+			return true
 		}
-		return
+		return false
 	}
-	e.sources[info.Source] = modelSource{
+	for _, tags := range [][]string{info.LowCardTags, info.OrchestratorCardTags,
+		info.HighCardTags, info.StandardTags} {
+		slices.SortFunc(tags, tagset.Compare)
+	}
+	said := modelSource{
 		levels:   [3][]string{info.LowCardTags, info.OrchestratorCardTags, info.HighCardTags},
 		standard: info.StandardTags, expiry: info.ExpiryDate, complete: info.IsComplete,
 	}
+	e.sources[info.Source] = said
+	return !ok || fmt.Sprint(said) != fmt.Sprint(src)
 }
 
 // gone reports whether all sources have withdrawn.
@@ -380,6 +396,42 @@ func TestModel(t *testing.T) {
 				process(t, s, infos...)
 				step()
 			},
+			"say it again": func(rt *rapid.T) {
+				id := rapid.SampledFrom(modelIDs).Draw(rt, "entity")
+				e := m.entities[id]
+				if e == nil {
+					return
+				}
+				revision := s.Revision()
+				for name, src := range e.sources {
+					info := tagger.TagInfo{Entity: id, Source: name, IsComplete: src.complete,
+						LowCardTags: src.levels[0], OrchestratorCardTags: src.levels[1],
+						HighCardTags: src.levels[2], StandardTags: src.standard,
+						ExpiryDate: src.expiry}
+					if src.withdrawn {
+						info = gone(id, name)
+					}
+					infos := clone([]tagger.TagInfo{info})
+					slices.Reverse(infos[0].LowCardTags)
+					slices.Reverse(infos[0].HighCardTags)
+					m.process(clone(infos), now.now)
+					process(t, s, infos...)
+				}
+				if r := s.Revision(); r != revision {
+					rt.Fatalf("%d changes of %s by what it was before", r-revision, id)
+				}
+				step()
+			},
+			"end": func(rt *rapid.T) {
+				id := rapid.SampledFrom(modelIDs).Draw(rt, "entity")
+				var infos []tagger.TagInfo
+				for _, name := range modelSources {
+					infos = append(infos, gone(id, name))
+				}
+				m.process(infos, now.now)
+				process(t, s, infos...)
+				step()
+			},
 			"advance": func(rt *rapid.T) {
 				now.advance(time.Duration(rapid.IntRange(0, 7).Draw(rt, "minutes")) * time.Minute)
 				prune()
@@ -462,11 +514,19 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 					known)
 			}
 		}
+		levels, standard := e.resolve()
+		found, ok := s.Find(id, tagger.HighCardinality)
+		bare, _ := s.TagsOf(id.Prefix(), id.ID(), tagger.HighCardinality)
+		all := slices.Concat(levels[:]...)
+		if ok != (e != nil) || !slices.Equal(found.Slice(), all) ||
+			!slices.Equal(bare.Slice(), all) {
+			t.Fatalf("%s: Find = %q, %t, TagsOf = %q; want %q", id, found.Slice(), ok,
+				bare.Slice(), all)
+		}
 		entity, err := s.GetEntity(id)
 		if err != nil {
 			continue
 		}
-		levels, standard := e.resolve()
 		if !slices.Equal(entity.LowCardTags, levels[0]) ||
 			!slices.Equal(entity.OrchestratorCardTags, levels[1]) ||
 			!slices.Equal(entity.HighCardTags, levels[2]) ||
@@ -492,6 +552,10 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 		}
 	}
 	list := s.List()
+	if st := s.Stats(); st.Updated != m.updated || st.Unchanged != m.unchanged {
+		t.Fatalf("%d updates and %d of nothing new; want %d, %d", st.Updated, st.Unchanged,
+			m.updated, m.unchanged)
+	}
 	if st := s.Stats(); st.Tombstones != stones || s.Len() != len(m.entities) ||
 		len(list) != len(m.entities) ||
 		!slices.IsSortedFunc(list,

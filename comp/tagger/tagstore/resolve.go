@@ -156,8 +156,9 @@ func (r *resolver) sameLow(drafts []draft, old *entry) bool {
 	}
 	lowest := r.order[len(r.order)-1].priority()
 	for i := range drafts {
+		// As many are the same ones: no change both adds a source and drops one.
 		now, was := &drafts[i], &old.sources.all[i]
-		if now.name != was.name || now.low != was.low {
+		if now.low != was.low {
 			return false
 		}
 		if now.changed && now.priority() > lowest {

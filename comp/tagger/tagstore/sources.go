@@ -93,6 +93,8 @@ func (s *Store) unshare(src *sources) {
 	}
 }
 
+const mixer = 0x9e3779b97f4a7c15 // an odd number without a pattern
+
 // sum is a hash of sources. If two have the same by chance, the later one is shared from then on.
 func (s *Store) sum(all []source) uint64 {
 	sum := uint64(1)

@@ -119,12 +119,21 @@ func TestExpiryDates(t *testing.T) {
 		info.ExpiryDate = when
 		return info
 	}
-	process(t, s, at(c1, clock.now.Add(time.Second)),
-		at(c2, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)), at(c3,
-			time.Date(1815, 1, 1, 0, 0, 0, 0, time.UTC)))
-	if n := s.Prune(); n != 1 {
-		t.Errorf("Prune = %d, want the one from 1815", n)
+	// Dates that nanoseconds can hardly count, or no longer.
+	const most = math.MaxInt64 / int64(time.Second)
+	past := []time.Time{time.Date(1815, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(-1, 0),
+		time.Unix(0, 0), time.Unix(0, 1), time.Unix(1, 0)}
+	never := []time.Time{time.Unix(most-1, 0), time.Unix(most, 0), time.Unix(most, 999_999_999),
+		time.Unix(most+1, 0)}
+	for i, when := range slices.Concat(past, never) {
+		process(t, s, at(tagger.KubernetesPod(fmt.Sprint(i)), when))
 	}
+	if n := s.Prune(); n != len(past) || s.Len() != len(never) {
+		t.Errorf("Prune = %d and leaves %d, want those to go that have a date in the past", n,
+			s.Len())
+	}
+	process(t, s, at(c1, clock.now.Add(time.Second)),
+		at(c2, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)))
 	process(t, s, at(c1, clock.now.Add(3*time.Second))) // renewed
 	clock.advance(2 * time.Second)
 	s.Prune()
@@ -135,33 +144,50 @@ func TestExpiryDates(t *testing.T) {
 	wantTags(t, s, c2, "a:1") // "never" is a date, too
 }
 
-func TestRenewedExpiryDatesDoNotGather(t *testing.T) {
-	s, clock := newStore(t, tagstore.Options{})
-	info := lowTags(c1, low, "a:1")
-	renew := func(n int) {
-		for range n {
-			info.ExpiryDate = info.ExpiryDate.Add(1)
-			process(t, s, info)
-		}
-	}
-	info.ExpiryDate = clock.now.Add(time.Hour)
-	renew(5000)
+// wantNoGrowth fails if doing something 20 times leaves more than a megabyte behind.
+func wantNoGrowth(t *testing.T, what func()) {
+	t.Helper()
+	what()
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for range 20 {
-		renew(5000)
-		s.Prune()
+		what()
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
 		t.Errorf("the heap has grown by %d bytes", grown)
 	}
+}
+
+func TestRenewedExpiryDatesDoNotGather(t *testing.T) {
+	s, clock := newStore(t, tagstore.Options{})
+	info := lowTags(c1, low, "a:1")
+	info.ExpiryDate = clock.now.Add(time.Hour)
+	wantNoGrowth(t, func() {
+		for range 5000 {
+			info.ExpiryDate = info.ExpiryDate.Add(1)
+			process(t, s, info)
+		}
+		s.Prune()
+	})
 	clock.advance(2 * time.Hour)
 	if n := s.Prune(); n != 1 {
 		t.Errorf("Prune = %d, want 1", n)
 	}
+}
+
+func TestTombstonesThatComeBackDoNotGather(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	wantNoGrowth(t, func() {
+		for range 5000 {
+			process(t, s, lowTags(c1, low, "a:1"))
+			process(t, s, gone(c1, low))
+		}
+		s.Prune()
+	})
+	wantTags(t, s, c1, "a:1")
 }
 
 func TestKnownWithoutTags(t *testing.T) {
@@ -177,9 +203,15 @@ func TestKnownWithoutTags(t *testing.T) {
 	process(t, s, tagger.TagInfo{Source: high, Entity: c1})
 	wantTags(t, s, c1)
 
-	// There is nothing to keep of it for late telemetry.
-	process(t, s, gone(c2, low), gone(c1, low), gone(c1, high))
+	// There is nothing to keep of it for late telemetry, whatever was known once.
+	process(t, s, lowTags(c3, low, "a:1"))
+	process(t, s, gone(c3, low))
+	clock.advance(time.Hour)
+	s.Prune()
+	process(t, s, lowTags(c3, low))
+	process(t, s, gone(c2, low), gone(c1, low), gone(c1, high), gone(c3, low))
 	wantMiss(t, s, c2, tagger.LowCardinality, tagger.ErrUnknown)
+	wantMiss(t, s, c3, tagger.LowCardinality, tagger.ErrUnknown)
 	wantMiss(t, s, c1, tagger.LowCardinality, tagger.ErrUnknown)
 	clock.advance(time.Hour)
 	if n := s.Prune(); n != 0 || s.Len() != 0 || s.Stats().Tombstones != 0 {
@@ -353,24 +385,52 @@ func TestOnlySoManyAreRememberedAsForgotten(t *testing.T) {
 }
 
 func TestTombstonesAreBounded(t *testing.T) {
-	for _, c := range []struct{ limit, want int }{{0, 4}, {2, 2}, {-1, 0}} {
+	c4 := tagger.Container("c4")
+	all := []tagger.EntityID{c1, c2, c3, c4}
+	for _, c := range []struct {
+		limit int
+		three []tagger.EntityID // that are kept of the first three that die, in this order
+		four  []tagger.EntityID // and when the last dies
+	}{
+		{0, []tagger.EntityID{c2, c1, c3}, all},
+		{2, []tagger.EntityID{c1, c3}, []tagger.EntityID{c3, c4}},
+		{-1, nil, nil},
+	} {
 		s, _ := newStore(t, tagstore.Options{MaxTombstones: c.limit})
-		ids := []tagger.EntityID{c1, c2, c3, tagger.Container("c4")}
-		for _, id := range ids {
-			process(t, s, lowTags(id, low, "a:1"))
+		want := func(step string, kept []tagger.EntityID) {
+			t.Helper()
+			if n := s.Prune(); n != 0 {
+				t.Errorf("limit %d, %s: Prune = %d without any time", c.limit, step, n)
+			}
+			if st := s.Stats(); st.Tombstones != len(kept) {
+				t.Errorf("limit %d, %s: %d tombstones, want %d", c.limit, step, st.Tombstones,
+					len(kept))
+			}
+			for _, id := range kept {
+				wantTags(t, s, id, "a:1")
+			}
 		}
-		process(t, s, gone(c1, low))
-		process(t, s, lowTags(c1, low, "a:1")) // it is alive again, and the youngest when it dies
-		for _, i := range []int{1, 2, 3, 0} {
-			process(t, s, gone(ids[i], low))
+		die := func(ids ...tagger.EntityID) {
+			for _, id := range ids {
+				process(t, s, lowTags(id, low, "a:1"))
+				process(t, s, gone(id, low))
+			}
 		}
-		if st := s.Stats(); st.Tombstones != c.want || s.Len() != c.want {
-			t.Errorf("limit %d: %d tombstones, %d entities; want %d", c.limit, st.Tombstones,
-				s.Len(), c.want)
+		// The first one comes back, so that it is younger than the second when it dies again.
+		die(c1)
+		process(t, s, lowTags(c1, low, "a:1"))
+		die(c2, c1)
+		if c.limit >= 0 {
+			want("two have died", []tagger.EntityID{c2, c1})
 		}
-		if c.limit == 2 {
-			wantTags(t, s, c1, "a:1")
-			wantMiss(t, s, c2, tagger.LowCardinality, tagger.ErrExpired)
+		die(c3)
+		want("three have died", c.three)
+		die(c4)
+		want("four have died", c.four)
+		for _, id := range all {
+			if !slices.Contains(c.four, id) {
+				wantMiss(t, s, id, tagger.LowCardinality, tagger.ErrExpired)
+			}
 		}
 	}
 }
@@ -539,6 +599,22 @@ func TestWait(t *testing.T) {
 	})
 }
 
+func TestWaitsInVainDoNotGather(t *testing.T) {
+	s, _ := newStore(t, tagstore.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	n := 0
+	wantNoGrowth(t, func() {
+		for range 5000 {
+			n++
+			id := tagger.Container(fmt.Sprint(n))
+			if err := s.Wait(ctx, id, tagger.Partial); !errors.Is(err, context.Canceled) {
+				t.Fatalf("Wait = %v, want the end of the context", err)
+			}
+		}
+	})
+}
+
 func TestQueriesDoNotAllocate(t *testing.T) {
 	s, _ := newStore(t, tagstore.Options{})
 	process(t, s, standardInfos(1, 1)...)
@@ -547,6 +623,7 @@ func TestQueriesDoNotAllocate(t *testing.T) {
 	for name, query := range map[string]func(){
 		"Tags":        func() { _, _ = s.Tags(id, tagger.HighCardinality) },
 		"TagsOf":      func() { _, _ = s.TagsOf(id.Prefix(), id.ID(), tagger.HighCardinality) },
+		"TagsOf none": func() { _, _ = s.TagsOf(id.Prefix(), id.ID(), tagger.NoneCardinality) },
 		"Find":        func() { _, _ = s.Find(id, tagger.OrchestratorCardinality) },
 		"Find a miss": func() { _, _ = s.Find(c3, tagger.LowCardinality) },
 		"Lookup":      func() { _, _, _ = s.Lookup(id, tagger.HighCardinality) },
@@ -676,6 +753,25 @@ func TestContainersOfADeploymentShareTheirSources(t *testing.T) {
 	if n := s.Stats().Sources; n != 2 {
 		t.Errorf("%d sources, want 2: what another source hides is the entity's own", n)
 	}
+	// As many tags as a mask can tell apart, half of them of the embedder.
+	most := func(i int) []tagger.TagInfo {
+		infos := []tagger.TagInfo{{Source: low}, {Source: plain}}
+		for n := range 64 {
+			infos[n%2].HighCardTags = append(infos[n%2].HighCardTags, fmt.Sprintf("%d:%d", n, i))
+		}
+		for n := range infos {
+			infos[n].Entity = tagger.KubernetesPod(fmt.Sprint(i))
+		}
+		return infos
+	}
+	process(t, s, append(most(0), most(1)...)...)
+	if n := s.Stats().Sources; n != 3 {
+		t.Errorf("%d sources, want 3: two entities with 64 tags share theirs", n)
+	}
+	for i := range 2 {
+		id := most(i)[0].Entity
+		process(t, s, gone(id, low), gone(id, plain))
+	}
 	infos := standardInfos(4, 0)
 	infos[0].IsComplete = false
 	process(t, s, infos...)
@@ -764,10 +860,12 @@ func TestSourcesKeepWhatTheySaid(t *testing.T) {
 // see.
 func TestCallersCannotChangeWhatIsShared(t *testing.T) {
 	s, _ := newStore(t, tagstore.Options{})
-	// Standard tags that are united from two sources are a list of their own.
+	// Standard tags that are united from two sources, or have lost their doubles, are a list of
+	// their own.
 	process(t, s, append(standardInfos(1, 1), tagger.TagInfo{Source: "other", Entity: c1},
 		tagger.TagInfo{Source: low, Entity: c2, StandardTags: []string{"env:a", "env:b", "env:c"}},
-		tagger.TagInfo{Source: plain, Entity: c2, StandardTags: []string{"env:d", "env:e"}})...)
+		tagger.TagInfo{Source: plain, Entity: c2, StandardTags: []string{"env:d", "env:e"}},
+		tagger.TagInfo{Source: low, Entity: c3, StandardTags: []string{"env:a", "env:a"}})...)
 	id := standardInfos(1, 1)[0].Entity
 	show := func() string { return fmt.Sprintf("%+v", s.List()) }
 	want := show()
@@ -778,7 +876,7 @@ func TestCallersCannotChangeWhatIsShared(t *testing.T) {
 		}
 		_ = append(tags[:0], "spoilt")
 	}
-	for _, id := range []tagger.EntityID{id, c2} {
+	for _, id := range []tagger.EntityID{id, c2, c3} {
 		e, err := q.GetEntity(id)
 		if err != nil {
 			t.Fatal(err)
@@ -797,6 +895,19 @@ func TestCallersCannotChangeWhatIsShared(t *testing.T) {
 			t.Errorf("%d standard tags have room for %d: two readers could append to one memory",
 				len(shared), cap(shared))
 		}
+	}
+	sub := s.Subscribe("spoil", nil)
+	defer sub.Close()
+	for b := range sub.Bundles(t.Context()) {
+		for _, ev := range b.Events {
+			spoil(ev.Tags.Slice())
+			first := append(ev.Standard, "first")
+			_ = append(ev.Standard, "second")
+			if got := first[len(first)-1]; got != "first" {
+				t.Errorf("%s: one reader's %q is %q after another has appended", ev.ID, "first", got)
+			}
+		}
+		break
 	}
 	if got := show(); got != want {
 		t.Errorf("a caller changed what is stored:\n%s\nwant\n%s", got, want)
