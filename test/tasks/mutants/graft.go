@@ -117,15 +117,28 @@ type edit struct {
 	text           string
 }
 
+// grafted is a file with mutants in it.
+type grafted struct {
+	source, pkg string
+	spans       map[int][2]int // by mutant: the first and last line of the expression around it
+}
+
+// has reports whether a line is of the expression that has a mutant. Where one over many lines does
+// not compile, it is any of them that the compiler names.
+func (g *grafted) has(mutant, line int) bool {
+	lines := g.spans[mutant]
+	return lines[0] <= line && line <= lines[1]
+}
+
 // graft puts mutants into the source of their file. number returns the number of one, and 0 if it
 // is to be left out.
-func graft(source, file string, number func(Mutant) int, all []Mutant) (grafted, name string,
-	err error) {
+func graft(source, file string, number func(Mutant) int, all []Mutant) (*grafted, error) {
 	files := token.NewFileSet()
 	tree, err := parser.ParseFile(files, file, source, parser.SkipObjectResolution)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
+	spans := map[int][2]int{}
 	numbers := map[[2]int]map[string]int{} // by line and column, then by type
 	for _, m := range all {
 		if at := [2]int{m.Number, m.Column}; m.File == file && number(m) != 0 {
@@ -164,6 +177,9 @@ func graft(source, file string, number func(Mutant) int, all []Mutant) (grafted,
 		if types == nil {
 			return true
 		}
+		for _, n := range types {
+			spans[n] = [2]int{files.Position(node.Pos()).Line, files.Position(node.End()).Line}
+		}
 		comparison := fmt.Sprintf("(%d, %d, ", types["CONDITIONALS_NEGATION"],
 			types["CONDITIONALS_BOUNDARY"])
 		computation := fmt.Sprintf("(%d, ", types["ARITHMETIC_BASE"])
@@ -198,5 +214,5 @@ func graft(source, file string, number func(Mutant) int, all []Mutant) (grafted,
 		at = e.to
 	}
 	out.WriteString(source[at:])
-	return out.String(), tree.Name.Name, nil
+	return &grafted{out.String(), tree.Name.Name, spans}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -60,9 +61,14 @@ func NewTrial(folder, dir string, all []Mutant, args ...string) (*Trial, error) 
 // as in a constant's value. These lose their number.
 func (t *Trial) buildGrafted(all []Mutant) error {
 	for {
-		replace, err := t.graftAll(all)
+		grafts, err := t.graftAll(all)
 		if err != nil {
 			return err
+		}
+		replace := map[string]string{}
+		for file, g := range grafts {
+			replace[file] = g.source
+			replace[t.folder+"/mutants_of_a_trial.go"] = fmt.Sprintf(helpers, g.pkg)
 		}
 		out, err := t.build(t.binary, replace, "-gcflags=-e")
 		if err == nil {
@@ -70,8 +76,9 @@ func (t *Trial) buildGrafted(all []Mutant) error {
 		}
 		before := len(t.numbers)
 		for _, at := range position.FindAllStringSubmatch(out, -1) {
-			maps.DeleteFunc(t.numbers, func(m Mutant, _ int) bool {
-				return path.Base(m.File) == at[1] && fmt.Sprint(m.Number) == at[2]
+			line, _ := strconv.Atoi(at[2])
+			maps.DeleteFunc(t.numbers, func(m Mutant, n int) bool {
+				return path.Base(m.File) == at[1] && grafts[m.File].has(n, line)
 			})
 		}
 		if len(t.numbers) == before {
@@ -83,26 +90,24 @@ func (t *Trial) buildGrafted(all []Mutant) error {
 // position finds where errors of the compiler are.
 var position = regexp.MustCompile(`(?m)([^/\s]+\.go):(\d+):\d+: `)
 
-// graftAll returns the files of the package with mutants in them, and the one that they need.
-func (t *Trial) graftAll(all []Mutant) (map[string]string, error) {
-	replace := map[string]string{}
+// graftAll returns the files of the package with mutants in them.
+func (t *Trial) graftAll(all []Mutant) (map[string]*grafted, error) {
+	grafts := map[string]*grafted{}
 	for _, m := range all {
-		if replace[m.File] != "" {
+		if grafts[m.File] != nil {
 			continue
 		}
 		source, err := os.ReadFile(m.File)
 		if err != nil {
 			return nil, err
 		}
-		grafted, name, err := graft(string(source), m.File,
+		grafts[m.File], err = graft(string(source), m.File,
 			func(m Mutant) int { return t.numbers[m] }, all)
 		if err != nil {
 			return nil, err
 		}
-		replace[m.File] = grafted
-		replace[t.folder+"/mutants_of_a_trial.go"] = fmt.Sprintf(helpers, name)
 	}
-	return replace, nil
+	return grafts, nil
 }
 
 // build builds the tests with other content in some files.
