@@ -470,7 +470,8 @@ func packagesWith(text *regexp.Regexp) ([]string, error) {
 var mutated = []string{
 	"pkg/statebus", "pkg/singlewriter", "comp/workloadmeta", "comp/workloadmeta/store",
 	"comp/workloadmeta/collection",
-	"comp/tagger/tagstore", "comp/tagger/local", "comp/tagger/extract", "comp/rules",
+	"comp/tagger", "comp/tagger/tagstore", "comp/tagger/local", "comp/tagger/extract",
+	"comp/rules",
 	"comp/workloadmeta/collectors/runtime/internal/runtimesync",
 }
 
