@@ -103,7 +103,7 @@ func NewHashed[K comparable, V any](hash func(K) uint64) *Map[K, V] {
 		hashOf: hash,
 		direct: reflect.TypeFor[V]().Kind() == reflect.Pointer,
 	}
-	m.dir.Store(&directory[K, V]{shift: 64, shards: []*shard[K, V]{newShard[K, V](0, 0)}})
+	m.dir.Store(&directory[K, V]{shift: 64, shards: []*shard[K, V]{newShard[K, V](groupSize, 0)}})
 	return m
 }
 
@@ -284,7 +284,7 @@ func (m *Map[K, V]) Delete(k K) (old V, oldRevision uint64, had bool) {
 	atomic.StorePointer(&at.value, nil)
 	s.live--
 	m.count.Add(-1)
-	if s.live <= len(s.slots)/8 && (len(s.slots) > groupSize || s.depth > 0) {
+	if s.live <= len(s.slots)/8 {
 		m.shrink(s, h)
 	}
 	return old, oldRevision, true
@@ -316,15 +316,14 @@ func (m *Map[K, V]) unbox(p unsafe.Pointer) V {
 // for a key that is not there.
 func limit(slots int) int { return slots / 8 * 7 }
 
-// newShard returns an empty shard with room for n keys and a third more.
-func newShard[K comparable, V any](n int, depth uint8) *shard[K, V] {
-	slots := roomFor(n)
+func newShard[K comparable, V any](slots int, depth uint8) *shard[K, V] {
 	return &shard[K, V]{
 		control: make([]atomic.Uint64, slots/groupSize), slots: make([]slot[K], slots),
 		depth: depth,
 	}
 }
 
+// roomFor returns how many slots a shard for n keys and a third more has.
 func roomFor(n int) int {
 	slots := groupSize
 	for limit(slots) < n+n/3 {
@@ -357,20 +356,16 @@ func (s *shard[K, V]) insert(h uint64, k K, value unsafe.Pointer, revision uint6
 // rebuild replaces a shard that is full by one that has room, or by two. h is the hash of one of
 // its keys.
 func (m *Map[K, V]) rebuild(s *shard[K, V], h uint64) {
-	if roomFor(s.live+1) <= maxSlots {
-		next := newShard[K, V](s.live+1, s.depth)
+	if slots := roomFor(s.live); slots <= maxSlots {
+		next := newShard[K, V](slots, s.depth)
 		m.fill(s, next, next)
 		m.replace(h, next, next)
 		return
 	}
-	low := newShard[K, V](s.live/2+1, s.depth+1)
-	high := newShard[K, V](s.live/2+1, s.depth+1)
-	if full := m.fill(s, low, high); full {
-		// The hashes of these keys are not as random as they should be. Take more room.
-		low = newShard[K, V](s.live+1, s.depth+1)
-		high = newShard[K, V](s.live+1, s.depth+1)
-		m.fill(s, low, high)
-	}
+	// Either has room for all keys, should their hashes not be as random as they ought to be.
+	low := newShard[K, V](maxSlots, s.depth+1)
+	high := newShard[K, V](maxSlots, s.depth+1)
+	m.fill(s, low, high)
 	m.replace(h, low, high)
 }
 
@@ -385,22 +380,22 @@ func (m *Map[K, V]) shrink(s *shard[K, V], h uint64) {
 		if buddy.depth != s.depth || s.live+buddy.live > maxSlots/4 {
 			break
 		}
-		both := newShard[K, V](s.live+buddy.live, s.depth-1)
+		both := newShard[K, V](roomFor(s.live+buddy.live), s.depth-1)
 		m.fill(s, both, both)
 		m.fill(buddy, both, both)
 		m.replace(h, both, both)
 		s, merged = both, true
 	}
-	if !merged && roomFor(s.live) < len(s.slots) {
-		next := newShard[K, V](s.live, s.depth)
+	if slots := roomFor(s.live); !merged && slots < len(s.slots) {
+		next := newShard[K, V](slots, s.depth)
 		m.fill(s, next, next)
 		m.replace(h, next, next)
 	}
 }
 
 // fill copies the keys of s that have a value: to low those whose bit number low.depth is not set,
-// to high the others; full means that one had no room. The two may be one.
-func (m *Map[K, V]) fill(s, low, high *shard[K, V]) (full bool) {
+// to high the others. The two may be one.
+func (m *Map[K, V]) fill(s, low, high *shard[K, V]) {
 	bit := uint64(1) << (64 - low.depth) // 0 for depth 0, when the two are one
 	for g := range s.control {
 		for taken := s.control[g].Load() & tops; taken != 0; taken &= taken - 1 {
@@ -412,13 +407,9 @@ func (m *Map[K, V]) fill(s, low, high *shard[K, V]) (full bool) {
 			if h&bit != 0 {
 				to = high
 			}
-			if to.used >= limit(len(to.slots)) {
-				return true
-			}
 			to.insert(h, from.key, from.value, from.revision.Load())
 		}
 	}
-	return false
 }
 
 // replace puts low and high, or the one shard that both are, where the hashes are that have as many

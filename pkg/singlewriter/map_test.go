@@ -117,6 +117,26 @@ func TestModel(t *testing.T) {
 	})
 }
 
+// Of keys whose hashes begin alike, one half of a shard that is split gets all, again and again.
+func TestHashesThatBeginAlike(t *testing.T) {
+	seed := maphash.MakeSeed()
+	m := singlewriter.NewHashed[int, int](
+		func(k int) uint64 { return maphash.Comparable(seed, k) >> 8 })
+	const n = 5000
+	for i := range n {
+		m.Set(i, i, 1)
+	}
+	for i := range n {
+		if v, ok := m.Get(i); v != i || !ok {
+			t.Fatalf("Get(%d) = %d, %t", i, v, ok)
+		}
+		m.Delete(i)
+	}
+	if m.Len() != 0 {
+		t.Errorf("%d are left", m.Len())
+	}
+}
+
 // TestReaders runs look-ups and walks beside a writer that lets the map grow and shrink. Keys
 // below stable never change: every walk meets each of them once, and every look-up finds them. The
 // value of the others only grows, so no reader may ever see it go back.
