@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 )
@@ -124,5 +125,107 @@ func TestNestedFieldsThatAreSkippedAreNotUsed(t *testing.T) {
 	c := e.(*workloadmeta.Container)
 	if c.Name != "" || c.State.Status != "" || c.Image.Name != "" {
 		t.Errorf("a field of another spelling was taken: %+v", c)
+	}
+}
+
+// Programs that are not ours read it.
+func TestTextsAndTimesHaveOneForm(t *testing.T) {
+	form := func(edit func(*workloadmeta.Container)) string {
+		data := string(workloadmeta.AppendEntity(nil, reported(edit)))
+		return strings.TrimSuffix(strings.TrimPrefix(data, `{"kind":"container","id":"a",`), "}")
+	}
+	for text, want := range map[string]string{
+		"a b~\x7f": "a b~\x7f", "\x1f\x00": `\u001f\u0000`, "\n\r\t": `\n\r\t`, `"\/`: `\"\\/`,
+		"\x80\xff": `\udc80\udcff`, "\u0080é": "\u0080é", "\ufffd": "\ufffd",
+		"\u2027\u2028\u2029\u202a": "\u2027\\u2028\\u2029\u202a",
+	} {
+		got := form(func(c *workloadmeta.Container) { c.Name = text })
+		if got != `"name":"`+want+`"` {
+			t.Errorf("%q is %s", text, got)
+		}
+	}
+	for want, at := range map[string]time.Time{
+		"0000-01-01T00:00:00Z":           time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC),
+		"9999-12-31T23:59:59.999999999Z": time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+		"@253402300800.000000000":        time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC),
+		"@-62167219201.000000001":        time.Date(-1, 12, 31, 23, 59, 59, 1, time.UTC),
+	} {
+		got := form(func(c *workloadmeta.Container) { c.State.CreatedAt = at })
+		if got != `"state":{"created_at":"`+want+`"}` {
+			t.Errorf("%v is %s, want %s", at, got, want)
+		}
+	}
+}
+
+func TestWhatOtherProgramsWriteIsRead(t *testing.T) {
+	e, unknown, err := workloadmeta.UnmarshalEntity([]byte("\n{ \"kind\" :\t\"container\" ,\r\n" +
+		`"id":"c","new":{"a":[1,"]\\\"}",{"b":[]}],"c":null},"labels" : { "a" : "1" , "b":"2" } ,` +
+		` "collector_tags" : [ "x" , "y" ] ,"pid" : 9 , "restart_count":0,"cgroup_path":null } `))
+	want := &workloadmeta.Container{PID: 9, CollectorTags: []string{"x", "y"},
+		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "c"}}
+	want.Labels = map[string]string{"a": "1", "b": "2"}
+	if err != nil || !slices.Equal(unknown, []string{"new"}) || !e.Equal(want) {
+		t.Errorf("%v, unknown %q, %v", e, unknown, err)
+	}
+	for text, want := range map[string]string{
+		`\u0041\/\\u0041\b\f\n\r\t\"`: "A/\\u0041\b\f\n\r\t\"", `\ud83d\ude00.`: "\U0001f600.",
+		`\udc80\udcff`: "\x80\xff", `\udc7f\udd00`: "\ufffd\ufffd", `\ud83d`: "\ufffd",
+		`\ud83dx`: "\ufffdx", `\ud83d\n`: "\ufffd\n", `\ud83d\u0041`: "\ufffdA",
+		`\ud83d\"\u0041`: "\ufffd\"A", `\u00e9\u00e9`: "éé",
+	} {
+		e, _, err := workloadmeta.UnmarshalEntity(
+			[]byte(`{"kind":"container","id":"c","name":"` + text + `"}`))
+		if err != nil || e.(*workloadmeta.Container).Name != want {
+			t.Errorf("%s: %v, %v, want %q", text, e, err, want)
+		}
+	}
+	for rates, want := range map[string][2]uint32{
+		`[]`: {}, `[1]`: {1}, `[1,2]`: {1, 2}, `[1,2,3]`: {1, 2},
+	} {
+		e, _, err := workloadmeta.UnmarshalEntity(
+			[]byte(`{"kind":"gpu","id":"g","max_clock_rates":` + rates + `}`))
+		if err != nil || e.(*workloadmeta.GPU).MaxClockRates != want {
+			t.Errorf("%s: %v, %v, want %v", rates, e, err, want)
+		}
+	}
+}
+
+// A value of another type than the field's is an error, whatever the two are.
+func TestAFieldTakesOneTypeOfValue(t *testing.T) {
+	values := []string{`7`, `-7`, `"x"`, `true`, `false`, `{"x":null}`, `["x"]`}
+	for field, takes := range map[string]string{
+		`"name":%`: `"x"`, `"pid":%`: `7 -7`, `"state":{"running":%}`: `true false`,
+		`"labels":%`: `{"x":null}`, `"collector_tags":%`: `["x"]`, `"owner":%`: `{"x":null}`,
+		`"state":{"created_at":%}`: ``, `"owner":{"kind":%}`: ``,
+		`"resources":{"cpu_limit":%}`: `7 -7`, `"resources":{"memory_limit":%}`: `7`,
+		`"resources":{"guaranteed_whole_core":%}`: `true false`,
+	} {
+		for _, value := range values {
+			data := `{"kind":"container","id":"c",` + strings.Replace(field, "%", value, 1) + `}`
+			_, _, err := workloadmeta.UnmarshalEntity([]byte(data))
+			if want := slices.Contains(strings.Fields(takes), value); want != (err == nil) {
+				t.Errorf("%s: %v", data, err)
+			}
+		}
+	}
+	for value, ok := range map[string]bool{
+		`"@1.000000000"`: true, `"@1.5"`: false, `"@1"`: false, `"@x.000000000"`: false,
+		`"@1.00000000x"`: false, `"2026-01-01T00:00:00Z"`: true, `"2026-01-01"`: false,
+	} {
+		_, _, err := workloadmeta.UnmarshalEntity(
+			[]byte(`{"kind":"container","id":"c","state":{"created_at":` + value + `}}`))
+		if ok != (err == nil) {
+			t.Errorf("a time of %s: %v", value, err)
+		}
+	}
+	for value, ok := range map[string]bool{
+		`container`: true, `kind(0)`: true, `kind(200)`: true, `kind(1)`: false, `kind(256)`: false,
+		`kind(0200)`: false, `200`: false, ``: false,
+	} {
+		_, _, err := workloadmeta.UnmarshalEntity(
+			[]byte(`{"kind":"container","id":"c","owner":{"kind":"` + value + `","id":"o"}}`))
+		if ok != (err == nil) {
+			t.Errorf("a kind of %q: %v", value, err)
+		}
 	}
 }

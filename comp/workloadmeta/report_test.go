@@ -139,3 +139,123 @@ func TestAnEndBeatsWhoHasNotLookedSince(t *testing.T) {
 		t.Errorf("a withdrawal that tells of no end makes one: %v", left)
 	}
 }
+
+// Of two reporters that disagree on what is observed, it is the state of their reports that counts
+// first, and then who is stronger.
+func TestWhoseObservationCounts(t *testing.T) {
+	type state struct {
+		state    workloadmeta.ReportState
+		outdated bool
+		ended    bool
+	}
+	worth := [][]state{ // the most first
+		{{workloadmeta.Live, false, false}, {workloadmeta.Live, false, true}},
+		{{workloadmeta.Done, false, true}, {workloadmeta.Done, true, true}},
+		{{workloadmeta.Live, true, false}, {workloadmeta.Live, true, true},
+			{workloadmeta.Done, false, false}},
+		{{workloadmeta.Away, false, false}, {workloadmeta.Away, true, true}},
+	}
+	for i, strong := range worth {
+		for j, weak := range worth {
+			for _, s := range strong {
+				for _, w := range weak {
+					var entities []workloadmeta.Entity
+					for n, of := range []state{s, w} {
+						entities = append(entities, reported(func(c *workloadmeta.Container) {
+							c.RestartCount, c.State.Running = n, !of.ended
+							if of.ended {
+								c.State.Status = workloadmeta.StatusStopped
+							}
+						}))
+					}
+					all := reports(entities...)
+					all[0].State, all[0].Outdated = s.state, s.outdated
+					all[1].State, all[1].Outdated = w.state, w.outdated
+					want := 0
+					if j < i {
+						want = 1
+					}
+					got := workloadmeta.Merge(all).(*workloadmeta.Container)
+					if got.RestartCount != want {
+						t.Errorf("strong %+v and weak %+v: %d counts", s, w, got.RestartCount)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestHasEnded(t *testing.T) {
+	code := int64(0)
+	pod := func(phase string, finished time.Time) workloadmeta.Entity {
+		return &workloadmeta.KubernetesPod{Phase: phase, FinishedAt: finished}
+	}
+	for name, test := range map[string]struct {
+		e     workloadmeta.Entity
+		ended bool
+	}{
+		"a container that runs": {reported(func(c *workloadmeta.Container) {
+			c.State.Running, c.State.Status = true, workloadmeta.StatusRunning
+		}), false},
+		"one that has stopped": {reported(func(c *workloadmeta.Container) {
+			c.State.Status = workloadmeta.StatusStopped
+		}), true},
+		"one with an exit code": {reported(func(c *workloadmeta.Container) {
+			c.State.ExitCode = &code
+		}), true},
+		"one that runs again": {reported(func(c *workloadmeta.Container) {
+			c.State.ExitCode, c.State.Running = &code, true
+		}), false},
+		"one of which no more":   {reported(func(*workloadmeta.Container) {}), false},
+		"a pod that runs":        {pod("Running", time.Time{}), false},
+		"one that succeeded":     {pod("Succeeded", time.Time{}), true},
+		"one that failed":        {pod("Failed", time.Time{}), true},
+		"one that has an end":    {pod("Running", at(0)), true},
+		"what has no known ends": {&workloadmeta.Host{}, false},
+	} {
+		if workloadmeta.HasEnded(test.e) != test.ended {
+			t.Errorf("%s has ended: %v", name, !test.ended)
+		}
+	}
+}
+
+func TestReportersAreOrderedByRankThenName(t *testing.T) {
+	order := []*workloadmeta.Reporter{
+		{Name: "kubelet", Source: workloadmeta.SourceNodeOrchestrator},
+		{Name: "z", Source: workloadmeta.SourceRuntime, Rank: 2},
+		{Name: "a", Source: workloadmeta.SourceRuntime, Rank: 1},
+		{Name: "b", Source: workloadmeta.SourceRuntime, Rank: 1},
+	}
+	for i, a := range order {
+		for j, b := range order {
+			copied := *b // the same reporter need not be the same pointer
+			if got := workloadmeta.CompareReporters(a, &copied); max(-1, min(got, 1)) !=
+				max(-1, min(i-j, 1)) {
+				t.Errorf("%v and %v compare as %d", a, b, got)
+			}
+		}
+		var all []workloadmeta.Report
+		for _, r := range order {
+			all = append(all, workloadmeta.NewReport(r, nil, at(0)))
+		}
+		copied := *a
+		if where, found := workloadmeta.FindReport(all, &copied); where != i || !found {
+			t.Errorf("%v is found at %d, %v", a, where, found)
+		}
+	}
+}
+
+func TestReportStatesAsText(t *testing.T) {
+	for state, want := range []string{"live", "away", "done"} {
+		s := workloadmeta.ReportState(state)
+		text, err := s.MarshalText()
+		var again workloadmeta.ReportState
+		if err != nil || string(text) != want || again.UnmarshalText(text) != nil || again != s {
+			t.Errorf("state %d is %q, which is %v", state, text, again)
+		}
+	}
+	unknown := workloadmeta.ReportState(3)
+	if err := unknown.UnmarshalText([]byte(unknown.String())); err == nil {
+		t.Error("a state that there is not was read")
+	}
+}
