@@ -145,7 +145,9 @@ func (t *Trial) build(binary string, replace map[string]string, flags ...string)
 func (t *Trial) test(binary string, number int) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), t.limit, errTooLong)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.failfast"}, t.args...)...)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.failfast",
+		// An endless mutant ends also if this program was killed meanwhile.
+		"-test.timeout=" + (t.limit + time.Minute).String()}, t.args...)...)
 	cmd.Dir, cmd.WaitDelay = t.folder, time.Second
 	cmd.Env = append(os.Environ(), fmt.Sprint(wakeUp, "=", number))
 	out, err := cmd.CombinedOutput()
