@@ -3,11 +3,13 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	goruntime "runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -363,5 +365,39 @@ func TestCountIsByKindAndSource(t *testing.T) {
 	if len(got) != 2 || got[wm.KindContainer][runtime] != 2 ||
 		got[wm.KindContainer][kubelet] != 1 || got[wm.KindKubernetesPod][kubelet] != 1 {
 		t.Errorf("Count = %v", got)
+	}
+}
+
+// The error names a few of those that have the name, and how many more there are.
+func TestAmbiguityNamesAFew(t *testing.T) {
+	s := newStore(t)
+	for n := 1; n <= 6; n++ {
+		notify(t, s, sets(runtime, container(fmt.Sprint("id", n), named("web"))))
+		_, err := s.GetContainerByName("web")
+		if n == 1 {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		more := ""
+		if n > 4 {
+			more = fmt.Sprintf(" and %d more", n-4)
+		}
+		_, claims, _ := strings.Cut(err.Error(), "ambiguous: ")
+		names, found := strings.CutSuffix(claims, more)
+		if !found || strings.Contains(names, "more") ||
+			len(strings.Split(names, ", ")) != min(n, 4) {
+			t.Errorf("with %d: %v", n, err)
+		}
+	}
+}
+
+func TestKindsThatThereAreNot(t *testing.T) {
+	s := newStore(t)
+	for _, kind := range []wm.Kind{0, wm.Kind(wm.NumKinds), 255} {
+		if _, err := s.Get(id(kind, "x")); !errors.Is(err, wm.ErrNotFound) {
+			t.Errorf("Get of kind %d: %v", kind, err)
+		}
 	}
 }

@@ -463,3 +463,51 @@ func TestSubscriberResumesWhereItWas(t *testing.T) {
 		t.Errorf("at another store's position: %+v", b)
 	}
 }
+
+// A second entity of a reporter is watched in place of its first.
+func TestWritingToALaterEntityIsNoticed(t *testing.T) {
+	var found []string
+	s := store.New(store.Options{OnMutation: func(id wm.EntityID, source wm.Source) {
+		found = append(found, id.ID+" of "+string(source))
+	}})
+	notify(t, s, sets(runtime, container("c", host("h"))))
+	later := container("c", host("later"))
+	notify(t, s, sets(runtime, later))
+	later.Hostname = "written to"
+	s.Close()
+	if !slices.Equal(found, []string{"c of runtime"}) {
+		t.Errorf("found %q", found)
+	}
+}
+
+// Who follows a source that several report hears nothing of a change elsewhere.
+func TestASourceOfSeveralReportersIsFollowedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(store.Options{OnMutation: failOnMutation(t)})
+		defer s.Close()
+		docker := &wm.Reporter{Name: "docker", Source: runtime, Rank: 2}
+		containerd := &wm.Reporter{Name: "containerd", Source: runtime, Rank: 1}
+		notify(t, s, says(docker, wm.EventTypeSet, container("c", host("h"))),
+			says(containerd, wm.EventTypeSet, container("c", named("n"))))
+		r := record(t, s, wm.NewFilter().Source(runtime))
+		r.want(t, "snapshot", "set(c:n/h)")
+		notify(t, s, sets(kubelet, container("c", named("web"))))
+		r.want(t, "another source")
+		notify(t, s, says(containerd, wm.EventTypeSet, container("c", named("m"))))
+		r.want(t, "the weaker of the source", "set(c:m/h)")
+	})
+}
+
+func TestExpectedIsWhatWasSaidLast(t *testing.T) {
+	s := newStore(t)
+	if got := s.Expected(wm.KindContainer); got != nil {
+		t.Errorf("at first %q are expected", got)
+	}
+	s.Expect(wm.KindContainer, []wm.Source{runtime, kubelet})
+	if got := s.Expected(wm.KindContainer); !slices.Equal(got, []wm.Source{runtime, kubelet}) {
+		t.Errorf("expected %q", got)
+	}
+	if got := s.Expected(wm.KindKubernetesPod); got != nil {
+		t.Errorf("of another kind %q are expected", got)
+	}
+}

@@ -43,8 +43,6 @@ func (s *Store) Subscribe(name string, filter *workloadmeta.Filter,
 			e := r.as(source)
 			return e != nil && filter.Accepts(e)
 		}
-	}
-	if filter != nil {
 		opts.Range = func(f func(workloadmeta.EntityID, *record, uint64) bool) {
 			s.kinds.rangeOf(filter.WantsKind, f)
 		}
