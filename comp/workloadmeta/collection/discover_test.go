@@ -140,3 +140,45 @@ func TestSwitchedOffHasNoInstances(t *testing.T) {
 		}
 	})
 }
+
+// Instances are looked for as often as collectors are, unless their discoverer says how often.
+func TestHowOftenInstancesAreLookedFor(t *testing.T) {
+	for period, want := range map[time.Duration]int{0: 4, 2 * second: 31} {
+		synctest.Test(t, func(t *testing.T) {
+			looks := 0
+			c := &sockets{fake: fake{id: "podman", period: period, detect: nil}}
+			start(t, collection.Options{RedetectEvery: 20 * second}, &counted{c, &looks})
+			time.Sleep(time.Minute + second/2)
+			synctest.Wait()
+			if looks != want {
+				t.Errorf("with a period of %s: %d looks in a minute, want %d", period, looks, want)
+			}
+		})
+	}
+}
+
+// counted counts how often instances are looked for.
+type counted struct {
+	*sockets
+	looks *int
+}
+
+func (c *counted) Instances(ctx context.Context) []workloadmeta.Collector {
+	*c.looks++
+	return c.sockets.Instances(ctx)
+}
+
+// The end of an instance is its own: what others have reported is still theirs to withdraw.
+func TestTheEndOfAnInstanceLeavesTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &sockets{fake: fake{id: "podman"}, there: []string{"root", "u1"}}
+		r := start(t, collection.Options{}, c, lostRuntime(nil))
+		time.Sleep(time.Minute)
+		r.wantHas(runtime, "a root shared u1")
+		c.set("root")
+		time.Sleep(20 * time.Minute)
+		r.wantHas(runtime, "a root shared")
+		time.Sleep(time.Hour)
+		r.wantHas(runtime, "root shared")
+	})
+}

@@ -287,3 +287,54 @@ func TestStopEndsLookUps(t *testing.T) {
 		}
 	})
 }
+
+// When all who waited have gone, the look-up is given up.
+func TestALookUpThatAllHaveLeftIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var given atomic.Int64
+		r := start(t, collection.Options{FetchTimeout: time.Hour}, &fakeFetcher{fake{id: "ecs"},
+			func(ctx context.Context, _ workloadmeta.EntityID, _ workloadmeta.Sink) error {
+				<-ctx.Done()
+				given.Add(1)
+				return ctx.Err()
+			}})
+		synctest.Wait()
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*second)
+				defer cancel()
+				if err := r.Fetch(ctx, containerID("a")); !errors.Is(err,
+					context.DeadlineExceeded) {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
+		if given.Load() != 0 {
+			t.Error("given up, and one still waits")
+		}
+		all.Wait()
+		synctest.Wait()
+		if given.Load() != 1 {
+			t.Error("it goes on, and nobody waits")
+		}
+	})
+}
+
+// When the time is over, what collectors say of that is what the caller is told.
+func TestCollectorsMaySayWhyTheyTookTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, collection.Options{}, &fakeFetcher{fake{id: "ecs"},
+			func(ctx context.Context, _ workloadmeta.EntityID, _ workloadmeta.Sink) error {
+				<-ctx.Done()
+				time.Sleep(50 * time.Millisecond)
+				return errDown
+			}})
+		synctest.Wait()
+		if err := r.Fetch(t.Context(), containerID("a")); !errors.Is(err, errDown) {
+			t.Errorf("%v, want what the collector says", err)
+		}
+	})
+}

@@ -139,9 +139,7 @@ func (t *reportTable) forget(now time.Time, after time.Duration,
 		}
 	}
 	t.forgotten = append(t.forgotten, gone...)
-	if n := len(t.forgotten) - maxForgotten; n > 0 {
-		t.forgotten = slices.Delete(t.forgotten, 0, n)
-	}
+	t.forgotten = slices.Delete(t.forgotten, 0, max(0, len(t.forgotten)-maxForgotten))
 	return gone, t.write(out)
 }
 

@@ -67,6 +67,9 @@ func TestWhatNobodyConfirmsIsWithdrawn(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		r.wantHas(runtime, "")
+		if n := len(r.log.lines("cannot withdraw")); n != 0 {
+			t.Errorf("%d lines say that it could not be withdrawn", n)
+		}
 		f, ok := r.Forgotten(containerID("a"))
 		if !ok || f.Reporter != "docker" || f.At.Sub(f.Away) < 10*time.Minute ||
 			f.At.Sub(f.Said) < time.Hour || !strings.Contains(f.Reason, "nobody has confirmed it") {
@@ -197,8 +200,8 @@ func TestFetcherThatHangs(t *testing.T) {
 				t.Errorf("one answers: %v", err)
 			}
 		}
-		if calls.Load() > 20 {
-			t.Errorf("%d look-ups hang", calls.Load())
+		if calls.Load() != 8 {
+			t.Errorf("%d look-ups hang, want 8: no more are begun then", calls.Load())
 		}
 		close(release)
 	})
@@ -246,4 +249,73 @@ func TestWhatACollectorSaysOfItselfIsChecked(t *testing.T) {
 			t.Errorf("New = %v, want %q", err, want)
 		}
 	}
+}
+
+// Who waits for a short time is not looked at too rarely.
+func TestWhatIsForgottenSoonIsLookedAtOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, collection.Options{ForgetAfter: 2 * second}, lostRuntime(nil))
+		time.Sleep(time.Hour + 1900*time.Millisecond)
+		r.wantHas(runtime, "a")
+		time.Sleep(700 * time.Millisecond)
+		r.wantHas(runtime, "")
+	})
+}
+
+// The process of a container that is away speaks for it, unless it is another container's.
+func TestOnlyItsOwnProcessSpeaksForAContainer(t *testing.T) {
+	for of, want := range map[string]string{"": "a", "a": "a", "b": ""} {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, collection.Options{}, lostRuntime(nil),
+				processes(func() []workloadmeta.Entity {
+					p := process42(1).(*workloadmeta.Process)
+					p.ContainerID = of
+					return []workloadmeta.Entity{p}
+				}))
+			time.Sleep(2 * time.Hour)
+			r.wantHas(runtime, want)
+		})
+	}
+}
+
+// witness knows of its containers that are not there any more.
+type witness struct {
+	*fakeStreamer
+	gone func(id string) bool
+}
+
+func (w *witness) Gone(e workloadmeta.Entity) bool { return w.gone(e.GetID().ID) }
+
+// A collector that has lost its daemon, and knows what has gone all the same, is asked for that;
+// for no other time, and if it panics, that is its own failure.
+func TestAWitnessIsAskedWhileItIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := "b"
+		w := &witness{&fakeStreamer{fake{id: "docker"}, script(
+			func(ctx context.Context, sink workloadmeta.Sink) error {
+				sink.Set(containers("a", "b", "c")...)
+				sink.Synced()
+				select {
+				case <-time.After(time.Hour):
+				case <-ctx.Done():
+				}
+				return errDown
+			}, failing(errDown))}, func(id string) bool {
+			if id == "c" {
+				panic("c")
+			}
+			return id == gone
+		}}
+		r := start(t, collection.Options{}, w)
+		time.Sleep(time.Hour - second)
+		if st := r.status("docker"); st.Panics != 0 {
+			t.Errorf("it was asked %d times while it could ask its daemon", st.Panics)
+		}
+		r.wantHas(runtime, "a b c")
+		time.Sleep(time.Minute)
+		r.wantHas(runtime, "a c")
+		if st := r.status("docker"); st.Panics == 0 {
+			t.Error("its panics are not counted")
+		}
+	})
 }

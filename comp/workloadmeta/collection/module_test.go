@@ -1,10 +1,12 @@
 package collection_test
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/fx"
@@ -16,6 +18,7 @@ import (
 func TestModule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
+		var log, own journal
 		var s *collection.Supervisor
 		var onMiss workloadmeta.OnMiss
 		app := fx.New(fx.NopLogger, collection.Module,
@@ -28,7 +31,7 @@ func TestModule(t *testing.T) {
 				collection.AsCollector(func() (*fakePuller, error) {
 					return &fakePuller{fake{id: "kubelet"}, listing("b")}, nil
 				}),
-				func() *slog.Logger { return slog.New(slog.DiscardHandler) },
+				func() *slog.Logger { return slog.New(slog.NewTextHandler(&log, nil)) },
 			),
 			fx.Supply(collection.Options{
 				Enabled: map[string]collection.Switch{"kubelet": collection.Off}}),
@@ -45,6 +48,31 @@ func TestModule(t *testing.T) {
 		}
 		if err := app.Stop(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if len(log.lines("collector starts")) != 1 {
+			t.Error("the application's log is told nothing")
+		}
+
+		// The log of the options comes first.
+		app = fx.New(fx.NopLogger, collection.Module,
+			fx.Provide(
+				func() workloadmeta.Writer { return newStore() },
+				collection.AsCollector(func() *fakeStreamer {
+					return &fakeStreamer{fake{id: "docker"}, staying()}
+				}),
+				func() *slog.Logger { return slog.New(slog.DiscardHandler) },
+			),
+			fx.Supply(collection.Options{Log: slog.New(slog.NewTextHandler(&own, nil))}),
+			fx.Invoke(func(*collection.Supervisor) {}))
+		if err := app.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := app.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(own.lines("collector starts")) != 1 {
+			t.Error("the log of the options is told nothing")
 		}
 	})
 }
@@ -64,9 +92,25 @@ func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, collection.Options{},
 			&fakeStreamer{fake{id: "docker"}, staying("a", "b")},
-			&fakePuller{fake{id: "kubelet", source: "k"}, failing(errDown)})
+			&fakePuller{fake{id: "kubelet", source: "k"}, failing(errDown)},
+			&fakeFetcher{fake{id: "pods", kinds: []workloadmeta.Kind{
+				workloadmeta.KindKubernetesPod}},
+				func(_ context.Context, id workloadmeta.EntityID, sink workloadmeta.Sink) error {
+					switch id.ID {
+					case "there":
+						sink.Set(&workloadmeta.KubernetesPod{EntityID: id})
+					case "panic":
+						panic(id)
+					}
+					return nil
+				}})
 		synctest.Wait()
-		r.Fetch(t.Context(), containerID("x"))
+		r.Fetch(t.Context(), containerID("x")) //nolint:errcheck // counted below
+		for _, id := range []string{"there", "there", "nowhere", "nowhere", "panic"} {
+			//nolint:errcheck // counted below
+			r.Fetch(t.Context(),
+				workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: id})
+		}
 		reg := prometheus.NewPedanticRegistry()
 		reg.MustRegister(r.Metrics())
 		families, err := reg.Gather()
@@ -76,25 +120,44 @@ func TestMetrics(t *testing.T) {
 		values := map[string]float64{}
 		for _, f := range families {
 			for _, m := range f.GetMetric() {
-				key := f.GetName()
+				key := strings.TrimPrefix(f.GetName(), "rollcall_")
 				for _, l := range m.GetLabel() {
 					key += " " + l.GetValue()
 				}
 				values[key] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 			}
 		}
+		now := float64(time.Now().UnixMilli()) / 1000
 		for key, want := range map[string]float64{
-			"rollcall_collector_state docker live":      1,
-			"rollcall_collector_state docker waiting":   0,
-			"rollcall_collector_state kubelet degraded": 1,
-			"rollcall_collector_entities docker":        2,
-			"rollcall_collector_events_total docker":    2,
-			"rollcall_collector_failures_total kubelet": 1,
-			"rollcall_fetches_total nobody to ask":      1,
-			"rollcall_fetches_in_flight":                0,
+			"collector_state docker live":                  1,
+			"collector_state docker waiting":               0,
+			"collector_state kubelet degraded":             1,
+			"collector_entities docker":                    2,
+			"collector_events_total docker":                2,
+			"collector_failures_total kubelet":             1,
+			"collector_failures_total pods":                1,
+			"collector_panics_total pods":                  1,
+			"collector_fetches_total pods":                 4,
+			"collector_pulls_total kubelet":                1,
+			"collector_last_pull_seconds kubelet":          0,
+			"collector_last_sync_timestamp_seconds docker": now,
+			"collector_last_error_timestamp_seconds pods":  now,
+			"fetches_total nobody to ask":                  1,
+			"fetches_total found":                          2,
+			"fetches_total unknown":                        1,
+			"fetches_total remembered":                     1,
+			"fetches_total failed":                         1,
+			"fetches_in_flight":                            0,
 		} {
 			if got, ok := values[key]; !ok || got != want {
 				t.Errorf("%s = %v (there: %t), want %v", key, got, ok, want)
+			}
+		}
+		for _, key := range []string{"collector_last_pull_seconds docker",
+			"collector_last_sync_timestamp_seconds kubelet",
+			"collector_last_error_timestamp_seconds docker"} {
+			if got, ok := values[key]; ok {
+				t.Errorf("%s = %v, and there was none", key, got)
 			}
 		}
 	})

@@ -167,9 +167,7 @@ func (o Options) withDefaults() Options {
 	if o.FetchBurst == 0 {
 		o.FetchBurst = 20
 	}
-	if o.BackoffMax < o.BackoffMin {
-		o.BackoffMax = o.BackoffMin
-	}
+	o.BackoffMax = max(o.BackoffMax, o.BackoffMin)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

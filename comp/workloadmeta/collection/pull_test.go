@@ -256,3 +256,21 @@ func TestACollectorThatFailsDoesNotOutvoteOneThatSees(t *testing.T) {
 		r.wantHas(runtime, "a c") // b is gone, c nobody else ever saw
 	})
 }
+
+// Also a stream that lists nothing outdates a pull that began before.
+func TestAPullThatBeganBeforeTheStreamListedNothingIsOutdated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, collection.Options{PullPeriod: 100 * second}, &fakeBoth{fake{id: "podman"},
+			func(ctx context.Context, sink workloadmeta.Sink) error {
+				time.Sleep(second)
+				return staying()(ctx, sink)
+			},
+			func(ctx context.Context, sink workloadmeta.Sink) error {
+				time.Sleep(2 * second)
+				sink.Set(container("old"))
+				return nil
+			}})
+		time.Sleep(10 * second)
+		r.wantHas(runtime, "")
+	})
+}

@@ -112,3 +112,23 @@ func TestWithoutTheOtherNobodyStandsIn(t *testing.T) {
 		}
 	})
 }
+
+// Nobody stands in for a collector whose first attempt is under way.
+func TestWhoMayBeAboutToListIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, collection.Options{},
+			&fakeStreamer{fake{id: "docker"},
+				func(ctx context.Context, _ workloadmeta.Sink) error {
+					select {
+					case <-time.After(time.Minute):
+					case <-ctx.Done():
+					}
+					return errDown
+				}},
+			standsIn{&fakeStreamer{fake{id: "containerd@moby"}, staying("a")}, "docker"})
+		time.Sleep(time.Minute - second)
+		r.wantHas(runtime, "")
+		time.Sleep(2 * second)
+		r.wantHas(runtime, "a")
+	})
+}
