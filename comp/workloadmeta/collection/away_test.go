@@ -153,6 +153,11 @@ func TestTheEndOfAProcessIsOfTheOneThatItsReporterHas(t *testing.T) {
 		}
 		sinks["process"].Set(process(7, 200))
 		sinks["other"].Set(process(7, 300))
+		sinks["process"].Unset(process(7, 1))
+		synctest.Wait()
+		if n := r.status("process").Entities; n != 1 {
+			t.Errorf("it reports %d after the end of one that it did not report", n)
+		}
 		sinks["process"].Unset(process(7, 200))
 		synctest.Wait()
 		if n := r.status("process").Entities; n != 0 {

@@ -338,3 +338,33 @@ func TestCollectorsMaySayWhyTheyTookTooLong(t *testing.T) {
 		}
 	})
 }
+
+// Of two look-ups under way, the end of one does not let the other bring back what has gone.
+func TestTheLastOfTwoLookUpsBringsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream, answer := newHand("docker"), make(chan struct{})
+		r := start(t, collection.Options{}, stream, &fakeFetcher{fake{id: "ecs"},
+			func(_ context.Context, id workloadmeta.EntityID, sink workloadmeta.Sink) error {
+				sink.Set(container(id.ID))
+				if id.ID == "a" {
+					<-answer
+				}
+				return nil
+			}})
+		sink := <-stream.sinks
+		sink.Set(container("a"))
+		synctest.Wait()
+		done := make(chan error)
+		go func() { done <- r.Fetch(t.Context(), containerID("a")) }()
+		synctest.Wait()
+		sink.Unset(container("a"))
+		if err := r.Fetch(t.Context(), containerID("b")); err != nil {
+			t.Error(err)
+		}
+		close(answer)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		r.wantHas(runtime, "b")
+	})
+}

@@ -204,6 +204,11 @@ func TestFetcherThatHangs(t *testing.T) {
 			t.Errorf("%d look-ups hang, want 8: no more are begun then", calls.Load())
 		}
 		close(release)
+		synctest.Wait()
+		if err := r.Fetch(context.Background(), containerID("again")); err != nil ||
+			calls.Load() != 9 {
+			t.Errorf("asked %d times after it has returned, %v", calls.Load(), err)
+		}
 	})
 }
 

@@ -98,6 +98,10 @@ func TestTheLogSaysWhatIsFoundAndWhatHelps(t *testing.T) {
 				return workloadmeta.Detection{Reason: "no daemon", Hint: "set own.host",
 					Cause: workloadmeta.CauseAbsent}
 			}}, nil})
+		synctest.Wait()
+		if n := len(r.log.lines("collector=both", "collector is live")); n != 0 {
+			t.Error("it is said to be live before its stream is")
+		}
 		time.Sleep(time.Minute)
 		for _, c := range []struct {
 			id, message string

@@ -223,17 +223,11 @@ func (q *queue) forget(k key) {
 // waiting returns how many keys wait for a look.
 func (q *queue) waiting() int { return len(q.containers) + len(q.images) }
 
-// dueHeap orders entries by when they are due, then by age of their mark.
+// dueHeap orders entries by when they are due.
 type dueHeap []*entry
 
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	if c := h[i].due.Compare(h[j].due); c != 0 {
-		return c < 0
-	}
-	return h[i].marked < h[j].marked
-}
-
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].heapIndex, h[j].heapIndex = i, j
