@@ -124,7 +124,7 @@ func (g *graph) set(n *node, e workloadmeta.Entity, complete bool) {
 // what they know of each other: they left together.
 func (g *graph) settle() {
 	g.refresh()
-	g.extract()
+	g.extract(false)
 	for _, n := range g.leaving {
 		g.withdraw(n, n.given)
 		id := n.entity.GetID()
@@ -142,7 +142,7 @@ func (g *graph) settle() {
 	if g.leaving = g.leaving[:0]; cap(g.leaving) > maxOut {
 		g.leaving = nil
 	}
-	g.extract()
+	g.extract(true)
 	g.flush()
 }
 
@@ -173,8 +173,14 @@ func (g *graph) refresh() {
 	}
 }
 
-// extract makes the infos of all that is marked.
-func (g *graph) extract() {
+// parentKinds are, as bits, the kinds of which a container belongs to one entity at a time.
+var parentKinds = bitOf(tagger.SourceKubernetesPod) | bitOf(tagger.SourceECSTask)
+
+// extract makes the infos of all that is marked. Tags that an entity has from another one go at
+// once where the two have parted: they are wrong from then on. Where the other one has left, they
+// are its last word, and have the grace time that its own tags have, unless a third has taken its
+// place.
+func (g *graph) extract(left bool) {
 	for i := 0; i < len(g.dirty); i++ {
 		n := g.dirty[i]
 		g.dirty[i] = nil
@@ -191,7 +197,14 @@ func (g *graph) extract() {
 			n.given |= bitOf(infos[j].Source)
 		}
 		g.out = append(g.out, infos...)
-		g.withdraw(n, before&^n.given)
+		lost := before &^ n.given
+		switch {
+		case !left:
+			g.erase(n, lost)
+		case n.given&parentKinds != 0:
+			g.erase(n, lost&parentKinds)
+		}
+		g.withdraw(n, lost)
 		if len(g.out) >= maxOut {
 			g.flush()
 		}
@@ -211,6 +224,16 @@ func (g *graph) flush() {
 	g.emit(g.out)
 	clear(g.out)
 	g.out = g.out[:0]
+}
+
+// erase takes away the tags of sources, which otherwise have a grace time.
+func (g *graph) erase(n *node, sources uint32) {
+	for _, kind := range workloadmeta.Kinds() {
+		if sources&(1<<kind) != 0 {
+			g.out = append(g.out, tagger.TagInfo{Source: extract.Source(kind), Entity: n.id,
+				IsComplete: true})
+		}
+	}
 }
 
 func (g *graph) withdraw(n *node, sources uint32) {

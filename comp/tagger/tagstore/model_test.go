@@ -95,6 +95,10 @@ func (m *model) process(infos []tagger.TagInfo, now time.Time) {
 func (e *modelEntity) take(info tagger.TagInfo, now time.Time) bool {
 	src, ok := e.sources[info.Source]
 	if info.DeleteEntity {
+		if ok && !src.withdrawn && src.tagless() && len(e.sources) > 1 {
+			delete(e.sources, info.Source) // nothing has to outlive it
+			return true
+		}
 		if ok && !src.withdrawn {
 			src.withdrawn, src.expiry = true, now.Add(tagstore.DefaultGrace)
 			e.sources[info.Source] = src
@@ -112,6 +116,10 @@ func (e *modelEntity) take(info tagger.TagInfo, now time.Time) bool {
 	}
 	e.sources[info.Source] = said
 	return !ok || fmt.Sprint(said) != fmt.Sprint(src)
+}
+
+func (s *modelSource) tagless() bool {
+	return len(s.levels[0])+len(s.levels[1])+len(s.levels[2])+len(s.standard) == 0
 }
 
 // gone reports whether all sources have withdrawn.

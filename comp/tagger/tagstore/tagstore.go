@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -181,6 +182,12 @@ func (s *Store) update(t *tx, id tagger.EntityID, infos []tagger.TagInfo) (bad [
 		switch {
 		case info.DeleteEntity:
 			if at < 0 || drafts[at].withdrawn {
+				continue
+			}
+			if len(drafts) > 1 && tagless(drafts[at:at+1]) { // nothing has to outlive it
+				s.release(&drafts[at])
+				drafts = slices.Delete(drafts, at, at+1)
+				changed = true
 				continue
 			}
 			drafts[at].withdrawn = true
