@@ -72,8 +72,15 @@ there as the rules they mean, and so is what rollcall does by itself.`,
 				// What rollcall does by itself may be cut; what somebody has written is shown.
 				oneLine: func(row int) bool { return all[row].Origin == rules.Builtin }}
 			for i := range all {
-				t.rows = append(t.rows,
-					[]string{strconv.Itoa(i + 1), all[i].String(), all[i].Label()})
+				data, err := all[i].MarshalJSON()
+				if err != nil {
+					return err
+				}
+				line, err := toYAMLLine(data)
+				if err != nil {
+					return err
+				}
+				t.rows = append(t.rows, []string{strconv.Itoa(i + 1), line, all[i].Label()})
 			}
 			t.color = func(row, _ int) string {
 				if all[row].Origin == rules.Builtin {

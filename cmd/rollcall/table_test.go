@@ -118,7 +118,7 @@ c41f2277c41f  proxy  …voyproxy/envoy:v1.31  containerd  env:prod service:cart 
 		"tags --width 80": {"container_id://3f0c9a1b3f0c  web ",
 			"container_id://9b1d0e779b1d  cart ",
 			"shop/cart-7d9c5b8f6-"},
-		"rules list --width 80 --config testdata/rules.yaml": {`"envoyproxy/*"}`,
+		"rules list --width 80 --config testdata/rules.yaml": {`envoyproxy/*}`,
 			"rules[1]", "rules.yaml:3)"},
 	} {
 		r := rollcall(t, append(strings.Fields(line), "--from", shop)...)

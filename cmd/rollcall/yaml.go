@@ -10,13 +10,23 @@ import (
 )
 
 // toYAML writes JSON as YAML. Names keep their order.
-func toYAML(data []byte) ([]byte, error) {
+func toYAML(data []byte) ([]byte, error) { return writeYAML(data, 0) }
+
+// toYAMLLine writes JSON as YAML on one line. Of an object, the braces are left out.
+func toYAMLLine(data []byte) (string, error) {
+	text, err := writeYAML(data, yaml.FlowStyle)
+	line := strings.TrimSuffix(string(text), "\n")
+	return strings.TrimSuffix(strings.TrimPrefix(line, "{"), "}"), err
+}
+
+func writeYAML(data []byte, style yaml.Style) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	doc, err := yamlNode(dec)
 	if err != nil {
 		return nil, fmt.Errorf("write as YAML: %w", err)
 	}
+	doc.Style |= style
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)

@@ -57,14 +57,20 @@ func checkYAML(t interface {
 	if err != nil {
 		t.Fatalf("toYAML(%s): %v", data, err)
 	}
+	line, err := toYAMLLine(data)
+	if err != nil || strings.Contains(line, "\n") {
+		t.Fatalf("toYAMLLine(%s) = %q, %v", data, line, err)
+	}
 	var want, got any
 	if err := json.Unmarshal(data, &want); err != nil {
 		t.Fatalf("%v", err)
 	}
-	if err := yaml.Unmarshal(text, &got); err != nil {
-		t.Fatalf("%q from %s: %v", text, data, err)
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("%q reads as %#v, want %#v", text, got, want)
+	for _, text := range []string{string(text), "{" + line + "}"} {
+		if err := yaml.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatalf("%q from %s: %v", text, data, err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q reads as %#v, want %#v", text, got, want)
+		}
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
@@ -193,136 +191,76 @@ func (r *Rule) Label() string {
 	return r.Name + " (" + r.Where + ")"
 }
 
-// String returns the rule as it may stand on one line of a YAML list.
-func (r *Rule) String() string {
-	w := writer{word: word}
-	r.write(&w)
-	return w.b.String()
-}
-
 // MarshalJSON writes the rule as JSON, which is also how it may stand in a YAML list.
 // Name, Where and Origin are not in it.
 func (r Rule) MarshalJSON() ([]byte, error) {
-	w := writer{word: quoted, braces: true}
-	r.write(&w)
-	return w.b.Bytes(), nil
-}
-
-// writer writes nested maps on one line.
-type writer struct {
-	b      bytes.Buffer
-	word   func(string) string
-	braces bool // around the outermost map, and no blanks
-}
-
-func (w *writer) key(first *bool, name string) {
-	if !*first {
-		w.b.WriteString(w.pick(",", ", "))
-	}
-	*first = false
-	w.b.WriteString(w.word(name) + w.pick(":", ": "))
-}
-
-func (w *writer) pick(tight, loose string) string {
-	if w.braces {
-		return tight
-	}
-	return loose
-}
-
-// list writes a list; one item alone stands for itself.
-func (w *writer) list(items []string) {
-	if len(items) == 1 {
-		w.b.WriteString(w.word(items[0]))
-		return
-	}
-	w.b.WriteString("[")
-	for i, item := range items {
-		if i > 0 {
-			w.b.WriteString(w.pick(",", ", "))
-		}
-		w.b.WriteString(w.word(item))
-	}
-	w.b.WriteString("]")
-}
-
-// pairs writes a map of n pairs.
-func (w *writer) pairs(n int, pair func(int) (string, []string)) {
-	w.b.WriteString("{")
-	first := true
-	for i := range n {
-		name, values := pair(i)
-		w.key(&first, name)
-		w.list(values)
-	}
-	w.b.WriteString("}")
-}
-
-func (r *Rule) write(w *writer) {
-	if w.braces {
-		w.b.WriteString("{")
-		defer w.b.WriteString("}")
-	}
-	first := true
-	w.key(&first, r.Action.String())
-	switch r.Action {
+	out := object{{name: r.Action.String()}}
+	switch what := &out[0].value; r.Action {
 	case Exclude, Include:
-		w.list([]string{r.Purpose.String()})
+		*what = r.Purpose.String()
 	case Tag:
-		w.list(r.Names)
-		w.key(&first, "from")
-		w.pairs(1, func(int) (string, []string) {
-			return r.From.Field.String(), []string{r.From.Key}
-		})
+		*what = oneOrList(r.Names)
+		out = append(out, pair{"from", object{{r.From.Field.String(), r.From.Key}}})
 		if r.Level != nil {
-			w.key(&first, "cardinality")
-			w.list([]string{r.Level.String()})
+			out = append(out, pair{"cardinality", r.Level.String()})
 		}
 	case Drop, Keep:
-		w.list(r.Names)
+		*what = oneOrList(r.Names)
 	case Rename:
-		w.pairs(len(r.Renames), func(i int) (string, []string) {
-			return r.Renames[i].Name, []string{r.Renames[i].To}
-		})
+		*what = objectOf(r.Renames, func(n Renaming) pair { return pair{n.Name, n.To} })
 	case Cardinality:
-		w.pairs(len(r.Levels), func(i int) (string, []string) {
-			return r.Levels[i].Name, []string{r.Levels[i].To.String()}
-		})
+		*what = objectOf(r.Levels, func(l Leveling) pair { return pair{l.Name, l.To.String()} })
 	}
 	if len(r.When) > 0 {
-		w.key(&first, "when")
-		w.pairs(len(r.When), func(i int) (string, []string) {
-			c := &r.When[i]
-			name := c.Field.String()
-			if c.Field.Keyed() {
-				name += "." + c.Key
-			}
-			return name, c.Patterns
-		})
+		out = append(out, pair{"when", objectOf(r.When, func(c Condition) pair {
+			return pair{fieldName(&c), oneOrList(c.Patterns)}
+		})})
 	}
+	return out.MarshalJSON()
 }
 
-// quoted returns a JSON string.
-func quoted(s string) string {
+// object is a JSON object whose names keep their order, and may come twice.
+type object []pair
+
+type pair struct {
+	name  string
+	value any
+}
+
+func objectOf[T any](list []T, pairOf func(T) pair) object {
+	out := make(object, len(list))
+	for i := range list {
+		out[i] = pairOf(list[i])
+	}
+	return out
+}
+
+// oneOrList returns the one item as it is, and several as a list.
+func oneOrList(items []string) any {
+	if len(items) == 1 {
+		return items[0]
+	}
+	return append([]string{}, items...) // none is [], not null
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s); err != nil {
-		return strconv.Quote(s) // a string always has a JSON form
+	enc.SetEscapeHTML(false) // people read this
+	b.WriteByte('{')
+	for i, p := range o {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := enc.Encode(p.name); err != nil {
+			return nil, err
+		}
+		b.WriteByte(':')
+		if err := enc.Encode(p.value); err != nil {
+			return nil, err
+		}
 	}
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// plainWord is what YAML reads as text without quotes, whatever stands around it.
-var plainWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
-
-func word(s string) string {
-	switch strings.ToLower(s) {
-	case "true", "false", "yes", "no", "on", "off", "null", "y", "n":
-		return quoted(s)
-	}
-	if plainWord.MatchString(s) {
-		return s
-	}
-	return quoted(s)
+	b.WriteByte('}')
+	return bytes.ReplaceAll(b.Bytes(), []byte("\n"), nil), nil // Encode ends its lines
 }

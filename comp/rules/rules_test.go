@@ -763,27 +763,24 @@ func TestEnvNames(t *testing.T) {
 	}
 }
 
-func TestRulesAsText(t *testing.T) {
+func TestRulesAsJSON(t *testing.T) {
 	orchestrator := tagger.OrchestratorCardinality
 	for _, c := range []struct {
-		rule       rules.Rule
-		text, json string
+		rule rules.Rule
+		want string
 	}{
-		{exclude(when("image", "*/sidecar*")), `exclude: containers, when: {image: "*/sidecar*"}`, `{"exclude":"containers","when":{"image":"*/sidecar*"}}`},
+		{exclude(when("image", "*/sidecar*")), `{"exclude":"containers","when":{"image":"*/sidecar*"}}`},
 		{include(when("namespace", "", "prod"), when("label.team", "true")),
-			`include: containers, when: {namespace: ["", prod], label.team: "true"}`,
 			`{"include":"containers","when":{"namespace":["","prod"],"label.team":"true"}}`},
 		{rules.Rule{Action: rules.Tag, Names: []string{"a", "+b"}, From: rules.From{Field: rules.Label, Key: "x/y"}, Level: &orchestrator},
-			`tag: [a, "+b"], from: {label: x/y}, cardinality: orchestrator`,
 			`{"tag":["a","+b"],"from":{"label":"x/y"},"cardinality":"orchestrator"}`},
-		{rules.Rule{Action: rules.Rename, Renames: []rules.Renaming{{Name: "a", To: "b"}}}, `rename: {a: b}`, `{"rename":{"a":"b"}}`},
-		{rules.Rule{Action: rules.Cardinality, Levels: []rules.Leveling{{Name: "pod_name"}}}, `cardinality: {pod_name: low}`, `{"cardinality":{"pod_name":"low"}}`},
+		{rules.Rule{Action: rules.Rename, Renames: []rules.Renaming{{Name: "a", To: "b"}}}, `{"rename":{"a":"b"}}`},
+		{rules.Rule{Action: rules.Drop, Names: nil}, `{"drop":[]}`},
+		{rules.Rule{Action: rules.Keep, Names: []string{"<&>"}}, `{"keep":"<&>"}`},
+		{rules.Rule{Action: rules.Cardinality, Levels: []rules.Leveling{{Name: "pod_name"}}}, `{"cardinality":{"pod_name":"low"}}`},
 	} {
-		if got := c.rule.String(); got != c.text {
-			t.Errorf("String() = %s, want %s", got, c.text)
-		}
-		if got, err := c.rule.MarshalJSON(); err != nil || string(got) != c.json {
-			t.Errorf("MarshalJSON() = %s, %v; want %s", got, err, c.json)
+		if got, err := c.rule.MarshalJSON(); err != nil || string(got) != c.want {
+			t.Errorf("MarshalJSON() = %s, %v; want %s", got, err, c.want)
 		}
 	}
 }
