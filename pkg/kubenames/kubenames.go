@@ -112,35 +112,6 @@ func onlyDigits(s string) bool {
 	return true
 }
 
-// OwnerKindTag returns the name of the tag that carries the name of an object
-// of this kind, such as "kube_deployment" for "Deployment". Kinds are matched
-// as Kubernetes spells them; ok is false for a kind that has no tag.
-func OwnerKindTag(kind string) (tag string, ok bool) {
-	switch kind {
-	case "Pod":
-		return "pod_name", true
-	case "Deployment":
-		return "kube_deployment", true
-	case "ReplicaSet":
-		return "kube_replica_set", true
-	case "ReplicationController":
-		return "kube_replication_controller", true
-	case "StatefulSet":
-		return "kube_stateful_set", true
-	case "DaemonSet":
-		return "kube_daemon_set", true
-	case "Job":
-		return "kube_job", true
-	case "CronJob":
-		return "kube_cronjob", true
-	case "Service":
-		return "kube_service", true
-	case "Namespace":
-		return "kube_namespace", true
-	}
-	return "", false
-}
-
 // MetadataID names a Kubernetes object in the store.
 type MetadataID struct {
 	Group     string // API group, "" for the core group

@@ -54,24 +54,6 @@ func TestCronJobFromJob(t *testing.T) {
 	}
 }
 
-func TestOwnerKindTag(t *testing.T) {
-	for kind, want := range map[string]string{
-		"Pod": "pod_name", "Deployment": "kube_deployment", "ReplicaSet": "kube_replica_set",
-		"ReplicationController": "kube_replication_controller", "StatefulSet": "kube_stateful_set",
-		"DaemonSet": "kube_daemon_set", "Job": "kube_job", "CronJob": "kube_cronjob",
-		"Service": "kube_service", "Namespace": "kube_namespace",
-	} {
-		if got, ok := kubenames.OwnerKindTag(kind); got != want || !ok {
-			t.Errorf("OwnerKindTag(%q) = %q, %v; want %q", kind, got, ok, want)
-		}
-	}
-	for _, kind := range []string{"", "deployment", "Rollout", "Node"} {
-		if got, ok := kubenames.OwnerKindTag(kind); got != "" || ok {
-			t.Errorf("OwnerKindTag(%q) = %q, %v; want none", kind, got, ok)
-		}
-	}
-}
-
 func TestMetadataEntityID(t *testing.T) {
 	tests := []struct {
 		id   kubenames.MetadataID
