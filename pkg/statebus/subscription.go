@@ -167,16 +167,16 @@ func (s *Subscription[K, V]) Bundles(ctx context.Context) iter.Seq[Bundle[K, V]]
 		defer s.leave()
 		for {
 			b, ok := s.next(ctx)
-			if !ok || !s.hand(b, yield) {
+			if !ok || !s.deliver(b, yield) {
 				return
 			}
 		}
 	}
 }
 
-// hand runs the loop's body and acknowledges the bundle, even if the body panics:
+// deliver runs the loop's body and acknowledges the bundle, even if the body panics:
 // it was handed over, and a first-tier consumer must not hold up the others.
-func (s *Subscription[K, V]) hand(b Bundle[K, V], yield func(Bundle[K, V]) bool) bool {
+func (s *Subscription[K, V]) deliver(b Bundle[K, V], yield func(Bundle[K, V]) bool) bool {
 	defer s.acknowledge(b)
 	return yield(b)
 }

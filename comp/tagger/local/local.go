@@ -81,7 +81,7 @@ type Tagger struct {
 
 	graphMu sync.Mutex // guards the fields below
 	graph   *graph
-	said    map[string]struct{} // problems that the log has
+	logged  map[string]struct{} // problems that the log has
 	lost    error               // of the tag store; not in the log yet
 
 	mu       sync.Mutex    // guards the fields below
@@ -118,7 +118,7 @@ func New(store Store, opts Options) (*Tagger, error) {
 		return nil, fmt.Errorf("tagger: %w", err)
 	}
 	t := &Tagger{
-		opts: opts, store: store, tags: tagstore.New(opts.TagStore), said: map[string]struct{}{},
+		opts: opts, store: store, tags: tagstore.New(opts.TagStore), logged: map[string]struct{}{},
 	}
 	var miss func(context.Context, tagger.EntityID) error
 	if opts.OnMiss != nil {
@@ -194,8 +194,8 @@ func (t *Tagger) update(change func(*graph)) {
 	var news []extract.Problem
 	for _, p := range t.graph.problems {
 		key := p.Entity.String() + " " + p.Field + " " + p.Err.Error()
-		if _, said := t.said[key]; !said && len(t.said) < maxSaid {
-			t.said[key] = struct{}{}
+		if _, logged := t.logged[key]; !logged && len(t.logged) < maxLogged {
+			t.logged[key] = struct{}{}
 			news = append(news, p)
 		}
 	}
@@ -211,8 +211,8 @@ func (t *Tagger) update(change func(*graph)) {
 	}
 }
 
-// maxSaid bounds how many problems the log is told. After it, explain tells of them.
-const maxSaid = 1000
+// maxLogged bounds how many problems the log is told. After it, explain tells of them.
+const maxLogged = 1000
 
 // process gives infos to the tag store. It is called under graphMu.
 func (t *Tagger) process(infos []tagger.TagInfo) {
