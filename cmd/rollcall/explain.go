@@ -43,12 +43,14 @@ or renamed it, and who has not reported yet.`,
 		},
 		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, last, err := inspect.Name{}, "", error(nil)
-			if tag == "" {
-				name, last, err = parseNameAndTag(args)
-			} else {
-				name, err = parseName(args)
+			parse := parseNameAndTag
+			if tag != "" {
+				parse = func(args []string) (inspect.Name, string, error) {
+					name, err := parseName(args)
+					return name, "", err
+				}
 			}
+			name, last, err := parse(args)
 			if err != nil {
 				return err
 			}

@@ -112,7 +112,8 @@ func (l *Loaded) Named(environ []string) map[string]bool {
 			}) {
 				continue
 			}
-			if id := l.schema.collectors[t.owner-1].Describe().ID; l.Collectors[id] != collection.Off {
+			id := l.schema.collectors[t.owner-1].Describe().ID
+			if l.Collectors[id] != collection.Off {
 				named[id] = true
 			}
 		}

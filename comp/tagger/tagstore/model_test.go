@@ -497,7 +497,8 @@ func TestModel(t *testing.T) {
 		}
 		now.advance(24 * time.Hour)
 		s.Prune()
-		if st := s.Stats(); s.Len() != 0 || st.Lists != 0 || st.Strings != 0 || st.Tombstones != 0 ||
+		if st := s.Stats(); s.Len() != 0 || st.Lists != 0 || st.Strings != 0 ||
+			st.Tombstones != 0 ||
 			st.Sources != 0 {
 			rt.Fatalf("in the end: %d entities, %+v; want none", s.Len(), st)
 		}

@@ -116,7 +116,7 @@ func (t *Trial) build(binary string, replace map[string]string, flags ...string)
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a folder of temporary files
 	paths := map[string]string{}
 	for name, content := range replace {
 		name, err := filepath.Abs(filepath.FromSlash(name))
@@ -177,7 +177,7 @@ func (t *Trial) Try(m Mutant) (Fate, error) {
 		}
 		file.Close()
 		binary = file.Name()
-		defer os.Remove(binary)
+		defer os.Remove(binary) //nolint:errcheck // a temporary file
 		if _, err := t.build(binary, map[string]string{m.File: changed}); err != nil {
 			return Invalid, nil
 		}

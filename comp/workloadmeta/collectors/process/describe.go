@@ -99,7 +99,8 @@ func (p *pass) language(r *record, e *workloadmeta.Process,
 	d details) *workloadmeta.ProcessLanguage {
 	l := proclang.Detect(proclang.Process{Comm: r.comm, Exe: e.Exe, Args: d.args})
 	if l.Name == "" {
-		if !r.unread && !r.goUnread && e.Exe == r.entity.Exe { // the same program as at the last look
+		// The same program as at the last look?
+		if !r.unread && !r.goUnread && e.Exe == r.entity.Exe {
 			return r.entity.Language
 		}
 		l = p.lookForGo(r)

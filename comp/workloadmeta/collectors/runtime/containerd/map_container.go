@@ -25,8 +25,8 @@ const annotationSnapshotter = "containerd.io/snapshotter"
 const podNetwork = "pod"
 
 // restartWithin is how long after its end a container counts as being restarted. The restart
-// monitor looks every 10 seconds, and nothing tells when it has given up. An end as far in the future
-// does not count either: the machine's clock has been set back since.
+// monitor looks every 10 seconds, and nothing tells when it has given up. An end as far in the
+// future does not count either: the machine's clock has been set back since.
 const restartWithin = time.Minute
 
 // record is everything that containerd and its events tell of a container.
