@@ -174,8 +174,6 @@ type ContainerResources struct {
 	GPUVendorList []string `json:"gpu_vendor_list,omitempty"`
 	// GuaranteedWholeCore says that the container has whole cores for itself.
 	GuaranteedWholeCore *bool `json:"guaranteed_whole_core,omitempty"`
-	// Raw are all resources by their names, CPU and memory included.
-	Raw *RawResources `json:"raw,omitempty"`
 }
 
 // RawResources are the resources of a container or pod by their names, such as cpu,
@@ -198,8 +196,7 @@ func (r *ContainerResources) equal(o *ContainerResources) bool {
 		equalPtr(r.MemoryRequest, o.MemoryRequest) && equalPtr(r.MemoryLimit, o.MemoryLimit) &&
 		equalPtr(r.GPURequest, o.GPURequest) && equalPtr(r.GPULimit, o.GPULimit) &&
 		slices.Equal(r.GPUVendorList, o.GPUVendorList) &&
-		equalPtr(r.GuaranteedWholeCore, o.GuaranteedWholeCore) &&
-		equalPtrFunc(r.Raw, o.Raw, (*RawResources).equal)
+		equalPtr(r.GuaranteedWholeCore, o.GuaranteedWholeCore)
 }
 
 func (r *ContainerResources) fill(o *ContainerResources) {
@@ -211,7 +208,6 @@ func (r *ContainerResources) fill(o *ContainerResources) {
 	fill(&r.GPULimit, o.GPULimit)
 	fillList(&r.GPUVendorList, o.GPUVendorList)
 	fill(&r.GuaranteedWholeCore, o.GuaranteedWholeCore)
-	fill(&r.Raw, o.Raw)
 }
 
 // ResizePolicy says what changing resources does to a running container.

@@ -50,6 +50,8 @@ type KubernetesPod struct {
 	SecurityContext *PodSecurityContext `json:"security_context,omitempty"`
 	// Resources of the pod as a whole, where it has its own.
 	Resources ContainerResources `json:"resources,omitzero"`
+	// RawResources are those by their names, CPU and memory included.
+	RawResources *RawResources `json:"raw_resources,omitempty"`
 	// RestartPolicy of its containers, unless they have their own.
 	RestartPolicy string `json:"restart_policy,omitempty"`
 	// RestartCount of all containers together
@@ -113,11 +115,13 @@ func (o KubernetesPodOwner) same(p KubernetesPodOwner) bool {
 // OrchestratorContainer is a container as its pod or task lists it.
 type OrchestratorContainer struct {
 	// the container entity's ID; empty while there is none
-	ID           string             `json:"id,omitempty"`
-	Name         string             `json:"name,omitempty"` // within the pod or task
-	Image        ContainerImage     `json:"image,omitzero"`
-	Resources    ContainerResources `json:"resources,omitzero"`
-	ResizePolicy *ResizePolicy      `json:"resize_policy,omitempty"`
+	ID        string             `json:"id,omitempty"`
+	Name      string             `json:"name,omitempty"` // within the pod or task
+	Image     ContainerImage     `json:"image,omitzero"`
+	Resources ContainerResources `json:"resources,omitzero"`
+	// all resources by their names, CPU and memory included
+	RawResources *RawResources `json:"raw_resources,omitempty"`
+	ResizePolicy *ResizePolicy `json:"resize_policy,omitempty"`
 	// Role is what it is for in its pod; empty in a task.
 	Role ContainerRole `json:"role,omitempty"`
 	// RestartPolicy is the container's own, where it has one: Always, OnFailure, Never.
@@ -129,6 +133,7 @@ type OrchestratorContainer struct {
 func (c OrchestratorContainer) equal(o OrchestratorContainer) bool {
 	return c.ID == o.ID && c.Name == o.Name && c.Image == o.Image &&
 		c.Resources.equal(&o.Resources) &&
+		equalPtrFunc(c.RawResources, o.RawResources, (*RawResources).equal) &&
 		equalPtr(c.ResizePolicy, o.ResizePolicy) && c.Role == o.Role && c.Waiting == o.Waiting &&
 		c.RestartPolicy == o.RestartPolicy
 }
@@ -194,7 +199,8 @@ func (p *KubernetesPod) Equal(other Entity) bool {
 		p.Message == o.Message &&
 		slices.EqualFunc(p.Conditions, o.Conditions, PodCondition.equal) &&
 		slices.Equal(p.IPs, o.IPs) && slices.Equal(p.HostIPs, o.HostIPs) &&
-		p.Resources.equal(&o.Resources) && p.RestartPolicy == o.RestartPolicy &&
+		p.Resources.equal(&o.Resources) &&
+		equalPtrFunc(p.RawResources, o.RawResources, (*RawResources).equal) && p.RestartPolicy == o.RestartPolicy &&
 		p.RestartCount == o.RestartCount && p.DeletionTimestamp.Equal(o.DeletionTimestamp) &&
 		p.ReadyTimestamp.Equal(o.ReadyTimestamp) && p.Generation == o.Generation &&
 		p.ObservedGeneration == o.ObservedGeneration && p.ResourceVersion == o.ResourceVersion &&
@@ -222,6 +228,7 @@ func (p *KubernetesPod) merged(views *views) Entity {
 		fillList(&out.ImageVolumes, v.ImageVolumes)
 		out.TolerateUnready = out.TolerateUnready || v.TolerateUnready
 		out.Resources.fill(&v.Resources)
+		fill(&out.RawResources, v.RawResources)
 		fill(&out.RestartPolicy, v.RestartPolicy)
 		fillTime(&out.DeletionTimestamp, v.DeletionTimestamp)
 		out.Generation = max(out.Generation, v.Generation)
@@ -286,6 +293,7 @@ func mergeContainers(first, second []OrchestratorContainer) []OrchestratorContai
 		fill(&have.Image.ID, c.Image.ID)
 		fill(&have.Image.RepoDigest, c.Image.RepoDigest)
 		have.Resources.fill(&c.Resources)
+		fill(&have.RawResources, c.RawResources)
 		fill(&have.ResizePolicy, c.ResizePolicy)
 		fill(&have.Role, c.Role)
 		fill(&have.RestartPolicy, c.RestartPolicy)

@@ -58,9 +58,10 @@ func (j joiner) container(spec *object.Container, status *object.ContainerStatus
 	}
 	runtime, id := splitID(status.ContainerID)
 	entry := workloadmeta.OrchestratorContainer{ID: id, Name: spec.Name,
-		Image:     imageOf(firstNonEmpty(spec.Image, status.Image), status.ImageID),
-		Resources: resourcesOf(spec.Resources, status.Resources, status.AllocatedResources),
-		Role:      role, RestartPolicy: policy, ResizePolicy: resizePolicy(spec.ResizePolicy)}
+		Image: imageOf(firstNonEmpty(spec.Image, status.Image), status.ImageID),
+		Role:  role, RestartPolicy: policy, ResizePolicy: resizePolicy(spec.ResizePolicy)}
+	entry.Resources, entry.RawResources = resourcesOf(spec.Resources, status.Resources,
+		status.AllocatedResources)
 	j.out.Pod.RestartCount += int(status.RestartCount)
 	if waiting(status) {
 		entry.Waiting = "Waiting"

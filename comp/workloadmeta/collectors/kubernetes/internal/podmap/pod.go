@@ -145,7 +145,7 @@ func podOf(p *object.Pod) *workloadmeta.KubernetesPod {
 		}
 	}
 	if spec.Resources != nil {
-		out.Resources = resourcesOf(*spec.Resources, nil, nil)
+		out.Resources, out.RawResources = resourcesOf(*spec.Resources, nil, nil)
 	}
 	out.SecurityContext = podSecurity(spec)
 	if out.QOSClass == "" {

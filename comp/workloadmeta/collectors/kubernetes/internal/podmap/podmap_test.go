@@ -226,8 +226,8 @@ func TestResources(t *testing.T) {
 		Limits: map[string]string{"cpu": "1", "memory": "9007199254740988Ki",
 			"nvidia.com/gpu": "1"},
 		Allocated: map[string]string{"cpu": "500m"}}
-	if !reflect.DeepEqual(r.Raw, want) {
-		t.Errorf("raw %+v, want %+v", r.Raw, want)
+	if raw := mapped.Pod.Containers[0].RawResources; !reflect.DeepEqual(raw, want) {
+		t.Errorf("raw %+v, want %+v", raw, want)
 	}
 }
 

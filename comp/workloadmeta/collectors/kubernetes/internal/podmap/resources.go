@@ -30,7 +30,8 @@ func amount(q object.Quantity) resource.Quantity {
 // resourcesOf maps what is asked for, with what is in force over it: that changes while a
 // container runs, and lacks what it has nothing to say of.
 func resourcesOf(spec object.Resources, inForce *object.Resources,
-	allocated map[string]object.Quantity) workloadmeta.ContainerResources {
+	allocated map[string]object.Quantity) (workloadmeta.ContainerResources,
+	*workloadmeta.RawResources) {
 	requests, limits := spec.Requests, spec.Limits
 	if inForce != nil {
 		requests, limits = overlaid(requests, inForce.Requests), overlaid(limits, inForce.Limits)
@@ -42,9 +43,9 @@ func resourcesOf(spec object.Resources, inForce *object.Resources,
 	raw := workloadmeta.RawResources{Requests: texts(requests), Limits: texts(limits),
 		Allocated: texts(allocated)}
 	if len(raw.Requests)+len(raw.Limits)+len(raw.Allocated) > 0 {
-		out.Raw = &raw
+		return out, &raw
 	}
-	return out
+	return out, nil
 }
 
 func overlaid(spec, inForce map[string]object.Quantity) map[string]object.Quantity {
