@@ -201,7 +201,8 @@ func (p *KubernetesPod) Equal(other Entity) bool {
 		slices.Equal(p.IPs, o.IPs) && slices.Equal(p.HostIPs, o.HostIPs) &&
 		p.Resources.equal(&o.Resources) &&
 		equalPtrFunc(p.RawResources, o.RawResources, (*RawResources).equal) &&
-		p.RestartPolicy == o.RestartPolicy && p.RestartCount == o.RestartCount && p.DeletionTimestamp.Equal(o.DeletionTimestamp) &&
+		p.RestartPolicy == o.RestartPolicy && p.RestartCount == o.RestartCount &&
+		p.DeletionTimestamp.Equal(o.DeletionTimestamp) &&
 		p.ReadyTimestamp.Equal(o.ReadyTimestamp) && p.Generation == o.Generation &&
 		p.ObservedGeneration == o.ObservedGeneration && p.ResourceVersion == o.ResourceVersion &&
 		p.APIUID == o.APIUID && slices.Equal(p.AutoscalerKinds, o.AutoscalerKinds)
