@@ -172,3 +172,29 @@ func TestWhatIsOffOrOthersDoesNotEndACommand(t *testing.T) {
 		}
 	}
 }
+
+// Another type of agent runs other collectors. A file and variables that are a node agent's as
+// well are no mistake.
+func TestAnotherTypeOfAgent(t *testing.T) {
+	r := rollcallEnv(t, []string{"DOCKER_HOST=ssh://x", "ROLLCALL_PODMAN_SOCKETS=nonsense"},
+		"status", "--agent-type", "cluster", "--set", "collectors.kubelet=on", "-o", "json")
+	var report struct{ Collectors []collection.Status }
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != 0 || r.err != "" {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	for _, s := range report.Collectors {
+		if s.ID == "kubelet" || s.ID == "docker" {
+			if s.State != collection.StateDisabled || s.Cause != workloadmeta.CauseOff ||
+				s.Reason != "does not belong to an agent of type cluster" {
+				t.Errorf("%+v", s)
+			}
+		}
+	}
+	if len(report.Collectors) < 7 {
+		t.Errorf("status has %+v", report.Collectors)
+	}
+	r = rollcallEnv(t, nil, "ls", "--agent-type", "clutser")
+	if r.code != 1 || !strings.Contains(r.err, "--agent-type: option agent_type: want node") {
+		t.Errorf("exit %d, %q", r.code, r.err)
+	}
+}

@@ -12,7 +12,7 @@ func (a *app) replayCommand() *cobra.Command {
 	var speed float64
 	cmd := &cobra.Command{
 		Use:   "replay <file>",
-		Short: "Play a recording and show what was there in the end, or each change",
+		Short: "Play a recording: what was there in the end, or each change",
 		Long: `Play a recording and show everything that was there in the end. With --follow it
 prints each change, as slowly as it happened; --speed 10 is ten times as fast, --speed 0 does
 not wait.`,

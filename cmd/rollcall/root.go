@@ -159,7 +159,7 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 	}
 	f.StringArrayVar(&a.set, "set", nil, "set an option: --set name=value (repeatable)")
 	f.StringVar(&a.cardinalityArg, "cardinality", "",
-		"tags up to this cardinality: low, orchestrator or high")
+		"tags up to low, orchestrator or high")
 	f.IntVar(&a.width, "width", -1,
 		"cut tables and lines to this many columns; 0: never (-1: the terminal's width)")
 	f.StringVar(&a.colorArg, "color", "auto", "auto, always or never")
@@ -167,7 +167,7 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what the collectors do")
 	for flag, values := range map[string][]string{
 		"output": formats, "cardinality": {"low", "orchestrator", "high"}, "color": {"auto",
-			"always", "never"},
+			"always", "never"}, "agent-type": {"node", "cluster", "remote"},
 	} {
 		must(root.RegisterFlagCompletionFunc(flag,
 			cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))

@@ -44,8 +44,8 @@ type Options struct {
 	Config *config.Loaded
 	// Collectors run beside those of the catalog.
 	Collectors []workloadmeta.Collector
-	// Type of the agent, which decides which collectors of the catalog belong to it. Default:
-	// [collection.Node].
+	// Type of the agent, which decides which collectors of the catalog belong to it. Default: that
+	// of the configuration, whose default is [collection.Node].
 	Type collection.Agent
 	// Environ is the environment of the process, "NAME=value" each. Default: [os.Environ].
 	Environ []string
@@ -78,9 +78,6 @@ func New(o Options) (*Agent, error) {
 			return nil, fmt.Errorf("agent: %w", err)
 		}
 		o.Config = loaded
-	}
-	if o.Type == "" {
-		o.Type = collection.Node
 	}
 	if o.Environ == nil {
 		o.Environ = os.Environ()
@@ -127,8 +124,8 @@ func (a *Agent) collect() (config.Collectors, error) {
 	if err != nil {
 		return config.Collectors{}, err
 	}
-	made, err := a.opts.Config.NewCollectors(a.opts.Type, collection.Deps{
-		Log: a.opts.Log, Env: filter,
+	made, err := a.opts.Config.NewCollectors(collection.Deps{
+		Log: a.opts.Log, Env: filter, Agent: a.opts.Type,
 	})
 	if err != nil {
 		return made, err

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -33,19 +34,24 @@ func (l *Loaded) EnvFilter(beside ...string) (*env.Filter, error) {
 	return filter, nil
 }
 
-// NewCollectors makes the collectors that belong to this type of agent. One that is switched off
-// is not made: what is wrong with its options, or with the variables of its daemon's other
-// clients, does not matter then. An error names the option that it is about, and where that is
-// set.
-func (l *Loaded) NewCollectors(agent collection.Agent, deps collection.Deps) (Collectors, error) {
+// NewCollectors makes the collectors that belong to the type of agent that deps has, or else the
+// configuration. In the place of one that does not belong, or is switched off, there is one that
+// says so: what is wrong with its options, or with the variables of its daemon's other clients,
+// does not matter then, and nor does whether somebody has asked for it, since agents of several
+// types may share a file. An error names the option that it is about, and where that is set.
+func (l *Loaded) NewCollectors(deps collection.Deps) (Collectors, error) {
+	deps.Agent = cmp.Or(deps.Agent, l.AgentType, collection.Node)
 	out := Collectors{Enabled: map[string]collection.Switch{}, Asked: map[string]string{}}
 	var errs []error
 	for i, spec := range l.schema.collectors {
-		if !spec.BelongsTo(agent) {
-			continue
-		}
 		description := spec.Describe()
 		id := description.ID
+		if !spec.BelongsTo(deps.Agent) {
+			out.List = append(out.List, collection.Idle(description, workloadmeta.Problem{
+				Cause:  workloadmeta.CauseOff,
+				Reason: fmt.Sprintf("does not belong to an agent of type %s", deps.Agent)}))
+			continue
+		}
 		made := []workloadmeta.Collector{collection.Idle(description, workloadmeta.Problem{
 			Cause: workloadmeta.CauseOff, Reason: "switched off by configuration"})}
 		if l.Collectors[id] != collection.Off {

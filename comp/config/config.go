@@ -76,8 +76,9 @@ type Config struct {
 	// Collectors are the switches that are not auto, by the collectors' IDs.
 	Collectors map[string]collection.Switch `config:"-"`
 
-	Retention Retention `config:"retention"`
-	ProcRoot  string    `config:"proc_root"`
+	AgentType collection.Agent `config:"agent_type,flag"`
+	Retention Retention        `config:"retention"`
+	ProcRoot  string           `config:"proc_root"`
 }
 
 // Filters is a list of filters, as [rules.ParseFilter] reads them.
@@ -105,6 +106,7 @@ func Default() Config {
 		ExcludePauseContainer:               true,
 		ContainerImage:                      ContainerImage{Enabled: true},
 		DogstatsdOriginOptoutEnabled:        true,
+		AgentType:                           collection.Node,
 		Retention: Retention{Grace: 5 * time.Minute,
 			MaxTombstones: 65536},
 	}

@@ -103,7 +103,8 @@ var entries = []entry{
 	{"enabled_rfc1123_compliant_cluster_name_tag", true,
 		`Whether "_" in the cluster's name becomes "-".`},
 	{"eks_fargate", true, `Says that this runs on EKS Fargate, which cannot be seen from inside.`},
-	{"kubernetes_kubelet_nodename", true, `Name of the node, for which its kubelet's certificate may be instead of the address that was asked, and for eks_fargate_node. Empty: for the certificate, from the variables NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME.`},
+	{"kubernetes_kubelet_nodename", true,
+		`Name of the node, for which its kubelet's certificate may be instead of the address that was asked, and for eks_fargate_node. Empty: for the certificate, from the variables NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME.`},
 	{"orchestrator_cluster_id", true,
 		`ID of the cluster (36 characters), for orch_cluster_id on EKS Fargate.`},
 	{"ecs_task_collection_enabled", true,
@@ -121,6 +122,8 @@ var entries = []entry{
 		`Accepted; without effect in this program: opting out always works.`},
 	{"origin_detection_unified", true,
 		`Accepted; without effect in this program: detection is always unified.`},
+	{"agent_type", false,
+		`Type of this agent, which decides what it collects: node (one on each machine, for what runs there), cluster (one for what a cluster as a whole knows) or remote (has everything from another).`},
 	{"retention.grace", false, `How long the tags of what is gone are kept. 0: not at all.`},
 	{"retention.max_tombstones", false, `How many that are gone are kept at most. 0: none.`},
 	{"proc_root", false,
@@ -130,6 +133,7 @@ var entries = []entry{
 var (
 	typeDuration    = reflect.TypeFor[time.Duration]()
 	typeSwitch      = reflect.TypeFor[collection.Switch]()
+	typeAgent       = reflect.TypeFor[collection.Agent]()
 	typeCardinality = reflect.TypeFor[tagger.TagCardinality]()
 	typeList        = reflect.TypeFor[[]string]()
 	typeFilters     = reflect.TypeFor[Filters]()
@@ -144,6 +148,8 @@ func typeName(t reflect.Type) string {
 		return "duration"
 	case typeSwitch:
 		return "auto, on or off"
+	case typeAgent:
+		return "node, cluster or remote"
 	case typeCardinality:
 		return "low, orchestrator or high"
 	case typeList:
@@ -173,6 +179,8 @@ func inline(v any) string {
 	switch v := v.(type) {
 	case time.Duration:
 		return duration(v)
+	case collection.Agent:
+		return string(v)
 	case fmt.Stringer:
 		return v.String()
 	case []string:

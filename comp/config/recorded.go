@@ -20,8 +20,9 @@ const recordedEnviron = "environment"
 func (l *Loaded) Recorded(environ []string) map[string]json.RawMessage {
 	out := map[string]json.RawMessage{}
 	for _, o := range l.schema.options {
-		if len(o.targets) == 0 || o.targets[0].owner != 0 || o.Name == "proc_root" {
-			continue // a collector's, or about this machine
+		if len(o.targets) == 0 || o.targets[0].owner != 0 || o.Name == "proc_root" ||
+			o.Name == "agent_type" {
+			continue // a collector's, or about this process
 		}
 		text := inline(l.value(o))
 		if text == inline(o.fallback) {

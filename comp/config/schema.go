@@ -88,7 +88,7 @@ func (s *Schema) addOwn() {
 		if !ok {
 			panic(fmt.Sprintf("config: Config has no field for the option %q", e.name))
 		}
-		s.add(Option{Name: e.name, Doc: e.doc, typ: f.typ,
+		s.add(Option{Name: e.name, Doc: e.doc, Flag: f.flag(e.name), typ: f.typ,
 			fallback: defaults.FieldByIndex(f.index).Interface(),
 			targets:  []target{{index: f.index}}}, e.datadog)
 	}
@@ -132,11 +132,8 @@ func (s *Schema) declare(c collection.AnySpec, f field) {
 		}
 		return
 	}
-	o := Option{Name: name, Doc: f.doc, typ: f.typ, unit: f.unit, fallback: fallback}
-	if slices.Contains(f.flags, "flag") {
-		o.Flag = strings.NewReplacer(".", "-", "_", "-").Replace(name)
-	}
-	s.add(o, slices.Contains(f.flags, "datadog"))
+	s.add(Option{Name: name, Doc: f.doc, Flag: f.flag(name), typ: f.typ, unit: f.unit,
+		fallback: fallback}, slices.Contains(f.flags, "datadog"))
 }
 
 // bind makes a field of a collector's options one that its option sets. A field may name an option
@@ -172,6 +169,15 @@ type field struct {
 	doc      string // "": the option is declared elsewhere
 	fallback string // "": the zero value
 	unit     string
+}
+
+// flag returns the flag of the command line for an option that the field declares, "" if it has
+// none.
+func (f field) flag(option string) string {
+	if !slices.Contains(f.flags, "flag") {
+		return ""
+	}
+	return strings.NewReplacer(".", "-", "_", "-").Replace(option)
 }
 
 // optionOf returns the name of the option that the field of a collector's options is about.

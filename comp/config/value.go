@@ -159,6 +159,12 @@ func (o Option) scalar(text string) (any, error) {
 			return nil, fmt.Errorf("want auto, on or off, have %q", text)
 		}
 		return s, nil
+	case typeAgent:
+		switch agent := collection.Agent(text); agent {
+		case collection.Node, collection.Cluster, collection.Remote:
+			return agent, nil
+		}
+		return nil, fmt.Errorf("want node, cluster or remote, have %q", text)
 	case typeCardinality:
 		c, err := tagger.ParseCardinality(text)
 		if err != nil || c == tagger.NoneCardinality {

@@ -78,5 +78,6 @@ func (l *Local) notable(o collection.Outcome, answered bool) bool {
 	}
 	// Where one runtime answers, another that does not let us in is likely the one below it.
 	denied := o.Cause == workloadmeta.CauseDenied && !answered
-	return l.opts.Named[o.ID] || denied || o.Cause == workloadmeta.CauseInvalid
+	named := l.opts.Named[o.ID] && o.Cause != workloadmeta.CauseOff
+	return named || denied || o.Cause == workloadmeta.CauseInvalid
 }

@@ -277,7 +277,7 @@ func Example_configuration() {
 		fmt.Println(err)
 		return
 	}
-	made, err := conf.NewCollectors(collection.Node, collection.Deps{Log: quiet})
+	made, err := conf.NewCollectors(collection.Deps{Log: quiet})
 	if err != nil {
 		fmt.Println(err)
 		return

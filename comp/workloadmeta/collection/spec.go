@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -58,11 +59,27 @@ type Spec[O any] struct {
 	On string
 	// Agents are the types of agents it belongs to. Default: Node.
 	Agents []Agent
+	// Access, if set, lists what the collector asks of the Kubernetes API, or of a kubelet, with
+	// these options as this type of agent. Roles are made of it, so that it has all that the
+	// collector calls, and nothing more. nil: it asks nothing.
+	Access func(options O, agent Agent) []Access
 	// Settling, if set, settles options that depend on each other, before anybody looks at them.
 	Settling func(options *O)
 	// Make makes the collector: several where it has several instances, whose IDs begin with that
 	// of the Spec.
 	Make func(options O, deps Deps) ([]workloadmeta.Collector, error)
+}
+
+// Access is a right that a collector needs in a Kubernetes cluster.
+type Access struct {
+	Group    string // of the API; "" = the core
+	Resource string // its plural, maybe with a subresource: "nodes/pods"
+	Verbs    []string
+	// Namespace to which it is limited; "" = all, or a resource that is in none.
+	Namespace string
+	// Why it is needed, a clause for documentation and the comments of roles, such as "pods of the
+	// node, where the kubelet has no Pods API".
+	Why string
 }
 
 // Deps are what a program gives to all of its collectors. The zero value is useful.
@@ -71,6 +88,8 @@ type Deps struct {
 	Log *slog.Logger
 	// Env chooses the environment variables that are kept. nil: the built-in list of package env.
 	Env *env.Filter
+	// Agent is the type of the program. Default: [Node].
+	Agent Agent
 }
 
 // One makes the answer of [Spec.Make] of what the constructor of a single collector returns.
@@ -89,6 +108,8 @@ type AnySpec interface {
 	Documentation() (about, on string)
 	// BelongsTo reports whether the collector is one for this type of agent.
 	BelongsTo(Agent) bool
+	// AccessOf returns what [Spec.Access] says. The options are what Options returned.
+	AccessOf(options any, agent Agent) []Access
 	// Options returns a pointer to new options, with their zero values.
 	Options() any
 	// Settle settles options that depend on each other. The options are what Options returned.
@@ -108,6 +129,14 @@ func (s Spec[O]) BelongsTo(a Agent) bool {
 	return slices.Contains(s.Agents, a) || len(s.Agents) == 0 && a == Node
 }
 
+// AccessOf implements [AnySpec].
+func (s Spec[O]) AccessOf(options any, agent Agent) []Access {
+	if o, ok := options.(*O); ok && s.Access != nil {
+		return s.Access(*o, agent)
+	}
+	return nil
+}
+
 // Options implements [AnySpec].
 func (s Spec[O]) Options() any { return new(O) }
 
@@ -124,12 +153,13 @@ func (s Spec[O]) New(options any, deps Deps) ([]workloadmeta.Collector, error) {
 	if !ok {
 		return nil, fmt.Errorf("collector %s: its options are %T, want %T", s.ID, options, o)
 	}
+	deps.Agent = cmp.Or(deps.Agent, Node)
 	return s.Make(*o, deps)
 }
 
 // Module returns the fx module of the collector: it adds what the Spec makes to the group that
-// [Module] runs. It takes options, a logger and a filter for environment variables, if the
-// application has any.
+// [Module] runs. It takes options, a logger, a filter for environment variables and a type of
+// agent, if the application has any.
 func (s Spec[O]) Module() fx.Option {
 	type params struct {
 		fx.In
@@ -137,6 +167,7 @@ func (s Spec[O]) Module() fx.Option {
 		Options O            `optional:"true"`
 		Log     *slog.Logger `optional:"true"`
 		Env     *env.Filter  `optional:"true"`
+		Agent   Agent        `optional:"true"`
 	}
 	type result struct {
 		fx.Out
@@ -144,7 +175,8 @@ func (s Spec[O]) Module() fx.Option {
 		Collectors []workloadmeta.Collector `group:"collectors,flatten"`
 	}
 	return fx.Module("workloadmeta/collectors/"+s.ID, fx.Provide(func(p params) (result, error) {
-		made, err := s.Make(p.Options, Deps{Log: p.Log, Env: p.Env})
+		made, err := s.Make(p.Options, Deps{Log: p.Log, Env: p.Env,
+			Agent: cmp.Or(p.Agent, Node)})
 		return result{Collectors: made}, err
 	}))
 }

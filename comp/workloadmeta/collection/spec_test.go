@@ -13,10 +13,11 @@ type specOptions struct{ Host, Port string }
 func TestASpecMakesItsCollector(t *testing.T) {
 	idle := collection.Idle(workloadmeta.Description{ID: "a"}, workloadmeta.Problem{})
 	var made specOptions
+	var agent collection.Agent
 	spec := collection.Spec[specOptions]{
 		Description: workloadmeta.Description{ID: "a"},
-		Make: func(o specOptions, _ collection.Deps) ([]workloadmeta.Collector, error) {
-			made = o
+		Make: func(o specOptions, deps collection.Deps) ([]workloadmeta.Collector, error) {
+			made, agent = o, deps.Agent
 			return collection.One(idle, nil)
 		},
 	}
@@ -45,11 +46,35 @@ func TestASpecMakesItsCollector(t *testing.T) {
 	if _, err := spec.New("other options", collection.Deps{}); err == nil {
 		t.Error("options of another type are taken")
 	}
+	if agent != collection.Node {
+		t.Errorf("it is made for an agent of type %q by default", agent)
+	}
+	if got, err := spec.New(options, collection.Deps{Agent: collection.Cluster}); err != nil ||
+		len(got) != 1 || agent != collection.Cluster {
+		t.Errorf("made for an agent of type %q, %v", agent, err)
+	}
 	broken := errors.New("broken")
 	if got, err := collection.One(idle, broken); got != nil || !errors.Is(err, broken) {
 		t.Errorf("One of an error: %v, %v", got, err)
 	}
 	if collection.Closed(nil) != nil || collection.Permanent(nil) != nil {
 		t.Error("no error has become one")
+	}
+}
+
+func TestASpecSaysWhatItAsksOfACluster(t *testing.T) {
+	spec := collection.Spec[specOptions]{}
+	if got := spec.AccessOf(spec.Options(), collection.Node); got != nil {
+		t.Errorf("one that says nothing asks for %v", got)
+	}
+	spec.Access = func(o specOptions, agent collection.Agent) []collection.Access {
+		return []collection.Access{{Resource: o.Host, Verbs: []string{string(agent)}}}
+	}
+	got := spec.AccessOf(&specOptions{Host: "pods"}, collection.Cluster)
+	if len(got) != 1 || got[0].Resource != "pods" || got[0].Verbs[0] != "cluster" {
+		t.Errorf("it asks for %v", got)
+	}
+	if got := spec.AccessOf("other options", collection.Cluster); got != nil {
+		t.Errorf("with options of another type it asks for %v", got)
 	}
 }

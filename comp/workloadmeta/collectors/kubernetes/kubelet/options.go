@@ -43,6 +43,8 @@ type Options struct {
 	TokenPath  string `config:"/kubelet_auth_token_path,datadog" doc:"File of the bearer token for the kubelet. Empty: the service account's."`
 	ClientCert string `config:"/kubelet_client_crt,datadog" doc:"File of the client certificate for the kubelet."`
 	ClientKey  string `config:"/kubelet_client_key,datadog" doc:"File of the key of the client certificate."`
+	// NodesProxy is for kubelets before Kubernetes 1.33. The collector does nothing else with it.
+	NodesProxy bool `config:"nodes_proxy" default:"false" doc:"Ask for get nodes/proxy in the role that rollcall rbac prints, beside get nodes/pods, of which a kubelet before Kubernetes 1.33 knows nothing. It lets its holder run commands in all containers of all nodes."`
 	// Period is from one list to the next. Default 5s.
 	Period time.Duration `config:"poll_interval" default:"5s" doc:"From one list of pods to the next. While pods start or end it is a second."`
 

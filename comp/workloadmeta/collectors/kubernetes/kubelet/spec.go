@@ -11,10 +11,24 @@ import (
 var Spec = collection.Spec[Options]{
 	Description: description,
 	About:       "the node's pods and their containers, as the kubelet knows them,",
+	Access:      access,
 	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
 		o.Log, o.Env = cmp.Or(o.Log, d.Log), cmp.Or(o.Env, d.Env)
 		return collection.One(New(o))
 	},
+}
+
+// access returns what the kubelet asks the API server about who asks for /pods. It does not ask
+// about the Pods API, which is root's.
+func access(o Options, _ collection.Agent) []collection.Access {
+	out := []collection.Access{{Resource: "nodes/pods", Verbs: []string{"get"},
+		Why: "pods of the node from its kubelet's /pods, where there is no Pods API"}}
+	if o.NodesProxy {
+		out = append(out, collection.Access{Resource: "nodes/proxy", Verbs: []string{"get"},
+			Why: "the same from a kubelet before Kubernetes 1.33, asked for by kubelet.nodes_proxy; " +
+				"it allows to run commands in every container of the node"})
+	}
+	return out
 }
 
 // Module adds the collector to an fx application: see [collection.Spec.Module].
