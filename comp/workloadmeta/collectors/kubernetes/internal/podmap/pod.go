@@ -30,11 +30,17 @@ const labelNamespace = "io.kubernetes.pod.namespace"
 // MaxContainers bounds the containers of one pod. More are no pod, and refused as a whole.
 const MaxContainers = 1000
 
-// Mapper makes entities of pods. It may be used by several goroutines.
-type Mapper struct{ env *env.Filter }
+// Mapper makes entities of pods. It may be used by several goroutines. What it makes of pods that
+// are alike shares memory.
+type Mapper struct {
+	env      *env.Filter
+	siblings siblings
+}
 
 // New returns a mapper that keeps the environment variables that the filter allows.
-func New(filter *env.Filter) *Mapper { return &Mapper{filter} }
+func New(filter *env.Filter) *Mapper {
+	return &Mapper{env: filter, siblings: siblings{latest: map[string]remembered{}}}
+}
 
 // Mapped is what one pod gives.
 type Mapped struct {
@@ -82,6 +88,7 @@ func (m *Mapper) Map(p *object.Pod) (Mapped, error) {
 			}
 		}
 	}
+	m.siblings.share(out)
 	return out, nil
 }
 
@@ -123,6 +130,9 @@ func podOf(p *object.Pod) *workloadmeta.KubernetesPod {
 	delete(out.Annotations, annotationLastApplied)
 	if spec.RuntimeClassName != nil {
 		out.RuntimeClass = *spec.RuntimeClassName
+	}
+	if n := len(status.Conditions); n > 0 {
+		out.Conditions = make([]workloadmeta.PodCondition, 0, n)
 	}
 	for _, c := range status.Conditions {
 		out.Conditions = append(out.Conditions, workloadmeta.PodCondition{Type: c.Type,
