@@ -42,7 +42,8 @@ func (b *builder) read(e workloadmeta.Entity) {
 		b.trace.read = append(b.trace.read, e)
 	}
 	if b.x.conditional {
-		b.subject.Reset(e, kindResource(e.GetID().Kind), b.lookup)
+		resource, _ := resourceOf(e) // of an object with a bad ID it is none
+		b.subject.Reset(e, resource, b.lookup)
 	}
 }
 

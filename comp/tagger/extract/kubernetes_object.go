@@ -40,7 +40,6 @@ func (x *Extractor) objectTags(b *builder, m *workloadmeta.EntityMeta) {
 		b.problem("id", err)
 		return
 	}
-	b.of(resource)
 	tables := x.objects[b.entity.GetID().Kind]
 	mapped, ok := tables[resource]
 	if !ok {
