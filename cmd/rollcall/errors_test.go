@@ -67,6 +67,10 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"completion tcsh", 2, `unknown shell "tcsh" (want bash, zsh, fish or powershell)`},
 		{"explain web x --tag service --from " + shop, 2, `unknown kind "web"`},
 		{"explain web service x --tag service --from " + shop, 2, `beside --tag`},
+		{"explain web env service --from " + shop, 2, `explain: want a kind, if you like, an ID or a name, and a tag, if you like; of three words the first is the kind: unknown kind "web"`},
+		{`explain web "" --from ` + shop, 2, `the tag is empty; want a tag or its name, or nothing`},
+		{`explain container web "" --from ` + shop, 2, `the tag is empty; want a tag or its name, or nothing`},
+		{"explain web --tag= --from " + shop, 2, `--tag is empty`},
 		{"explain", 2, `explain: want a kind, if you like, an ID or a name, and a tag, if you like, have 0 arguments`},
 		{"replay", 2, `replay: want one recording, have 0 arguments`},
 		{"replay x --speed -1", 2, `--speed is -1; want 0 or more`},
@@ -105,7 +109,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 	} {
 		t.Run(tc.line, func(t *testing.T) {
 			t.Parallel()
-			r := rollcall(t, strings.Fields(tc.line)...)
+			given := strings.Fields(tc.line)
+			for i := range given {
+				given[i] = strings.ReplaceAll(given[i], `""`, "")
+			}
+			r := rollcall(t, given...)
 			if r.code != tc.code || !strings.HasPrefix(r.err, "rollcall: ") ||
 				!strings.Contains(r.err, tc.want) || strings.Count(r.err, "\n") != 1 ||
 				r.out != "" {

@@ -34,12 +34,14 @@ or renamed it, and who has not reported yet.`,
   rollcall explain process 4242
   rollcall explain container_id://3f0c…`,
 		Args: func(cmd *cobra.Command, given []string) error {
-			if tag != "" {
-				return args(1, 2, "a kind, if you like, and an ID or a name, beside --tag")(cmd,
-					given)
+			most := 3
+			switch named := cmd.Flags().Changed("tag"); {
+			case named && tag == "":
+				return usagef("--tag is empty; want a tag or its name")
+			case named:
+				most = 2
 			}
-			return args(1, 3,
-				"a kind, if you like, an ID or a name, and a tag, if you like")(cmd, given)
+			return args(1, most, takes(most))(cmd, given)
 		},
 		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,11 +85,26 @@ or renamed it, and who has not reported yet.`,
 	return cmd
 }
 
+// takes says what explain can be given, of which at most so many words are left to give.
+func takes(most int) string {
+	if most == 2 {
+		return "a kind, if you like, and an ID or a name, beside --tag"
+	}
+	return "a kind, if you like, an ID or a name, and a tag, if you like"
+}
+
 // parseNameAndTag takes apart what explain is asked about. A kind comes first, if there is one.
 func parseNameAndTag(args []string) (name inspect.Name, tag string, err error) {
 	last := len(args) - 1
-	if _, err := inspect.ParseKind(args[0]); last == 2 || last == 1 && err != nil {
-		args, tag = args[:last], args[last]
+	_, noKind := inspect.ParseKind(args[0])
+	switch {
+	case last == 2 && noKind != nil:
+		return name, "", usagef("explain: want %s; of three words the first is the kind: %w",
+			takes(3), noKind)
+	case last == 2 || last == 1 && noKind != nil:
+		if args, tag = args[:last], args[last]; tag == "" {
+			return name, "", usagef("the tag is empty; want a tag or its name, or nothing")
+		}
 	}
 	name, err = parseName(args)
 	return name, tag, err

@@ -30,14 +30,25 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Nearest returns the name that is nearest, whatever its case, the first of several in the order
-// of the alphabet; "" if all are further away than limit.
+// Nearest returns the name that is nearest, whatever its case; of several that which begins most
+// like it, then the first in the order of the alphabet; "" if all are further away than limit.
 func Nearest(name string, names []string, limit int) string {
-	best := ""
+	best, bestBegin := "", -1
+	name = strings.ToLower(name)
 	for _, candidate := range slices.Sorted(slices.Values(names)) {
-		if d := Distance(strings.ToLower(name), strings.ToLower(candidate)); d <= limit {
-			best, limit = candidate, d-1
+		lower := strings.ToLower(candidate)
+		d, begin := Distance(name, lower), begin(name, lower)
+		if d < limit || d == limit && begin > bestBegin {
+			best, limit, bestBegin = candidate, d, begin
 		}
 	}
 	return best
+}
+
+// begin is how many bytes two names have in common at their beginning.
+func begin(a, b string) (n int) {
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }

@@ -30,5 +30,13 @@ func TestNearest(t *testing.T) {
 		if got := similar.Nearest(name, names, 2); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
 		}
+	} // The nearest counts, not the first in the alphabet, nor the one that begins alike.
+	for name, want := range map[string]string{"kube_nod": "kube_node", "tbg": "tag",
+		"tags": "tags"} {
+		if got := similar.Nearest(name,
+			[]string{"aag", "kube_mod", "kube_node", "tag", "tags", "bag"},
+			3); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
+		}
 	}
 }

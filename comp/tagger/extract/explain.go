@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/rules"
@@ -78,7 +79,7 @@ type trace struct {
 func (t *trace) record(b *builder, tag string, level tagger.TagCardinality, standard bool) {
 	d := &definitions[b.origin.rule]
 	traced := Traced{Tag: tag, Cardinality: level, Standard: standard, Source: b.source,
-		Field: d.field(b.origin.key), rule: b.origin.rule, made: b.origin.made}
+		rule: b.origin.rule, made: b.origin.made}
 	effect := &b.origin.effect
 	traced.DroppedBy, traced.RenamedBy, traced.LeveledBy = effect.DroppedBy, effect.RenamedBy,
 		effect.LeveledBy
@@ -88,6 +89,7 @@ func (t *trace) record(b *builder, tag string, level tagger.TagCardinality, stan
 	if b.entity != nil && b.origin.rule != ruleStaticTag {
 		traced.From = b.entity.GetID()
 	}
+	traced.Field = d.fieldOf(traced.From.Kind, b.origin.key)
 	switch {
 	case b.origin.made != nil:
 		traced.Rule = b.origin.made.Label()
@@ -115,6 +117,14 @@ func (d *Definition) field(key string) string {
 	}
 	_, after, _ := strings.Cut(rest, ">")
 	return before + key + after
+}
+
+// fieldOf returns the field as entities of a kind have it: pods list their containers.
+func (d *Definition) fieldOf(kind workloadmeta.Kind, key string) string {
+	if kind == workloadmeta.KindKubernetesPod && slices.Contains(d.of, workloadmeta.KindContainer) {
+		return "containers[]." + d.field(key)
+	}
+	return d.field(key)
 }
 
 // describe says in words what a field of a kind of entity is.

@@ -47,8 +47,7 @@ func checkMadeWays(t *testing.T, where string, x *extract.Extractor, e workloadm
 	}
 	for name, made := range want {
 		var told []string
-		found, _ := x.Ways(name, e, lookup)
-		for _, way := range found {
+		for _, way := range x.Ways(name, e, lookup).List {
 			if way.Found == "it has made the tag" {
 				told = append(told, way.Rule+" "+way.Entity+" "+way.Field)
 			}
@@ -94,6 +93,7 @@ func TestWays(t *testing.T) {
 		adLabel = "container label com.datadoghq.ad.tags: not set"
 		adPod   = "pod annotation ad.datadoghq.com/tags: there is no such tag in it"
 		adIn    = "pod annotation ad.datadoghq.com/web.tags: not set"
+		noPod   = "no pod that is known has this container"
 	)
 	x := newExtractor(t, ruled(t, `
 - {tag: team, from: {label: team}}
@@ -115,16 +115,18 @@ func TestWays(t *testing.T) {
 			"container variable OTEL_RESOURCE_ATTRIBUTES service.version: not set"}},
 		{name: "kube_namespace", of: ours, known: []string{pod}, want: []string{adLabel,
 			"pod namespace: it has made the tag", adPod, adIn}},
-		{name: "kube_namespace", of: ours, want: []string{adLabel}},
+		{name: "kube_namespace", of: ours, want: []string{adLabel, "pod namespace: " + noPod}},
+		{name: "kueue_workload", of: ours, want: []string{adLabel,
+			"Kueue workload name: no Kueue workload that is known has this container"}},
 		{name: "kube_namespace", of: ours, expect: true, want: []string{adLabel,
-			"pod namespace: pod not known", "pod annotation ad.datadoghq.com/tags: pod not known"}},
+			"pod namespace: " + noPod, "pod annotation ad.datadoghq.com/tags: " + noPod}},
 		{name: "kube_qos", of: ours, known: []string{pod}, want: []string{adLabel,
 			"pod qos_class: not set", adPod, adIn}},
 		{name: "kube_qos", of: ours, known: []string{pod}, expect: true, want: []string{adLabel,
 			"pod qos_class: not set", adPod, adIn}},
 		{name: "task_name", of: ours, known: []string{task}, want: []string{adLabel,
 			"ECS task family: it has made the tag"}},
-		{name: "task_name", of: owned, want: []string{adLabel, "ECS task family: ECS task not known"}},
+		{name: "task_name", of: owned, want: []string{adLabel, "ECS task family: ECS task arn is not known"}},
 		{name: "task_family", of: task, want: []string{"ECS task family: it has made the tag"}},
 		{name: "gpu_vendor", of: task},
 		{name: "availability-zone", of: task, want: []string{
@@ -145,21 +147,23 @@ func TestWays(t *testing.T) {
 			`rules[4] (rules.yaml:5): it is "prod", and makes no such tag (the conditions of the rule)`}},
 		{name: "b", of: ours, want: []string{adLabel,
 			`rules[4] (rules.yaml:5): it is "prod", and makes no such tag (the conditions of the rule)`}},
-		{name: "note", of: ours, want: []string{adLabel}},
+		{name: "note", of: ours, want: []string{adLabel, "rules[5] (rules.yaml:6): " + noPod,
+			"rules[5] (rules.yaml:6): " + noPod}},
 		// What belongs to something else, and what is spelled otherwise.
 		{name: "kube_container_name", of: ours, known: []string{pod}, want: []string{adLabel,
 			adPod, "pod containers[].name: it has made the tag", adIn}},
 		{name: "kube_container_name", of: ours, expect: true, want: []string{adLabel,
-			"pod annotation ad.datadoghq.com/tags: pod not known",
-			"pod containers[].name: pod not known"}},
+			"pod annotation ad.datadoghq.com/tags: " + noPod,
+			"pod containers[].name: " + noPod}},
 		{name: "ecs_container_name", of: ours, known: []string{named}, want: []string{adLabel,
 			"ECS task containers[].name: it has made the tag"}},
 		{name: "ecs_container_name", of: ours, known: []string{task}, want: []string{adLabel,
 			"ECS task containers[].name: not set"}},
 		{name: "ecs_container_name", of: owned, want: []string{adLabel,
-			"ECS task containers[].name: ECS task not known"}},
+			"ECS task containers[].name: ECS task arn is not known"}},
 		{name: "image_name", of: ours, known: []string{pod}, want: []string{
-			"container image.name: not set", "pod image.name: not set", adLabel, adPod, adIn}},
+			"container image.name: not set", "pod containers[].image.name: not set", adLabel, adPod,
+			adIn}},
 		{name: "env", of: image, want: []string{
 			"image label com.datadoghq.tags.env: it has made the tag",
 			"image label com.datadoghq.ad.tags: not set"}},
@@ -170,7 +174,7 @@ func TestWays(t *testing.T) {
 			"GPU vendor: it has made the tag"}},
 		{name: "gpu_type", of: process, known: []string{gpu}, want: []string{
 			"GPU gpu_type: not set"}},
-		{name: "gpu_vendor", of: process, want: []string{"GPU vendor: GPU not known"}},
+		{name: "gpu_vendor", of: process, want: []string{"GPU vendor: GPU g1 is not known"}},
 		{name: "owner", of: squad, want: []string{"container label com.datadoghq.ad.tags: not set",
 			"rules[6] (rules.yaml:7): it has made the tag"}},
 		{name: "owner", of: image, want: []string{"image label com.datadoghq.ad.tags: not set",
@@ -192,7 +196,8 @@ func TestWays(t *testing.T) {
 			lookup = known
 		}
 		checkMadeWays(t, c.of, x, entity(t, c.of), lookup)
-		ways, near := x.Ways(c.name, entity(t, c.of), lookup)
+		found := x.Ways(c.name, entity(t, c.of), lookup)
+		ways, near := found.List, found.Near
 		if c.name == "owner" && len(near) > 0 {
 			t.Errorf("of %s what is looked for is a near miss: %+v", c.of, near)
 		}
@@ -223,7 +228,7 @@ func TestNearMisses(t *testing.T) {
 		} else {
 			e.Labels = map[string]string{key: "v"}
 		}
-		_, list := x.Ways(name, e, nil)
+		list := x.Ways(name, e, nil).Near
 		for _, n := range list {
 			if n.Entity != "container/c1" || n.Field != fmt.Sprintf("%s[%q]", field, key) {
 				t.Errorf("near %s: %+v", key, n)
@@ -271,8 +276,8 @@ func TestNearMisses(t *testing.T) {
 	}
 	others := entity(t, `{"kind": "kubernetes_pod", "id": "p1", "containers": [{"id": "c1"}],
 		"labels": {"com.datadoghq.tags.servicx": "shop"}}`)
-	if _, list := x.Ways("service", entity(t, `{"kind": "container", "id": "c1"}`),
-		entities{others}); len(list) > 0 {
+	if list := x.Ways("service", entity(t, `{"kind": "container", "id": "c1"}`),
+		entities{others}).Near; len(list) > 0 {
 		t.Errorf("a label of the pod is near one of the container: %+v", list)
 	}
 	many := &workloadmeta.Container{EntityID: workloadmeta.EntityID{
@@ -281,14 +286,32 @@ func TestNearMisses(t *testing.T) {
 	for i := range 20 {
 		many.Labels[fmt.Sprintf("%02d.team", i)] = "v"
 	}
-	if _, list := x.Ways("team", many, nil); len(list) != 10 ||
+	if list := x.Ways("team", many, nil).Near; len(list) != 10 ||
 		list[9].Field != `labels["09.team"]` || list[9].Want != "a rule that makes a tag of it" {
 		t.Errorf("near misses %+v, want the first 10", list)
+	}
+	// The nearest come first, and what is furthest is left out of many.
+	many.Labels["zz"], many.Labels["team"], many.Labels["TEAM"] = "v", "v", "v"
+	if list := x.Ways("team", many, nil).Near; len(list) != 10 ||
+		list[0].Field != `labels["team"]` || list[1].Field != `labels["TEAM"]` ||
+		list[2].Field != `labels["00.team"]` {
+		t.Errorf("near misses %+v, want the nearest first", list)
+	}
+	many.Labels = map[string]string{"a.service": "v", "servicee": "v", "sxrvicee": "v",
+		"Service": "v", "service": "v"}
+	var order []string
+	for _, n := range x.Ways("service", many, nil).Near {
+		_, key := n.Field, strings.Trim(strings.TrimPrefix(n.Field, "labels["), `"]`)
+		order = append(order, key)
+	}
+	if want := []string{"service", "Service", "a.service", "servicee",
+		"sxrvicee"}; !slices.Equal(order, want) {
+		t.Errorf("near misses %q, want %q", order, want)
 	}
 	// What a pod that is not known would have is looked for on the container as well.
 	wrong := entity(t, `{"kind": "container", "id": "c1",
 		"labels": {"tags.datadoghq.com/env": "prod"}}`)
-	if _, list := x.Ways("env", wrong, expecting{}); len(list) != 1 ||
+	if list := x.Ways("env", wrong, expecting{}).Near; len(list) != 1 ||
 		list[0].Want != `pod labels["tags.datadoghq.com/env"]` {
 		t.Errorf("near misses %+v", list)
 	}

@@ -31,12 +31,14 @@ func (t *Tagger) ExplainTag(id tagger.EntityID, tag string) tagger.TagReason {
 	if workload, ok := extract.WorkloadID(id); ok {
 		entity, _ = t.store.Get(workload)
 	}
+	var ways extract.Ways
 	if entity != nil {
 		t.graphMu.Lock()
-		out.Ways, out.Near = t.graph.x.Ways(out.Tag, entity, t.graph)
+		ways = t.graph.x.Ways(out.Tag, entity, t.graph)
 		t.graphMu.Unlock()
+		out.Ways, out.Near = ways.List, ways.Near
 	}
-	out.Reason = whyTag(&out, x, entity)
+	out.Reason = whyTag(&out, x, entity, ways)
 	if entity != nil && len(out.Has)+len(out.Dropped) == 0 {
 		near := similar.Nearest(out.Tag, tagNames(x, entity), len(out.Tag)/3)
 		if near != "" && near != out.Tag {
@@ -60,11 +62,16 @@ func tagNames(x tagger.Explanation, entity workloadmeta.Entity) (names []string)
 }
 
 // whyTag sums up in one line what has been found.
-func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entity) string {
+func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entity,
+	ways extract.Ways) string {
 	shown := slices.IndexFunc(r.Has, func(line tagger.TagExplanation) bool {
 		return tagset.Name(line.Tag) == r.Tag && line.HiddenBy == ""
 	})
-	notKnown := slices.ContainsFunc(r.Ways, func(w tagger.TagWay) bool { return w.Entity == "" })
+	near := ""
+	if len(r.Near) > 0 {
+		kind, _, _ := strings.Cut(r.Near[0].Entity, "/")
+		near = fmt.Sprintf("there is %s %s, want %s", kind, r.Near[0].Field, r.Near[0].Want)
+	}
 	broken := slices.IndexFunc(x.Problems, func(p tagger.Problem) bool {
 		return slices.ContainsFunc(r.Ways, func(w tagger.TagWay) bool {
 			return w.Entity == p.Entity && strings.HasPrefix(w.Field, p.Field)
@@ -85,19 +92,30 @@ func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entit
 	case entity == nil:
 		return x.Completeness + ": " + x.Reason
 	case len(r.Ways) == 0:
-		return fmt.Sprintf("nothing makes a tag %s of a %s", r.Tag, entity.GetID().Kind)
+		reason := fmt.Sprintf("nothing makes a tag %s of a %s", r.Tag, entity.GetID().Kind)
+		if p, ok := entity.(*workloadmeta.Process); ok && p.ContainerID == "" {
+			reason += ", and it is in no container, whose tags it would have"
+		}
+		return reason
 	case broken >= 0:
 		p := x.Problems[broken]
 		return fmt.Sprintf("%s of %s cannot be understood: %s", p.Field, p.Entity, p.Problem)
-	case len(r.Near) > 0:
-		kind, _, _ := strings.Cut(r.Near[0].Entity, "/")
-		return fmt.Sprintf("nothing that makes it is set; there is %s %s, want %s", kind,
-			r.Near[0].Field, r.Near[0].Want)
+	case ways.Whose != "":
+		reason := "it is the tag of " + ways.Whose + ", and "
+		if x.Completeness == tagger.Partial.String() {
+			reason += x.Reason
+		} else {
+			reason += ways.Unknown
+		}
+		if near != "" {
+			reason += "; " + near
+		}
+		return reason
+	case near != "":
+		return "nothing that makes it is set; " + near
 	case len(r.Waiting) > 0:
 		return "nothing that makes it is set, and " + strings.Join(r.Waiting, ", ") +
 			" has not reported yet"
-	case notKnown && x.Completeness == tagger.Partial.String():
-		return "nothing that makes it is set, and " + x.Reason
 	}
 	return "nothing that makes it is set"
 }

@@ -93,13 +93,25 @@ func TestExplainTag(t *testing.T) {
 			reason: `annotations["ad.datadoghq.com/tags"] of kubernetes_pod/p1 cannot be understood`},
 		"its pod is not known": {world: world{container: func(c *wm.Container) { c.Owner = &ofP1 },
 			expect: []wm.Source{kubelet}}, tag: "kube_namespace",
-			reason: "nothing that makes it is set, and kubernetes_pod/p1, which it belongs to",
-			found:  []string{"pod namespace: pod not known"}},
+			reason: "it is the tag of a pod, and kubernetes_pod/p1, which it belongs to, is not",
+			found:  []string{"pod namespace: pod p1 is not known"}},
+		"its pod is not known, and nobody will tell of it": {world: world{
+			container: func(c *wm.Container) { c.Owner = &ofP1 }}, tag: "kube_namespace",
+			reason: "it is the tag of a pod, and kubernetes_pod/p1, which it belongs to, is not",
+			found:  []string{"pod namespace: pod p1 is not known"}},
+		"it is in no pod": {world: world{container: label("kube_namespace", "shop")},
+			tag: "kube_namespace",
+			reason: "it is the tag of a pod, and no pod that is known has this container; " +
+				`there is container labels["kube_namespace"]`,
+			found: []string{"pod namespace: no pod that is known has this container"}},
+		"it is in no task": {tag: "task_name",
+			reason: "it is the tag of an ECS task, and no ECS task that is known has",
+			found:  []string{"ECS task family: no ECS task that is known has this container"}},
 		"its pod is half known": {world: world{container: func(c *wm.Container) { c.Owner = &ofP1 },
 			pod: func(*wm.KubernetesPod) {}, expect: []wm.Source{kubelet, cluster}},
 			tag: "kube_qos", reason: "nothing that makes it is set.",
 			found: []string{"pod qos_class: not set"}},
-		"nothing makes it": {world: world{}, tag: "kube_qos",
+		"nothing makes it": {world: world{}, tag: "colour",
 			reason: "nothing that makes it is set.", no: "pod"},
 		"of another source": {world: world{mine: []string{"team:a"}}, tag: "team:b",
 			reason: "it has team:a, from mine."},
@@ -154,6 +166,14 @@ func TestExplainTag(t *testing.T) {
 		})
 	}
 	w := newWorld(t, local.Options{}, true)
+	w.notify(sets(wm.SourceProcess,
+		&wm.Process{EntityID: wm.EntityID{Kind: wm.KindProcess, ID: "7"},
+			PID: 7}))
+	if got := w.tagger.ExplainTag("process://7", "kube_namespace"); got.Reason !=
+		"nothing makes a tag kube_namespace of a process, and it is in no container, whose tags "+
+			"it would have" {
+		t.Errorf("a process in no container: %q", got.Reason)
+	}
 	if got := w.tagger.ExplainTag("container_id://none", "env"); !strings.HasPrefix(got.Reason,
 		tagger.Unknown.String()) || len(got.Ways) != 0 {
 		t.Errorf("an unknown entity: %+v", got)
