@@ -1,9 +1,11 @@
 package kubelet
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"time"
@@ -59,6 +61,8 @@ type Options struct {
 	Env *env.Filter
 	// Log receives what a person might want to know. Default: nothing is logged.
 	Log *slog.Logger
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // to the Pods API
 }
 
 // withDefaults fills in what is not set and refuses what makes no sense.
@@ -97,6 +101,9 @@ func (o Options) withDefaults() (Options, error) {
 		o.Period = defaultPeriod
 	case o.Period < time.Second:
 		return bad("Period", "it is %s; want a second at least", o.Period)
+	}
+	if o.dial == nil {
+		o.dial = new(net.Dialer).DialContext
 	}
 	if o.CallTimeout <= 0 {
 		o.CallTimeout = callTimeout

@@ -55,7 +55,7 @@ func newPodsAPI(o *Options, seed maphash.Seed) (*podsAPI, error) {
 		grpc.WithAuthority("localhost"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+			conn, err := o.dial(ctx, "unix", path)
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.dialErr = err
