@@ -138,6 +138,15 @@ func TestCRIContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if got := a.ids(); len(got) != 3 {
 		t.Errorf("containers = %v", got)
 	}
+	// containerd 2.4 has streaming lists, 1.6 has not.
+	a.pulls(2)
+	stats := a.collector.Stats()
+	streamed := stats.Calls["StreamContainers"] - stats.FailedCalls["StreamContainers"]
+	if old := strings.HasPrefix(c.Version, "1."); old != (streamed == 0) ||
+		old != (stats.Calls["ListContainers"] > 0) {
+		t.Errorf("lists of containerd %s: %v, of which failed: %v", c.Version, stats.Calls,
+			stats.FailedCalls)
+	}
 	if i, err := a.store.GetContainerImage(k.Image.ID); err != nil || i.OS != "linux" ||
 		len(i.Layers) != 1 || i.SizeBytes == 0 {
 		t.Errorf("image = %+v, %v", i, err)

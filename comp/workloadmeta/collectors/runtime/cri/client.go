@@ -18,8 +18,9 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// maxAnswer bounds one answer. A list of a thousand containers has about a megabyte.
-const maxAnswer = 32 << 20
+// maxAnswer bounds one message. It is more than any runtime sends by default, which is up to 80 MiB
+// from CRI-O: what is refused is then refused by the runtime, whose limit nobody else can raise.
+const maxAnswer = 128 << 20
 
 // errNoCRI says that somebody answers who does not know the interface. It is not for good: the
 // runtime may be upgraded or configured.
@@ -117,8 +118,8 @@ func (r *client) explain(ctx, limited context.Context, timeout time.Duration, er
 // gaveUp reports whether an answer means that the runtime's side, which is told of the time limit,
 // has noticed its end a moment before ours.
 func gaveUp(limited context.Context, timeout time.Duration, code codes.Code) bool {
-	end, _ := limited.Deadline()
-	return (code == codes.Canceled || code == codes.DeadlineExceeded) &&
+	end, ok := limited.Deadline()
+	return ok && (code == codes.Canceled || code == codes.DeadlineExceeded) &&
 		time.Until(end) < timeout/10+10*time.Millisecond
 }
 
@@ -138,24 +139,6 @@ func (r *client) version(ctx context.Context) (*runtimeapi.VersionResponse, erro
 		return nil, fmt.Errorf("ask the runtime at %s for its version: %w", r.path, err)
 	}
 	return answer, nil
-}
-
-func (r *client) listContainers(ctx context.Context) ([]*runtimeapi.Container, error) {
-	answer, err := call(ctx, r, "ListContainers", r.timeout, r.runtime.ListContainers,
-		&runtimeapi.ListContainersRequest{})
-	if err != nil {
-		return nil, fmt.Errorf("list the containers of the runtime at %s: %w", r.path, err)
-	}
-	return answer.GetContainers(), nil
-}
-
-func (r *client) listSandboxes(ctx context.Context) ([]*runtimeapi.PodSandbox, error) {
-	answer, err := call(ctx, r, "ListPodSandbox", r.timeout, r.runtime.ListPodSandbox,
-		&runtimeapi.ListPodSandboxRequest{})
-	if err != nil {
-		return nil, fmt.Errorf("list the pod sandboxes of the runtime at %s: %w", r.path, err)
-	}
-	return answer.GetItems(), nil
 }
 
 func (r *client) listImages(ctx context.Context, timeout time.Duration) ([]*runtimeapi.Image,

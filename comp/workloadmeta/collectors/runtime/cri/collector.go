@@ -41,6 +41,7 @@ type Collector struct {
 	// What follows belongs to Pull.
 	peer       *peer  // nil = has to be asked for
 	path       string // of the default socket in use; "" = has to be looked for
+	lists      lists
 	pulls      uint64
 	containers map[string]*container
 	gone       []*container // not listed any more, which has not been told yet
@@ -111,18 +112,22 @@ func (c *Collector) Pull(ctx context.Context, sink workloadmeta.Sink) error {
 	}
 	defer r.close()
 	if err := c.pull(ctx, r, sink); err != nil {
-		c.path, c.peer = "", nil // who answers next may be somebody else
+		c.path, c.peer, c.lists = "", nil, lists{} // who answers next may be somebody else
 		return err
 	}
 	return nil
 }
 
 func (c *Collector) pull(ctx context.Context, r *client, sink workloadmeta.Sink) error {
-	containers, err := r.listContainers(ctx)
-	if err != nil {
-		return err
+	var containers []*runtimeapi.Container
+	var sandboxes []*runtimeapi.PodSandbox
+	var err error
+	asks := !c.now().Before(c.lists.next)
+	if asks {
+		containers, sandboxes, err = c.lists.ask(ctx, r, c.opts.Workers, c.now())
+	} else {
+		_, err = r.version(ctx) // it is still there
 	}
-	sandboxes, err := r.listSandboxes(ctx)
 	if err != nil {
 		return err
 	}
@@ -131,8 +136,10 @@ func (c *Collector) pull(ctx context.Context, r *client, sink workloadmeta.Sink)
 	if err := c.meet(ctx, r); err != nil {
 		return err
 	}
-	c.pulls++
-	c.take(containers, sandboxes)
+	if asks {
+		c.pulls++
+		c.take(containers, sandboxes)
+	}
 
 	// Images are asked for when they have been listed, with what time is left, and each pull gets
 	// on with some of them.
@@ -160,6 +167,9 @@ func (c *Collector) meet(ctx context.Context, r *client) error {
 	v, err := r.version(ctx)
 	if err != nil {
 		return err
+	}
+	if c.peer != nil {
+		c.lists = lists{} // it has started since, perhaps as another version
 	}
 	name := strings.ToLower(v.GetRuntimeName())
 	c.peer = &peer{path: r.path, socket: socket, runtime: workloadmeta.ContainerRuntime(name)}

@@ -4,8 +4,12 @@
 // The collector is a [workloadmeta.Puller]. Some runtimes log every call, so that each costs disk
 // space, and a pull makes as few as it can:
 //
-//   - In steady state exactly two: ListContainers and ListPodSandbox. Containers come first, so
-//     that the sandbox of each was there when sandboxes are listed.
+//   - In steady state exactly two: StreamContainers and StreamPodSandboxes, or ListContainers and
+//     ListPodSandbox where the runtime has no streaming lists, which is found out once for each of
+//     its starts. Containers come first, so that the sandbox of each was there when sandboxes are
+//     listed.
+//   - A list that is refused for its size is asked for by state, and if a state does not fit, by
+//     sandbox, which is done in a tenth of the time at most.
 //   - A container that is new or whose entry has changed costs one ContainerStatus. The first one
 //     after it has begun to run is verbose: that has its process, cgroup and environment. Its end
 //     costs one more, for the exit code.
@@ -19,7 +23,8 @@
 //
 //   - A container is reported for as long as the runtime lists it, also when it has exited: pods
 //     refer to it. Sandboxes never are.
-//   - A list that fails is the pull's error, and the earlier answer stays. Statuses that fail, or
+//   - A list that fails, or any part of one, is the pull's error, and the earlier answer stays.
+//     Statuses that fail, or
 //     do not come within [Options.StatusWait], cost their own container nothing but what only they
 //     tell; they are asked for again, ever more rarely.
 //   - Environment variables enter only through the allow-list, see package env. Verbose answers

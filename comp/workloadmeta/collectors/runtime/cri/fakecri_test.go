@@ -39,10 +39,23 @@ type fakeCRI struct {
 	calls           map[string]int    // by method
 	statuses        map[string]string // "v" or "s" for each status, by object
 	underWay, most  int               // status calls at the same time
+	streams         bool              // it has streaming lists
+	limit           int               // of a message; 0 = gRPC's own
 
 	// before is called before a call is answered, without the lock; an error is the answer. nil =
-	// no faults.
-	before func(ctx context.Context, method, id string) error
+	// no faults. about is the ID of an object, or what a list of containers is limited to.
+	before func(ctx context.Context, method, about string) error
+	// betweenMessages is called between two messages of a stream, in the same way.
+	betweenMessages func(method string) error
+}
+
+func (f *fakeCRI) between(method string) error {
+	var between func(string) error
+	f.with(func() { between = f.betweenMessages })
+	if between == nil {
+		return nil
+	}
+	return between(method)
 }
 
 func newFake() *fakeCRI {
@@ -118,11 +131,12 @@ func (f *fakeCRI) serve(t testing.TB, socket string) (stop func()) {
 
 func (f *fakeCRI) serveOn(t testing.TB, l net.Listener) (stop func()) {
 	t.Helper()
-	server := grpc.NewServer(grpc.UnaryInterceptor(f.intercept), grpc.StreamInterceptor(
-		func(_ any, _ grpc.ServerStream, info *grpc.StreamServerInfo, _ grpc.StreamHandler) error {
-			f.with(func() { f.calls[path.Base(info.FullMethod)]++ })
-			return status.Error(codes.Unimplemented, "no streams here")
-		}))
+	options := []grpc.ServerOption{grpc.UnaryInterceptor(f.intercept),
+		grpc.StreamInterceptor(f.interceptStream)}
+	if f.limit > 0 {
+		options = append(options, grpc.MaxSendMsgSize(f.limit))
+	}
+	server := grpc.NewServer(options...)
 	runtimeapi.RegisterRuntimeServiceServer(server, f)
 	runtimeapi.RegisterImageServiceServer(server, f)
 	done := make(chan struct{})
@@ -163,6 +177,13 @@ func (f *fakeCRI) intercept(ctx context.Context, q any, info *grpc.UnaryServerIn
 	case *runtimeapi.ImageStatusRequest:
 		id, verbose = q.Image.Image, q.Verbose
 	}
+	about := id // what a list is limited to, or the object
+	if q, ok := q.(*runtimeapi.ListContainersRequest); ok && q.Filter != nil {
+		about = q.Filter.PodSandboxId
+		if about == "" {
+			about = q.Filter.State.State.String()
+		}
+	}
 	var before func(context.Context, string, string) error
 	f.with(func() {
 		f.calls[method]++
@@ -184,11 +205,31 @@ func (f *fakeCRI) intercept(ctx context.Context, q any, info *grpc.UnaryServerIn
 		}
 	})
 	if before != nil {
-		if err := before(ctx, method, id); err != nil {
+		if err := before(ctx, method, about); err != nil {
 			return nil, err
 		}
 	}
 	return answer(ctx, q)
+}
+
+func (f *fakeCRI) interceptStream(server any, stream grpc.ServerStream,
+	info *grpc.StreamServerInfo, answer grpc.StreamHandler) error {
+	method := path.Base(info.FullMethod)
+	var streams bool
+	var before func(context.Context, string, string) error
+	f.with(func() {
+		f.calls[method]++
+		streams, before = f.streams, f.before
+	})
+	if !streams {
+		return status.Error(codes.Unimplemented, "unknown method "+method)
+	}
+	if before != nil {
+		if err := before(stream.Context(), method, ""); err != nil {
+			return err
+		}
+	}
+	return answer(server, stream)
 }
 
 // count returns how often a method was called since the last count; "" means all.
@@ -227,18 +268,65 @@ func (f *fakeCRI) Version(context.Context, *runtimeapi.VersionRequest) (*runtime
 	return f.version, nil
 }
 
-func (f *fakeCRI) ListContainers(context.Context,
-	*runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
+func (f *fakeCRI) ListContainers(_ context.Context,
+	q *runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &runtimeapi.ListContainersResponse{Containers: slices.Clone(f.containers)}, nil
+	var out []*runtimeapi.Container
+	for _, k := range f.containers {
+		if (q.GetFilter().GetState() == nil || q.Filter.State.State == k.State) &&
+			(q.GetFilter().GetPodSandboxId() == "" || q.Filter.PodSandboxId == k.PodSandboxId) {
+			out = append(out, k)
+		}
+	}
+	return &runtimeapi.ListContainersResponse{Containers: out}, nil
 }
 
-func (f *fakeCRI) ListPodSandbox(context.Context,
-	*runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
+func (f *fakeCRI) ListPodSandbox(_ context.Context,
+	q *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &runtimeapi.ListPodSandboxResponse{Items: slices.Clone(f.sandboxes)}, nil
+	var out []*runtimeapi.PodSandbox
+	for _, s := range f.sandboxes {
+		if q.GetFilter().GetState() == nil || q.Filter.State.State == s.State {
+			out = append(out, s)
+		}
+	}
+	return &runtimeapi.ListPodSandboxResponse{Items: out}, nil
+}
+
+// chunk is how many entries a message of a stream has.
+const chunk = 1000
+
+func (f *fakeCRI) StreamContainers(_ *runtimeapi.StreamContainersRequest,
+	to grpc.ServerStreamingServer[runtimeapi.StreamContainersResponse]) error {
+	var all []*runtimeapi.Container
+	f.with(func() { all = slices.Clone(f.containers) })
+	for some := range slices.Chunk(all, chunk) {
+		if err := to.Send(&runtimeapi.StreamContainersResponse{Containers: some}); err != nil {
+			return err
+		}
+		if err := f.between("StreamContainers"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fakeCRI) StreamPodSandboxes(_ *runtimeapi.StreamPodSandboxesRequest,
+	to grpc.ServerStreamingServer[runtimeapi.StreamPodSandboxesResponse]) error {
+	var all []*runtimeapi.PodSandbox
+	f.with(func() { all = slices.Clone(f.sandboxes) })
+	for some := range slices.Chunk(all, chunk) {
+		err := to.Send(&runtimeapi.StreamPodSandboxesResponse{PodSandboxes: some})
+		if err != nil {
+			return err
+		}
+		if err := f.between("StreamPodSandboxes"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *fakeCRI) ListImages(context.Context,
