@@ -175,7 +175,7 @@ Exit codes: 0 found, 1 error, 2 called wrongly, 3 not found.`,
 	root.AddCommand(a.lsCommand(), a.getCommand(), a.tagsCommand(), a.watchCommand(),
 		a.explainCommand(),
 		a.rulesCommand(), a.statusCommand(), a.recordCommand(), a.replayCommand(),
-		a.configCommand(), a.versionCommand())
+		a.configCommand(), a.rbacCommand(), a.versionCommand())
 	must(root.RegisterFlagCompletionFunc("set", a.completeOptions))
 	a.setHelp(root)
 	a.completionCommand(root)

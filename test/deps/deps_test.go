@@ -73,6 +73,7 @@ var rules = []rule{
 		[]string{tagger, "comp/tagger/extract", "comp/rules", vocabulary, collection,
 			"pkg/"}, []string{
 			"go.yaml.in/yaml/v3"}},
+	{"comp/rbac", []string{"comp/config", collection}, []string{"go.yaml.in/yaml/v3"}},
 	{"comp/catalog", []string{collection, "comp/workloadmeta/collectors/"}, nil},
 	{"comp/inspect",
 		[]string{vocabulary, tagger, "comp/tagger/extract", "comp/tagger/local", "comp/rules",

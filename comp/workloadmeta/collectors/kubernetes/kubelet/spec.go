@@ -25,8 +25,8 @@ func access(o Options, _ collection.Agent) []collection.Access {
 		Why: "pods of the node from its kubelet's /pods, where there is no Pods API"}}
 	if o.NodesProxy {
 		out = append(out, collection.Access{Resource: "nodes/proxy", Verbs: []string{"get"},
-			Why: "the same from a kubelet before Kubernetes 1.33, asked for by kubelet.nodes_proxy; " +
-				"it allows to run commands in every container of the node"})
+			Why: "the same before Kubernetes 1.33, asked for by kubelet.nodes_proxy; who has it can " +
+				"run commands in all containers"})
 	}
 	return out
 }
