@@ -21,6 +21,8 @@ func aliases() map[string]workloadmeta.Kind {
 		"task": workloadmeta.KindECSTask, "tasks": workloadmeta.KindECSTask,
 		"deployment":  workloadmeta.KindKubernetesDeployment,
 		"deployments": workloadmeta.KindKubernetesDeployment,
+		"service":     workloadmeta.KindKubernetesService,
+		"services":    workloadmeta.KindKubernetesService,
 		"metadata":    workloadmeta.KindKubernetesMetadata, "gpus": workloadmeta.KindGPU,
 		"hosts": workloadmeta.KindHost,
 		"crds":  workloadmeta.KindCRD,
@@ -53,7 +55,8 @@ func ParseKind(text string) (workloadmeta.Kind, error) {
 
 // KindNames are the names of all kinds, the short one where there is one.
 func KindNames() []string {
-	names := []string{"container", "pod", "task", "process", "image", "deployment", "metadata"}
+	names := []string{"container", "pod", "task", "process", "image", "deployment", "service",
+		"metadata"}
 	short := aliases()
 	for _, kind := range workloadmeta.Kinds() {
 		if !slices.ContainsFunc(names, func(n string) bool {
@@ -77,6 +80,8 @@ func ShortKind(kind workloadmeta.Kind) string {
 		return "task"
 	case workloadmeta.KindKubernetesDeployment:
 		return "deployment"
+	case workloadmeta.KindKubernetesService:
+		return "service"
 	}
 	return kind.String()
 }

@@ -99,6 +99,8 @@ func shortKind(text string) string {
 		return workloadmeta.KindECSTask.String()
 	case "deployment":
 		return workloadmeta.KindKubernetesDeployment.String()
+	case "service":
+		return workloadmeta.KindKubernetesService.String()
 	case "metadata":
 		return workloadmeta.KindKubernetesMetadata.String()
 	}

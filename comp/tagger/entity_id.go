@@ -20,7 +20,8 @@ const (
 	PrefixDeployment     = "deployment"               // "<namespace>/<name>"
 	// "<group>/<resource>/<namespace>/<name>"
 	PrefixKubernetesMetadata  = "kubernetes_metadata"
-	PrefixProcess             = "process" // process ID
+	PrefixKubeService         = "kube_service" // "<namespace>/<name>"
+	PrefixProcess             = "process"      // process ID
 	PrefixHost                = "host"
 	PrefixGPU                 = "gpu"     // device UUID
 	PrefixKubelet             = "kubelet" // "kubelet-id"
@@ -35,7 +36,7 @@ const (
 
 var prefixes = []string{
 	PrefixContainer, PrefixKubernetesPod, PrefixECSTask, PrefixContainerImage, PrefixDeployment,
-	PrefixKubernetesMetadata,
+	PrefixKubernetesMetadata, PrefixKubeService,
 	PrefixProcess, PrefixHost, PrefixGPU, PrefixKubelet, PrefixKubeletMetrics,
 	PrefixKubeCapabilities, PrefixCRD,
 	PrefixKueueQueue, PrefixKueueResourceFlavor, PrefixKueueWorkload, PrefixInternal,

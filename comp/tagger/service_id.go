@@ -133,6 +133,9 @@ func (s ServiceID) String() string {
 // TaggerEntity returns the entity whose tags the service has. It is false for a service
 // that has no entity in the tagger: those bring their tags themselves.
 func (s ServiceID) TaggerEntity() (EntityID, bool) {
+	if s.Kind == ServiceKubeService && s.Namespace != "" && s.Name != "" {
+		return NewEntityID(PrefixKubeService, s.Namespace+"/"+s.Name), true
+	}
 	if s.ID == "" {
 		return "", false
 	}

@@ -23,7 +23,8 @@ var serviceIDs = []struct {
 	{"a-1/my_db", tagger.LRPBoundServiceID("a-1", "my_db"), ""},
 	{"_containerd", tagger.NodeServiceID("containerd"), ""},
 	{"kube_endpoint_uid://shop/cart/10.0.0.9", tagger.KubeEndpointServiceID("shop", "cart", "10.0.0.9"), ""},
-	{"kube_service://shop/cart", tagger.KubeServiceID("shop", "cart"), ""},
+	{"kube_service://shop/cart", tagger.KubeServiceID("shop", "cart"),
+		"kube_service://shop/cart"},
 	{"af3337274ea50bd7", tagger.SNMPServiceID("af3337274ea50bd7"), ""},
 }
 

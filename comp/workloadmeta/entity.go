@@ -69,6 +69,8 @@ func NewEntity(id EntityID) (Entity, error) {
 		return &KubernetesMetadata{EntityID: id}, nil
 	case KindKubernetesDeployment:
 		return &KubernetesDeployment{EntityID: id}, nil
+	case KindKubernetesService:
+		return &KubernetesService{EntityID: id}, nil
 	case KindECSTask:
 		return &ECSTask{EntityID: id}, nil
 	case KindContainerImage:

@@ -49,6 +49,8 @@ func kindOf(e Entity) Kind {
 		return ifSet(e != nil, KindKubernetesMetadata)
 	case *KubernetesDeployment:
 		return ifSet(e != nil, KindKubernetesDeployment)
+	case *KubernetesService:
+		return ifSet(e != nil, KindKubernetesService)
 	case *ECSTask:
 		return ifSet(e != nil, KindECSTask)
 	case *ContainerImageMetadata:

@@ -459,6 +459,9 @@ func (m *KubernetesMetadata) MarshalJSON() ([]byte, error) { return AppendEntity
 func (d *KubernetesDeployment) MarshalJSON() ([]byte, error) { return AppendEntity(nil, d), nil }
 
 // MarshalJSON implements [json.Marshaler].
+func (s *KubernetesService) MarshalJSON() ([]byte, error) { return AppendEntity(nil, s), nil }
+
+// MarshalJSON implements [json.Marshaler].
 func (t *ECSTask) MarshalJSON() ([]byte, error) { return AppendEntity(nil, t), nil }
 
 // MarshalJSON implements [json.Marshaler].

@@ -15,6 +15,7 @@ const (
 	KindKubernetesPod                        // kubernetes_pod: *KubernetesPod
 	KindKubernetesMetadata                   // kubernetes_metadata: *KubernetesMetadata
 	KindKubernetesDeployment                 // kubernetes_deployment: *KubernetesDeployment
+	KindKubernetesService                    // kubernetes_service: *KubernetesService
 	KindECSTask                              // ecs_task: *ECSTask
 	KindContainerImage                       // container_image_metadata: *ContainerImageMetadata
 	KindProcess                              // process: *Process
@@ -40,6 +41,7 @@ var kindNames = [NumKinds]string{
 	KindKubernetesPod:        "kubernetes_pod",
 	KindKubernetesMetadata:   "kubernetes_metadata",
 	KindKubernetesDeployment: "kubernetes_deployment",
+	KindKubernetesService:    "kubernetes_service",
 	KindECSTask:              "ecs_task",
 	KindContainerImage:       "container_image_metadata",
 	KindProcess:              "process",

@@ -26,6 +26,9 @@ func (m *KubernetesMetadata) String() string { return text(m) }
 func (d *KubernetesDeployment) String() string { return text(d) }
 
 // String returns the ID and the fields that are set, for logs and tests.
+func (s *KubernetesService) String() string { return text(s) }
+
+// String returns the ID and the fields that are set, for logs and tests.
 func (t *ECSTask) String() string { return text(t) }
 
 // String returns the ID and the fields that are set, for logs and tests.

@@ -90,6 +90,28 @@ func TestPodsIdentityIsTheClustersStateTheNodes(t *testing.T) {
 	}
 }
 
+// Of a service's members the best reporter's word counts: a union would keep who has left.
+func TestMembersOfAServiceAreThoseOfOneReporter(t *testing.T) {
+	say := func(typ string, pods ...string) *KubernetesService {
+		return &KubernetesService{EntityID: EntityID{KindKubernetesService, "shop/cart"},
+			Type: typ, Pods: pods, Selector: map[string]string{"of": typ}}
+	}
+	for name, test := range map[string]struct {
+		cluster, remote *KubernetesService
+		want            []string
+	}{
+		"both":                {say("ClusterIP", "a"), say("NodePort", "b"), []string{"a"}},
+		"no members any more": {say("ClusterIP"), say("NodePort", "b"), nil},
+		"nothing said":        {say(""), say("NodePort", "b"), []string{"b"}},
+	} {
+		got := merge(by(SourceRemoteStore, test.remote),
+			by(SourceClusterOrchestrator, test.cluster)).(*KubernetesService)
+		if !slices.Equal(got.Pods, test.want) || len(got.Selector) != 1 {
+			t.Errorf("%s: %s, want the members %q and one selector", name, got, test.want)
+		}
+	}
+}
+
 func TestUnknownNeverHidesARealValue(t *testing.T) {
 	got := merge(
 		by(SourceRuntime, c(func(c *Container) {

@@ -15,6 +15,7 @@ import (
 var kinds = map[string]workloadmeta.Kind{
 	"pod": workloadmeta.KindKubernetesPod, "image": workloadmeta.KindContainerImage,
 	"task": workloadmeta.KindECSTask, "deployment": workloadmeta.KindKubernetesDeployment,
+	"service": workloadmeta.KindKubernetesService,
 }
 
 // parseID reads "container/web" or, for short, "pod/p1".

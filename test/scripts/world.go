@@ -69,7 +69,7 @@ var known = map[string]workloadmeta.Description{
 		ByProducts: []workloadmeta.Kind{workloadmeta.KindContainer}},
 	"apiserver": {Source: workloadmeta.SourceClusterOrchestrator,
 		Kinds: []workloadmeta.Kind{workloadmeta.KindKubernetesDeployment,
-			workloadmeta.KindKubernetesMetadata}},
+			workloadmeta.KindKubernetesMetadata, workloadmeta.KindKubernetesService}},
 }
 
 // addReporter adds a reporter before the start.

@@ -37,13 +37,19 @@ type levels struct{ low, orchestrator, high, standard []string }
 
 // read says that from here on the fields of this entity are read.
 func (b *builder) read(e workloadmeta.Entity) {
-	b.entity = e
-	if b.trace != nil {
-		b.trace.read = append(b.trace.read, e)
-	}
+	b.cite(e)
 	if b.x.conditional {
 		resource, _ := resourceOf(e) // of an object with a bad ID it is none
 		b.subject.Reset(e, resource, b.lookup)
+	}
+}
+
+// cite says that from here on the fields of another entity are read on behalf of the one that
+// rules look at.
+func (b *builder) cite(e workloadmeta.Entity) {
+	b.entity = e
+	if b.trace != nil {
+		b.trace.read = append(b.trace.read, e)
 	}
 }
 
@@ -62,6 +68,8 @@ func kindResource(kind workloadmeta.Kind) string {
 		return "pods"
 	case workloadmeta.KindKubernetesDeployment:
 		return "deployments.apps"
+	case workloadmeta.KindKubernetesService:
+		return "services"
 	case workloadmeta.KindKueueResourceFlavor:
 		return "resourceflavors." + kueueGroup
 	case workloadmeta.KindKueueWorkload:

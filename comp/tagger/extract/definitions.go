@@ -116,6 +116,7 @@ const (
 	ruleAppManagedBy
 	ruleAutoscaler
 	ruleKubeService
+	ruleServiceName
 	rulePodTags
 	ruleOpenShiftConfig
 	ruleOpenShiftDeployment
@@ -183,6 +184,7 @@ const (
 	ruleCRDVersion
 	ruleCRDName
 	ruleCRDNamespace
+	ruleServiceNamespace
 	// Kueue.
 	ruleLocalQueue
 	ruleClusterQueue
@@ -243,10 +245,13 @@ var (
 	taskContainers = []workloadmeta.Kind{workloadmeta.KindECSTask, workloadmeta.KindContainer}
 	objects        = []workloadmeta.Kind{
 		workloadmeta.KindKubernetesMetadata, workloadmeta.KindKubernetesDeployment,
-		workloadmeta.KindKueueQueue, workloadmeta.KindKueueResourceFlavor,
+		workloadmeta.KindKubernetesService, workloadmeta.KindKueueQueue,
+		workloadmeta.KindKueueResourceFlavor,
 		workloadmeta.KindKueueWorkload,
 	}
 	deployments  = []workloadmeta.Kind{workloadmeta.KindKubernetesDeployment}
+	services     = []workloadmeta.Kind{workloadmeta.KindKubernetesService}
+	members      = append(services[:1:1], podContainers...)
 	capabilities = []workloadmeta.Kind{workloadmeta.KindKubeCapabilities}
 	crds         = []workloadmeta.Kind{workloadmeta.KindCRD}
 	workloads    = []workloadmeta.Kind{workloadmeta.KindKueueWorkload,
@@ -433,6 +438,9 @@ var definitions = [numRules]Definition{
 	ruleKubeService: {Name: "kube_service", Cardinality: low, Kinds: podContainers,
 		Field:     "kube_services",
 		Condition: "not switched off by option kubernetes_ad_tags_disabled or annotation tags.datadoghq.com/disable", Doc: "each service the pod is behind"},
+	ruleServiceName: {Name: "kube_service", Cardinality: low, Kinds: members, Field: "name",
+		Condition: "of a pod: not switched off by option kubernetes_ad_tags_disabled or annotation tags.datadoghq.com/disable",
+		Doc:       "the service; of a pod each service that has it among its `pods`, by its UID or by that of its mirror"},
 	rulePodTags: {Name: "<name>", Cardinality: low, Kinds: podContainers,
 		Field: `annotations["ad.datadoghq.com/tags"]`,
 		Doc:   `members of a JSON object; high with "+"`},
@@ -599,6 +607,8 @@ var definitions = [numRules]Definition{
 		Doc: "name of the definition"},
 	ruleCRDNamespace: {Name: "crd_namespace", Cardinality: low, Kinds: crds,
 		Field: "namespace", Doc: "namespace of the definition"},
+	ruleServiceNamespace: {Name: "kube_namespace", Cardinality: low, Kinds: services,
+		Field: "namespace", Doc: "the namespace"},
 	// Kueue.
 	ruleLocalQueue: {Name: "kueue_local_queue", Cardinality: low, Kinds: queues,
 		Field: "name", Doc: "local queue"},

@@ -153,6 +153,8 @@ func noun(kind workloadmeta.Kind) string {
 		return "Kubernetes object"
 	case workloadmeta.KindKubernetesDeployment:
 		return "deployment"
+	case workloadmeta.KindKubernetesService:
+		return "service"
 	case workloadmeta.KindGPU:
 		return "GPU"
 	case workloadmeta.KindCRD:

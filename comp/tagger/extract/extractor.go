@@ -74,6 +74,7 @@ type objectTables struct{ labels, annotations *rules.Table }
 // the resource they are.
 var objectKinds = [...]workloadmeta.Kind{
 	workloadmeta.KindKubernetesMetadata, workloadmeta.KindKubernetesDeployment,
+	workloadmeta.KindKubernetesService,
 	workloadmeta.KindKueueQueue, workloadmeta.KindKueueResourceFlavor,
 	workloadmeta.KindKueueWorkload,
 }
@@ -150,6 +151,8 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace,
 		x.objectTags(b, &e.EntityMeta)
 	case *workloadmeta.KubernetesDeployment:
 		x.kubernetesDeployment(b, e)
+	case *workloadmeta.KubernetesService:
+		x.kubernetesService(b, e)
 	case *workloadmeta.Process:
 		x.process(b, e, lookup)
 	case *workloadmeta.GPU:
@@ -260,6 +263,7 @@ var prefixes = [workloadmeta.NumKinds]string{
 	workloadmeta.KindKubernetesPod:        tagger.PrefixKubernetesPod,
 	workloadmeta.KindKubernetesMetadata:   tagger.PrefixKubernetesMetadata,
 	workloadmeta.KindKubernetesDeployment: tagger.PrefixDeployment,
+	workloadmeta.KindKubernetesService:    tagger.PrefixKubeService,
 	workloadmeta.KindECSTask:              tagger.PrefixECSTask,
 	workloadmeta.KindContainerImage:       tagger.PrefixContainerImage,
 	workloadmeta.KindProcess:              tagger.PrefixProcess,

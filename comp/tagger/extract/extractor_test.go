@@ -528,3 +528,23 @@ func TestAGiantIsPaidForOnce(t *testing.T) {
 	}
 	t.Errorf("2000 small ones took %s before a giant, and %s after it", before, after)
 }
+
+func TestServicesOfAPodAreBounded(t *testing.T) {
+	var lookup entities
+	for i := range 60 {
+		lookup = append(lookup, &workloadmeta.KubernetesService{EntityID: workloadmeta.EntityID{
+			Kind: workloadmeta.KindKubernetesService, ID: fmt.Sprintf("shop/s%02d", i)},
+			Pods: []string{"p"}})
+	}
+	x := newExtractor(t, extract.Options{})
+	p := &workloadmeta.KubernetesPod{EntityID: workloadmeta.EntityID{
+		Kind: workloadmeta.KindKubernetesPod, ID: "p"}}
+	var problems []extract.Problem
+	infos := x.ExtractAndCheck(p, lookup, func(p extract.Problem) {
+		problems = append(problems, p)
+	})
+	if n := len(infos[0].LowCardTags); n != 50 || len(problems) != 1 ||
+		!strings.Contains(problems[0].Err.Error(), "60 services") {
+		t.Errorf("%d tags and %v, want 50 tags and the number of services", n, problems)
+	}
+}

@@ -54,6 +54,12 @@ func (x *Extractor) kubernetesDeployment(b *builder, d *workloadmeta.KubernetesD
 	b.addAll(ruleDeploymentAutoscaler, d.AutoscalerKinds)
 }
 
+func (x *Extractor) kubernetesService(b *builder, s *workloadmeta.KubernetesService) {
+	b.add(ruleServiceName, s.Name)
+	b.add(ruleServiceNamespace, s.Namespace)
+	x.objectTags(b, &s.EntityMeta)
+}
+
 func crdTags(b *builder, c *workloadmeta.CRD) {
 	b.add(ruleCRDGroup, c.Group)
 	b.add(ruleCRDKind, c.ResourceKind)

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -68,12 +69,49 @@ func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lo
 		tagObject(b, rulePodTags, "", `annotations["`+podTagsAnnotation+`"]`, text,
 			resolver{pod: p, env: x.lookupEnv})
 	}
-	if !x.noKubeService && !listed(p.Annotations[disableTagsAnnotation], "kube_service") {
-		b.addAll(ruleKubeService, p.KubeServices)
-	}
+	x.podServices(b, p, lookup)
 	x.ownerTags(b, p)
 	x.podKueue(b, p, lookup)
 	x.staticTags(b)
+}
+
+// maxServices bounds how many services a pod has tags of, beside those that it lists itself.
+const maxServices = 50
+
+// podServices adds the services that a pod is behind: those that have it as a member, under
+// either of its UIDs, and those that it lists itself.
+func (x *Extractor) podServices(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) {
+	if !x.wantsServices(p) {
+		return
+	}
+	b.addAll(ruleKubeService, p.KubeServices)
+	for _, uid := range uids(p) {
+		found := lookup.Find(memberOf(uid))
+		if len(found) > maxServices {
+			b.problem("id", fmt.Errorf("%d services have the pod as a member; only the first %d"+
+				" make tags", len(found), maxServices))
+			found = found[:maxServices]
+		}
+		for _, e := range found {
+			_, name, _ := strings.Cut(e.GetID().ID, "/")
+			b.cite(e)
+			b.add(ruleServiceName, name)
+		}
+	}
+	b.cite(p)
+}
+
+func (x *Extractor) wantsServices(p *workloadmeta.KubernetesPod) bool {
+	return !x.noKubeService && !listed(p.Annotations[disableTagsAnnotation], "kube_service")
+}
+
+// uids returns the UIDs of a pod: a static pod has one of the kubelet's, which is its ID, and one
+// of the API server's.
+func uids(p *workloadmeta.KubernetesPod) []string {
+	if p.APIUID == "" || p.APIUID == p.ID {
+		return []string{p.ID}
+	}
+	return []string{p.ID, p.APIUID}
 }
 
 // listed reports whether name is an item of a list separated by commas. Blanks around

@@ -3,6 +3,7 @@ package extract
 import (
 	"cmp"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
@@ -40,6 +41,9 @@ const (
 	// Everywhere leads from a kind, in an ID without ID, to the entities of the kind
 	// whose tags everything on the machine carries.
 	Everywhere
+	// Selects leads from a pod, under either of its UIDs, to the services that have it as a
+	// member. Only their IDs are read.
+	Selects
 	// Sources leads to no entity. It is what [Lookup.Expected] and [Lookup.Listed] ask;
 	// the query has no ID.
 	Sources
@@ -77,6 +81,12 @@ func Answers(e workloadmeta.Entity) iter.Seq[Query] {
 					return
 				}
 			}
+		case *workloadmeta.KubernetesService:
+			for _, uid := range e.Pods {
+				if !yield(memberOf(uid)) {
+					return
+				}
+			}
 		case *workloadmeta.Host:
 			yield(everywhere(workloadmeta.KindHost))
 		}
@@ -85,6 +95,27 @@ func Answers(e workloadmeta.Entity) iter.Seq[Query] {
 
 func listing(container string) Query {
 	return Query{Lists, workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: container}}
+}
+
+func memberOf(uid string) Query {
+	return Query{Selects, workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: uid}}
+}
+
+// SameAnswer reports whether a query that both states of an entity answer has the same answer
+// still, so that nobody who has asked it needs to be extracted again. It keeps a change of one
+// member of a large service from being a change of all of them.
+func SameAnswer(q Query, before, after workloadmeta.Entity) bool {
+	if q.Relation != Selects {
+		return false
+	}
+	was, ok := before.(*workloadmeta.KubernetesService)
+	is, also := after.(*workloadmeta.KubernetesService)
+	return ok && also && has(was.Pods, q.ID.ID) && has(is.Pods, q.ID.ID)
+}
+
+func has(sorted []string, text string) bool {
+	_, found := slices.BinarySearch(sorted, text)
+	return found
 }
 
 func everywhere(kind workloadmeta.Kind) Query {

@@ -108,14 +108,19 @@ func (g *graph) set(n *node, e workloadmeta.Entity, complete bool) {
 		return
 	}
 	g.changed(extract.Query{ID: e.GetID()})
-	if n.entity != nil {
-		for q := range extract.Answers(n.entity) {
-			g.answer(q, n, false)
+	before := n.entity
+	if before != nil {
+		for q := range extract.Answers(before) {
+			if !extract.SameAnswer(q, before, e) {
+				g.answer(q, n, false)
+			}
 		}
 	}
 	n.entity, n.complete = e, complete
 	for q := range extract.Answers(e) {
-		g.answer(q, n, true)
+		if before == nil || !extract.SameAnswer(q, before, e) {
+			g.answer(q, n, true)
+		}
 	}
 	g.mark(n)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -396,6 +397,63 @@ func TestEachRelation(t *testing.T) {
 				want("the asker comes back", "a")
 			})
 		}
+	}
+}
+
+func service(name string, pods ...string) *wm.KubernetesService {
+	return &wm.KubernetesService{EntityID: id(wm.KindKubernetesService, "shop/"+name),
+		EntityMeta: wm.EntityMeta{Name: name, Namespace: "shop"}, Type: "ClusterIP", Pods: pods}
+}
+
+func TestServicesComeAndGo(t *testing.T) {
+	w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
+	static := pod("p1", "c1")
+	static.APIUID = "mirror"
+	want := func(step string, services ...string) {
+		t.Helper()
+		w.tagger.Prune()
+		for _, id := range []tagger.EntityID{c1, p1} {
+			tags, _, _ := w.tagger.TagWithCompleteness(id, tagger.LowCardinality)
+			got := slices.DeleteFunc(tags,
+				func(tag string) bool { return tagset.Name(tag) != "kube_service" })
+			if !slices.Equal(got, services) {
+				t.Errorf("%s: %s has %q, want %q", step, id, got, services)
+			}
+		}
+	}
+	w.notify(sets(cluster, service("cart", "p1")))
+	w.notify(sets(runtime, container("c1", noOne)), sets(kubelet, static))
+	want("the service was first", "kube_service:cart")
+	w.notify(sets(cluster, service("web", "a", "mirror", "p2")))
+	want("a second one, by the other UID", "kube_service:cart", "kube_service:web")
+	w.notify(sets(cluster, service("cart", "p2")))
+	want("no member any more", "kube_service:web")
+	w.notify(sets(cluster, service("cart", "p1", "p2")))
+	want("a member again", "kube_service:cart", "kube_service:web")
+	w.notify(unsets(cluster, service("cart")))
+	want("the service goes", "kube_service:web")
+	other := *static
+	other.APIUID = ""
+	w.notify(sets(kubelet, &other))
+	want("the pod has that UID no more")
+}
+
+// One change of a large service must not cost an extraction of each of its members.
+func TestAServiceMarksOnlyWhoComesOrGoes(t *testing.T) {
+	extracted := map[string]int{}
+	opts := local.DefaultOptions()
+	opts.Extract.LookupEnv = func(uid string) (string, bool) { extracted[uid]++; return uid, true }
+	w := newWorld(t, opts, true)
+	for _, uid := range []string{"p1", "p2", "p3"} {
+		p := pod(uid)
+		p.Annotations = map[string]string{"ad.datadoghq.com/tags": `{"x": "%%env_` + uid + `%%"}`}
+		w.notify(sets(kubelet, p))
+	}
+	w.notify(sets(cluster, service("cart", "p1", "p2")))
+	clear(extracted)
+	w.notify(sets(cluster, service("cart", "p2", "p3")))
+	if want := map[string]int{"p1": 1, "p3": 1}; !maps.Equal(extracted, want) {
+		t.Errorf("extracted %v, want %v", extracted, want)
 	}
 }
 

@@ -81,7 +81,8 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 	for _, p := range []string{"p1", "p2"} {
 		make[eid(wm.KindKubernetesPod, p)] = func(id wm.EntityID) wm.Entity {
 			return &wm.KubernetesPod{EntityID: id, Containers: listed(),
-				Phase: pick("phase", "Running", "Pending", "Succeeded"),
+				APIUID: pick("API UID", "", "mirror"),
+				Phase:  pick("phase", "Running", "Pending", "Succeeded"),
 				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: "ns", Labels: labels(
 					"kueue.x-k8s.io/queue-name", pick("queue", "", "q1"),
 					"kueue.x-k8s.io/podset", pick("podset", "", "main"),
@@ -132,6 +133,13 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 	for _, h := range []string{"h1", "h2"} {
 		make[eid(wm.KindHost, h)] = func(id wm.EntityID) wm.Entity {
 			return &wm.Host{EntityID: id, HostTags: some("tags", "rack:1", "rack:2", "bare")}
+		}
+	}
+	for _, s := range []string{"s1", "s2"} {
+		make[eid(wm.KindKubernetesService, "ns/"+s)] = func(id wm.EntityID) wm.Entity {
+			return &wm.KubernetesService{EntityID: id, EntityMeta: wm.EntityMeta{Name: s,
+				Namespace: "ns", Labels: labels()}, Type: "ClusterIP",
+				Pods: sortedStrings(some("members", "p1", "p2", "mirror"))}
 		}
 	}
 	other := eid(rapid.SampledFrom(wm.Kinds()).Draw(t, "kind"), "any") // with no relation yet
