@@ -17,7 +17,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -77,6 +76,9 @@ func main() {
 		}
 		if err := t.run(os.Args[2:]); err != nil {
 			fmt.Fprintf(os.Stderr, "tasks: %s: %v\n", t.name, err)
+			if _, ok := errors.AsType[misuse](err); ok {
+				os.Exit(2)
+			}
 			os.Exit(1)
 		}
 		return
@@ -91,6 +93,9 @@ func usage(problem string) {
 	}
 	os.Exit(2)
 }
+
+// misuse is the error of a task that was called wrongly.
+type misuse struct{ error }
 
 // enterModule changes to the folder of the module in which the tool was called.
 func enterModule() error {
@@ -379,8 +384,21 @@ func bench(args []string) error {
 	if err := exists("test/bench"); err != nil {
 		return err
 	}
+	dir, err := os.MkdirTemp("", "rollcall-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "bench") // go run would not tell its exit code
+	if err := run("go", "build", "-o", program, "./test/bench"); err != nil {
+		return err
+	}
 	started := time.Now().Add(-time.Second) // file systems round times
-	if err := run("go", append([]string{"run", "./test/bench"}, args...)...); err != nil {
+	err = run(program, args...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 {
+		return misuse{err}
+	}
+	if err != nil {
 		return err
 	}
 	if info, err := os.Stat("bench.json"); err != nil || info.ModTime().Before(started) {
@@ -406,6 +424,9 @@ func fuzz(args []string) error {
 	packages, err := packagesWith(regexp.MustCompile(`(?m)^func Fuzz`))
 	if err != nil {
 		return err
+	}
+	if packages == nil {
+		return misuse{errors.New("no package of this module has a fuzz target")}
 	}
 	bin, err := os.MkdirTemp("", "rollcall-fuzz")
 	if err != nil {
@@ -485,55 +506,40 @@ func mutate(args []string) error {
 	if err != nil {
 		return err
 	}
-	var folders []string
-	wanted := map[string][]string{} // by folder
-	for _, arg := range args {
-		arg = strings.TrimSuffix(filepath.ToSlash(arg), "/")
-		folder := arg
-		if file, _, ok := strings.Cut(arg, ".go"); ok {
-			folder = path.Dir(file)
-		}
-		if wanted[folder] == nil {
-			folders = append(folders, folder)
-		}
-		wanted[folder] = append(wanted[folder], arg)
-	}
 	var all mutants.Score
 	table := mutants.Columns + "\n"
-	for _, folder := range folders {
-		score, err := mutatePackage(folder, wanted[folder], accepted)
+	for _, target := range mutants.Targets(args) {
+		score, err := mutatePackage(target, accepted)
+		if _, ok := errors.AsType[*mutants.NoneError](err); ok {
+			return misuse{err}
+		}
 		if err != nil {
 			return err
 		}
 		all.Add(score)
-		table += fmt.Sprintf("%v  %s\n", score, folder)
+		table += fmt.Sprintf("%v  %s\n", score, target.Folder)
 		fmt.Printf("\n%s%v  all\n\n", table, all)
 	}
 	return nil
 }
 
-func mutatePackage(folder string, wanted []string, accepted mutants.Accepted) (
-	score mutants.Score, err error) {
+func mutatePackage(target *mutants.Target, accepted mutants.Accepted) (score mutants.Score,
+	err error) {
 	dir, err := os.MkdirTemp("", "rollcall-mutants")
 	if err != nil {
 		return score, err
 	}
 	defer os.RemoveAll(dir)
-	report := filepath.Join(dir, "report.json")
-	// Its dry run would run the tests of the folder and those in it, to no purpose here.
-	if _, err := capture([]string{"GOFLAGS=-vet=off -run=^$"}, "go", "tool",
-		"-modfile=tools/go.mod", "gremlins", "unleash", "--dry-run", "--exclude-files=/",
-		"--invert-negatives=false", // arithmetic-base is the same
-		"--output="+report, "./"+folder); err != nil {
-		return score, err
-	}
-	list, err := mutants.List(report, folder)
+	list, err := target.Find(dir, func(folder, report string) error {
+		_, err := capture(nil, "go", "tool", "-modfile=tools/go.mod", "gremlins", "unleash",
+			"--dry-run", "--invert-negatives=false", // arithmetic-base is the same
+			"--output="+report, folder)
+		return err
+	})
 	if err != nil {
 		return score, err
 	}
-	list = slices.DeleteFunc(list,
-		func(m mutants.Mutant) bool { return !slices.ContainsFunc(wanted, m.In) })
-	deps, err := capture(nil, "go", "list", "-test", "-deps", "./"+folder)
+	deps, err := capture(nil, "go", "list", "-test", "-deps", "./"+target.Folder)
 	if err != nil {
 		return score, err
 	}
@@ -542,7 +548,7 @@ func mutatePackage(folder string, wanted []string, accepted mutants.Accepted) (
 		// It would look for the smallest example of each fault for half a minute.
 		flags = []string{"-rapid.shrinktime=0s", "-rapid.nofailfile"}
 	}
-	trial, err := mutants.NewTrial(folder, dir, list, flags...)
+	trial, err := mutants.NewTrial(target.Folder, dir, list, flags...)
 	if err != nil {
 		return score, err
 	}
@@ -587,6 +593,14 @@ func cross(args []string) error {
 	return errors.Join(errs...)
 }
 
+// The steps of check. Tests with real daemons mostly wait. What mostly compiles runs beside them, at
+// a low priority, so that it does not slow the daemons down.
+var (
+	waiting   = []string{"test", "e2e", "e2e -newest"}
+	compiling = []string{"daemons", "lint", "build", "race", "fuzz -fuzztime=2000x", "cross"}
+	last      = []string{"bench"}
+)
+
 func check(args []string) error {
 	var except string
 	parse("check", args, func(set *flag.FlagSet) {
@@ -602,17 +616,19 @@ func check(args []string) error {
 		os.Setenv(resultsEnv, file.Name())
 	}
 	left := strings.Split(except, ",")
-	// Tests with real daemons mostly wait. What mostly compiles runs beside them, at a low
-	// priority, so that it does not slow the daemons down.
+	for _, name := range left {
+		if except != "" && !slices.Contains(slices.Concat(waiting, compiling, last), name) {
+			return misuse{fmt.Errorf("no step %q (there are %s)", name,
+				strings.Join(slices.Concat(waiting, compiling, last), ", "))}
+		}
+	}
 	background := make(chan []step, 1)
 	go func() {
-		background <- runSteps(left, true, "daemons", "lint", "build", "race",
-			"fuzz -fuzztime=2000x",
-			"cross")
+		background <- runSteps(left, true, compiling...)
 	}()
-	done := runSteps(left, false, "test", "e2e", "e2e -newest")
+	done := runSteps(left, false, waiting...)
 	done = append(done, <-background...)
-	done = append(done, runSteps(left, false, "bench")...)
+	done = append(done, runSteps(left, false, last...)...)
 
 	var errs []error
 	fmt.Printf("\n== all steps\n")

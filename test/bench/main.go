@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -56,12 +57,15 @@ func main() {
 		fmt.Fprintf(os.Stderr, "bench: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
+	chosen := slices.DeleteFunc(benchmarks(),
+		func(b benchmark) bool { return !strings.Contains(b.name, *only) })
+	if len(chosen) == 0 {
+		fmt.Fprintf(os.Stderr, "bench: the name of no benchmark contains %q\n", *only)
+		os.Exit(2)
+	}
 	start := time.Now()
 	var rows []row
-	for _, b := range benchmarks() {
-		if !strings.Contains(b.name, *only) {
-			continue
-		}
+	for _, b := range chosen {
 		fmt.Fprintf(os.Stderr, "bench: %s\n", b.name)
 		best := b.run()
 		for i := 1; i < *attempts && anyOver(best); i++ {

@@ -257,10 +257,34 @@ func TestNever(t *testing.T) { t.Skip("not here") }
 func TestWrongCallsAreUsageErrors(t *testing.T) {
 	dir := module(t, map[string]string{})
 	for _, args := range [][]string{{}, {"nonesuch"}, {"fuzz", "-fuzztime=soon"},
-		{"lint", "twice"}} {
+		{"lint", "twice"}, {"fuzz"}, {"check", "-except", "tset"}} {
 		if out, code := call(t, dir, nil, args...); code != 2 || strings.TrimSpace(out) == "" {
 			t.Errorf("%v: exit code %d, want 2 and a message:\n%s", args, code, out)
 		}
+	}
+}
+
+// What nothing matches is a wrong call, and no result is written of it.
+func TestWhatNothingMatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the benchmarks: left out by -short")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rows.json")
+	for want, args := range map[string][]string{
+		`the name of no benchmark contains "nonesuch"`: {"bench", "-only", "nonesuch", "-o", file},
+		"there are no mutants in docs":                 {"mutate", "docs"},
+		"there are no mutants in pkg/env/env.go:1":     {"mutate", "pkg/env/env.go:1"},
+	} {
+		if out, code := call(t, root, nil, args...); code != 2 || !strings.Contains(out, want) {
+			t.Errorf("%v: exit code %d, want 2 and %q:\n%s", args, code, want, out)
+		}
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("bench has written rows")
 	}
 }
 

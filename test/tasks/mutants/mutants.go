@@ -29,15 +29,15 @@ func (m Mutant) String() string {
 	return fmt.Sprintf("%s:%d | %s | %s", m.File, m.Number, m.Type, m.Line)
 }
 
-// In reports whether the mutant is in a folder, a file or a line, "pkg/env/env.go:12".
-func (m Mutant) In(which string) bool {
+// in reports whether the mutant is in a folder, a file or a line, "pkg/env/env.go:12".
+func (m Mutant) in(which string) bool {
 	return which == path.Dir(m.File) || which == m.File ||
 		which == fmt.Sprintf("%s:%d", m.File, m.Number)
 }
 
-// List returns the mutants in a report that gremlins has written about a package, whose folder is
-// relative to the module's.
-func List(report, folder string) ([]Mutant, error) {
+// list returns the mutants in a report that gremlins has written about a copy of a package, whose
+// folder is relative to the module's.
+func list(report, folder string) ([]Mutant, error) {
 	content, err := os.ReadFile(report)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func List(report, folder string) ([]Mutant, error) {
 	}
 	var out []Mutant
 	for _, f := range found.Files {
-		name := filepath.ToSlash(filepath.Join(folder, f.Name))
+		name := filepath.ToSlash(filepath.Join(folder, strings.TrimPrefix(f.Name, hidden)))
 		source, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("mutants of %s: %w", folder, err)

@@ -1,6 +1,7 @@
 package mutants
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,14 +57,22 @@ func Test(t *testing.T) {
 	}
 }
 `)
-	write(t, "report.json", `{"files":[{"file_name":"a.go","mutations":[
-		{"type":"CONDITIONALS_BOUNDARY","line":4,"column":7},
-		{"type":"CONDITIONALS_NEGATION","line":4,"column":7},
-		{"type":"INCREMENT_DECREMENT","line":12,"column":6},
-		{"type":"CONDITIONALS_BOUNDARY","line":11,"column":16},
-		{"type":"ARITHMETIC_BASE","line":17,"column":45},
-		{"type":"ARITHMETIC_BASE","line":21,"column":8}]}]}`)
-	list, err := List("report.json", "a")
+	write(t, "a/below/b.go", "package below\n")
+	list, err := Targets([]string{"a/"})[0].Find(t.TempDir(), func(folder, report string) error {
+		// What is below and what only tests is nothing to gremlins, and nothing is compiled.
+		if files, _ := filepath.Glob(filepath.Join(folder, "*")); len(files) != 3 ||
+			filepath.Base(files[0]) != "_a.go" {
+			t.Errorf("gremlins sees %q", files)
+		}
+		write(t, report, `{"files":[{"file_name":"_a.go","mutations":[
+			{"type":"CONDITIONALS_BOUNDARY","line":4,"column":7},
+			{"type":"CONDITIONALS_NEGATION","line":4,"column":7},
+			{"type":"INCREMENT_DECREMENT","line":12,"column":6},
+			{"type":"CONDITIONALS_BOUNDARY","line":11,"column":16},
+			{"type":"ARITHMETIC_BASE","line":17,"column":45},
+			{"type":"ARITHMETIC_BASE","line":21,"column":8}]}]}`)
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +149,38 @@ func TestAMutantIsInItsFolderFileAndLine(t *testing.T) {
 		"a/b": true, "a/b/c.go": true, "a/b/c.go:12": true,
 		"a": false, "b": false, "a/b/d.go": false, "a/b/c.go:1": false,
 	} {
-		if m.In(which) != want {
+		if m.in(which) != want {
 			t.Errorf("in %s: %v", which, !want)
+		}
+	}
+}
+
+func TestTargetsAreByPackage(t *testing.T) {
+	var got []string
+	for _, target := range Targets([]string{"a/b", "a/c.go", "./a/b/c.go:3", "a"}) {
+		got = append(got, target.Folder+": "+strings.Join(target.wanted, " "))
+	}
+	if want := []string{"a/b: a/b a/b/c.go:3", "a: a/c.go a"}; !slices.Equal(got, want) {
+		t.Errorf("targets %q, want %q", got, want)
+	}
+}
+
+// A folder, a file or a line with nothing to try is not a score of 100 %.
+func TestNoMutantsAreAnError(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "a/a.go", "package a\n\nvar _ = 1 + 2\n")
+	for arg, want := range map[string]bool{"a": true, "a/a.go:3": true, "a/a.go:1": false,
+		"a/b.go": false, "b": false} {
+		_, err := Targets([]string{arg})[0].Find(t.TempDir(), func(folder, report string) error {
+			found := "[]"
+			if _, err := os.Stat(filepath.Join(folder, "_a.go")); err == nil {
+				found = `[{"file_name":"_a.go","mutations":[{"type":"ARITHMETIC_BASE","line":3,"column":11}]}]`
+			}
+			write(t, report, `{"files":`+found+`}`)
+			return nil
+		})
+		if _, none := errors.AsType[*NoneError](err); none == want || !none && err != nil {
+			t.Errorf("%s: %v", arg, err)
 		}
 	}
 }
