@@ -94,7 +94,7 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"ls --set dokker.host=x", 1, `--set: unknown option dokker.host; did you mean docker.host?`},
 		{"ls --docker-host nonsense", 1, `option docker.host, set by --docker-host: docker host "nonsense": want unix:///path, tcp://host:port`},
 		{"ls --set docker.hosts=unix:///a.sock,ssh://h", 1, `option docker.hosts, set by --set: item 2: docker host "ssh://h": scheme ssh is not supported`},
-		{"ls --set docker.hosts=unix:///a.sock,unix:///a.sock", 1, `option docker.hosts, set by --set: item 2: docker host "unix:///a.sock": it is item 1, too`},
+		{"ls --set docker.hosts=unix:///a.sock,ssh://h", 1, `option docker.hosts, set by --set: item 2: docker host "ssh://h": scheme ssh is not supported (unix, tcp and npipe are)`},
 		{"record /nonexistent/x.jsonl --from " + shop, 1, `record to /nonexistent/x.jsonl: no such file or directory`},
 		{"get container web --from " + twins, 1, `"web" is ambiguous: there are 2 of kind container: abcd1111, abcd2222`},
 		{"tags abcd --from " + twins, 1, `"abcd" is ambiguous: there are 2 of kind container: abcd1111 (web), abcd2222 (web)`},

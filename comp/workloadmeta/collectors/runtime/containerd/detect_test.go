@@ -105,6 +105,29 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// A link from the usual path to the socket of a Kubernetes distribution makes no second collector.
+func TestALinkToADistributionsSocketIsNoOtherContainerd(t *testing.T) {
+	dir := t.TempDir()
+	quiet(t, dir+"/k3s")
+	if err := os.Symlink(dir+"/k3s", dir+"/usual"); err != nil {
+		t.Fatal(err)
+	}
+	for usual, want := range map[string]string{
+		dir + "/usual":   "containerd@moby",
+		dir + "/missing": "containerd@k3s containerd@moby",
+	} {
+		c := newCollector(t, nil, func(o *Options) { o.Address, o.Namespaces = "", nil })
+		c.sockets, c.others.sockets = []string{usual}, []string{dir + "/k3s"}
+		var ids []string
+		for _, instance := range c.Instances(t.Context()) {
+			ids = append(ids, instance.Describe().ID)
+		}
+		if got := strings.Join(ids, " "); got != want {
+			t.Errorf("usual path %s: %s, want %s", usual, got, want)
+		}
+	}
+}
+
 func TestDetectDefaultSockets(t *testing.T) {
 	t.Setenv("CONTAINERD_ADDRESS", "")
 	dir := t.TempDir()

@@ -43,8 +43,9 @@ func (c *Collector) Instances(context.Context) []workloadmeta.Collector {
 		}
 		out = append(out, instance)
 	}
-	for _, path := range mapping.Distinct(c.others.sockets) {
-		if _, err := os.Stat(path); err == nil {
+	// A link from the usual path to that of a distribution is no other containerd.
+	for _, path := range mapping.Distinct(slices.Concat(c.sockets, c.others.sockets)) {
+		if _, err := os.Stat(path); err == nil && slices.Contains(c.others.sockets, path) {
 			add(distribution(path), func(o *Options) { o.Address = path })
 		}
 	}

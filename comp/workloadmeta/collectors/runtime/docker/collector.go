@@ -22,6 +22,7 @@ type Collector struct {
 	opts    Options
 	host    string   // configured address; "" = look at sockets
 	sockets []string // default paths
+	before  []string // names of the daemons that other collectors have
 	syncer  *runtimesync.Syncer
 
 	// decode is decodeEvent; a test makes it panic.

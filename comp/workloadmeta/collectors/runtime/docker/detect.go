@@ -22,6 +22,14 @@ func (c *Collector) Detect(ctx context.Context) workloadmeta.Detection {
 // something behind it.
 func (c *Collector) find(ctx context.Context) (host string, found workloadmeta.Detection) {
 	if c.host != "" {
+		for _, other := range c.before { // what a link leads to may change
+			if sameDaemon(daemonName(c.host), other) {
+				return "", workloadmeta.Detection{State: workloadmeta.Absent,
+					Cause:  workloadmeta.CauseInvalid,
+					Reason: daemonName(c.host) + " is the socket at " + other,
+					Hint:   "leave one of them out of docker.hosts"}
+			}
+		}
 		return c.host, c.probe(ctx, c.host)
 	}
 	var problems []workloadmeta.Problem

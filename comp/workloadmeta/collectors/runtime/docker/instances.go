@@ -3,6 +3,7 @@ package docker
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -10,14 +11,14 @@ import (
 )
 
 // NewAll returns a collector for each daemon that Host and Hosts name: the first is "docker", each
-// other is "docker@" and its address. Where Hosts is empty there is one, that of [New]. An address
-// in Hosts that makes no sense, or is there twice, is an error that names it; that of Host may be
-// among them.
+// other is "docker@" and its address. Where Hosts is empty there is one, that of [New]. A daemon
+// that is named twice, in whatever spelling or by a link, has one. An address in Hosts that makes
+// no sense is an error that names it.
 func NewAll(o Options) ([]workloadmeta.Collector, error) {
 	hosts := o.Hosts
 	o.Hosts = nil
 	var out []workloadmeta.Collector
-	item := map[string]int{} // by the daemon's name; 0 is Host
+	var names []string // of the daemons that have a collector
 	if o.Host != "" || len(hosts) == 0 {
 		c, err := New(o)
 		if err != nil {
@@ -25,26 +26,18 @@ func NewAll(o Options) ([]workloadmeta.Collector, error) {
 		}
 		out = append(out, c)
 		if o.Host != "" {
-			item[daemonName(o.Host)] = 0
+			names = append(names, daemonName(o.Host))
 		}
 	}
 	for i, host := range hosts {
-		wrong := func(err error) error {
-			return &collection.OptionError{Collector: id, Field: "Hosts",
+		if _, err := checkHost(host); err != nil {
+			return nil, &collection.OptionError{Collector: id, Field: "Hosts",
 				Err: fmt.Errorf("item %d: %w", i+1, err)}
 		}
-		if _, err := checkHost(host); err != nil {
-			return nil, wrong(err)
-		}
 		name := daemonName(host)
-		switch first, twice := item[name]; {
-		case twice && first == 0:
+		if slices.ContainsFunc(names, func(other string) bool { return sameDaemon(name, other) }) {
 			continue
-		case twice:
-			return nil, wrong(fmt.Errorf("docker host %q: it is item %d, too",
-				mapping.Redact(host), first))
 		}
-		item[name] = i + 1
 		if o.Host, o.listed = host, true; len(out) > 0 {
 			o.ID = id + "@" + name
 		}
@@ -52,9 +45,15 @@ func NewAll(o Options) ([]workloadmeta.Collector, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, c)
+		c.before = slices.Clone(names)
+		names, out = append(names, name), append(out, c)
 	}
 	return out, nil
+}
+
+// sameDaemon reports whether two names are of one daemon.
+func sameDaemon(a, b string) bool {
+	return a == b || filepath.IsAbs(a) && filepath.IsAbs(b) && mapping.SameFile(a, b)
 }
 
 // daemonName returns what tells the daemon at a valid address from others: the path of its socket,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -43,8 +44,10 @@ func TestWhichDaemonsHaveACollector(t *testing.T) {
 		{"unix:///b.sock", "unix:///a.sock unix:///b.sock", "docker docker@/a.sock"},
 		{"", "unix:///a.sock tcp://me:secret@h:2375", "docker docker@tcp://me:…@h:2375"},
 
-		{"", "unix:///a.sock unix:///b.sock unix:///x/../a.sock",
-			`docker collector: option Hosts: item 3: docker host "unix:///x/../a.sock": it is item 1, too`},
+		// A daemon that is named twice has one all the same.
+		{"", "unix:///a.sock unix:///b.sock unix:///x/../a.sock unix:////b.sock",
+			"docker docker@/b.sock"},
+		{"", "tcp://h:2375 tcp://h:2375", "docker"},
 		{"", "unix:///a.sock  unix:///b.sock",
 			`docker collector: option Hosts: item 2: docker host "": want unix:///path, tcp://host:port or npipe:////./pipe/name`},
 		{"", "unix:///a.sock ssh://h",
@@ -64,6 +67,35 @@ func TestWhichDaemonsHaveACollector(t *testing.T) {
 		if got != tc.want {
 			t.Errorf("host %q, hosts %q: %s, want %s", tc.host, tc.hosts, got, tc.want)
 		}
+	}
+}
+
+// A daemon that two paths lead to has one collector, also if the link is made later.
+func TestALinkIsNoOtherDaemon(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("unix", dir+"/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	link := func(name string) {
+		if err := os.Symlink(dir+"/a", dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("link")
+	made, err := docker.NewAll(docker.Options{Hosts: []string{"unix://" + dir + "/a",
+		"unix://" + dir + "/link", "unix://" + dir + "/later"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := idsOf(made), "docker docker@"+dir+"/later"; got != want {
+		t.Fatalf("%s, want %s", got, want)
+	}
+	link("later")
+	if d := made[1].Detect(t.Context()); d.State != workloadmeta.Absent ||
+		d.Reason != dir+"/later is the socket at "+dir+"/a" {
+		t.Errorf("a link that is made later: %+v", d)
 	}
 }
 

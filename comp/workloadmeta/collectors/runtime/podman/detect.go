@@ -82,7 +82,7 @@ func (c *Collector) find() []foundSocket {
 		switch {
 		case err != nil:
 		case a.network != "unix" || c.opts.Dial != nil:
-			found = append(found, foundSocket{p, a})
+			found = once(found, foundSocket{p, a})
 		default:
 			matches := []string{a.target}
 			if strings.Contains(a.target, "*") {
@@ -111,10 +111,18 @@ func (c *Collector) findMissing() []foundSocket {
 		a, err := parseAddress(p.address)
 		if err == nil && p.named && a.network == "unix" && c.opts.Dial == nil &&
 			!strings.Contains(a.target, "*") && !exists(a.target) {
-			out = append(out, foundSocket{p, a})
+			out = once(out, foundSocket{p, a})
 		}
 	}
 	return out
+}
+
+// once adds a socket to a list, unless its address is there.
+func once(list []foundSocket, f foundSocket) []foundSocket {
+	if slices.ContainsFunc(list, func(o foundSocket) bool { return o.address == f.address }) {
+		return list
+	}
+	return append(list, f)
 }
 
 func invalid(err error) workloadmeta.Problem {

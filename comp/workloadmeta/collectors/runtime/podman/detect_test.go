@@ -293,3 +293,33 @@ func TestModule(t *testing.T) {
 		t.Error("an address that makes no sense is no error")
 	}
 }
+
+// A service that is named twice is one: by another spelling, by a link, where nothing is yet.
+func TestAServiceNamedTwiceIsOne(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("unix", dir+"/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Symlink(dir+"/a", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	for want, sockets := range map[string][]string{
+		"podman@" + dir + "/a":       {dir + "/a", "unix://" + dir + "//a", dir + "/link", dir + "/*"},
+		"podman@" + dir + "/missing": {dir + "/missing", "unix://" + dir + "//missing"},
+		"podman@tcp://127.0.0.1:1":   {"tcp://127.0.0.1:1", "tcp://127.0.0.1:1"},
+	} {
+		c, err := New(Options{Sockets: sockets, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, instance := range c.Instances(t.Context()) {
+			ids = append(ids, instance.Describe().ID)
+		}
+		if !slices.Equal(ids, []string{want}) {
+			t.Errorf("%q: instances %q, want %q", sockets, ids, want)
+		}
+	}
+}

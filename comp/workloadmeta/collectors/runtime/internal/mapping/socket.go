@@ -70,7 +70,7 @@ func ProbeSocket(ctx context.Context, path, denied string) (SocketState, workloa
 // same wherever /var/run is a link to /run the first only, and those below /host only where the
 // machine's files are mounted there, as in a container.
 func Candidates(paths []string) []string {
-	linked := sameFile("/var/run", "/run")
+	linked := SameFile("/var/run", "/run")
 	host, err := os.Stat("/host")
 	mounted := err == nil && host.IsDir()
 	var out []string
@@ -89,7 +89,8 @@ func Candidates(paths []string) []string {
 	return out
 }
 
-func sameFile(a, b string) bool {
+// SameFile reports whether two paths lead to one file that is there.
+func SameFile(a, b string) bool {
 	x, errX := os.Stat(a)
 	y, errY := os.Stat(b)
 	return errX == nil && errY == nil && os.SameFile(x, y)
