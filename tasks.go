@@ -44,7 +44,8 @@ func tasks() []task {
 		{"gen", "run go generate and format", gen},
 		{"build", "write bin/rollcall", build},
 		{"test", "vet, then run all tests; arguments go to go test instead of ./...", test},
-		{"daemons", "build the newest daemons that the tests know, and say where they are",
+		{"daemons",
+			"build the newest daemons that the tests know, and those of Kubernetes, and say where they are",
 			daemons},
 		{"e2e",
 			"run the tests with real daemons (Linux, as root); -newest: with those of daemons, not the installed", e2e},
@@ -287,10 +288,17 @@ func e2e(args []string) error {
 		return err
 	}
 	env := []string{"ROLLCALL_REALNODE=1"}
+	kube, err := kubeFolder()
+	if err != nil {
+		return err
+	}
 	// One package at a time: their daemons would slow each other down into time-outs.
 	goArgs := []string{"-vet=off", "-count=1", "-p=1", "-timeout=15m"}
 	if newest {
 		dir, err := buildDaemons()
+		if err == nil {
+			kube, err = buildKube()
+		}
 		if err != nil {
 			return err
 		}
@@ -301,6 +309,9 @@ func e2e(args []string) error {
 		packages = slices.DeleteFunc(packages,
 			func(name string) bool { return strings.Contains(name, "/cmd/") })
 	}
+	if _, err := os.Stat(filepath.Join(kube, "kubelet")); err == nil {
+		env = append(env, "ROLLCALL_REALNODE_KUBE="+kube)
+	}
 	r := results.New()
 	return end(r, goTest(r, env, append(goArgs, packages...)...))
 }
@@ -308,8 +319,12 @@ func e2e(args []string) error {
 func daemons(args []string) error {
 	parse("daemons", args, nil)
 	dir, err := buildDaemons()
+	if err != nil {
+		return err
+	}
+	kube, err := buildKube()
 	if err == nil {
-		fmt.Println(dir)
+		fmt.Printf("%s\n%s\n", dir, kube)
 	}
 	return err
 }
@@ -317,32 +332,85 @@ func daemons(args []string) error {
 // buildDaemons builds the programs that test/realnode/newest/go.mod names into a folder of the
 // user's cache, one for each set of versions, and returns it.
 func buildDaemons() (string, error) {
-	module := filepath.Join("test", "realnode", "newest")
-	sums, err := os.ReadFile(filepath.Join(module, "go.sum"))
+	dir, err := cacheFolder("daemons", newestModule)
 	if err != nil {
 		return "", err
+	}
+	return dir, buildTools(newestModule, dir)
+}
+
+// Modules with the programs that tests run as daemons. That of Kubernetes is as it was released,
+// with its own libraries, which etcd's are not.
+var (
+	newestModule = filepath.Join("test", "realnode", "newest")
+	kubeModule   = filepath.Join("test", "realnode", "kube", "v1.37")
+	etcdModule   = filepath.Join("test", "realnode", "kube", "etcd")
+)
+
+// kubeFolder is the folder of the user's cache for etcd, kube-apiserver and kubelet.
+func kubeFolder() (string, error) { return cacheFolder("kube", kubeModule, etcdModule) }
+
+// buildKube builds the programs of Kubernetes and returns their folder.
+func buildKube() (string, error) {
+	dir, err := kubeFolder()
+	if err != nil {
+		return "", err
+	}
+	version, err := capture(nil, "go", "-C", kubeModule, "list", "-m", "-f", "{{.Version}}",
+		"k8s.io/kubernetes")
+	if err != nil {
+		return "", err
+	}
+	version = strings.TrimSpace(version)
+	numbers := strings.Split(strings.TrimPrefix(version, "v"), ".")
+	const in = "-X k8s.io/component-base/version."
+	flags := fmt.Sprintf("-ldflags=-s -w %sgitVersion=%s %sgitMajor=%s %sgitMinor=%s", in, version,
+		in, numbers[0], in, numbers[1])
+	if err := buildTools(etcdModule, dir); err != nil {
+		return "", err
+	}
+	return dir, buildTools(kubeModule, dir, flags)
+}
+
+// cacheFolder returns a folder of the user's cache, one for each set of versions in the modules.
+func cacheFolder(name string, modules ...string) (string, error) {
+	hash := sha256.New()
+	for _, module := range modules {
+		sums, err := os.ReadFile(filepath.Join(module, "go.sum"))
+		if err != nil {
+			return "", err
+		}
+		hash.Write(sums)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "rollcall", "daemons-"+fmt.Sprintf("%x", sha256.Sum256(sums))[:12])
+	return filepath.Join(cache, "rollcall", name+"-"+fmt.Sprintf("%x", hash.Sum(nil))[:12]), nil
+}
+
+// buildTools builds the programs that a module's go.mod names as its tools into a folder.
+func buildTools(module, dir string, flags ...string) error {
 	programs, err := capture(nil, "go", "-C", module, "list", "tool")
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, program := range strings.Fields(programs) {
-		env, goArgs := []string{"CGO_ENABLED=0"}, []string{"-C", module, "build", "-trimpath", "-o",
-			dir + string(filepath.Separator)}
-		if strings.HasSuffix(program, "/runc") {
+		env := []string{"CGO_ENABLED=0"}
+		goArgs := append([]string{"-C", module, "build", "-trimpath"}, flags...)
+		out := dir + string(filepath.Separator)
+		switch path.Base(program) {
+		case "runc":
 			// It enters namespaces in C, and Docker asks it for seccomp filters.
 			env, goArgs = []string{"CGO_ENABLED=1"}, append(goArgs, "-tags=seccomp")
+		case "v3": // of go.etcd.io/etcd/server
+			out += "etcd"
 		}
-		if err := runEnv(env, "go", append(goArgs, program)...); err != nil {
-			return "", err
+		if err := runEnv(env, "go", append(goArgs, "-o", out, program)...); err != nil {
+			return err
 		}
 	}
-	return dir, nil
+	return nil
 }
 
 // realNodePackages lists test/e2e, test/realnode and every other package whose tests start real

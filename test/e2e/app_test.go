@@ -28,6 +28,7 @@ import (
 type app struct {
 	t      *testing.T
 	fx     *fx.App
+	tags   local.Options
 	store  workloadmeta.Component
 	tagger *local.Tagger
 	runs   *collection.Supervisor
@@ -65,7 +66,8 @@ func (a *app) logger() *slog.Logger {
 }
 
 func newApp(t *testing.T) *app {
-	return &app{t: t, told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
+	return &app{t: t, tags: local.DefaultOptions(),
+		told: map[workloadmeta.EntityID][]workloadmeta.Event{}}
 }
 
 // start starts an application with these collectors' modules and options, and waits until it is
@@ -76,7 +78,7 @@ func (a *app) start(collectors ...fx.Option) *app {
 	a.fx = fx.New(
 		fx.NopLogger, store.Module, collection.Module, local.Module, telemetry.Module,
 		fx.Options(collectors...),
-		fx.Supply(local.DefaultOptions(), a.logger()),
+		fx.Supply(a.tags, a.logger()),
 		fx.Populate(&a.store, &a.tagger, &a.runs, &a.metrics),
 	)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

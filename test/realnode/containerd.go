@@ -94,7 +94,7 @@ func startContainerd(dir string, o options) (*Containerd, error) {
 // containerdConfig returns the configuration file. restrict_oom_score_adj lets containers start
 // where root may not lower a process's OOM score, as inside many containers and virtual machines.
 // The network namespaces of pods are mounts that Close has to find, so they are kept below the
-// instance's folder.
+// instance's folder. NRI would listen at one path for all daemons of the machine.
 func containerdConfig(dir, socket string, o options) string {
 	return fmt.Sprintf(`version = 2
 root = %q
@@ -105,6 +105,9 @@ state = %q
 
 [plugins."io.containerd.internal.v1.opt"]
   path = %q
+
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
 
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"path/filepath"
@@ -46,22 +47,16 @@ type Pod struct {
 // with all pods.
 func (c *Containerd) CRI(t testing.TB) *CRI {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///cri",
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
-		}),
-		// A daemon that was restarted is there again at once.
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	client, conn, err := dialCRI(c.Socket)
 	if err != nil {
-		t.Fatalf("realnode: connect to the CRI: %v", err)
+		t.Fatalf("realnode: %v", err)
 	}
-	r := &CRI{Runtime: runtimeapi.NewRuntimeServiceClient(conn),
-		Images: runtimeapi.NewImageServiceClient(conn), c: c, tb: t}
+	r := &CRI{Runtime: client, Images: runtimeapi.NewImageServiceClient(conn), c: c, tb: t}
 	c.For(t).ImportImage("k8s.io", PauseImage, "sleep", "9999999") // another image than the tests'
 	t.Cleanup(func() {
-		r.removePods()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		removePods(ctx, client)
 		if err := conn.Close(); err != nil {
 			t.Errorf("realnode: close the connection to the CRI: %v", err)
 		}
@@ -83,19 +78,32 @@ func (r *CRI) ImportImage(name string, extra map[string]any) {
 	}
 }
 
+func dialCRI(socket string) (runtimeapi.RuntimeServiceClient, *grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///cri",
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("localhost"),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}),
+		// A daemon that was restarted is there again at once.
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the CRI: %w", err)
+	}
+	return runtimeapi.NewRuntimeServiceClient(conn), conn, nil
+}
+
 // removePods removes all pods as far as the daemon answers. What it leaves behind is for Close.
-func (r *CRI) removePods() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	list, err := r.Runtime.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
+func removePods(ctx context.Context, client runtimeapi.RuntimeServiceClient) {
+	list, err := client.ListPodSandbox(ctx, &runtimeapi.ListPodSandboxRequest{})
 	if err != nil {
 		return
 	}
 	for _, pod := range list.Items {
-		_, err := r.Runtime.StopPodSandbox(ctx,
+		_, err := client.StopPodSandbox(ctx,
 			&runtimeapi.StopPodSandboxRequest{PodSandboxId: pod.Id})
 		if err == nil {
-			_, _ = r.Runtime.RemovePodSandbox(ctx,
+			_, _ = client.RemovePodSandbox(ctx,
 				&runtimeapi.RemovePodSandboxRequest{PodSandboxId: pod.Id})
 		}
 	}
@@ -123,16 +131,8 @@ func cri[Q, A any](r *CRI, do func(context.Context, Q, ...grpc.CallOption) (A, e
 // an IPv6 one. They cannot reach anything but the machine.
 func (r *CRI) UseNetwork() {
 	r.tb.Helper()
-	part := os.Getpid() % 250
-	config := fmt.Sprintf(`{"cniVersion": "0.4.0", "name": "realnode", "plugins": [{
-  "type": "ptp", "ipMasq": false,
-  "ipam": {"type": "host-local", "dataDir": %q, "ranges": [
-    [{"subnet": "10.231.%d.0/24"}], [{"subnet": "fd00:231:%x::/64"}]
-  ]}
-}]}`, filepath.Join(r.c.Root, "cni-data"), part, part)
-	if err := os.WriteFile(filepath.Join(r.c.Root, "cni", "10-realnode.conflist"), []byte(config),
-		0o600); err != nil {
-		r.tb.Fatalf("realnode: configure the network: %v", err)
+	if err := writeNetwork(r.c.Root); err != nil {
+		r.tb.Fatalf("realnode: %v", err)
 	}
 	for deadline := time.Now().Add(readyWithin); ; time.Sleep(20 * time.Millisecond) {
 		status := cri(r, r.Runtime.Status, &runtimeapi.StatusRequest{}).GetStatus()
@@ -145,6 +145,22 @@ func (r *CRI) UseNetwork() {
 			r.tb.Fatalf("realnode: the network is not ready: %v", status)
 		}
 	}
+}
+
+// writeNetwork tells the CNI which network the pods of an instance get. Each instance has its own.
+func writeNetwork(root string) error {
+	part := crc32.ChecksumIEEE([]byte(root)) % 250
+	config := fmt.Sprintf(`{"cniVersion": "0.4.0", "name": %q, "plugins": [{
+  "type": "ptp", "ipMasq": false,
+  "ipam": {"type": "host-local", "dataDir": %q, "ranges": [
+    [{"subnet": "10.231.%d.0/24"}], [{"subnet": "fd00:231:%x::/64"}]
+  ]}
+}]}`, groupName(root), filepath.Join(root, "cni-data"), part, part)
+	if err := os.WriteFile(filepath.Join(root, "cni", "10-realnode.conflist"), []byte(config),
+		0o600); err != nil {
+		return fmt.Errorf("configure the network: %w", err)
+	}
+	return nil
 }
 
 // RunPod starts a pod in namespace "default" with the machine's network, and with the kubelet's

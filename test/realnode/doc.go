@@ -1,4 +1,5 @@
-// Package realnode starts real containerd and dockerd daemons and Podman services for tests.
+// Package realnode starts real containerd and dockerd daemons, Podman services and nodes of
+// Kubernetes for tests.
 //
 // Each instance lives in a short temporary folder of its own: sockets, state, images, logs and
 // the command-line client's configuration. Nothing in it reads or touches a daemon that the user
@@ -18,8 +19,8 @@
 //
 // The daemons need Linux, root, and Debian's docker.io, containerd, podman, runc and busybox-static
 // (or the same programs from elsewhere: those in the folder that ROLLCALL_REALNODE_PROGRAMS names
-// come first). Where daemons differ by version, a test asks, as with [Containerd].Version. Tests
-// call [Require] first, or use [Shared], which does:
+// come first). Those of Kubernetes are built: see [Kube]. Where daemons differ by version, a test
+// asks, as with [Containerd].Version. Tests call [Require] first, or use [Shared], which does:
 //
 //	var node realnode.Shared
 //

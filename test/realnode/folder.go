@@ -50,6 +50,10 @@ func newFolder(dir string) (string, error) {
 	return dir, nil
 }
 
+// groupName is the name of what an instance has in folders that all share: its control group, and
+// its network in what the CNI remembers.
+func groupName(dir string) string { return "rollcall-" + filepath.Base(dir) }
+
 // removeFolder ends what still runs from the folder, unmounts what is mounted under it, and removes
 // it.
 func removeFolder(dir string) error {

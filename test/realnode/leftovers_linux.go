@@ -29,7 +29,34 @@ func endLeftovers(dir string) error {
 	for _, b := range bundles {
 		errs = append(errs, b.remove())
 	}
+	for _, root := range cgroupMounts() {
+		errs = append(errs, removeGroup(filepath.Join(root, groupName(dir))))
+	}
+	// What the CNI remembers of pods that it has not been told the end of.
+	results, _ := filepath.Glob(filepath.Join("/var/lib/cni/results", groupName(dir)+"-*"))
+	errs = append(errs, removeIfThere(results...))
 	return errors.Join(errs...)
+}
+
+// makeGroups makes a control group in each hierarchy, in which groups with processes can be made.
+func makeGroups(name string) error {
+	for _, root := range cgroupMounts() {
+		group := filepath.Join(root, name)
+		if err := os.Mkdir(group, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make a control group: %w", err)
+		}
+		// Version 1 makes a group without any CPU and memory, in which nothing can run.
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			content, err := os.ReadFile(filepath.Join(root, file))
+			if err != nil {
+				continue // it is not that hierarchy
+			}
+			if err := os.WriteFile(filepath.Join(group, file), content, 0o644); err != nil {
+				return fmt.Errorf("make a control group: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // bundle is a container's working folder as containerd lays it out:
@@ -252,7 +279,8 @@ func belongs(argv []string, dir string) bool {
 		return false
 	}
 	name := filepath.Base(argv[0])
-	if !strings.HasPrefix(name, "containerd-shim") && !slices.Contains(programs, name) {
+	if !strings.HasPrefix(name, "containerd-shim") && !slices.Contains(programs, name) &&
+		!slices.Contains(kubePrograms, name) {
 		return false
 	}
 	return slices.ContainsFunc(argv[1:],

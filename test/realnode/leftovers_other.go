@@ -15,6 +15,7 @@ var errLinuxOnly = errors.New("real daemons run on linux only")
 func endLeftovers(string) error             { return nil }
 func podmanGroups(string) []string          { return nil }
 func removeGroups([]string) error           { return nil }
+func makeGroups(string) error               { return errLinuxOnly }
 func ownFolder(string) bool                 { return false }
 func startTime(int) string                  { return "" }
 func dieWithParent() *syscall.SysProcAttr   { return nil }

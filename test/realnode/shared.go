@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Shared is one dockerd (and containerd) and one Podman service for all tests of a package, started
-// when the first test asks for them. The zero value is ready to use.
+// Shared is one dockerd (and containerd), one Podman service and one node of Kubernetes for all
+// tests of a package, started when the first test asks for them. The zero value is ready to use.
 type Shared struct {
 	// Options apply to the start.
 	Options []Option
@@ -19,6 +19,8 @@ type Shared struct {
 	err       error
 	podman    *Podman
 	podmanErr error
+	kube      *Kube
+	kubeErr   error
 }
 
 // Dockerd returns the shared daemon, bound to t. It calls [Require]. Containers of earlier tests
@@ -55,6 +57,25 @@ func (s *Shared) Podman(t testing.TB) *Podman {
 	return podman.For(t)
 }
 
+// Kube returns the shared node, bound to t, with all its daemons running. It calls [RequireKube].
+// Pods of earlier tests may still be there.
+func (s *Shared) Kube(t testing.TB) *Kube {
+	t.Helper()
+	RequireKube(t)
+	s.mu.Lock()
+	if s.kube == nil && s.kubeErr == nil {
+		s.kube, s.kubeErr = StartKubeDir("")
+	}
+	kube, err := s.kube, s.kubeErr
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatalf("realnode: %v", err)
+	}
+	kube = kube.For(t)
+	kube.Heal()
+	return kube
+}
+
 // Close ends the daemons that were started.
 func (s *Shared) Close() error {
 	s.mu.Lock()
@@ -66,7 +87,10 @@ func (s *Shared) Close() error {
 	if s.podman != nil {
 		errs = append(errs, s.podman.Close())
 	}
-	s.docker, s.podman = nil, nil
+	if s.kube != nil {
+		errs = append(errs, s.kube.Close())
+	}
+	s.docker, s.podman, s.kube = nil, nil, nil
 	return errors.Join(errs...)
 }
 
