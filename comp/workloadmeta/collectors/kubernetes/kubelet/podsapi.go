@@ -49,7 +49,7 @@ type podsAPI struct {
 
 func newPodsAPI(o *Options, seed maphash.Seed) (*podsAPI, error) {
 	path := o.Socket
-	a := &podsAPI{path: path, decoder: object.NewDecoder[object.Pod](), seed: seed,
+	a := &podsAPI{path: path, decoder: object.NewDecoder[object.Pod](object.Shape{}), seed: seed,
 		timeout: o.CallTimeout, log: o.Log}
 	conn, err := grpc.NewClient("passthrough:///kubelet", // the address is path, whatever is in it
 		grpc.WithAuthority("localhost"),

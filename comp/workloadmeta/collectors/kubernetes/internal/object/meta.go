@@ -10,7 +10,7 @@ import (
 // Meta is what every object has.
 type Meta struct {
 	Name            string `json:"name" pb:"1"`
-	Namespace       string `json:"namespace" pb:"3"`
+	Namespace       string `json:"namespace" pb:"3,shared"`
 	UID             string `json:"uid" pb:"5"`
 	ResourceVersion string `json:"resourceVersion" pb:"6"`
 	Generation      int64  `json:"generation" pb:"7"`
@@ -23,12 +23,15 @@ type Meta struct {
 	OwnerReferences            []OwnerReference  `json:"ownerReferences" pb:"13"`
 }
 
+// Metadata returns what is embedded in every object.
+func (m *Meta) Metadata() *Meta { return m }
+
 // OwnerReference says which object another one belongs to.
 type OwnerReference struct {
-	Kind       string `json:"kind" pb:"1"`
-	Name       string `json:"name" pb:"3"`
-	UID        string `json:"uid" pb:"4"`
-	APIVersion string `json:"apiVersion" pb:"5"` // group and version: "apps/v1"
+	Kind       string `json:"kind" pb:"1,shared"`
+	Name       string `json:"name" pb:"3,shared"`
+	UID        string `json:"uid" pb:"4,shared"`
+	APIVersion string `json:"apiVersion" pb:"5,shared"` // group and version: "apps/v1"
 	Controller *bool  `json:"controller" pb:"6"`
 }
 

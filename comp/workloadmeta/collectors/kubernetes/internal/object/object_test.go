@@ -12,10 +12,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"pgregory.net/rapid"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
@@ -40,6 +45,14 @@ var generated = map[reflect.Type]reflect.Type{
 // whose tags have both.
 func TestEveryFieldIsNamedAsKubernetesNamesIt(t *testing.T) {
 	compare(t, reflect.TypeFor[object.Pod](), reflect.TypeFor[corev1.Pod]())
+	compare(t, reflect.TypeFor[object.Metadata](), reflect.TypeFor[metav1.PartialObjectMetadata]())
+	compare(t, reflect.TypeFor[object.ListMeta](), reflect.TypeFor[metav1.ListMeta]())
+	compare(t, reflect.TypeFor[object.Status](), reflect.TypeFor[metav1.Status]())
+	compare(t, reflect.TypeFor[object.Service](), reflect.TypeFor[corev1.Service]())
+	compare(t, reflect.TypeFor[object.EndpointSlice](),
+		reflect.TypeFor[discoveryv1.EndpointSlice]())
+	compare(t, reflect.TypeFor[object.HorizontalPodAutoscaler](),
+		reflect.TypeFor[autoscalingv2.HorizontalPodAutoscaler]())
 }
 
 var protobufTag = regexp.MustCompile(`^(?:bytes|varint|fixed64),(\d+),`)
@@ -70,7 +83,7 @@ func compare(t *testing.T, ours, theirs reflect.Type) {
 	}
 	for i := range ours.NumField() {
 		f := ours.Field(i)
-		want, ok := byNumber[f.Tag.Get("pb")]
+		want, ok := byNumber[strings.TrimSuffix(f.Tag.Get("pb"), ",shared")]
 		if !ok {
 			t.Errorf("%s.%s: %s has no field %s", ours, f.Name, theirs, f.Tag.Get("pb"))
 			continue
@@ -89,33 +102,114 @@ func compare(t *testing.T, ours, theirs reflect.Type) {
 	}
 }
 
-// TestBothEncodingsAreTheSame makes random pods as Kubernetes has them, and decodes both of their
-// encodings.
+// TestBothEncodingsAreTheSame makes random objects as Kubernetes has them, and decodes both of
+// their encodings.
 func TestBothEncodingsAreTheSame(t *testing.T) {
-	decoder := object.NewDecoder[object.Pod]()
-	rapid.Check(t, func(t *rapid.T) {
-		pod := &corev1.Pod{}
-		fill(t, reflect.ValueOf(pod).Elem(), 0)
-		binary, err := pod.Marshal()
-		if err != nil {
+	shape := object.Shape{Pool: object.NewPool(),
+		Annotation: func(name string) bool { return !strings.Contains(name, "a") }}
+	t.Run("pod", sameInBoth[object.Pod](object.Shape{}, new(corev1.Pod)))
+	t.Run("service", sameInBoth[object.Service](shape, new(corev1.Service)))
+	t.Run("slice", sameInBoth[object.EndpointSlice](shape, new(discoveryv1.EndpointSlice)))
+	t.Run("metadata", sameInBoth[object.Metadata](shape, new(metav1.PartialObjectMetadata)))
+	t.Run("status", sameInBoth[object.Status](object.Shape{}, new(metav1.Status)))
+	t.Run("list", sameInBoth[object.ListMeta](object.Shape{}, new(metav1.ListMeta)))
+}
+
+func sameInBoth[T any](shape object.Shape, theirs interface{ Marshal() ([]byte, error) },
+) func(*testing.T) {
+	return func(t *testing.T) {
+		decoder := object.NewDecoder[T](shape)
+		rapid.Check(t, func(t *rapid.T) {
+			v := reflect.ValueOf(theirs).Elem()
+			v.SetZero()
+			fill(t, v, 0)
+			binary, err := theirs.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(theirs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fromBinary, err := decoder.Protobuf(binary)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fromText, err := decoder.JSON(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(fromText, fromBinary, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("JSON and protocol buffers (-, +):\n%s\n%s", diff, text)
+			}
+		})
+	}
+}
+
+// TestShape: fields and annotations that are not wanted are not there, and what many objects have
+// is there once.
+func TestShape(t *testing.T) {
+	pool := object.NewPool()
+	decoder := object.NewDecoder[object.Pod](object.Shape{Pool: pool,
+		Omit:       []string{"Spec.Containers", "Status.PodIPs"},
+		Annotation: func(name string) bool { return name != "secret" }})
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-0", Namespace: "shop",
+		Labels:      map[string]string{"app": "web", "tier": "front"},
+		Annotations: map[string]string{"secret": "s3cr3t", "kept": "yes"}},
+		Spec: corev1.PodSpec{NodeName: "node-1", Containers: []corev1.Container{{Name: "c"}}},
+		Status: corev1.PodStatus{PodIP: "10.0.0.1",
+			PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}}}}
+	data, err := pod.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [2]*object.Pod
+	for i := range got {
+		if got[i], err = decoder.Protobuf(data); err != nil {
 			t.Fatal(err)
 		}
-		text, err := json.Marshal(pod)
-		if err != nil {
-			t.Fatal(err)
+	}
+	want := &object.Pod{Meta: object.Meta{Name: "web-0", Namespace: "shop",
+		Labels:      map[string]string{"app": "web", "tier": "front"},
+		Annotations: map[string]string{"kept": "yes"}},
+		Spec: object.PodSpec{NodeName: "node-1"}, Status: object.PodStatus{PodIP: "10.0.0.1"}}
+	if diff := cmp.Diff(want, got[0], cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	for name, pair := range map[string][2]string{
+		"namespace": {got[0].Namespace, got[1].Namespace},
+		"node":      {got[0].Spec.NodeName, got[1].Spec.NodeName},
+		"label":     {got[0].Labels["app"], got[1].Labels["app"]},
+	} {
+		if unsafe.StringData(pair[0]) != unsafe.StringData(pair[1]) {
+			t.Errorf("two pods of one %s have a copy of it each", name)
 		}
-		fromBinary, err := decoder.Protobuf(binary)
-		if err != nil {
-			t.Fatal(err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a field that there is not can be left out")
 		}
-		fromText := new(object.Pod)
-		if err := json.Unmarshal(text, fromText); err != nil {
-			t.Fatal(err)
+	}()
+	object.NewDecoder[object.Pod](object.Shape{Omit: []string{"Spec.Typo"}})
+}
+
+// TestPoolForgets what nobody has asked for in a while, and keeps what somebody has.
+func TestPoolForgets(t *testing.T) {
+	pool := object.NewPool()
+	often, once := pool.String([]byte("often")), pool.String([]byte("once"))
+	for i := range 200_000 {
+		text := strconv.Itoa(i % 90_000)
+		if got := pool.String([]byte(text)); got != text {
+			t.Fatalf("%q, want %q", got, text)
 		}
-		if diff := cmp.Diff(fromText, fromBinary); diff != "" {
-			t.Errorf("JSON and protocol buffers (-, +):\n%s\n%s", diff, text)
+		if i%1000 == 0 && unsafe.StringData(pool.String([]byte("often"))) !=
+			unsafe.StringData(often) {
+			t.Fatal("what was asked for lately is forgotten")
 		}
-	})
+	}
+	if unsafe.StringData(pool.String([]byte("once"))) == unsafe.StringData(once) {
+		t.Error("what nobody has asked for since is kept")
+	}
 }
 
 // fill gives every field that our types might have a value of its own or none.
@@ -127,14 +221,16 @@ func fill(t *rapid.T, v reflect.Value, depth int) {
 			v.Set(reflect.ValueOf(metav1.NewTime(at)))
 		}
 		return
-	case reflect.TypeFor[metav1.MicroTime](), reflect.TypeFor[metav1.FieldsV1]():
+	case reflect.TypeFor[metav1.MicroTime](), reflect.TypeFor[metav1.FieldsV1](),
+		reflect.TypeFor[intstr.IntOrString]():
 		return
 	}
 	if v.Type().PkgPath() == "k8s.io/apimachinery/pkg/api/resource" {
 		q := reflect.New(v.Type())
 		text := strconv.Itoa(rapid.IntRange(0, 9999).Draw(t, "quantity")) +
 			rapid.SampledFrom([]string{"", "m", "Mi", "k"}).Draw(t, "unit")
-		if err := q.Interface().(json.Unmarshaler).UnmarshalJSON([]byte(`"` + text + `"`)); err != nil {
+		if err := q.Interface().(json.Unmarshaler).UnmarshalJSON(
+			[]byte(`"` + text + `"`)); err != nil {
 			t.Fatal(err)
 		}
 		v.Set(q.Elem())
@@ -187,7 +283,7 @@ func wanted(t reflect.Type, i int) bool {
 	switch t.Field(i).Name {
 	case "Affinity", "ManagedFields", "TopologySpreadConstraints", "Lifecycle", "LivenessProbe",
 		"StartupProbe", "Projected", "ISCSI", "RBD", "ScaleIO", "Finalizers", "VolumeClaimTemplate",
-		"ProbeHandler", "TypeMeta", "Overhead", "DNSConfig":
+		"ProbeHandler", "TypeMeta", "Overhead", "DNSConfig", "LoadBalancer":
 		return false
 	}
 	return t.Field(i).IsExported()
@@ -200,7 +296,7 @@ func TestWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	decoder := object.NewDecoder[object.Pod]()
+	decoder := object.NewDecoder[object.Pod](object.Shape{})
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 1<<20)
 	pods := 0
@@ -239,7 +335,7 @@ func FuzzProtobuf(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(pod)
-	decoder := object.NewDecoder[object.Pod]()
+	decoder := object.NewDecoder[object.Pod](object.Shape{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := decoder.Protobuf(data)
 		if (got == nil) == (err == nil) {

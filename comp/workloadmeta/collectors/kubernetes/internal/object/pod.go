@@ -2,7 +2,7 @@ package object
 
 // Pod is a group of containers on one node (core/v1).
 type Pod struct {
-	Meta   Meta      `json:"metadata" pb:"1"`
+	Meta   `json:"metadata" pb:"1"`
 	Spec   PodSpec   `json:"spec" pb:"2"`
 	Status PodStatus `json:"status" pb:"3"`
 }
@@ -13,12 +13,12 @@ type PodSpec struct {
 	InitContainers      []Container          `json:"initContainers" pb:"20"`
 	Containers          []Container          `json:"containers" pb:"2"`
 	EphemeralContainers []EphemeralContainer `json:"ephemeralContainers" pb:"34"`
-	RestartPolicy       string               `json:"restartPolicy" pb:"3"`
-	NodeName            string               `json:"nodeName" pb:"10"`
+	RestartPolicy       string               `json:"restartPolicy" pb:"3,shared"`
+	NodeName            string               `json:"nodeName" pb:"10,shared"`
 	HostNetwork         bool                 `json:"hostNetwork" pb:"11"`
 	SecurityContext     *PodSecurityContext  `json:"securityContext" pb:"14"`
-	PriorityClassName   string               `json:"priorityClassName" pb:"24"`
-	RuntimeClassName    *string              `json:"runtimeClassName" pb:"29"`
+	PriorityClassName   string               `json:"priorityClassName" pb:"24,shared"`
+	RuntimeClassName    *string              `json:"runtimeClassName" pb:"29,shared"`
 	HostUsers           *bool                `json:"hostUsers" pb:"37"`
 	Resources           *Resources           `json:"resources" pb:"40"`
 }
@@ -143,15 +143,15 @@ type ResizePolicy struct {
 
 // PodStatus is what is observed of a pod.
 type PodStatus struct {
-	Phase                      string            `json:"phase" pb:"1"`
+	Phase                      string            `json:"phase" pb:"1,shared"`
 	Conditions                 []PodCondition    `json:"conditions" pb:"2"`
 	Message                    string            `json:"message" pb:"3"`
 	Reason                     string            `json:"reason" pb:"4"`
-	HostIP                     string            `json:"hostIP" pb:"5"`
+	HostIP                     string            `json:"hostIP" pb:"5,shared"`
 	PodIP                      string            `json:"podIP" pb:"6"`
 	StartTime                  Time              `json:"startTime" pb:"7"`
 	ContainerStatuses          []ContainerStatus `json:"containerStatuses" pb:"8"`
-	QOSClass                   string            `json:"qosClass" pb:"9"`
+	QOSClass                   string            `json:"qosClass" pb:"9,shared"`
 	InitContainerStatuses      []ContainerStatus `json:"initContainerStatuses" pb:"10"`
 	PodIPs                     []IP              `json:"podIPs" pb:"12"`
 	EphemeralContainerStatuses []ContainerStatus `json:"ephemeralContainerStatuses" pb:"13"`

@@ -1,21 +1,48 @@
 package object
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Decoder decodes objects of one type. It may be used by several goroutines.
-type Decoder[T any] struct{ message *message }
+// Decoder decodes objects of one type. It may be used by several goroutines, unless it has a pool.
+type Decoder[T any] struct {
+	message *message
+	shape   Shape
+}
 
-// NewDecoder returns a decoder of a type of this package.
-func NewDecoder[T any]() *Decoder[T] {
-	return &Decoder[T]{messageOf(reflect.TypeFor[T]())}
+// Shape says what of an object is read, beside what its type leaves out. The zero value reads it
+// all.
+type Shape struct {
+	// Omit are fields that are skipped in protocol buffers, as Go has them: "Spec.Containers".
+	Omit []string
+	// Annotation reports whether an annotation is kept. nil: all are.
+	Annotation func(name string) bool
+	// Pool, if set, shares the strings of protocol buffers that many objects have: all of maps, and
+	// those of fields that are marked as shared.
+	Pool *Pool
+}
+
+// NewDecoder returns a decoder of a type of this package. A field to omit that there is not is a
+// panic.
+func NewDecoder[T any](shape Shape) *Decoder[T] {
+	c := compiler{pool: shape.Pool, keep: shape.Annotation, omit: map[string]bool{}}
+	for _, path := range shape.Omit {
+		c.omit[path] = true
+	}
+	d := &Decoder[T]{c.messageOf(reflect.TypeFor[T](), ""), shape}
+	if len(c.omit) > 0 {
+		panic(fmt.Sprintf("object: %s has no %v", reflect.TypeFor[T](), c.omit))
+	}
+	return d
 }
 
 // Protobuf decodes the object from protocol buffers. The object keeps nothing of data.
@@ -23,6 +50,19 @@ func (d *Decoder[T]) Protobuf(data []byte) (*T, error) {
 	out := new(T)
 	if err := d.message.decode(data, reflect.ValueOf(out).Elem()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", reflect.TypeFor[T]().Name(), err)
+	}
+	return out, nil
+}
+
+// JSON decodes the object from JSON.
+func (d *Decoder[T]) JSON(data []byte) (*T, error) {
+	out := new(T)
+	if err := json.Unmarshal(data, out); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", reflect.TypeFor[T]().Name(), err)
+	}
+	if o, ok := any(out).(interface{ Metadata() *Meta }); ok && d.shape.Annotation != nil {
+		maps.DeleteFunc(o.Metadata().Annotations,
+			func(name, _ string) bool { return !d.shape.Annotation(name) })
 	}
 	return out, nil
 }
@@ -39,35 +79,54 @@ type field struct {
 	wire   protowire.Type
 }
 
-// messageOf reads the tags of a struct. The types of this package are not recursive.
-func messageOf(t reflect.Type) *message {
+// compiler makes messages of types.
+type compiler struct {
+	pool *Pool
+	keep func(annotation string) bool
+	omit map[string]bool // paths that have not been met
+}
+
+// messageOf reads the tags of a struct that is found at a path. The types of this package are not
+// recursive.
+func (c *compiler) messageOf(t reflect.Type, path string) *message {
 	m := &message{}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		number, err := strconv.Atoi(f.Tag.Get("pb"))
+		at := strings.TrimPrefix(path+"."+f.Name, ".")
+		tag, shared := strings.CutSuffix(f.Tag.Get("pb"), ",shared")
+		number, err := strconv.Atoi(tag)
 		if err != nil || number <= 0 {
 			panic(fmt.Sprintf("object: field %s of %s has no number", f.Name, t))
 		}
 		for len(m.fields) <= number {
 			m.fields = append(m.fields, nil)
 		}
-		decode, wire := decoderOf(f.Type)
+		if c.omit[at] {
+			delete(c.omit, at)
+			continue
+		}
+		decode, wire := c.decoderOf(f.Type, at, shared)
 		m.fields[number] = &field{f.Name, i, decode, wire}
 	}
 	return m
 }
 
 // decoderOf returns how a value of a type is decoded, and what it is encoded as.
-func decoderOf(t reflect.Type) (func([]byte, uint64, reflect.Value) error, protowire.Type) {
-	switch {
-	case t == reflect.TypeFor[Time]():
+func (c *compiler) decoderOf(t reflect.Type, path string,
+	shared bool) (func([]byte, uint64, reflect.Value) error, protowire.Type) {
+	if t == reflect.TypeFor[Time]() {
 		return decodeTime, protowire.BytesType
-	case t == reflect.TypeFor[Quantity]():
-		return decodeString, protowire.BytesType
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return decodeString, protowire.BytesType
+		pool := c.pool
+		if !shared {
+			pool = nil
+		}
+		return func(value []byte, _ uint64, to reflect.Value) error {
+			to.SetString(pool.String(value))
+			return nil
+		}, protowire.BytesType
 	case reflect.Bool:
 		return func(_ []byte, n uint64, to reflect.Value) error {
 			to.SetBool(n != 0)
@@ -79,12 +138,12 @@ func decoderOf(t reflect.Type) (func([]byte, uint64, reflect.Value) error, proto
 			return nil
 		}, protowire.VarintType
 	case reflect.Struct:
-		m := messageOf(t)
+		m := c.messageOf(t, path)
 		return func(value []byte, _ uint64, to reflect.Value) error {
 			return m.decode(value, to)
 		}, protowire.BytesType
 	case reflect.Pointer:
-		decode, wire := decoderOf(t.Elem())
+		decode, wire := c.decoderOf(t.Elem(), path, shared)
 		return func(value []byte, n uint64, to reflect.Value) error {
 			if to.IsNil() {
 				to.Set(reflect.New(t.Elem()))
@@ -92,21 +151,16 @@ func decoderOf(t reflect.Type) (func([]byte, uint64, reflect.Value) error, proto
 			return decode(value, n, to.Elem())
 		}, wire
 	case reflect.Slice:
-		decode, wire := decoderOf(t.Elem())
+		decode, wire := c.decoderOf(t.Elem(), path, shared)
 		return func(value []byte, n uint64, to reflect.Value) error {
 			to.Grow(1)
 			to.SetLen(to.Len() + 1)
 			return decode(value, n, to.Index(to.Len()-1))
 		}, wire
 	case reflect.Map:
-		return mapDecoder(t), protowire.BytesType
+		return c.mapDecoder(t, path), protowire.BytesType
 	}
 	panic(fmt.Sprintf("object: no encoding of %s", t))
-}
-
-func decodeString(value []byte, _ uint64, to reflect.Value) error {
-	to.SetString(string(value))
-	return nil
 }
 
 // decodeTime reads a time, a message of seconds since 1970 and nanoseconds.
@@ -131,12 +185,17 @@ func decodeTime(value []byte, _ uint64, to reflect.Value) error {
 
 // mapDecoder returns how an entry of a map from strings is decoded: a message of a key and a value.
 // A quantity is a message of its own, of one string.
-func mapDecoder(t reflect.Type) func([]byte, uint64, reflect.Value) error {
+func (c *compiler) mapDecoder(t reflect.Type,
+	path string) func([]byte, uint64, reflect.Value) error {
+	keep := func(string) bool { return true }
+	if c.keep != nil && strings.HasSuffix(path, "Meta.Annotations") {
+		keep = c.keep
+	}
 	valueType := t.Elem()
 	if valueType == reflect.TypeFor[Quantity]() {
 		valueType = reflect.TypeFor[quantity]()
 	}
-	decode, _ := decoderOf(valueType)
+	decode, _ := c.decoderOf(valueType, path, true)
 	return func(entry []byte, _ uint64, to reflect.Value) error {
 		var key string
 		value := reflect.New(valueType).Elem()
@@ -145,14 +204,17 @@ func mapDecoder(t reflect.Type) func([]byte, uint64, reflect.Value) error {
 			switch {
 			case wire != protowire.BytesType:
 			case number == 1:
-				key = string(v)
-			case number == 2:
+				key = c.pool.String(v)
+			case number == 2 && keep(key): // the key comes first, as every encoder has it
 				return decode(v, 0, value)
 			}
 			return nil
 		})
 		if err != nil {
 			return err
+		}
+		if !keep(key) {
+			return nil
 		}
 		if to.IsNil() {
 			to.Set(reflect.MakeMap(t))

@@ -1,0 +1,531 @@
+package kubeapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
+	"github.com/rollcall-dev/rollcall/test/fakekube"
+)
+
+const pods = "/api/v1/pods"
+
+// world is a fake API server and what somebody who follows its pods knows of them.
+type world struct {
+	t      *testing.T
+	server *fakekube.Server
+	*seen
+	stop func()
+}
+
+// seen is what a handler has been told.
+type seen struct {
+	mu         sync.Mutex
+	objects    map[string]string // UID → name and label "v"
+	told       map[string]bool   // since Listing
+	listings   int
+	listed     int
+	changes    int
+	problem    error // of the last attempt
+	problems   int
+	unreadable int
+}
+
+func (s *seen) Listing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listings++
+	s.told = map[string]bool{}
+}
+
+func (s *seen) Object(p *object.Metadata) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	s.objects[p.UID] = p.Name + "=" + p.Labels["v"]
+	if s.told != nil {
+		s.told[p.UID] = true
+	}
+}
+
+func (s *seen) Deleted(p *object.Metadata) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes++
+	delete(s.objects, p.UID)
+}
+
+func (s *seen) Listed(complete bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listed++
+	maps.DeleteFunc(s.objects, func(uid, _ string) bool { return complete && !s.told[uid] })
+	s.told = nil
+}
+
+func (s *seen) Status(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.problem = err; err != nil {
+		s.problems++
+	}
+}
+
+func (s *seen) Unreadable(error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unreadable++
+}
+
+var resource = kubeapi.Resource{
+	GroupVersionResource: workloadmeta.GroupVersionResource{Version: "v1", Resource: "pods"}}
+
+// follow begins to follow the pods of a server. It must be called within a bubble.
+func follow(t *testing.T, server *fakekube.Server, r kubeapi.Resource) *world {
+	t.Helper()
+	w := &world{t: t, server: server, seen: &seen{objects: map[string]string{}}}
+	client := kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, server.Client())
+	watch := &kubeapi.Watch[object.Metadata]{Client: client, Resource: r, Handler: w.seen,
+		Decoder: object.NewDecoder[object.Metadata](object.Shape{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- watch.Run(ctx) }()
+	w.stop = func() {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the watch has ended with %v", err)
+		}
+		synctest.Wait()
+	}
+	return w
+}
+
+// wait lets time pass.
+func (w *world) wait(d time.Duration) {
+	func() { // what was read before is read before what is written meanwhile
+		w.mu.Lock()
+		defer w.mu.Unlock()
+	}()
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// away lets something happen of which nobody can be told, and what was asked is forgotten.
+func (w *world) away(happens func()) {
+	w.server.Fault(func(*http.Request) *metav1.Status {
+		return fakekube.Status(503, metav1.StatusReasonServiceUnavailable, "away")
+	})
+	w.server.Drop()
+	w.wait(0)
+	happens()
+	w.server.Fault(nil)
+	w.server.Counts()
+	w.problems = 0
+}
+
+func pod(i int, value string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop",
+		Name: "web-" + strconv.Itoa(i), Labels: map[string]string{"v": value}}}
+}
+
+// same compares what is known with what the server has.
+func (w *world) same() {
+	w.t.Helper()
+	want := map[string]string{}
+	for _, o := range w.server.Objects(pods) {
+		want[string(o.GetUID())] = o.GetName() + "=" + o.GetLabels()["v"]
+	}
+	if diff := cmp.Diff(want, w.objects); diff != "" {
+		w.t.Errorf("what the server has (-), what is known (+):\n%s", diff)
+	}
+}
+
+// expect compares what was asked since the last call.
+func (w *world) expect(what string, want fakekube.Counts) {
+	w.t.Helper()
+	got := w.server.Counts()
+	if got.Bytes = 0; got != want {
+		w.t.Errorf("%s: asked %+v, want %+v", what, got, want)
+	}
+}
+
+// TestFollows: whatever the server can do and however it encodes, everything is told, then every
+// change.
+func TestFollows(t *testing.T) {
+	custom := func(i int, value string) fakekube.Object {
+		o := &unstructured.Unstructured{Object: map[string]any{"kind": "Thing"}}
+		o.SetNamespace("shop")
+		o.SetName("web-" + strconv.Itoa(i))
+		o.SetLabels(map[string]string{"v": value})
+		return o
+	}
+	builtIn := func(i int, value string) fakekube.Object { return pod(i, value) }
+	metadata := resource
+	metadata.Metadata = true
+	for name, c := range map[string]struct {
+		resource  kubeapi.Resource
+		object    func(int, string) fakekube.Object
+		custom    bool
+		streaming fakekube.Streaming
+		pages     int
+		first     fakekube.Counts
+	}{
+		"streamed": {resource, builtIn, false, fakekube.Streams, 0,
+			fakekube.Counts{Streamed: 1}},
+		"streamed metadata": {metadata, builtIn, false, fakekube.Streams, 0,
+			fakekube.Counts{Streamed: 1}},
+		"streamed metadata of a custom resource": {metadata, custom, true, fakekube.Streams, 0,
+			fakekube.Counts{Streamed: 1}},
+		"streamed JSON": {resource, custom, true, fakekube.Streams, 0,
+			fakekube.Counts{Streamed: 1}},
+		"listed, as the feature is off": {resource, builtIn, false, fakekube.Refuses, 0,
+			fakekube.Counts{Streamed: 1, Lists: 1, Watches: 1}},
+		"listed, as etcd is too old": {resource, builtIn, false, fakekube.BreaksDown, 0,
+			fakekube.Counts{Streamed: 1, Lists: 1, Watches: 1}},
+		"listed in pages": {resource, builtIn, false, fakekube.BreaksDown, 2,
+			fakekube.Counts{Streamed: 1, Lists: 1, Pages: 2, Watches: 1}},
+		"listed metadata": {metadata, builtIn, false, fakekube.Refuses, 0,
+			fakekube.Counts{Streamed: 1, Lists: 1, Watches: 1}},
+		"listed JSON": {resource, custom, true, fakekube.Refuses, 0,
+			fakekube.Counts{Streamed: 1, Lists: 1, Watches: 1}},
+		"listed JSON in pages": {resource, custom, true, fakekube.Refuses, 3,
+			fakekube.Counts{Streamed: 1, Lists: 1, Pages: 1, Watches: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := fakekube.New(pods)
+				if c.custom {
+					server.Custom(pods)
+				}
+				server.Stream(c.streaming)
+				server.Paged(c.pages)
+				for i := range 5 {
+					server.Put(pods, c.object(i, "1"))
+				}
+				w := follow(t, server, c.resource)
+				defer w.stop()
+				w.wait(time.Second)
+				w.same()
+				w.expect("at first", c.first)
+				if w.listed != 1 || w.problems != 0 {
+					t.Errorf("listed %d times, %d problems", w.listed, w.problems)
+				}
+				server.Put(pods, c.object(2, "2"))
+				server.Put(pods, c.object(7, "1"))
+				server.Delete(pods, "shop", "web-4")
+				w.wait(0)
+				w.same()
+				if w.changes != 5+3 {
+					t.Errorf("told %d times, want 8", w.changes)
+				}
+				w.wait(time.Hour)
+				w.same()
+				if n := server.Counts(); n.Lists+n.Pages+n.Streamed > 0 || n.Watches > 12 {
+					t.Errorf("in an hour: %+v, want no list and 12 watches at most", n)
+				}
+				if w.listings != w.listed && c.streaming == fakekube.Streams || w.problems != 0 {
+					t.Errorf("%d listings, %d ends, %d problems", w.listings, w.listed, w.problems)
+				}
+			})
+		})
+	}
+}
+
+// TestStreamingIsTriedAgain an hour after the server could not.
+func TestStreamingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(pods)
+		server.Stream(fakekube.BreaksDown)
+		w := follow(t, server, resource)
+		defer w.stop()
+		w.wait(time.Minute)
+		server.Stream(fakekube.Streams)
+		again := func() {
+			w.away(func() {
+				server.Put(pods, pod(1, "1"))
+				server.Compact()
+			})
+			w.wait(time.Minute)
+		}
+		again()
+		server.Counts()
+		again()
+		if n := server.Counts(); n.Streamed != 0 {
+			t.Errorf("asked to stream again after a minute: %+v", n)
+		}
+		w.wait(time.Hour)
+		again()
+		if n := server.Counts(); n.Streamed == 0 || n.Lists != 0 {
+			t.Errorf("after an hour: %+v, want a streamed list", n)
+		}
+	})
+}
+
+// TestGaps: what happens between two connections is made up for, and asked for again only where
+// the server has forgotten.
+func TestGaps(t *testing.T) {
+	watched := fakekube.Counts{Watches: 1}
+	for name, c := range map[string]struct {
+		streaming fakekube.Streaming
+		gap       func(*fakekube.Server)
+		want      fakekube.Counts
+	}{
+		"the watch ends": {fakekube.Streams, func(*fakekube.Server) {}, watched},
+		"410 in the stream": {fakekube.Streams, func(s *fakekube.Server) {
+			s.Put(pods, pod(9, "1"))
+			s.Compact()
+		}, fakekube.Counts{Streamed: 1, Watches: 1}},
+		"410 in the stream, and then a list": {fakekube.Refuses, func(s *fakekube.Server) {
+			s.Put(pods, pod(9, "1"))
+			s.Compact()
+		}, fakekube.Counts{Lists: 1, Watches: 2}},
+		"504, the version is not known yet": {fakekube.Streams, func(s *fakekube.Server) {
+			s.Rewind(50)
+		}, fakekube.Counts{Streamed: 1, Watches: 1}},
+		"504, and then a list": {fakekube.Refuses, func(s *fakekube.Server) {
+			s.Rewind(50)
+		}, fakekube.Counts{Lists: 1, Watches: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := fakekube.New(pods)
+				server.Stream(c.streaming)
+				for i := range 4 {
+					server.Put(pods, pod(i, "1"))
+				}
+				w := follow(t, server, resource)
+				defer w.stop()
+				w.wait(time.Minute)
+				w.away(func() {
+					server.Delete(pods, "shop", "web-1")
+					server.Delete(pods, "shop", "web-2")
+					server.Put(pods, pod(2, "2")) // of the same name: another pod
+					c.gap(server)
+				})
+				w.wait(10 * time.Second)
+				w.same()
+				w.expect(name, c.want)
+				if w.problems != 0 || w.problem != nil {
+					t.Errorf("a gap is no problem: %d, %v", w.problems, w.problem)
+				}
+			})
+		})
+	}
+}
+
+// TestFailures: what the server has against a request is told with its cause, is tried again after
+// growing pauses, and costs neither what is known nor, in a watch, another list.
+func TestFailures(t *testing.T) {
+	slow := fakekube.Status(429, metav1.StatusReasonTooManyRequests, "slow down")
+	slow.Details = &metav1.StatusDetails{RetryAfterSeconds: 20}
+	for name, c := range map[string]struct {
+		status   *metav1.Status
+		cause    workloadmeta.Cause
+		hint     string
+		min, max int // attempts in two minutes
+	}{
+		"forbidden": {fakekube.Status(403, metav1.StatusReasonForbidden, "pods is forbidden"),
+			workloadmeta.CauseForbidden, "grant list and watch pods", 7, 10},
+		"unauthenticated": {fakekube.Status(401, metav1.StatusReasonUnauthorized, "Unauthorized"),
+			workloadmeta.CauseUnauthenticated, "", 7, 10},
+		"not served": {fakekube.Status(404, metav1.StatusReasonNotFound, "no such resource"),
+			workloadmeta.CauseAbsent, "", 2, 3},
+		"asks for patience": {slow, "", "", 5, 7},
+		"breaks down": {fakekube.Status(500, metav1.StatusReasonInternalError, "etcd is away"),
+			"", "", 7, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := fakekube.New(pods)
+				server.Put(pods, pod(1, "1"))
+				w := follow(t, server, resource)
+				defer w.stop()
+				w.wait(time.Minute)
+				server.Fault(func(*http.Request) *metav1.Status { return c.status })
+				server.Counts()
+				server.Drop()
+				w.wait(2 * time.Minute)
+				if n := server.Counts().Others; n < c.min || n > c.max {
+					t.Errorf("%d attempts in two minutes, want %d to %d", n, c.min, c.max)
+				}
+				p := workloadmeta.ProblemOf(w.problem)
+				if w.problem == nil || p.Cause != c.cause || !strings.Contains(p.Hint, c.hint) ||
+					!strings.Contains(p.Reason, c.status.Message) {
+					t.Errorf("told of %+v", p)
+				}
+				w.same()
+				server.Put(pods, pod(2, "1"))
+				server.Fault(nil)
+				w.wait(time.Minute + time.Second)
+				w.same()
+				if w.problem != nil {
+					t.Errorf("still told of %v", w.problem)
+				}
+				if n := server.Counts(); c.status.Code != 404 && n.Lists+n.Streamed > 0 {
+					t.Errorf("asked for everything again: %+v", n)
+				}
+			})
+		})
+	}
+}
+
+// TestSilence: a server that takes requests and says nothing is a failure, when there must be an
+// answer; a watch may be silent for as long as it lasts.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(pods)
+		frozen := func(r *http.Request) *metav1.Status { <-r.Context().Done(); return nil }
+		server.Fault(frozen)
+		w := follow(t, server, resource)
+		defer w.stop()
+		w.wait(61 * time.Second)
+		if c := workloadmeta.CauseOf(w.problem); c != workloadmeta.CauseTimeout {
+			t.Errorf("told of %v, a %q", w.problem, c)
+		}
+		server.Fault(nil)
+		w.wait(2 * time.Minute)
+		if w.listed != 1 || w.problem != nil {
+			t.Errorf("listed %d times, %v", w.listed, w.problem)
+		}
+		server.Counts()
+		w.wait(4 * time.Minute)
+		w.expect("in four minutes of silence", fakekube.Counts{})
+	})
+}
+
+// TestUnreadable: an object that cannot be decoded is left out, and then nothing is taken for gone.
+func TestUnreadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(pods)
+		server.Custom(pods)
+		broken := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{
+			"name": "broken", "namespace": "shop"}}}
+		server.Put(pods, pod(1, "1"))
+		w := follow(t, server, resource)
+		defer w.stop()
+		w.wait(time.Minute)
+		broken.Object["metadata"].(map[string]any)["labels"] = "none"
+		w.away(func() {
+			server.Make(pods, "shop", "broken",
+				func() fakekube.Object { return broken.DeepCopy() })
+			server.Delete(pods, "shop", "web-1")
+			server.Compact()
+		})
+		w.wait(time.Minute)
+		if w.unreadable == 0 || len(w.objects) != 1 {
+			t.Errorf("%d unreadable, known %v", w.unreadable, w.objects)
+		}
+	})
+}
+
+// TestEndsInWhatTheServerHas: after any changes, gaps and faults exactly the server's objects are
+// known, and how they were last.
+func TestEndsInWhatTheServerHas(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			server := fakekube.New(pods)
+			server.Stream(rapid.SampledFrom([]fakekube.Streaming{fakekube.Streams,
+				fakekube.Refuses, fakekube.BreaksDown}).Draw(rt, "streaming"))
+			server.Paged(rapid.IntRange(0, 3).Draw(rt, "page"))
+			var w *world
+			steps := rapid.IntRange(1, 40).Draw(rt, "steps")
+			begin := rapid.IntRange(0, steps).Draw(rt, "begin")
+			for i := range steps {
+				if i == begin {
+					w = follow(t, server, resource)
+				}
+				switch n := rapid.IntRange(0, 5).Draw(rt, "pod"); rapid.SampledFrom(strings.Fields(
+					"put put put delete delete compact drop forget fail recover wait")).Draw(
+					rt, "do") {
+				case "put":
+					server.Put(pods, pod(n, strconv.Itoa(i)))
+				case "delete":
+					server.Delete(pods, "shop", "web-"+strconv.Itoa(n))
+				case "compact":
+					server.Compact()
+				case "drop":
+					server.Drop()
+				case "forget":
+					server.Compact()
+					server.Drop()
+				case "fail":
+					code := rapid.SampledFrom([]int32{401, 403, 404, 410, 429, 500, 503}).Draw(rt,
+						"code")
+					server.Fault(func(*http.Request) *metav1.Status {
+						return fakekube.Status(code, "", "as asked for")
+					})
+				case "recover":
+					server.Fault(nil)
+				case "wait":
+					time.Sleep(rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute,
+						time.Hour}).Draw(rt, "time"))
+				}
+				synctest.Wait()
+			}
+			if w == nil {
+				w = follow(t, server, resource)
+			}
+			defer w.stop()
+			server.Fault(nil)
+			w.wait(2 * time.Minute)
+			w.same()
+			server.Put(pods, pod(0, "last"))
+			w.wait(0)
+			w.same()
+			if w.problem != nil {
+				t.Errorf("in the end: %v", w.problem)
+			}
+		})
+	})
+}
+
+// TestVersion finds the version in which a resource is served.
+func TestVersion(t *testing.T) {
+	server := fakekube.New(pods, "/apis/apps/v1/deployments", "/apis/example.org/v2/new",
+		"/apis/example.org/v1/new", "/apis/example.org/v1/old")
+	client := kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, server.Client())
+	for _, c := range []struct{ group, resource, want string }{
+		{"", "pods", "v1"}, {"apps", "deployments", "v1"}, {"example.org", "new", "v2"},
+		{"example.org", "old", "v1"}, {"", "typos", ""}, {"apps", "typos", ""},
+		{"nobody.example.org", "things", ""},
+	} {
+		got, err := client.Version(t.Context(), c.group, c.resource)
+		if got != c.want {
+			t.Errorf("%s of %q: %q, %v; want %q", c.resource, c.group, got, err, c.want)
+		}
+		if cause := workloadmeta.CauseOf(err); c.want == "" && cause != workloadmeta.CauseAbsent {
+			t.Errorf("%s of %q: %v is %q, want absent", c.resource, c.group, err, cause)
+		}
+	}
+	server.Fault(func(*http.Request) *metav1.Status {
+		return fakekube.Status(503, "", "the server behind is away")
+	})
+	if _, err := client.Version(t.Context(), "apps", "deployments"); err == nil ||
+		!strings.Contains(err.Error(), "behind is away") {
+		t.Errorf("a group that does not answer: %v", err)
+	}
+}
+
+func ExampleName() {
+	fmt.Println(kubeapi.Name(workloadmeta.GroupVersionResource{Group: "apps",
+		Resource: "deployments"}))
+	// Output: deployments.apps
+}
