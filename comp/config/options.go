@@ -67,7 +67,8 @@ var entries = []entry{
 		`Namespace labels that become tags of the namespace, its pods and their containers.` +
 			mapping},
 	{"kubernetes_namespace_annotations_as_tags", true, `The same for annotations.`},
-	{"kubernetes_node_labels_as_tags", true, `Node labels that become tags of the node.` + mapping},
+	{"kubernetes_node_labels_as_tags", true,
+		`Node labels that become tags of the node, its pods and their containers.` + mapping},
 	{"kubernetes_node_annotations_as_tags", true, `The same for annotations.`},
 	{"kubernetes_resources_labels_as_tags", true,
 		`Labels of any Kubernetes resource that become tags: resource ("pods", "deployments.apps", "<plural>.<group>") to a map as above, as a map or as a text with JSON. It is united with the options above and wins over them.`},

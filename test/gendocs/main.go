@@ -38,6 +38,17 @@ Between sources of different priority the tags of one name are taken from the st
 its container hides what the runtime says. ` + "`rollcall explain <entity-id>`" + ` shows for each tag of a live entity which
 rule made it and what it hides.
 
+On Kubernetes a pod and its containers also have tags of what they belong to. Where several levels give tags of one name:
+
+1. What the pod says of the container and of itself, its owners, its services and its queues
+   included: all values count, and hide what the runtime says under that name.
+2. What the container says of itself, for the names that are left.
+3. Labels and annotations of the namespace, for the names that are left.
+4. Labels and annotations of the node, for the names that are left.
+
+So a label ` + "`team`" + ` of a namespace is the default for its pods, and one of the node the default for everything on it. A pod whose
+namespace is still to be told, by a collector that was detected, is ` + "`partial`" + ` while a rule names namespaces.
+
 Tags of your own choice come from labels, annotations and environment variables: see [configuration](configuration.md).
 Where rollcall's tags differ from those that the Datadog Agent makes, [deviations](deviations.md) says how and why.
 `

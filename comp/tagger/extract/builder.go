@@ -24,6 +24,12 @@ type builder struct {
 	subject rules.Subject // the same
 	made    []rules.Made
 
+	// While far is set, a tag is added only if nothing nearer to the entity has given one of its
+	// name: the first of each level, so many as nearer says, and what a container says of itself.
+	far    bool
+	nearer [3]int
+	own    *tagger.TagInfo
+
 	lookup Lookup
 	report func(Problem) // nil: nobody wants to know
 
@@ -230,7 +236,28 @@ func (b *builder) apply(effect rules.Effect, name, rest string, standard bool) {
 // IsStandard reports whether a name is that of a standard tag.
 func IsStandard(name string) bool { return name == "env" || name == "service" || name == "version" }
 
+// farther says that from here on a tag is added only if none before it has its name.
+func (b *builder) farther() {
+	l := &b.levels
+	b.far, b.nearer = true, [...]int{len(l.low), len(l.orchestrator), len(l.high)}
+}
+
+// given reports whether something nearer has given a tag's name.
+func (b *builder) given(tag string) bool {
+	l, name := &b.levels, tagset.Name(tag)
+	same := func(have string) bool { return tagset.Name(have) == name }
+	return slices.ContainsFunc(l.low[:b.nearer[0]], same) ||
+		slices.ContainsFunc(l.orchestrator[:b.nearer[1]], same) ||
+		slices.ContainsFunc(l.high[:b.nearer[2]], same) ||
+		b.own != nil && (slices.ContainsFunc(b.own.LowCardTags, same) ||
+			slices.ContainsFunc(b.own.OrchestratorCardTags, same) ||
+			slices.ContainsFunc(b.own.HighCardTags, same))
+}
+
 func (b *builder) append(tag string, level tagger.TagCardinality, standard bool) {
+	if b.far && b.given(tag) {
+		return
+	}
 	switch level {
 	case tagger.LowCardinality:
 		b.levels.low = append(b.levels.low, tag)
@@ -305,6 +332,7 @@ func (b *builder) release() {
 		clear((*tags)[:cap(*tags)])
 		*tags = (*tags)[:0]
 	}
+	b.far, b.own = false, nil
 	b.trace, b.report, b.entity, b.lookup, b.origin = nil, nil, nil, nil, origin{}
 	b.subject.Reset(nil, "", nil)
 }

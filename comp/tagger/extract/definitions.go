@@ -249,12 +249,13 @@ var (
 		workloadmeta.KindKueueResourceFlavor,
 		workloadmeta.KindKueueWorkload,
 	}
-	deployments  = []workloadmeta.Kind{workloadmeta.KindKubernetesDeployment}
-	services     = []workloadmeta.Kind{workloadmeta.KindKubernetesService}
-	members      = append(services[:1:1], podContainers...)
-	capabilities = []workloadmeta.Kind{workloadmeta.KindKubeCapabilities}
-	crds         = []workloadmeta.Kind{workloadmeta.KindCRD}
-	workloads    = []workloadmeta.Kind{workloadmeta.KindKueueWorkload,
+	objectsAndPods = append(objects[:len(objects):len(objects)], podContainers...)
+	deployments    = []workloadmeta.Kind{workloadmeta.KindKubernetesDeployment}
+	services       = []workloadmeta.Kind{workloadmeta.KindKubernetesService}
+	members        = append(services[:1:1], podContainers...)
+	capabilities   = []workloadmeta.Kind{workloadmeta.KindKubeCapabilities}
+	crds           = []workloadmeta.Kind{workloadmeta.KindCRD}
+	workloads      = []workloadmeta.Kind{workloadmeta.KindKueueWorkload,
 		workloadmeta.KindKubernetesPod, workloadmeta.KindContainer}
 	queues  = append([]workloadmeta.Kind{workloadmeta.KindKueueQueue}, workloads...)
 	flavors = append([]workloadmeta.Kind{workloadmeta.KindKueueResourceFlavor},
@@ -587,12 +588,13 @@ var definitions = [numRules]Definition{
 	ruleArchitecture: {Name: "architecture", Cardinality: low, Kinds: images,
 		Field: "architecture", Doc: "processor architecture"},
 	// Kubernetes objects.
-	ruleMappedObjectLabel: {Name: "<name>", Cardinality: low, Kinds: objects, of: objects,
+	ruleMappedObjectLabel: {Name: "<name>", Cardinality: low, Kinds: objectsAndPods, of: objects,
 		Field: `labels["<label>"]`,
-		Doc:   `options kubernetes_resources_labels_as_tags and those for namespaces and nodes, or a rule; high with "+"`},
-	ruleMappedObjectAnnotation: {Name: "<name>", Cardinality: low, Kinds: objects, of: objects,
+		Doc:   `options kubernetes_resources_labels_as_tags and those for namespaces and nodes, or a rule; high with "+". For a pod those of its namespace, its node and its queues`},
+	ruleMappedObjectAnnotation: {Name: "<name>", Cardinality: low, Kinds: objectsAndPods,
+		of:    objects,
 		Field: `annotations["<annotation>"]`,
-		Doc:   `option kubernetes_resources_annotations_as_tags and those for namespaces and nodes, or a rule; high with "+"`},
+		Doc:   `option kubernetes_resources_annotations_as_tags and those for namespaces and nodes, or a rule; high with "+". For a pod those of its namespace, its node and its queues`},
 	ruleDeploymentAutoscaler: {Name: "kube_autoscaler_kind", Cardinality: low, Kinds: deployments,
 		Field: "autoscaler_kinds", Doc: "each kind of autoscaler of the deployment"},
 	ruleServerVersion: {Name: "kube_server_version", Cardinality: low, Kinds: capabilities,

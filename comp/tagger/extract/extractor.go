@@ -24,7 +24,10 @@ type Extractor struct {
 
 	containerLabels, imageLabels, containerEnv *rules.Table
 	podLabels, podAnnotations                  *rules.Table
-	namespaceLabels, namespaceAnnotations      *rules.Table
+	// of the pods by the metadata of their namespaces and nodes
+	namespaces, nodes objectTables
+	// namesNamespaces says that a rule names namespaces, and not just does not rule them out.
+	namesNamespaces bool
 	// by resource
 	objects                                   [workloadmeta.NumKinds]map[string]objectTables
 	volumeClaims, noKubeService               bool
@@ -70,6 +73,13 @@ func New(o Options) (*Extractor, error) {
 // objectTables are the rules for the metadata of one Kubernetes resource.
 type objectTables struct{ labels, annotations *rules.Table }
 
+func tablesOf(set *rules.Set, kind workloadmeta.Kind, resource string) objectTables {
+	return objectTables{set.Table(rules.Label, kind, resource),
+		set.Table(rules.Annotation, kind, resource)}
+}
+
+func (t objectTables) empty() bool { return t.labels == nil && t.annotations == nil }
+
 // objectKinds are the kinds of entities whose tags are made of labels and annotations by
 // the resource they are.
 var objectKinds = [...]workloadmeta.Kind{
@@ -87,15 +97,13 @@ func (x *Extractor) setRules(set *rules.Set) {
 	x.containerEnv = set.Table(rules.Env, workloadmeta.KindContainer, "")
 	x.podLabels = set.Table(rules.Label, workloadmeta.KindKubernetesPod, "pods")
 	x.podAnnotations = set.Table(rules.Annotation, workloadmeta.KindKubernetesPod, "pods")
-	x.namespaceLabels = set.Table(rules.Label, workloadmeta.KindKubernetesPod, "namespaces")
-	x.namespaceAnnotations = set.Table(rules.Annotation, workloadmeta.KindKubernetesPod,
-		"namespaces")
+	x.namespaces = tablesOf(set, workloadmeta.KindKubernetesPod, "namespaces")
+	x.nodes = tablesOf(set, workloadmeta.KindKubernetesPod, "nodes")
+	x.namesNamespaces = slices.Contains(set.Resources(), "namespaces")
 	for _, kind := range objectKinds {
 		x.objects[kind] = map[string]objectTables{}
 		for _, resource := range append(set.Resources(), rules.AnyResource) {
-			x.objects[kind][resource] = objectTables{
-				set.Table(rules.Label, kind, resource), set.Table(rules.Annotation, kind, resource),
-			}
+			x.objects[kind][resource] = tablesOf(set, kind, resource)
 		}
 	}
 }
@@ -143,6 +151,7 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace,
 		return x.containerInfos(b, e)
 	case *workloadmeta.KubernetesPod:
 		x.podTags(b, e, lookup)
+		x.podSurroundings(b, e, lookup)
 	case *workloadmeta.ECSTask:
 		x.taskTags(b, e)
 	case *workloadmeta.ContainerImageMetadata:
@@ -168,14 +177,14 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace,
 	case *workloadmeta.KueueWorkload:
 		x.kueueWorkload(b, e, lookup, allPodSets)
 	}
-	return []tagger.TagInfo{b.info(TaggerID(e.GetID()), complete(e, lookup))}
+	return []tagger.TagInfo{b.info(TaggerID(e.GetID()), x.complete(e, lookup))}
 }
 
 // containerInfos returns what a container, its pod and its task say of it.
 func (x *Extractor) containerInfos(b *builder, c *workloadmeta.Container) []tagger.TagInfo {
 	x.container(b, c)
 	id, p := TaggerID(c.EntityID), parentsOf(c, b.lookup)
-	known := b.lookup.Complete(c.EntityID) && parentsComplete(c, p, b.lookup)
+	known := b.lookup.Complete(c.EntityID) && x.parentsComplete(c, p, b.lookup)
 	own := b.info(id, known)
 	if p.pod == nil && p.task == nil {
 		return []tagger.TagInfo{own}
@@ -187,6 +196,8 @@ func (x *Extractor) containerInfos(b *builder, c *workloadmeta.Container) []tagg
 		if listed := containerOf(p.pod, c.ID); listed != nil {
 			x.podContainer(b, p.pod, listed, c)
 		}
+		b.own = &own
+		x.podSurroundings(b, p.pod, b.lookup)
 		infos = append(infos, b.info(id, known))
 	}
 	if p.task != nil {
@@ -235,7 +246,7 @@ func (x *Extractor) global(b *builder) (infos []tagger.TagInfo) {
 		}
 		b.begin(task)
 		if x.globalTaskTags(b, task) {
-			return append(infos, b.info(tagger.GlobalEntityID, complete(task, b.lookup)))
+			return append(infos, b.info(tagger.GlobalEntityID, x.complete(task, b.lookup)))
 		}
 	}
 	return infos

@@ -56,11 +56,6 @@ func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lo
 	b.addKeys(podLabels[:], p.Labels)
 	b.addMapped(x.podLabels, ruleMappedPodLabel, p.Labels)
 	b.addMapped(x.podAnnotations, ruleMappedPodAnnotation, p.Annotations)
-	b.of("namespaces")
-	b.addMapped(x.namespaceLabels, ruleMappedNamespaceLabel, p.NamespaceLabels)
-	b.addMapped(x.namespaceAnnotations, ruleMappedNamespaceAnnotation, p.NamespaceAnnotations)
-	b.of("pods")
-
 	b.addKeys(podAnnotations[:], p.Annotations)
 	if p.Annotations[autoscalerAnnotation] != "" {
 		b.add(ruleAutoscaler, autoscalerKind)
@@ -73,6 +68,67 @@ func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lo
 	x.ownerTags(b, p)
 	x.podKueue(b, p, lookup)
 	x.staticTags(b)
+}
+
+// podSurroundings adds what the map options and rules make of the labels and annotations of a pod's
+// namespace, and of its node. It comes last, because a name that the container or the pod has given
+// is not given again, nor one of the namespace's by the node.
+func (x *Extractor) podSurroundings(b *builder, p *workloadmeta.KubernetesPod, lookup Lookup) {
+	add := func(resource string, tables objectTables, m *workloadmeta.KubernetesMetadata) {
+		b.of(resource)
+		b.cite(m)
+		b.addMapped(tables.labels, ruleMappedObjectLabel, m.Labels)
+		b.addMapped(tables.annotations, ruleMappedObjectAnnotation, m.Annotations)
+		b.cite(p)
+	}
+	b.farther()
+	if namespace := x.namespaceOf(p, lookup); namespace != nil {
+		add("namespaces", x.namespaces, namespace)
+	} else {
+		b.of("namespaces")
+		b.addMapped(x.namespaces.labels, ruleMappedNamespaceLabel, p.NamespaceLabels)
+		b.addMapped(x.namespaces.annotations, ruleMappedNamespaceAnnotation,
+			p.NamespaceAnnotations)
+	}
+	b.farther()
+	if node := x.nodeOf(p, lookup); node != nil {
+		add("nodes", x.nodes, node)
+	}
+	b.far = false
+	b.of("pods")
+}
+
+// namespaceOf returns the namespace of a pod, nil if it is not known or no rule reads namespaces.
+func (x *Extractor) namespaceOf(p *workloadmeta.KubernetesPod,
+	lookup Lookup) *workloadmeta.KubernetesMetadata {
+	if x.namespaces.empty() || p.Namespace == "" {
+		return nil
+	}
+	return findObject(lookup, namespaceID(p))
+}
+
+// nodeOf returns the node of a pod, nil if it is not known or no rule reads nodes.
+func (x *Extractor) nodeOf(p *workloadmeta.KubernetesPod,
+	lookup Lookup) *workloadmeta.KubernetesMetadata {
+	if x.nodes.empty() || p.NodeName == "" {
+		return nil
+	}
+	return findObject(lookup, nodeID(p))
+}
+
+func namespaceID(p *workloadmeta.KubernetesPod) workloadmeta.EntityID {
+	return workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata,
+		ID: "/namespaces//" + p.Namespace}
+}
+
+func nodeID(p *workloadmeta.KubernetesPod) workloadmeta.EntityID {
+	return workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata,
+		ID: "/nodes//" + p.NodeName}
+}
+
+func findObject(lookup Lookup, id workloadmeta.EntityID) *workloadmeta.KubernetesMetadata {
+	m, _ := find[*workloadmeta.KubernetesMetadata](lookup, id.Kind, id.ID)
+	return m
 }
 
 // maxServices bounds how many services a pod has tags of, beside those that it lists itself.

@@ -180,32 +180,3 @@ func parentsOf(c *workloadmeta.Container, lookup Lookup) (p parents) {
 	}
 	return p
 }
-
-// complete reports whether all that can be known of an entity is known: every expected
-// source has reported it, and a container's pod or task is completely known, too.
-func complete(e workloadmeta.Entity, lookup Lookup) bool {
-	if !lookup.Complete(e.GetID()) {
-		return false
-	}
-	switch e := e.(type) {
-	case *workloadmeta.ECSTask:
-		return e.ClusterName != "" // without, it comes from before the metadata service was ready
-	case *workloadmeta.Container:
-		return parentsComplete(e, parentsOf(e, lookup), lookup)
-	}
-	return true
-}
-
-func parentsComplete(c *workloadmeta.Container, p parents, lookup Lookup) bool {
-	if p.pod != nil || p.task != nil {
-		return (p.pod == nil || complete(p.pod, lookup)) &&
-			(p.task == nil || complete(p.task, lookup))
-	}
-	if c.Owner == nil || c.Owner.Kind != workloadmeta.KindKubernetesPod &&
-		c.Owner.Kind != workloadmeta.KindECSTask {
-		// It may yet turn out to belong to something.
-		return lookup.Listed() || !lookup.Expected(workloadmeta.KindKubernetesPod) &&
-			!lookup.Expected(workloadmeta.KindECSTask)
-	}
-	return lookup.Listed() && !lookup.Expected(c.Owner.Kind)
-}

@@ -186,21 +186,11 @@ func (t *Tagger) selection(entity workloadmeta.Entity) *tagger.Selection {
 
 // waitingFor names the sources that are expected to report the entity and have not.
 func (t *Tagger) waitingFor(id workloadmeta.EntityID) []string {
-	expecting, ok := t.store.(interface {
-		Expected(workloadmeta.Kind) []workloadmeta.Source
-	})
-	if !ok {
-		return nil
-	}
 	views, _ := t.store.Reports(id)
-	var missing []string
-	for _, source := range expecting.Expected(id.Kind) {
-		if !slices.ContainsFunc(views,
-			func(v workloadmeta.Report) bool { return v.Source == source }) {
-			missing = append(missing, string(source))
-		}
-	}
-	return missing
+	return slices.DeleteFunc(t.expectedOf(id.Kind), func(source string) bool {
+		return slices.ContainsFunc(views,
+			func(v workloadmeta.Report) bool { return string(v.Source) == source })
+	})
 }
 
 // unknownOwner says what a container belongs to that is not completely known, and why not.
@@ -216,6 +206,36 @@ func (t *Tagger) unknownOwner(entity workloadmeta.Entity) string {
 		}
 	}
 	return reason
+}
+
+// awaited says what an entity's tags are still to be made of, and who is expected to tell it.
+func (t *Tagger) awaited(entity workloadmeta.Entity) string {
+	t.graphMu.Lock()
+	defer t.graphMu.Unlock()
+	var list []string
+	for id := range t.graph.x.Awaited(entity, t.graph) {
+		what := "its services"
+		if id.ID != "" {
+			what = id.String()
+		}
+		list = append(list, what+" (from "+strings.Join(t.expectedOf(id.Kind), ", ")+")")
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "not told yet: " + strings.Join(list, ", ")
+}
+
+// expectedOf names the sources that are expected to report entities of a kind.
+func (t *Tagger) expectedOf(kind workloadmeta.Kind) (names []string) {
+	if expecting, ok := t.store.(interface {
+		Expected(workloadmeta.Kind) []workloadmeta.Source
+	}); ok {
+		for _, source := range expecting.Expected(kind) {
+			names = append(names, string(source))
+		}
+	}
+	return names
 }
 
 // reason says in one line why the entity is in its state.
@@ -234,6 +254,9 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID,
 	case c == tagger.Partial && len(t.waitingFor(workload)) > 0:
 		return "not reported yet by " + strings.Join(t.waitingFor(workload), ", ")
 	case c == tagger.Partial:
+		if awaited := t.awaited(entity); awaited != "" {
+			return awaited
+		}
 		return t.unknownOwner(entity)
 	}
 	if _, parseErr := tagger.ParseEntityID(string(id)); parseErr != nil {

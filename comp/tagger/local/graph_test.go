@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -311,6 +310,12 @@ func TestEachRelation(t *testing.T) {
 		p.Labels = map[string]string{"team": label}
 		return p
 	}
+	object := func(id string) func(string) wm.Entity {
+		return func(label string) wm.Entity {
+			return &wm.KubernetesMetadata{EntityID: eid(wm.KindKubernetesMetadata, id),
+				EntityMeta: labels("team", label)}
+		}
+	}
 	const local1, cluster1 = "localqueue/ns/q", "clusterqueue//q"
 	for name, c := range map[string]struct {
 		asker wm.Entity
@@ -344,6 +349,9 @@ func TestEachRelation(t *testing.T) {
 		"pod, local queue": {&wm.KubernetesPod{EntityID: ofP1,
 			EntityMeta: labels("kueue.x-k8s.io/queue-name", "q")},
 			queue(local1, "localqueue"), "team"},
+		"pod, namespace": {pod("p1"), object("/namespaces//shop"), "ns_team"},
+		"pod, node": {&wm.KubernetesPod{EntityID: ofP1, NodeName: "n"},
+			object("/nodes//n"), "node_team"},
 		"pod, cluster queue": {&wm.KubernetesPod{EntityID: ofP1,
 			EntityMeta: labels("kueue.x-k8s.io/cluster-queue-name", "q")},
 			queue(cluster1, "clusterqueue"), "team"},
@@ -353,6 +361,8 @@ func TestEachRelation(t *testing.T) {
 				opts := local.DefaultOptions()
 				opts.TagStore.Grace = -1
 				opts.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "pod_team"}
+				opts.Extract.KubernetesNamespaceLabelsAsTags = map[string]string{"team": "ns_team"}
+				opts.Extract.KubernetesNodeLabelsAsTags = map[string]string{"team": "node_team"}
 				opts.Extract.KubernetesResourcesLabelsAsTags = map[string]map[string]string{}
 				for _, resource := range []string{"workloads", "localqueues", "clusterqueues",
 					"resourceflavors"} {
@@ -397,63 +407,6 @@ func TestEachRelation(t *testing.T) {
 				want("the asker comes back", "a")
 			})
 		}
-	}
-}
-
-func service(name string, pods ...string) *wm.KubernetesService {
-	return &wm.KubernetesService{EntityID: id(wm.KindKubernetesService, "shop/"+name),
-		EntityMeta: wm.EntityMeta{Name: name, Namespace: "shop"}, Type: "ClusterIP", Pods: pods}
-}
-
-func TestServicesComeAndGo(t *testing.T) {
-	w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
-	static := pod("p1", "c1")
-	static.APIUID = "mirror"
-	want := func(step string, services ...string) {
-		t.Helper()
-		w.tagger.Prune()
-		for _, id := range []tagger.EntityID{c1, p1} {
-			tags, _, _ := w.tagger.TagWithCompleteness(id, tagger.LowCardinality)
-			got := slices.DeleteFunc(tags,
-				func(tag string) bool { return tagset.Name(tag) != "kube_service" })
-			if !slices.Equal(got, services) {
-				t.Errorf("%s: %s has %q, want %q", step, id, got, services)
-			}
-		}
-	}
-	w.notify(sets(cluster, service("cart", "p1")))
-	w.notify(sets(runtime, container("c1", noOne)), sets(kubelet, static))
-	want("the service was first", "kube_service:cart")
-	w.notify(sets(cluster, service("web", "a", "mirror", "p2")))
-	want("a second one, by the other UID", "kube_service:cart", "kube_service:web")
-	w.notify(sets(cluster, service("cart", "p2")))
-	want("no member any more", "kube_service:web")
-	w.notify(sets(cluster, service("cart", "p1", "p2")))
-	want("a member again", "kube_service:cart", "kube_service:web")
-	w.notify(unsets(cluster, service("cart")))
-	want("the service goes", "kube_service:web")
-	other := *static
-	other.APIUID = ""
-	w.notify(sets(kubelet, &other))
-	want("the pod has that UID no more")
-}
-
-// One change of a large service must not cost an extraction of each of its members.
-func TestAServiceMarksOnlyWhoComesOrGoes(t *testing.T) {
-	extracted := map[string]int{}
-	opts := local.DefaultOptions()
-	opts.Extract.LookupEnv = func(uid string) (string, bool) { extracted[uid]++; return uid, true }
-	w := newWorld(t, opts, true)
-	for _, uid := range []string{"p1", "p2", "p3"} {
-		p := pod(uid)
-		p.Annotations = map[string]string{"ad.datadoghq.com/tags": `{"x": "%%env_` + uid + `%%"}`}
-		w.notify(sets(kubelet, p))
-	}
-	w.notify(sets(cluster, service("cart", "p1", "p2")))
-	clear(extracted)
-	w.notify(sets(cluster, service("cart", "p2", "p3")))
-	if want := map[string]int{"p1": 1, "p3": 1}; !maps.Equal(extracted, want) {
-		t.Errorf("extracted %v, want %v", extracted, want)
 	}
 }
 

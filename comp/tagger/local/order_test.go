@@ -81,9 +81,11 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 	for _, p := range []string{"p1", "p2"} {
 		make[eid(wm.KindKubernetesPod, p)] = func(id wm.EntityID) wm.Entity {
 			return &wm.KubernetesPod{EntityID: id, Containers: listed(),
-				APIUID: pick("API UID", "", "mirror"),
-				Phase:  pick("phase", "Running", "Pending", "Succeeded"),
-				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: "ns", Labels: labels(
+				APIUID:   pick("API UID", "", "mirror"),
+				Phase:    pick("phase", "Running", "Pending", "Succeeded"),
+				NodeName: pick("node", "", "n1", "n2"),
+				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: pick("namespace", "ns", "ns",
+					"ns2"), Labels: labels(
 					"kueue.x-k8s.io/queue-name", pick("queue", "", "q1"),
 					"kueue.x-k8s.io/podset", pick("podset", "", "main"),
 					"tags.datadoghq.com/env", pick("env", "", "label")),
@@ -135,6 +137,12 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 			return &wm.Host{EntityID: id, HostTags: some("tags", "rack:1", "rack:2", "bare")}
 		}
 	}
+	for _, o := range []string{"/namespaces//ns", "/namespaces//ns2", "/nodes//n1", "/nodes//n2"} {
+		make[eid(wm.KindKubernetesMetadata, o)] = func(id wm.EntityID) wm.Entity {
+			return &wm.KubernetesMetadata{EntityID: id, EntityMeta: wm.EntityMeta{
+				Labels: labels("zone", pick("zone", "", "a", "b"))}}
+		}
+	}
 	for _, s := range []string{"s1", "s2"} {
 		make[eid(wm.KindKubernetesService, "ns/"+s)] = func(id wm.EntityID) wm.Entity {
 			return &wm.KubernetesService{EntityID: id, EntityMeta: wm.EntityMeta{Name: s,
@@ -153,7 +161,7 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 
 	sources := []wm.Source{runtime, kubelet, cluster}
 	mayEnd := rapid.Bool().Draw(t, "may end")
-	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(sortedIDs(make)), 1, 14,
+	for _, id := range rapid.SliceOfNDistinct(rapid.SampledFrom(sortedIDs(make)), 1, 16,
 		rapid.ID).Draw(t, "entities") {
 		var own []stream
 		ended, withdrawn := false, false
@@ -178,7 +186,8 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 		}
 		streams = append(streams, own...)
 	}
-	for _, kind := range []wm.Kind{wm.KindContainer, wm.KindKubernetesPod, wm.KindECSTask} {
+	for _, kind := range []wm.Kind{wm.KindContainer, wm.KindKubernetesPod, wm.KindECSTask,
+		wm.KindKubernetesMetadata, wm.KindKubernetesService} {
 		var s stream
 		for range rapid.IntRange(0, 2).Draw(t, "expectations") {
 			expected := rapid.SliceOfNDistinct(rapid.SampledFrom(sources), 0, 2,
@@ -215,6 +224,8 @@ func ordered(now *stepClock) local.Options {
 	opts.TagStore.Now, opts.TagStore.Elapsed = now.Now, now.Elapsed
 	opts.Log = slog.New(slog.DiscardHandler)
 	opts.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "team"}
+	opts.Extract.KubernetesNamespaceLabelsAsTags = map[string]string{"team": "team", "zone": "zone"}
+	opts.Extract.KubernetesNodeLabelsAsTags = map[string]string{"team": "rack", "zone": "zone"}
 	opts.Extract.ContainerLabelsAsTags = map[string]string{"team": "container_team"}
 	opts.Extract.Rules = []rules.Rule{{Action: rules.Rename, Renames: []rules.Renaming{
 		{Name: "container_name", To: "renamed"}},

@@ -1,0 +1,149 @@
+package extract_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/rollcall-dev/rollcall/comp/rules"
+	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/tagset"
+)
+
+// byName returns the tags of one source about an entity, by name.
+func byName(infos []tagger.TagInfo, kind workloadmeta.Kind) map[string][]string {
+	tags := map[string][]string{}
+	for _, info := range infos {
+		if info.Source != extract.Source(kind) {
+			continue
+		}
+		for _, tag := range slices.Concat(info.LowCardTags, info.OrchestratorCardTags,
+			info.HighCardTags) {
+			tags[tagset.Name(tag)] = append(tags[tagset.Name(tag)], tag)
+		}
+	}
+	return tags
+}
+
+// Each level has a label for the names that it and the levels farther away give: of each name
+// the tag of the nearest level counts.
+func TestTheNearestLevelGivesATag(t *testing.T) {
+	const of = workloadmeta.KindKubernetesPod
+	labels := func(level string, names ...string) string {
+		text := `"labels": {`
+		for i, name := range names {
+			if i > 0 {
+				text += ", "
+			}
+			text += `"` + name + `": "` + level + `"`
+		}
+		return text + "}"
+	}
+	each := map[string]string{"c": "c", "p": "p", "n": "n", "o": "o",
+		"kube_deployment": "kube_deployment",
+		"env":             "env"}
+	container := entity(t, `{"kind": "container", "id": "c1", "env": {"DD_ENV": "container"}, `+
+		labels("container", "c")+`}`)
+	pod := entity(t, `{"kind": "kubernetes_pod", "id": "p1", "namespace": "shop", "node_name": "node-1",
+		"owners": [{"kind": "Deployment", "name": "owner"}], "containers": [{"id": "c1"}], `+
+		labels("pod", "p")+`}`)
+	namespace := entity(t, `{"kind": "kubernetes_metadata", "id": "/namespaces//shop", `+
+		labels("namespace", "c", "p", "n", "kube_deployment", "env")+`}`)
+	node := entity(t, `{"kind": "kubernetes_metadata", "id": "/nodes//node-1", `+
+		labels("node", "c", "p", "n", "o", "kube_deployment", "env")+`}`)
+	x := newExtractor(t, extract.Options{
+		ContainerLabelsAsTags: each, KubernetesPodLabelsAsTags: each,
+		KubernetesNamespaceLabelsAsTags: each, KubernetesNodeLabelsAsTags: each,
+	})
+
+	known := entities{container, pod, namespace, node}
+	got := byName(x.Extract(container, known), of)
+	for name, want := range map[string][]string{
+		"c": nil, "p": {"p:pod"}, "n": {"n:namespace"}, "o": {"o:node"},
+		"kube_deployment": {"kube_deployment:owner"}, "env": {"env:container"},
+	} {
+		if !slices.Equal(got[name], want) {
+			t.Errorf("the container has %q of its pod, want %q", got[name], want)
+		}
+	}
+	got = byName(x.Extract(pod, known), of)
+	for name, want := range map[string]string{"c": "c:namespace", "p": "p:pod", "n": "n:namespace",
+		"o": "o:node", "kube_deployment": "kube_deployment:owner", "env": "env:namespace"} {
+		if !slices.Equal(got[name], []string{want}) {
+			t.Errorf("the pod has %q, want %q", got[name], want)
+		}
+	}
+}
+
+func TestNamespaceAndNodeOfAPod(t *testing.T) {
+	pod := `{"kind": "kubernetes_pod", "id": "p1", "namespace": "shop", "node_name": "node-1",
+		"namespace_labels": {"team": "old", "gone": "x"}, "namespace_annotations": {"cost": "old"}}`
+	namespace := `{"kind": "kubernetes_metadata", "id": "/namespaces//shop",
+		"labels": {"team": "core"}, "annotations": {"cost": "7"}}`
+	node := `{"kind": "kubernetes_metadata", "id": "/nodes//node-1",
+		"labels": {"zone": "a"}, "annotations": {"cluster.k8s.io/machine": "m1"}}`
+	options := extract.DefaultOptions()
+	options.KubernetesNamespaceLabelsAsTags = map[string]string{"*": "ns_%%label%%"}
+	options.KubernetesNamespaceAnnotationsAsTags = map[string]string{"cost": "+cost"}
+	options.KubernetesNodeLabelsAsTags = map[string]string{"zone": "zone"}
+	general := extract.Options{Rules: []rules.Rule{{Action: rules.Tag, Names: []string{"team"},
+		From: rules.From{Field: rules.Label, Key: "team"},
+		When: []rules.Condition{{Field: rules.Kind, Patterns: []string{"pod"}},
+			{Field: rules.Namespace, Patterns: []string{"shop"}}}}}}
+	for name, c := range map[string]struct {
+		options extract.Options
+		known   []string
+		want    []string
+	}{
+		"nothing known": {options, nil, []string{"ns_team:old", "ns_gone:x", "cost:old"}},
+		"both": {options, []string{namespace, node},
+			[]string{"ns_team:core", "cost:7", "zone:a", "kube_machine:m1"}},
+		"by a rule":  {general, []string{namespace}, []string{"team:core"}},
+		"by no rule": {extract.Options{}, []string{namespace, node}, nil},
+		"other resources": {options,
+			[]string{
+				`{"kind": "kubernetes_metadata", "id": "/pods/shop/shop", "labels": {"a": "b"}}`},
+			[]string{"ns_team:old", "ns_gone:x", "cost:old"}},
+		"bare, of no labels": {options,
+			[]string{`{"kind": "kubernetes_metadata", "id": "/namespaces//shop"}`}, nil},
+	} {
+		var known entities
+		for _, text := range c.known {
+			known = append(known, entity(t, text))
+		}
+		p := entity(t, pod)
+		tags := byName(newExtractor(t, c.options).Extract(p, known), workloadmeta.KindKubernetesPod)
+		delete(tags, "kube_namespace")
+		got := slices.Sorted(func(yield func(string) bool) {
+			for _, list := range tags {
+				for _, tag := range list {
+					if !yield(tag) {
+						return
+					}
+				}
+			}
+		})
+		if slices.Sort(c.want); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	// Who wants no tags of them asks for neither.
+	asked := map[workloadmeta.EntityID]int{}
+	newExtractor(t, extract.Options{}).Extract(entity(t, pod), counting{asked: asked})
+	if len(asked) > 0 {
+		t.Errorf("asked for %v", slices.Collect(maps.Keys(asked)))
+	}
+}
+
+// counting counts what is asked for.
+type counting struct {
+	entities
+	asked map[workloadmeta.EntityID]int
+}
+
+func (c counting) Get(id workloadmeta.EntityID) (workloadmeta.Entity, error) {
+	c.asked[id]++
+	return c.entities.Get(id)
+}
