@@ -187,11 +187,14 @@ func Withdraw(reports []Report, at int, last Entity) (after []Report, alive bool
 	}), true
 }
 
-// Confirm returns the reports with a new one of its reporter, which has looked now. An end
-// that nobody's report is older than is not kept any longer. The result shares nothing with
-// reports.
+// Confirm returns the reports with a new one of its reporter, which has looked now, unless it
+// only says again what an end has made outdated. An end that nobody's report is older than is not
+// kept any longer. The result shares nothing with reports.
 func Confirm(reports []Report, report Report) []Report {
 	at, found := FindReport(reports, report.Reporter)
+	if found && reports[at].Outdated && tellsOfEnded(reports, reports[at].Entity, report.Entity) {
+		report.Outdated = true
+	}
 	out := make([]Report, len(reports), len(reports)+1)
 	copy(out, reports)
 	if found {
@@ -205,6 +208,27 @@ func Confirm(reports []Report, report Report) []Report {
 		}
 	}
 	return withoutDone(out)
+}
+
+// tellsOfEnded reports whether a container that was outdated, and is told of again, is one whose
+// end somebody has seen: it has the process that it had, or has begun before the end. No process
+// comes back.
+func tellsOfEnded(reports []Report, was, now Entity) bool {
+	before, ok := was.(*Container)
+	c, also := now.(*Container)
+	if !ok || !also || c.PID != before.PID || HasEnded(c) {
+		return false
+	}
+	return slices.ContainsFunc(reports, func(r Report) bool {
+		end, ok := r.Entity.(*Container)
+		if !ok || r.State != Done {
+			return false
+		}
+		if c.State.StartedAt.IsZero() || end.State.FinishedAt.IsZero() {
+			return c.PID != 0
+		}
+		return !c.State.StartedAt.After(end.State.FinishedAt)
+	})
 }
 
 func withoutDone(reports []Report) []Report {

@@ -130,9 +130,41 @@ func TestAnEndBeatsWhoHasNotLookedSince(t *testing.T) {
 	if diff := cmp.Diff(want, workloadmeta.Merge(left)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	left = workloadmeta.Confirm(left, reports(running, running)[1])
-	if len(left) != 1 || workloadmeta.Merge(left) != workloadmeta.Entity(running) {
-		t.Errorf("after the other has looked again: %v", left)
+	// Who tells of the dead process again has not looked, whatever it says besides.
+	again := func(change func(*workloadmeta.Container)) *workloadmeta.Container {
+		c := *running
+		change(&c)
+		return &c
+	}
+	for name, c := range map[string]*workloadmeta.Container{
+		"the same":          running,
+		"another name":      again(func(c *workloadmeta.Container) { c.Name = "web" }),
+		"no start":          again(func(c *workloadmeta.Container) { c.State.StartedAt = time.Time{} }),
+		"begun at its end":  again(func(c *workloadmeta.Container) { c.State.StartedAt = at(9) }),
+		"begun before that": again(func(c *workloadmeta.Container) { c.State.StartedAt = at(8) }),
+	} {
+		same := workloadmeta.Confirm(left, reports(running, c)[1])
+		if len(same) != 2 || !same[1].Outdated ||
+			workloadmeta.Merge(same).(*workloadmeta.Container).State.Running {
+			t.Errorf("%s: the dead process brings it back: %v", name, same)
+		}
+	}
+	for name, c := range map[string]*workloadmeta.Container{
+		"another process":  again(func(c *workloadmeta.Container) { c.PID = 43 }),
+		"begun since":      again(func(c *workloadmeta.Container) { c.State.StartedAt = at(10) }),
+		"its end, as well": end,
+	} {
+		if looked := workloadmeta.Confirm(left, reports(running, c)[1]); len(looked) != 1 ||
+			workloadmeta.Merge(looked) != workloadmeta.Entity(c) {
+			t.Errorf("%s: after the other has looked again: %v", name, looked)
+		}
+	}
+	// Where nobody tells of processes or times, saying it again is all that there is.
+	plain := reported(func(c *workloadmeta.Container) { c.State.Running = true })
+	ended, _ := workloadmeta.Withdraw(reports(plain, plain), 0, end)
+	if looked := workloadmeta.Confirm(ended, reports(plain, plain)[1]); len(looked) != 1 ||
+		looked[0].Outdated {
+		t.Errorf("without process and start: %v", looked)
 	}
 	left, alive = workloadmeta.Withdraw(reports(running, running), 0, running)
 	if !alive || len(left) != 1 || left[0].Outdated {
