@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -233,5 +235,76 @@ func TestSocketWithoutPermission(t *testing.T) {
 	if errs.String() != want || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("exit code %d, stderr %q; want 1, %q", cmd.ProcessState.ExitCode(), errs.String(),
 			want)
+	}
+}
+
+// Who watches learns that the daemon has died, and that it is back, and the cause.
+func TestWatchTellsOfOutages(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "d.sock")
+	// daemon is a Docker that runs one container.
+	daemon := func() (stop func()) {
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(
+			func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Api-Version", "1.47")
+				switch path.Base(r.URL.Path) {
+				case "events":
+					w.WriteHeader(http.StatusOK)
+					w.(http.Flusher).Flush()
+					<-r.Context().Done()
+				case "json":
+					answer := "[]"
+					switch r.URL.Path[strings.Index(r.URL.Path[1:], "/")+1:] {
+					case "/containers/json":
+						answer = `[{"Id": "c1", "Names": ["/web"], "State": "running"}]`
+					case "/containers/c1/json":
+						answer = `{"Id": "c1", "Name": "/web", "Config": {},
+							"State": {"Running": true, "Status": "running"}}`
+					}
+					io.WriteString(w, answer) //nolint:errcheck // who asks may have gone
+				}
+			})}
+		go server.Serve(l) //nolint:errcheck // closed below
+		return func() { server.Close() }
+	}
+	stop := daemon()
+	cmd := command(t, append([]string{"DOCKER_HOST="}, noRuntimes[1:]...), "watch", "container",
+		"--docker-host=unix://"+socket, patiently)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(errs)
+	next := func(want string) {
+		t.Helper()
+		line, err := lines.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, want) {
+			t.Fatalf("line %q, %v; want %s…", line, err, want)
+		}
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatalf("no line: %q, %v", line, err)
+	}
+	stop()
+	next("rollcall: docker is away: stream: docker at unix://" + socket)
+	stop = daemon()
+	defer stop()
+	next("rollcall: docker is back; it was away: stream: docker at unix://" + socket)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(lines)
+	if err := cmd.Wait(); err != nil || len(rest) > 0 {
+		t.Errorf("at its end: %v, %s", err, rest)
 	}
 }

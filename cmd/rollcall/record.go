@@ -92,7 +92,9 @@ func (a *app) record(ctx context.Context, file string, duration time.Duration,
 	}
 	ctx, cancel := withDuration(ctx, duration)
 	defer cancel()
+	stop := e.sayOutages(ctx)
 	events, err := e.ask.Record(ctx, inspect.RecordRequest{Once: once}, out)
+	stop()
 	if err != nil {
 		return err
 	}

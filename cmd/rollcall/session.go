@@ -159,6 +159,23 @@ func (s *session) progress(ctx context.Context) (stop func()) {
 	return func() { quit(); <-ended }
 }
 
+// sayOutages says which sources go away, and come back, until the returned function is called.
+func (s *session) sayOutages(ctx context.Context) (stop func()) {
+	ctx, quit := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for o := range s.ask.Outages(ctx) {
+			said := "is away"
+			if o.Back {
+				said = "is back; it was away"
+			}
+			s.app.say("%s %s: %s", o.Collector, said, oneLine(o.Problem.String()))
+		}
+	}()
+	return func() { quit(); <-ended }
+}
+
 // openRecording opens the recording that --from names, if there is one, once.
 func (a *app) openRecording(ctx context.Context) (err error) {
 	if a.from != "" && a.recording == nil {

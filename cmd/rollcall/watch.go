@@ -24,7 +24,8 @@ func (a *app) watchCommand() *cobra.Command {
 		Long: `Print what is there, then every change as it happens, until Ctrl-C or for
 --duration. With -o json each line is a JSON object. With --from it prints what happened in the
 recording, change by change, and ends. Names narrow it to what is called so, as for "rollcall
-ls". Containers that rules leave out are not shown.`,
+ls". Containers that rules leave out are not shown. When a source goes away, and when it is back,
+a line on the standard error says so.`,
 		Example: `  rollcall watch containers
   rollcall watch container web --duration 1m
   rollcall watch -o json | jq -c 'select(.type == "unset") | .entity.id'`,
@@ -84,6 +85,7 @@ func (a *app) watch(ctx context.Context, duration time.Duration, r inspect.Watch
 	defer e.close()
 	ctx, cancel := withDuration(ctx, duration)
 	defer cancel()
+	defer e.sayOutages(ctx)()
 	color := a.color()
 	var out []byte
 	for change, err := range e.ask.Watch(ctx, r) {

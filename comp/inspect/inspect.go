@@ -22,6 +22,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
 // Inspector answers questions. All methods may be called from any goroutine. [Local] answers
@@ -48,6 +49,9 @@ type Inspector interface {
 	// Watch yields what is there, then every change. It ends with ctx, which is no error, or
 	// with the recording.
 	Watch(ctx context.Context, r WatchRequest) iter.Seq2[Change, error]
+	// Outages yields the collectors that lose their sources, and have them back, until ctx ends.
+	// With a recording nothing does.
+	Outages(ctx context.Context) iter.Seq[collection.Outage]
 	// Record writes a recording to w until ctx ends, which is no error, and returns how many
 	// events it has. Only whole lines are handed to w.
 	Record(ctx context.Context, r RecordRequest, w io.Writer) (events int, err error)

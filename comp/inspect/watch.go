@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/recording"
 )
 
@@ -188,6 +189,14 @@ func (w *watcher) reconsidered(bundle workloadmeta.Bundle) (events []workloadmet
 		}
 	}
 	return events
+}
+
+// Outages implements [Inspector].
+func (l *Local) Outages(ctx context.Context) iter.Seq[collection.Outage] {
+	if l.opts.Collectors == nil {
+		return func(func(collection.Outage) bool) {}
+	}
+	return l.opts.Collectors.Outages(ctx)
 }
 
 // Record implements [Inspector].
