@@ -107,11 +107,6 @@ func (o KubernetesPodOwner) equal(p KubernetesPodOwner) bool {
 		equalPtr(o.Controller, p.Controller)
 }
 
-// same reports whether both name the same owner.
-func (o KubernetesPodOwner) same(p KubernetesPodOwner) bool {
-	return o.Kind == p.Kind && o.Name == p.Name && (o.ID == p.ID || o.ID == "" || p.ID == "")
-}
-
 // OrchestratorContainer is a container as its pod or task lists it.
 type OrchestratorContainer struct {
 	// the container entity's ID; empty while there is none
@@ -213,7 +208,11 @@ func (p *KubernetesPod) merged(views *views) Entity {
 	for _, e := range views.byIdentity {
 		v := e.(*KubernetesPod)
 		out.EntityMeta.fill(&v.EntityMeta)
-		fillListFunc(&out.Owners, v.Owners, KubernetesPodOwner.same)
+		if len(out.Owners) == 0 {
+			// Those of one reporter: the kubelet never hears of a pod that another controller
+			// has adopted, and two controllers it cannot have.
+			out.Owners = v.Owners
+		}
 		fillList(&out.PersistentVolumeClaimNames, v.PersistentVolumeClaimNames)
 		out.HostNetwork = out.HostNetwork || v.HostNetwork
 		fill(&out.NodeName, v.NodeName)

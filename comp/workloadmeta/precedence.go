@@ -20,7 +20,8 @@ import (
 //   - a true flag sticks, whoever said it;
 //   - a pointer says something when it is not nil;
 //   - maps are united; for a common key the earlier reporter wins unless its value is empty;
-//   - lists are united by key without doubles, in the order of the reporters;
+//   - lists are united by key without doubles, in the order of the reporters, but for the owners
+//     of a pod, which are one value;
 //   - blobs of bytes, command lines and lists of layers are one value each.
 //
 // Observation is taken as one unit, from the best reporter that is live and has looked: the

@@ -90,6 +90,27 @@ func TestPodsIdentityIsTheClustersStateTheNodes(t *testing.T) {
 	}
 }
 
+// A pod that another controller has adopted has one owner: the kubelet goes on with the old one.
+func TestOwnersOfAPodAreThoseOfOneReporter(t *testing.T) {
+	owned := func(name string) *KubernetesPod {
+		return &KubernetesPod{EntityID: EntityID{KindKubernetesPod, "p"},
+			Owners: []KubernetesPodOwner{{Kind: "ReplicaSet", Name: name, Controller: ptr(true)}}}
+	}
+	for name, test := range map[string]struct {
+		cluster *KubernetesPod
+		want    string
+	}{
+		"adopted":          {owned("new"), "new"},
+		"only the kubelet": {&KubernetesPod{EntityID: EntityID{KindKubernetesPod, "p"}}, "old"},
+	} {
+		got := merge(by(SourceNodeOrchestrator, owned("old")),
+			by(SourceClusterOrchestrator, test.cluster)).(*KubernetesPod)
+		if len(got.Owners) != 1 || got.Owners[0].Name != test.want {
+			t.Errorf("%s: owners %+v, want %s alone", name, got.Owners, test.want)
+		}
+	}
+}
+
 // Of a service's members the best reporter's word counts: a union would keep who has left.
 func TestMembersOfAServiceAreThoseOfOneReporter(t *testing.T) {
 	say := func(typ string, pods ...string) *KubernetesService {

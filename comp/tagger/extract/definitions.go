@@ -115,6 +115,7 @@ const (
 	ruleAppPartOf
 	ruleAppManagedBy
 	ruleAutoscaler
+	rulePodAutoscaler
 	ruleKubeService
 	ruleServiceName
 	rulePodTags
@@ -436,6 +437,8 @@ var definitions = [numRules]Definition{
 	ruleAutoscaler: {Name: "kube_autoscaler_kind", Cardinality: low,
 		Kinds: podContainers, Field: `annotations["autoscaling.datadoghq.com/autoscaler-id"]`,
 		Condition: "the annotation is not empty", Doc: `"datadogpodautoscaler"`},
+	rulePodAutoscaler: {Name: "kube_autoscaler_kind", Cardinality: low, Kinds: podContainers,
+		Field: "autoscaler_kinds", Doc: "each kind of autoscaler of what owns the pod"},
 	ruleKubeService: {Name: "kube_service", Cardinality: low, Kinds: podContainers,
 		Field:     "kube_services",
 		Condition: "not switched off by option kubernetes_ad_tags_disabled or annotation tags.datadoghq.com/disable", Doc: "each service the pod is behind"},
@@ -471,9 +474,10 @@ var definitions = [numRules]Definition{
 		Doc:   `option kubernetes_namespace_annotations_as_tags, or a rule; high with "+"`},
 	// Owners of pods.
 	ruleOwnerKind: {Name: "kube_ownerref_kind", Cardinality: low, Kinds: podContainers,
-		Field: "owners[].kind", Doc: "kind of each owner, lower-case"},
+		Field: "owners[].kind",
+		Doc:   "kind of the controller, or of each owner where none is said to be it, lower-case"},
 	ruleOwnerName: {Name: "kube_ownerref_name", Cardinality: orch, Kinds: podContainers,
-		Field: "owners[].name", Doc: "name of each owner"},
+		Field: "owners[].name", Doc: "name of the same"},
 	ruleDeployment: {Name: "kube_deployment", Cardinality: low, Kinds: podContainers,
 		Field:     "owners[].name",
 		Condition: "an owner is a Deployment, or a ReplicaSet that one made: by the label pod-template-hash, or by its name where no label is known",

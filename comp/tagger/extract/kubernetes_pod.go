@@ -60,6 +60,7 @@ func (x *Extractor) podTags(b *builder, p *workloadmeta.KubernetesPod, lookup Lo
 	if p.Annotations[autoscalerAnnotation] != "" {
 		b.add(ruleAutoscaler, autoscalerKind)
 	}
+	b.addAll(rulePodAutoscaler, p.AutoscalerKinds)
 	if text, ok := p.Annotations[podTagsAnnotation]; ok {
 		tagObject(b, rulePodTags, "", `annotations["`+podTagsAnnotation+`"]`, text,
 			resolver{pod: p, env: x.lookupEnv})

@@ -25,10 +25,22 @@ func deploymentOf(p *workloadmeta.KubernetesPod, replicaSet string) string {
 	return kubenames.DeploymentByHash(replicaSet, p.Labels[argoRolloutLabel])
 }
 
-// ownerTags adds the tags of all owners of a pod, not only of its controller.
-func (x *Extractor) ownerTags(b *builder, p *workloadmeta.KubernetesPod) {
+// ownersOf returns the owners of a pod that count: its controller, or all where none is said to
+// be it. Others, such as a backup that wants the pod to go with it, do not run it.
+func ownersOf(p *workloadmeta.KubernetesPod) []workloadmeta.KubernetesPodOwner {
 	for i := range p.Owners {
-		o := &p.Owners[i]
+		if c := p.Owners[i].Controller; c != nil && *c {
+			return p.Owners[i : i+1]
+		}
+	}
+	return p.Owners
+}
+
+// ownerTags adds the tags of the owners of a pod.
+func (x *Extractor) ownerTags(b *builder, p *workloadmeta.KubernetesPod) {
+	owners := ownersOf(p)
+	for i := range owners {
+		o := &owners[i]
 		b.add(ruleOwnerKind, strings.ToLower(o.Kind))
 		b.add(ruleOwnerName, o.Name)
 		switch o.Kind {

@@ -3,6 +3,7 @@ package extract_test
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rollcall-dev/rollcall/comp/rules"
@@ -134,6 +135,64 @@ func TestNamespaceAndNodeOfAPod(t *testing.T) {
 	newExtractor(t, extract.Options{}).Extract(entity(t, pod), counting{asked: asked})
 	if len(asked) > 0 {
 		t.Errorf("asked for %v", slices.Collect(maps.Keys(asked)))
+	}
+}
+
+func TestOwnersOfAPod(t *testing.T) {
+	owner := func(kind, name, controller string) string {
+		text := `{"kind": "` + kind + `", "name": "` + name + `"`
+		if controller != "" {
+			text += `, "controller": ` + controller
+		}
+		return text + "}"
+	}
+	hash := `"labels": {"pod-template-hash": "5d8f"}, `
+	rollout := `"labels": {"rollouts-pod-template-hash": "5d8f"}, `
+	for name, c := range map[string]struct{ labels, owners, want string }{
+		"the controller alone": {hash, owner("Backup", "b", "false") + ", " +
+			owner("ReplicaSet", "cart-5d8f", "true"),
+			"kube_deployment:cart kube_ownerref_kind:replicaset kube_ownerref_name:cart-5d8f " +
+				"kube_replica_set:cart-5d8f"},
+		"nobody says controller": {"", owner("StatefulSet", "db", "") + ", " +
+			owner("Backup", "b", "false"),
+			"kube_ownerref_kind:backup kube_ownerref_kind:statefulset kube_ownerref_name:b " +
+				"kube_ownerref_name:db kube_stateful_set:db"},
+		"the hash is cut off exactly": {hash, owner("ReplicaSet", "cart-v2-5d8f", "true"),
+			"kube_deployment:cart-v2 kube_ownerref_kind:replicaset " +
+				"kube_ownerref_name:cart-v2-5d8f kube_replica_set:cart-v2-5d8f"},
+		"the hash is another": {hash, owner("ReplicaSet", "cart-7c9b8", "true"),
+			"kube_ownerref_kind:replicaset kube_ownerref_name:cart-7c9b8 kube_replica_set:cart-7c9b8"},
+		"no labels": {"", owner("ReplicaSet", "cart-7c9b8", "true"),
+			"kube_deployment:cart kube_ownerref_kind:replicaset kube_ownerref_name:cart-7c9b8 " +
+				"kube_replica_set:cart-7c9b8"},
+		"Argo rollout": {rollout, owner("ReplicaSet", "cart-5d8f", "true"),
+			"kube_argo_rollout:cart kube_deployment:cart kube_ownerref_kind:replicaset " +
+				"kube_ownerref_name:cart-5d8f kube_replica_set:cart-5d8f"},
+		"cron job": {"", owner("Job", "nightly-29390400", "true"),
+			"kube_cronjob:nightly kube_job:nightly-29390400 kube_ownerref_kind:job " +
+				"kube_ownerref_name:nightly-29390400"},
+		"any other": {"", owner("KafkaCluster", "orders", "true"),
+			"kube_ownerref_kind:kafkacluster kube_ownerref_name:orders"},
+	} {
+		got := tagsOf(t, extract.Options{}, `{"kind": "kubernetes_pod", "id": "p", `+c.labels+
+			`"owners": [`+c.owners+`]}`)
+		if slices.Sort(got); strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %q, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestVolumeClaimsAreTagsWhenAsked(t *testing.T) {
+	pod := `{"kind": "kubernetes_pod", "id": "p", "persistent_volume_claim_names": ["data", "log"],
+		"owners": [{"kind": "StatefulSet", "name": "db"}]}`
+	for asked, want := range map[bool][]string{
+		true: {"persistentvolumeclaim:data", "persistentvolumeclaim:log"}, false: nil} {
+		tags := byName(newExtractor(t, extract.Options{
+			KubernetesPersistentVolumeClaimsAsTags: asked}).Extract(entity(t, pod), nil),
+			workloadmeta.KindKubernetesPod)
+		if got := tags["persistentvolumeclaim"]; !slices.Equal(got, want) {
+			t.Errorf("asked %t: %q, want %q", asked, got, want)
+		}
 	}
 }
 
