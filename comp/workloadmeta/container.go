@@ -41,6 +41,9 @@ type Container struct {
 	ECSContainer       *ECSContainer                `json:"ecs_container,omitempty"`
 	ReadinessProbe     *ContainerProbe              `json:"readiness_probe,omitempty"`
 	AllocatedResources []ContainerAllocatedResource `json:"resolved_allocated_resources,omitempty"`
+	// GPUDeviceIDs are NVIDIA's GPUs that it may use, in the words of who gave them to it: UUIDs of
+	// GPUs and of slices, positions on the machine ("0", of a slice "0:1"), or "all".
+	GPUDeviceIDs []string `json:"gpu_device_ids,omitempty"`
 }
 
 // ContainerRole is what a container is for in its pod.
@@ -262,11 +265,40 @@ type ContainerAllocatedResource struct {
 	Pool string `json:"pool_name,omitempty"`
 	// CDIDevices are the device's full names by which the runtime adds it to the container.
 	CDIDevices []string `json:"cdi_devices,omitempty"`
+	// NUMANodes are those that the device is near to.
+	NUMANodes []int `json:"numa_nodes,omitempty"`
 }
 
 func (r ContainerAllocatedResource) equal(o ContainerAllocatedResource) bool {
-	return r.Name == o.Name && r.ID == o.ID && r.Pool == o.Pool &&
-		slices.Equal(r.CDIDevices, o.CDIDevices)
+	return r.is(o) && slices.Equal(r.CDIDevices, o.CDIDevices) &&
+		slices.Equal(r.NUMANodes, o.NUMANodes)
+}
+
+// is reports whether both are the same device.
+func (r ContainerAllocatedResource) is(o ContainerAllocatedResource) bool {
+	return r.Name == o.Name && r.ID == o.ID && r.Pool == o.Pool
+}
+
+// mergeDevices unites two lists of devices without writing to either. What the first does not know
+// of a device the second fills in.
+func mergeDevices(first, second []ContainerAllocatedResource) []ContainerAllocatedResource {
+	if len(first) == 0 {
+		return second
+	}
+	if len(second) == 0 {
+		return first
+	}
+	out := slices.Clone(first)
+	for _, d := range second {
+		i := slices.IndexFunc(out, d.is)
+		if i < 0 {
+			out = append(out, d)
+			continue
+		}
+		fillOne(&out[i].CDIDevices, d.CDIDevices)
+		fillOne(&out[i].NUMANodes, d.NUMANodes)
+	}
+	return out
 }
 
 // ContainerProbe is the part of a probe that matters here.
@@ -294,7 +326,8 @@ func (c *Container) Equal(other Entity) bool {
 		equalPtrFunc(c.ECSContainer, o.ECSContainer, (*ECSContainer).equal) &&
 		equalPtr(c.ReadinessProbe, o.ReadinessProbe) &&
 		slices.EqualFunc(c.AllocatedResources, o.AllocatedResources,
-			ContainerAllocatedResource.equal)
+			ContainerAllocatedResource.equal) &&
+		slices.Equal(c.GPUDeviceIDs, o.GPUDeviceIDs)
 }
 
 func (c *Container) merged(views *views) Entity {
@@ -314,8 +347,8 @@ func (c *Container) merged(views *views) Entity {
 		fillList(&out.CollectorTags, v.CollectorTags)
 		fill(&out.ECSContainer, v.ECSContainer)
 		fill(&out.ReadinessProbe, v.ReadinessProbe)
-		fillListFunc(&out.AllocatedResources, v.AllocatedResources,
-			ContainerAllocatedResource.equal)
+		out.AllocatedResources = mergeDevices(out.AllocatedResources, v.AllocatedResources)
+		fillOne(&out.GPUDeviceIDs, v.GPUDeviceIDs)
 	}
 	best, others := observer(views, func(c *Container) bool { return c.State.known() })
 	out.State, out.PID, out.RestartCount = best.State, best.PID, best.RestartCount

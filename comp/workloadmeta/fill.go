@@ -44,6 +44,13 @@ func fillMap[K comparable, V comparable](dst *map[K]V, src map[K]V) {
 	}
 }
 
+// fillOne takes a list whole: parts of two such lists make no third.
+func fillOne[T any](dst *[]T, src []T) {
+	if len(*dst) == 0 {
+		*dst = src
+	}
+}
+
 // fillList appends what *dst does not hold yet, without writing to either list.
 func fillList[T comparable](dst *[]T, src []T) {
 	if len(src) == 0 {

@@ -20,9 +20,10 @@ import (
 //   - a true flag sticks, whoever said it;
 //   - a pointer says something when it is not nil;
 //   - maps are united; for a common key the earlier reporter wins unless its value is empty;
-//   - lists are united by key without doubles, in the order of the reporters, but for the owners
-//     of a pod, which are one value;
-//   - blobs of bytes, command lines and lists of layers are one value each.
+//   - lists are united by key without doubles, in the order of the reporters;
+//   - blobs of bytes, command lines, lists of layers, the owners of a pod and the GPUs of a
+//     container are one value each: what a runtime reads in a variable may say "all" of a
+//     container to which the kubelet has given one.
 //
 // Observation is taken as one unit, from the best reporter that is live and has looked: the
 // state, process ID, exit code, restart count, times and health of a container; phase,
@@ -36,15 +37,15 @@ import (
 // A source that is not in a list comes after those that are, by name.
 var (
 	identityOrder = []Source{
-		SourceClusterOrchestrator, SourceKubeAPIServer, SourceNodeOrchestrator, SourceRuntime,
-		SourceNVML, SourceServiceDiscovery, SourceProcess, SourceProcessLanguage,
+		SourceClusterOrchestrator, SourceKubeAPIServer, SourceNodeOrchestrator, SourceNodeDevices,
+		SourceRuntime, SourceNVML, SourceServiceDiscovery, SourceProcess, SourceProcessLanguage,
 		SourceRemoteProcess,
 		SourceLanguageServer, SourceHost, SourceTrivy, SourceRemoteStore,
 	}
 	observationOrder = []Source{
 		SourceRuntime, SourceNVML, SourceServiceDiscovery, SourceProcess, SourceProcessLanguage,
 		SourceNodeOrchestrator, SourceClusterOrchestrator, SourceKubeAPIServer, SourceRemoteProcess,
-		SourceLanguageServer, SourceHost, SourceTrivy, SourceRemoteStore,
+		SourceLanguageServer, SourceNodeDevices, SourceHost, SourceTrivy, SourceRemoteStore,
 	}
 )
 

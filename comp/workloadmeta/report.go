@@ -135,9 +135,12 @@ func (r *Report) SameFacts(o *Report) bool {
 func (r *Report) Current() bool { return r.State == Live && !r.Outdated }
 
 // Infers reports whether reporters of the source derive entities of this kind from others, as
-// the scan of /proc derives containers from the cgroups of processes. Nobody waits for such
-// reports, and they do not outlive an end that somebody else has seen.
-func (s Source) Infers(kind Kind) bool { return s == SourceProcess && kind == KindContainer }
+// the scan of /proc derives containers from the cgroups of processes, and the list of devices
+// from those of pods. Nobody waits for such reports, and they do not outlive an end that somebody
+// else has seen.
+func (s Source) Infers(kind Kind) bool {
+	return (s == SourceProcess || s == SourceNodeDevices) && kind == KindContainer
+}
 
 // FindReport returns where the reporter's report is among sorted reports, or where it would
 // have to be.

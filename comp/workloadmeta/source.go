@@ -10,6 +10,8 @@ const (
 	SourceRuntime Source = "runtime" // the local container runtime
 	// an orchestrator's view of this node: kubelet, ECS agent
 	SourceNodeOrchestrator Source = "node_orchestrator"
+	// which devices the kubelet has given to the node's containers
+	SourceNodeDevices Source = "node_devices"
 	// a central component's view: API server, Cloud Foundry
 	SourceClusterOrchestrator Source = "cluster_orchestrator"
 	// older name of the API server's view; read, never written

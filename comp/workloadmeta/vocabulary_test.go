@@ -133,6 +133,41 @@ func TestMembersOfAServiceAreThoseOfOneReporter(t *testing.T) {
 	}
 }
 
+// A runtime tells "all" of a container whose image has a variable, and does not know which device
+// the kubelet has given to it.
+func TestDevicesAreThoseThatTheKubeletHasGiven(t *testing.T) {
+	nic := ContainerAllocatedResource{Name: "example.org/nic", ID: "a", NUMANodes: []int{1}}
+	kubelet := c(func(c *Container) {
+		c.GPUDeviceIDs = []string{"GPU-1"}
+		c.AllocatedResources = []ContainerAllocatedResource{nic,
+			{Name: "example.org/gpu", ID: "0", Pool: "node-1"}}
+	})
+	named := ContainerAllocatedResource{Name: "example.org/nic", ID: "a",
+		CDIDevices: []string{"example.org/nic=a"}}
+	runtime := c(func(c *Container) {
+		c.GPUDeviceIDs = []string{"all"}
+		c.AllocatedResources = []ContainerAllocatedResource{named,
+			{Name: "example.org/gpu", ID: "0"}}
+	})
+	got := merge(by(SourceRuntime, runtime), by(SourceNodeDevices, kubelet)).(*Container)
+	want := c(func(c *Container) {
+		c.GPUDeviceIDs = []string{"GPU-1"}
+		c.AllocatedResources = []ContainerAllocatedResource{
+			{Name: "example.org/nic", ID: "a", CDIDevices: named.CDIDevices, NUMANodes: []int{1}},
+			{Name: "example.org/gpu", ID: "0", Pool: "node-1"},
+			{Name: "example.org/gpu", ID: "0"}}
+	})
+	if !got.Equal(want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if len(nic.CDIDevices) != 0 || len(kubelet.AllocatedResources[0].CDIDevices) != 0 {
+		t.Error("what was reported has been written to")
+	}
+	if alone := merge(by(SourceRuntime, runtime)).(*Container); !alone.Equal(runtime) {
+		t.Errorf("alone: %+v", alone)
+	}
+}
+
 func TestUnknownNeverHidesARealValue(t *testing.T) {
 	got := merge(
 		by(SourceRuntime, c(func(c *Container) {

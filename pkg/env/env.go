@@ -15,8 +15,9 @@ import (
 )
 
 // builtin are the variables that tags are made from, in upper case: unified
-// service tagging, OpenTelemetry, Mesos (Marathon, Chronos), Nomad, ECS, and
-// the mark of an agent's own container.
+// service tagging, OpenTelemetry, Mesos (Marathon, Chronos), Nomad, ECS, the
+// mark of an agent's own container, and which GPUs NVIDIA's runtime gives to
+// one.
 var builtin = [...]string{
 	"DD_ENV",
 	"DD_SERVICE",
@@ -37,6 +38,7 @@ var builtin = [...]string{
 	"ECS_CONTAINER_METADATA_URI",
 	"ECS_CONTAINER_METADATA_URI_V4",
 	"DOCKER_DD_AGENT",
+	"NVIDIA_VISIBLE_DEVICES",
 }
 
 // Filter is an allow-list of variable names. It is immutable and safe for

@@ -1,9 +1,12 @@
 package gpu_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/rollcall-dev/rollcall/pkg/cdi"
 	"github.com/rollcall-dev/rollcall/pkg/gpu"
 )
 
@@ -69,5 +72,81 @@ func FuzzTypeFromDeviceName(f *testing.F) {
 			t.Fatalf("TypeFromDeviceName(%q) = %q, which reads back as %q", s, got, again)
 		}
 		_, _ = gpu.VendorFromResourceName(s)
+	})
+}
+
+func TestVisibleDevices(t *testing.T) {
+	for value, want := range map[string][]string{
+		"":                          nil,
+		"none":                      nil,
+		"void":                      nil,
+		"all":                       {"all"},
+		"0":                         {"0"},
+		"0,1, 0":                    {"0", "1"},
+		"0:1,2":                     {"0:1", "2"},
+		"GPU-0a1b,all":              {"all"},
+		"GPU-0a1b,GPU-2c3d,":        {"GPU-0a1b", "GPU-2c3d"},
+		"MIG-5e6f,MIG-GPU-0a1b/7/0": {"MIG-5e6f", "MIG-GPU-0a1b/7/0"},
+		"nvidia.com/gpu=all":        {"all"},
+		"nvidia.com/gpu=0:1,amd.com/gpu=0,example.org/nic=a": {"0:1"},
+		"/var/run/nvidia-container-devices":                  nil,
+	} {
+		if got := gpu.VisibleDevices(value); !slices.Equal(got, want) {
+			t.Errorf("VisibleDevices(%q) = %q, want %q", value, got, want)
+		}
+	}
+	if n := len(gpu.VisibleDevices(strings.Repeat("a,b,", 5000) + func() (s string) {
+		for i := range 5000 {
+			s += fmt.Sprint(i, ",")
+		}
+		return s
+	}())); n != 1024 {
+		t.Errorf("%d devices", n)
+	}
+}
+
+func TestVendors(t *testing.T) {
+	for name, want := range map[string]string{
+		"nvidia.com/gpu=0": "nvidia", "k8s.device-plugin.nvidia.com/gpu=GPU-0": "nvidia",
+		"amd.com/gpu=0": "amd", "intel.com/gpu=card1": "intel",
+		"k8s.gpu.nvidia.com/claim=0a-gpu-0": "nvidia", "gpu.amd.com/device=g": "amd",
+		"example.org/gpu=0": "", "notnvidia.com/gpu=0": "", "nvidia.com/net=0": "",
+		"k8s.compute-domain.nvidia.com/channel=0": "",
+	} {
+		n, ok := cdi.Parse(name)
+		if !ok {
+			t.Fatal(name)
+		}
+		if got, ok := gpu.VendorFromCDI(n); got != want || ok != (want != "") {
+			t.Errorf("VendorFromCDI(%s) = %q, %t; want %q", name, got, ok, want)
+		}
+	}
+	for driver, want := range map[string]string{"gpu.nvidia.com": "nvidia", "gpu.intel.com": "intel",
+		"gpu.example.org": "", "compute-domain.nvidia.com": "", "": ""} {
+		if got, ok := gpu.VendorFromDriver(driver); got != want || ok != (want != "") {
+			t.Errorf("VendorFromDriver(%s) = %q, %t; want %q", driver, got, ok, want)
+		}
+	}
+	if got := gpu.PluginDevice("GPU-0a1b::3"); got != "GPU-0a1b" {
+		t.Errorf("PluginDevice = %q", got)
+	}
+}
+
+// FuzzVisibleDevices: what has been read reads the same, and has no parts.
+func FuzzVisibleDevices(f *testing.F) {
+	for _, value := range []string{"all", "none", "0,1", "GPU-a,MIG-b", "0:1", "nvidia.com/gpu=0",
+		"MIG-GPU-a/1/0", " ,,/x", "nvidia.com/gpu=all,0"} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		devices := gpu.VisibleDevices(value)
+		for _, d := range devices {
+			if d == "" || strings.Contains(d, ",") || d == "none" || d == "void" {
+				t.Fatalf("VisibleDevices(%q) = %q", value, devices)
+			}
+		}
+		if again := gpu.VisibleDevices(strings.Join(devices, ",")); !slices.Equal(again, devices) {
+			t.Fatalf("VisibleDevices(%q) = %q, and of that %q", value, devices, again)
+		}
 	})
 }

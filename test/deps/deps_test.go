@@ -39,6 +39,7 @@ var rules = []rule{
 	// Small and pure; not even each other.
 	{"pkg/", nil, nil},
 	{"pkg/env", nil, []string{"github.com/gobwas/glob"}},
+	{"pkg/gpu", []string{"pkg/cdi"}, nil},
 	{"pkg/proclang", nil, []string{"github.com/hashicorp/golang-lru/v2"}},
 	{"pkg/statebus", []string{"pkg/singlewriter"}, nil},
 	{"pkg/tagset", []string{"pkg/singlewriter"}, nil},

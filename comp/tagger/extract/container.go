@@ -67,6 +67,7 @@ func (x *Extractor) container(b *builder, c *workloadmeta.Container) {
 	b.addKeys(containerEnv[:], c.EnvVars)
 	b.addMapped(x.containerEnv, ruleMappedEnv, c.EnvVars)
 	b.addAll(ruleGPUVendor, c.Resources.GPUVendorList)
+	containerGPUs(b, c)
 	if c.ResizePolicy != nil {
 		b.add(ruleCPURestartPolicy, c.ResizePolicy.CPURestartPolicy)
 		b.add(ruleMemoryRestartPolicy, c.ResizePolicy.MemoryRestartPolicy)

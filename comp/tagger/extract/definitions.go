@@ -203,7 +203,7 @@ const (
 	ruleFlavorArchitecture
 	ruleFlavorDriver
 	ruleFlavorLabel
-	// GPUs; processes that compute on one carry the same tags.
+	// GPUs; processes that compute on one carry the same tags, and containers that may.
 	ruleGPUVendorTag
 	ruleGPUDevice
 	ruleGPUUUID
@@ -262,11 +262,12 @@ var (
 	flavors = append([]workloadmeta.Kind{workloadmeta.KindKueueResourceFlavor},
 		workloads...)
 	podContainersAndQueues = append([]workloadmeta.Kind{workloadmeta.KindKueueQueue}, workloads...)
-	gpus                   = []workloadmeta.Kind{workloadmeta.KindGPU, workloadmeta.KindProcess}
-	processes              = []workloadmeta.Kind{workloadmeta.KindProcess}
-	pods                   = []workloadmeta.Kind{workloadmeta.KindKubernetesPod}
-	tasks                  = []workloadmeta.Kind{workloadmeta.KindECSTask}
-	queuesAndPods          = []workloadmeta.Kind{workloadmeta.KindKueueQueue,
+	gpus                   = []workloadmeta.Kind{workloadmeta.KindGPU, workloadmeta.KindProcess,
+		workloadmeta.KindContainer}
+	processes     = []workloadmeta.Kind{workloadmeta.KindProcess}
+	pods          = []workloadmeta.Kind{workloadmeta.KindKubernetesPod}
+	tasks         = []workloadmeta.Kind{workloadmeta.KindECSTask}
+	queuesAndPods = []workloadmeta.Kind{workloadmeta.KindKueueQueue,
 		workloadmeta.KindKubernetesPod}
 	hosts = []workloadmeta.Kind{workloadmeta.KindHost}
 )
@@ -658,7 +659,7 @@ var definitions = [numRules]Definition{
 	ruleFlavorLabel: {Name: "<name>", Cardinality: low, Kinds: flavors,
 		Field: `node_affinity_labels["nvidia.com/<label>"]`,
 		Doc:   "any other label of nvidia.com, its dots as underscores"},
-	// GPUs; processes that compute on one carry the same tags.
+	// GPUs; processes that compute on one carry the same tags, and containers that may.
 	ruleGPUVendorTag: {Name: "gpu_vendor", Cardinality: low, Kinds: gpus, Field: "vendor",
 		Doc: "maker, lower-case"},
 	ruleGPUDevice: {Name: "gpu_device", Cardinality: low, Kinds: gpus, Field: "device",

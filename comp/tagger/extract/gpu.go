@@ -1,12 +1,14 @@
 package extract
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/gpu"
 )
 
-// gpuTags adds the tags of a GPU, for itself or for a process that computes on it.
+// gpuTags adds the tags of a GPU, for itself or for a container or process that uses it.
 func gpuTags(b *builder, g *workloadmeta.GPU) {
 	b.add(ruleGPUVendorTag, strings.ToLower(g.Vendor))
 	b.add(ruleGPUDevice, strings.ReplaceAll(strings.ToLower(g.Device), " ", "_"))
@@ -27,3 +29,59 @@ func gpuTags(b *builder, g *workloadmeta.GPU) {
 	b.add(ruleGPUParent, strings.ToLower(parent))
 	b.add(ruleGPUPCI, strings.ToLower(g.PCIBusID))
 }
+
+// containerGPUs adds the tags of a container's GPUs, as far as these are known.
+func containerGPUs(b *builder, c *workloadmeta.Container) {
+	for _, name := range c.GPUDeviceIDs {
+		for _, g := range gpusMeant(b.lookup, name) {
+			b.cite(g)
+			gpuTags(b, g)
+			b.cite(c)
+		}
+	}
+}
+
+// gpusMeant returns the GPUs that a container means by a UUID, "all", a position on the machine, or
+// the position of a slice behind that of its GPU: "0:1".
+func gpusMeant(lookup Lookup, name string) (list []*workloadmeta.GPU) {
+	whole, slice, ofSlice := strings.Cut(name, ":")
+	if name != gpu.All && (!isPosition(whole) || ofSlice && !isPosition(slice)) {
+		if g, ok := find[*workloadmeta.GPU](lookup, workloadmeta.KindGPU, name); ok {
+			list = append(list, g)
+		}
+		return list
+	}
+	for _, e := range lookup.Find(meaning(whole)) {
+		g, ok := e.(*workloadmeta.GPU)
+		if i, err := strconv.Atoi(slice); ok && ofSlice {
+			if ok = err == nil && i < len(g.ChildrenGPUUUIDs); ok {
+				g, ok = find[*workloadmeta.GPU](lookup, workloadmeta.KindGPU, g.ChildrenGPUUUIDs[i])
+			}
+		}
+		if ok {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+// namesOf returns what [gpusMeant] finds a GPU by, but for its UUID. All are those that can be
+// computed on: slices, but not what is cut into slices.
+func namesOf(g *workloadmeta.GPU) (names []string) {
+	if !strings.EqualFold(g.Vendor, gpu.VendorNVIDIA) {
+		return nil
+	}
+	if len(g.ChildrenGPUUUIDs) == 0 {
+		names = append(names, gpu.All)
+	}
+	if g.DeviceType != workloadmeta.GPUDeviceMIG {
+		names = append(names, strconv.Itoa(g.Index))
+	}
+	return names
+}
+
+func meaning(name string) Query {
+	return Query{Means, workloadmeta.EntityID{Kind: workloadmeta.KindGPU, ID: name}}
+}
+
+func isPosition(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

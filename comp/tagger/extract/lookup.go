@@ -44,6 +44,9 @@ const (
 	// Selects leads from a pod, under either of its UIDs, to the services that have it as a
 	// member. Only their IDs are read.
 	Selects
+	// Means leads from what a container calls its GPUs, unless it is a UUID, to the GPUs: from "0"
+	// to the first of the machine, from "all" to all.
+	Means
 	// Sources leads to no entity. It is what [Lookup.Expected] and [Lookup.Listed] ask;
 	// the query has no ID.
 	Sources
@@ -84,6 +87,12 @@ func Answers(e workloadmeta.Entity) iter.Seq[Query] {
 		case *workloadmeta.KubernetesService:
 			for _, uid := range e.Pods {
 				if !yield(memberOf(uid)) {
+					return
+				}
+			}
+		case *workloadmeta.GPU:
+			for _, name := range namesOf(e) {
+				if !yield(meaning(name)) {
 					return
 				}
 			}

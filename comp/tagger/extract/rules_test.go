@@ -2,6 +2,7 @@ package extract_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rollcall-dev/rollcall/comp/tagger"
@@ -236,5 +237,57 @@ func TestRulesWithoutVectors(t *testing.T) {
 			}
 			t.Errorf("no info about %s", c.about)
 		})
+	}
+}
+
+// A container carries each value of each tag of its GPUs, whatever it calls them.
+func TestGPUsOfAContainer(t *testing.T) {
+	machine := []string{
+		`{"kind": "gpu", "id": "GPU-A", "vendor": "nvidia", "gpu_type": "t4"}`,
+		`{"kind": "gpu", "id": "GPU-B", "vendor": "NVIDIA", "index": 1, "device_type": "physical",
+			"gpu_type": "h100", "children_gpu_uuids": ["MIG-0", "MIG-1"]}`,
+		`{"kind": "gpu", "id": "MIG-0", "vendor": "nvidia", "device_type": "mig",
+			"parent_gpu_uuid": "GPU-B", "gpu_type": "h100"}`,
+		`{"kind": "gpu", "id": "MIG-1", "vendor": "nvidia", "device_type": "mig",
+			"parent_gpu_uuid": "GPU-B", "gpu_type": "h100"}`,
+		`{"kind": "gpu", "id": "other", "vendor": "amd", "gpu_type": "mi300"}`,
+	}
+	for ids, want := range map[string]string{
+		`[]`:                 "",
+		`["GPU-A"]`:          "gpu_parent_uuid:gpu-a gpu_slicing_mode:none gpu_type:t4 gpu_uuid:gpu-a gpu_vendor:nvidia",
+		`["0"]`:              "gpu_parent_uuid:gpu-a gpu_slicing_mode:none gpu_type:t4 gpu_uuid:gpu-a gpu_vendor:nvidia",
+		`["1:1"]`:            "gpu_parent_uuid:gpu-b gpu_slicing_mode:mig gpu_type:h100 gpu_uuid:mig-1 gpu_vendor:nvidia",
+		`["GPU-A", "MIG-0"]`: "gpu_parent_uuid:gpu-a gpu_parent_uuid:gpu-b gpu_slicing_mode:mig gpu_slicing_mode:none gpu_type:h100 gpu_type:t4 gpu_uuid:gpu-a gpu_uuid:mig-0 gpu_vendor:nvidia",
+		`["all"]`: "gpu_parent_uuid:gpu-a gpu_parent_uuid:gpu-b gpu_slicing_mode:mig gpu_slicing_mode:none gpu_type:h100 gpu_type:t4 " +
+			"gpu_uuid:gpu-a gpu_uuid:mig-0 gpu_uuid:mig-1 gpu_vendor:nvidia",
+		`["other"]`: "gpu_parent_uuid:other gpu_slicing_mode:none gpu_type:mi300 gpu_uuid:other gpu_vendor:amd",
+		`["GPU-unknown", "7", "0:0", "1:9", "1:", ":1", "1:99999999999999999999"]`: "",
+	} {
+		var known entities
+		for _, text := range machine {
+			known = append(known, entity(t, text))
+		}
+		c := entity(t, `{"kind": "container", "id": "c", "gpu_device_ids": `+ids+`}`)
+		infos := newExtractor(t, extract.Options{}).Extract(c, known)
+		if len(infos) != 1 {
+			t.Fatalf("%d infos", len(infos))
+		}
+		if got := strings.Join(infos[0].LowCardTags, " "); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", ids, got, want)
+		}
+	}
+}
+
+// Rules look at the container on whose behalf its GPUs are read.
+func TestRulesAboutAContainersGPUs(t *testing.T) {
+	x := newExtractor(t, ruled(t, `[{drop: gpu_uuid, when: {label.team: blue}}]`))
+	g := entity(t, `{"kind": "gpu", "id": "GPU-A", "vendor": "nvidia"}`)
+	for team, want := range map[string]bool{"blue": false, "red": true} {
+		c := entity(t, `{"kind": "container", "id": "c", "labels": {"team": "`+team+`"},
+			"gpu_device_ids": ["GPU-A"]}`)
+		tags := x.Extract(c, entities{g})[0].LowCardTags
+		if got := slices.Contains(tags, "gpu_uuid:gpu-a"); got != want {
+			t.Errorf("%s: %v", team, tags)
+		}
 	}
 }

@@ -316,6 +316,15 @@ func TestEachRelation(t *testing.T) {
 				EntityMeta: labels("team", label)}
 		}
 	}
+	usesGPU := func(name string) wm.Entity {
+		return &wm.Container{EntityID: eid(wm.KindContainer, "c1"), GPUDeviceIDs: []string{name}}
+	}
+	nvidia := func(uuid string) func(string) wm.Entity {
+		return func(v string) wm.Entity {
+			return &wm.GPU{EntityID: eid(wm.KindGPU, uuid), Vendor: "NVIDIA", Index: 1,
+				Architecture: v}
+		}
+	}
 	const local1, cluster1 = "localqueue/ns/q", "clusterqueue//q"
 	for name, c := range map[string]struct {
 		asker wm.Entity
@@ -333,8 +342,11 @@ func TestEachRelation(t *testing.T) {
 			func(v string) wm.Entity {
 				return &wm.GPU{EntityID: eid(wm.KindGPU, "g"), Vendor: v}
 			}, "gpu_vendor"},
-		"workload, local queue":   {workload, queue(local1, "localqueue"), "team"},
-		"workload, cluster queue": {workload, queue(cluster1, "clusterqueue"), "team"},
+		"container, GPU":              {usesGPU("g"), nvidia("g"), "gpu_architecture"},
+		"container, GPU by its place": {usesGPU("1"), nvidia("g"), "gpu_architecture"},
+		"container, all GPUs":         {usesGPU("all"), nvidia("g"), "gpu_architecture"},
+		"workload, local queue":       {workload, queue(local1, "localqueue"), "team"},
+		"workload, cluster queue":     {workload, queue(cluster1, "clusterqueue"), "team"},
 		"workload, flavor": {workload, func(v string) wm.Entity {
 			return &wm.KueueResourceFlavor{EntityID: eid(wm.KindKueueResourceFlavor, "f"),
 				EntityMeta: labels("team", v)}

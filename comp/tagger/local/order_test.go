@@ -68,6 +68,7 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 			if env := pick("DD_ENV", "", "prod", "dev"); env != "" {
 				c.EnvVars = map[string]string{"DD_ENV": env}
 			}
+			c.GPUDeviceIDs = some("GPUs", "g1", "g2", "0", "0:1", "all")
 			if owner := pick("owner", "", "", "p1", "p2", "nobody", "t1"); owner != "" {
 				o := eid(wm.KindKubernetesPod, owner)
 				if owner == "t1" {
@@ -129,7 +130,10 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 	}
 	for _, g := range []string{"g1", "g2"} {
 		make[eid(wm.KindGPU, g)] = func(id wm.EntityID) wm.Entity {
-			return &wm.GPU{EntityID: id, Vendor: pick("vendor", "nvidia", "amd")}
+			return &wm.GPU{EntityID: id, Vendor: pick("vendor", "nvidia", "amd"),
+				Index: rapid.IntRange(0, 1).Draw(t, "index"), DeviceType: wm.GPUDeviceType(
+					pick("device type", "", "physical", "mig")),
+				ChildrenGPUUUIDs: some("slices", "g1", "g2")}
 		}
 	}
 	for _, h := range []string{"h1", "h2"} {

@@ -948,3 +948,31 @@ func TestSecretsStayOut(t *testing.T) {
 		}
 	})
 }
+
+// The devices of a pod's container are in the CRI plugin's record and in annotations, those of
+// others in their variables.
+func TestDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.container("k8s.io", "c1", "", func(c *containersapi.Container, _ *task.Process) {
+			c.Labels = map[string]string{labelCRIKind: "container"}
+			c.Spec.Value = []byte(`{"annotations":{"cdi.k8s.io/nic":"example.org/nic=a"},
+				"process":{"env":["NVIDIA_VISIBLE_DEVICES=void"]}}`)
+			c.Extensions = map[string]*anypb.Any{extensionContainer: {Value: []byte(
+				`{"Metadata":{"Config":{"CDI_devices":[{"name":"nvidia.com/gpu=GPU-0a1b"}]}}}`)}}
+		})
+		f.container("default", "c2", "", func(c *containersapi.Container, _ *task.Process) {
+			c.Spec.Value = []byte(`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0,MIG-2c3d"]}}`)
+		})
+		c, w := newCollector(t, f, nil), collectortest.NewWorld()
+		start(t, c, w)
+		if got := w.Container("c1"); fmt.Sprint(got.GPUDeviceIDs) != "[GPU-0a1b]" ||
+			len(got.AllocatedResources) != 2 ||
+			fmt.Sprint(got.Resources.GPUVendorList) != "[nvidia]" {
+			t.Errorf("c1 = %#v", got)
+		}
+		if got := w.Container("c2"); fmt.Sprint(got.GPUDeviceIDs) != "[0 MIG-2c3d]" {
+			t.Errorf("c2 = %#v", got)
+		}
+	})
+}

@@ -182,6 +182,11 @@ func (m *mapper) description(in *record, c *workloadmeta.Container, s *spec, cri
 	if limits != nil {
 		c.Resources = limits.Resources()
 	}
+	var devices []string
+	if cri != nil {
+		devices = mapping.CRIDevices(cri.Metadata.Config.Devices)
+	}
+	mapping.SetDevices(c, devices...)
 	c.Name = cmp.Or(in.Labels[mapping.LabelContainerName], name, in.Labels[labelNerdctlName],
 		s.Annotations[annotationCRIName], in.ID)
 	c.State.CreatedAt = in.CreatedAt.UTC()

@@ -34,7 +34,8 @@ type criContainer struct {
 				Image         string `json:"image"`
 				UserSpecified string `json:"user_specified_image"`
 			} `json:"image"`
-			Annotations map[string]string `json:"annotations"`
+			Annotations map[string]string   `json:"annotations"`
+			Devices     []mapping.CRIDevice `json:"CDI_devices"`
 			Linux       *struct {
 				Resources *mapping.CRIResources `json:"resources"`
 				Security  *mapping.CRISecurity  `json:"security_context"`

@@ -177,6 +177,7 @@ func (k *container) build(runtime workloadmeta.ContainerRuntime, s *sandbox,
 		}
 	}
 	e.Resources = k.resources()
+	k.devices(e)
 	if s == nil {
 		return e
 	}
@@ -196,6 +197,14 @@ func (k *container) build(runtime workloadmeta.ContainerRuntime, s *sandbox,
 		e.NetworkIPs, e.NetworkIPv6s = s.status.ips, s.status.ipv6s
 	}
 	return e
+}
+
+func (k *container) devices(e *workloadmeta.Container) {
+	var asked []string
+	if k.detail != nil {
+		asked = k.detail.devices
+	}
+	mapping.SetDevices(e, asked...)
 }
 
 // end returns the last view of a container that the runtime has forgotten. If it was last seen

@@ -360,3 +360,23 @@ func FuzzSandboxInfo(f *testing.F) {
 		}
 	})
 }
+
+func TestDevices(t *testing.T) {
+	f := newFake()
+	id := f.add(0, running)
+	f.status[id].Info["info"] = `{"config":{"CDI_devices":[{"name":"nvidia.com/gpu=GPU-0a1b"}]},
+		"runtimeSpec":{"process":{"env":["NVIDIA_VISIBLE_DEVICES=all"]}}}`
+	f.change(id, func(k *runtimeapi.Container) {
+		k.Annotations["cdi.k8s.io/nic"] = "example.org/nic=a"
+	}, nil)
+	other := f.add(1, running)
+	f.status[other].Info["info"] = `{"runtimeSpec":{"process":{"env":["NVIDIA_VISIBLE_DEVICES=1"]}}}`
+	a := newCollector(t, f.socket(t), nil).pull()
+	if k := a.containers[id]; !reflect.DeepEqual(k.GPUDeviceIDs, []string{"GPU-0a1b"}) ||
+		len(k.AllocatedResources) != 2 {
+		t.Errorf("%+v", k)
+	}
+	if k := a.containers[other]; !reflect.DeepEqual(k.GPUDeviceIDs, []string{"1"}) {
+		t.Errorf("%+v", k)
+	}
+}

@@ -38,6 +38,7 @@ type detail struct {
 	looked      bool // for the cgroup, in /proc
 	runtimeType string
 	imageAsked  string
+	devices     []string // names of the Container Device Interface
 	env         map[string]string
 	limits      mapping.Limits
 	security    *workloadmeta.ContainerSecurityContext
@@ -61,7 +62,8 @@ type config struct {
 		Key   string `json:"key"`
 		Value string `json:"value"`
 	} `json:"envs"`
-	Linux struct {
+	Devices []mapping.CRIDevice `json:"CDI_devices"`
+	Linux   struct {
 		Resources *mapping.CRIResources `json:"resources"`
 		Security  *mapping.CRISecurity  `json:"security_context"`
 	} `json:"linux"`
@@ -100,6 +102,7 @@ func decodeContainer(info map[string]string, o *Options) (detail, error) {
 	d := detail{pid: max(in.PID, 0), runtimeType: in.RuntimeType}
 	if c := in.Config; c != nil {
 		d.imageAsked = c.Image.UserSpecifiedImage
+		d.devices = mapping.CRIDevices(c.Devices)
 		var env []string
 		for _, e := range c.Envs {
 			env = append(env, e.Key+"="+e.Value)

@@ -36,13 +36,16 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (runtimesync
 	}
 	c.Ports = mapPorts(in)
 	policy := "no"
+	var devices []string
 	if h := in.HostConfig; h != nil {
 		policy = cmp.Or(string(h.RestartPolicy.Name), "no")
 		c.Annotations = mapping.Metadata(h.Annotations)
 		c.RuntimeFlavor = mapping.Flavor(h.Runtime)
 		c.Resources = mapResources(&h.Resources)
 		c.SecurityContext = mapSecurity(h)
+		devices = askedDevices(h.DeviceRequests)
 	}
+	mapping.SetDevices(c, devices...)
 	c.Owner = mapping.Owner(c.Labels)
 	return runtimesync.Container{Key: in.ID, Entity: c, Complete: true, Policy: policy}, nil
 }

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
@@ -9,6 +10,7 @@ import (
 	"github.com/docker/go-connections/nat"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+	"github.com/rollcall-dev/rollcall/pkg/gpu"
 )
 
 func mapNetworks(c *workloadmeta.Container, networks map[string]*network.EndpointSettings) {
@@ -51,8 +53,7 @@ const allGPUs = -1
 
 // mapGPU reads what docker run --gpus asks for. A count of -1 means all there are.
 func mapGPU(out *workloadmeta.ContainerResources, device *container.DeviceRequest) {
-	if !slices.ContainsFunc(device.Capabilities,
-		func(all []string) bool { return slices.Contains(all, "gpu") }) {
+	if !asksGPU(device) || device.Driver == driverCDI {
 		return
 	}
 	vendor := device.Driver
@@ -74,6 +75,38 @@ func mapGPU(out *workloadmeta.ContainerResources, device *container.DeviceReques
 		count += *out.GPULimit
 	}
 	out.GPULimit = &count
+}
+
+// askedDevices returns which devices docker run --gpus and --device ask for, as
+// [mapping.SetDevices] takes them. A number of GPUs are the first ones.
+func askedDevices(requests []container.DeviceRequest) (asked []string) {
+	for _, device := range requests {
+		if device.Driver != "" && device.Driver != gpu.VendorNVIDIA && device.Driver != driverCDI {
+			continue
+		}
+		asked = append(asked, device.DeviceIDs...)
+		if len(device.DeviceIDs) > 0 || !asksGPU(&device) {
+			continue
+		}
+		if device.Count < 0 {
+			asked = append(asked, gpu.All)
+		}
+		for i := range min(max(device.Count, 0), maxGPUs) {
+			asked = append(asked, strconv.Itoa(i))
+		}
+	}
+	return asked
+}
+
+// driverCDI is that of devices which are named as the Container Device Interface does.
+const driverCDI = "cdi"
+
+// maxGPUs bounds the GPUs of one container.
+const maxGPUs = 256
+
+func asksGPU(device *container.DeviceRequest) bool {
+	return slices.ContainsFunc(device.Capabilities,
+		func(all []string) bool { return slices.Contains(all, "gpu") })
 }
 
 func mapSecurity(h *container.HostConfig) *workloadmeta.ContainerSecurityContext {

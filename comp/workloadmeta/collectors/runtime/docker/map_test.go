@@ -452,3 +452,44 @@ func FuzzEvent(f *testing.F) {
 		mapping.ExitCode(m.Actor.Attributes)
 	})
 }
+
+// What docker run --gpus, --device and -e give to a container.
+func TestDevices(t *testing.T) {
+	for _, tc := range []struct {
+		name, requests, env string
+		gpus, vendors       []string
+		devices             int
+	}{
+		{"nothing", `null`, ``, nil, nil, 0},
+		{"a variable", `null`, `"NVIDIA_VISIBLE_DEVICES=GPU-0a1b,1"`, []string{"GPU-0a1b", "1"}, nil, 0},
+		{"--gpus all", `[{"Driver":"","Count":-1,"Capabilities":[["gpu"]]}]`,
+			`"NVIDIA_VISIBLE_DEVICES=void"`, []string{"all"}, []string{"nvidia"}, 0},
+		{"--gpus 2", `[{"Driver":"","Count":2,"Capabilities":[["gpu"]]}]`,
+			`"NVIDIA_VISIBLE_DEVICES=all"`, []string{"0", "1"}, []string{"nvidia"}, 0},
+		{"--gpus device=GPU-0a1b",
+			`[{"Driver":"nvidia","DeviceIDs":["GPU-0a1b"],"Capabilities":[["gpu"]]}]`,
+			``, []string{"GPU-0a1b"}, []string{"nvidia"}, 0},
+		{"--device nvidia.com/gpu=0",
+			`[{"Driver":"cdi","DeviceIDs":["nvidia.com/gpu=0","example.org/nic=a"]}]`,
+			``, []string{"0"}, []string{"nvidia"}, 2},
+		{"another driver", `[{"Driver":"amd","Count":-1,"Capabilities":[["gpu"]]}]`, ``, nil,
+			[]string{"amd"}, 0},
+		{"a number beyond reason", `[{"Driver":"","Count":2000000000}]`, ``, nil, nil, 0},
+	} {
+		var in container.InspectResponse
+		if err := json.Unmarshal([]byte(`{"Id":"c1","Config":{"Env":[`+tc.env+`]},
+			"HostConfig":{"DeviceRequests":`+tc.requests+`}}`), &in); err != nil {
+			t.Fatal(err)
+		}
+		got, err := mapInspect(&in, builtIn(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := got.Entity; !slices.Equal(c.GPUDeviceIDs, tc.gpus) ||
+			!slices.Equal(c.Resources.GPUVendorList, tc.vendors) ||
+			len(c.AllocatedResources) != tc.devices {
+			t.Errorf("%s: GPUs %q of %q, devices %+v", tc.name, c.GPUDeviceIDs,
+				c.Resources.GPUVendorList, c.AllocatedResources)
+		}
+	}
+}

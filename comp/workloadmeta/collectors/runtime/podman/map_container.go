@@ -46,6 +46,7 @@ func mapInspect(in *containerAnswer, allowed *env.Filter) (runtimesync.Container
 		Shares: uint64(max(0, h.CPUShares)), Cpuset: h.CpusetCpus,
 		Memory: h.Memory, MemoryReservation: h.MemoryReservation,
 	}.Resources()
+	mapping.SetDevices(c)
 	c.SecurityContext = mapSecurity(in)
 	c.Owner = mapping.Owner(c.Labels)
 	return runtimesync.Container{

@@ -273,3 +273,18 @@ func TestSeccompOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestDevices(t *testing.T) {
+	in := containerAnswer{ID: "c1"}
+	in.Config.Env = []string{"NVIDIA_VISIBLE_DEVICES=1", "NVIDIA_TOKEN=hunter2"}
+	got, err := mapInspect(&in, builtIn(t))
+	if err != nil || !slices.Equal(got.Entity.GPUDeviceIDs, []string{"1"}) {
+		t.Errorf("by a variable: %+v, %v", got.Entity, err)
+	}
+	in.Config.Annotations = map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}
+	got, err = mapInspect(&in, builtIn(t))
+	if err != nil || !slices.Equal(got.Entity.GPUDeviceIDs, []string{"all"}) ||
+		len(got.Entity.AllocatedResources) != 1 || len(got.Entity.EnvVars) != 1 {
+		t.Errorf("by an annotation: %+v, %v", got.Entity, err)
+	}
+}

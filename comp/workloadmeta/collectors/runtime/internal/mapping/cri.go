@@ -19,6 +19,19 @@ func (r *CRIResources) Limits() Limits {
 		Memory: r.Memory, Cpuset: r.Cpuset}
 }
 
+// CRIDevice is a device of the Container Device Interface.
+type CRIDevice struct {
+	Name string `json:"name"`
+}
+
+// CRIDevices returns the names of devices.
+func CRIDevices(devices []CRIDevice) (names []string) {
+	for _, d := range devices {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
 // CRISecurity is a container's security context.
 type CRISecurity struct {
 	Privileged   bool `json:"privileged"`
