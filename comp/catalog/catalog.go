@@ -6,6 +6,7 @@ package catalog
 import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/apiserver"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/kubelet"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/containerd"
@@ -22,6 +23,7 @@ func Collectors() []collection.AnySpec {
 		podman.Spec,
 		cri.Spec,
 		kubelet.Spec,
+		apiserver.Spec,
 		process.Spec,
 		host.Spec,
 	}

@@ -1,17 +1,23 @@
 package kubeapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
 )
 
-// Resource is what is followed: all objects of a kind, or some of them.
+// Resource is what is followed: all objects of a kind, or some of them. Without a version it is
+// followed in the one that the server prefers.
 type Resource struct {
 	workloadmeta.GroupVersionResource
 	// Fields selects objects by fields, such as "spec.nodeName=node-1".
@@ -26,6 +32,18 @@ func Name(r workloadmeta.GroupVersionResource) string {
 		return r.Resource
 	}
 	return r.Resource + "." + r.Group
+}
+
+// NodeName returns the name of the node: the one that is given, else that of the first of the usual
+// variables that is set; "" if none is. Of a name that no node can have nothing would ever be
+// found.
+func NodeName(given string) (string, error) {
+	name := cmp.Or(given, os.Getenv("NODE_NAME"), os.Getenv("KUBE_NODE_NAME"),
+		os.Getenv("K8S_NODE_NAME"))
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+		return "", fmt.Errorf("%q is no name of a node", name)
+	}
+	return name, nil
 }
 
 func (r Resource) path() string {
@@ -73,9 +91,10 @@ func (c *Client) Version(ctx context.Context, group, resource string) (string, e
 			}
 		}
 	}
-	return "", &workloadmeta.Error{Cause: workloadmeta.CauseAbsent,
-		Err: fmt.Errorf("API server %s serves no %s", c.base.Host,
-			Name(workloadmeta.GroupVersionResource{Group: group, Resource: resource}))}
+	missing := &StatusError{Status: object.Status{Code: http.StatusNotFound,
+		Message: "it serves no " + Name(workloadmeta.GroupVersionResource{Group: group,
+			Resource: resource})}}
+	return "", fmt.Errorf("API server %s: %w", c.base.Host, missing.withCause())
 }
 
 func (c *Client) json(ctx context.Context, path string, to any) error {

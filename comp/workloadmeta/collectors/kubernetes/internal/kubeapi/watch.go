@@ -67,6 +67,7 @@ type Watch[T any] struct {
 	Decoder  *object.Decoder[T]
 	Handler  Handler[T]
 
+	served  string // the version of the API, of a resource that is asked for without one
 	version string // of the last event or list
 	synced  bool   // everything has been told, as of version
 	newest  bool   // the next list has to be the newest there is
@@ -102,7 +103,7 @@ func (w *Watch[T]) Run(ctx context.Context) error {
 			pause = max(pause, refused.Retry)
 		case refused != nil && refused.Code == http.StatusNotFound:
 			pause = absentPause
-			w.synced = false
+			w.synced, w.served = false, ""
 			w.Handler.Status(err)
 		case refused != nil:
 			pause = max(pause, refused.Retry)
@@ -121,6 +122,13 @@ func (w *Watch[T]) Run(ctx context.Context) error {
 // once asks for everything if that is not known, and then watches until the watch ends. The end
 // that every watch has is no error.
 func (w *Watch[T]) once(ctx context.Context) error {
+	if w.Resource.Version == "" && w.served == "" {
+		version, err := w.Client.Version(ctx, w.Resource.Group, w.Resource.Resource)
+		if err != nil {
+			return err
+		}
+		w.served = version
+	}
 	if !w.synced && w.Client.streams() {
 		err := w.watch(ctx)
 		if w.synced || !cannotStream(err) {
@@ -178,7 +186,9 @@ func (w *Watch[T]) ask(ctx context.Context, query url.Values, accept string) (*a
 	a := &asked{limit: silence, cancel: cancel,
 		timer: time.AfterFunc(silence, func() { cancel(errSilent) })}
 	var err error
-	if a.Response, err = w.Client.get(ctx, w.Resource.path(), query, accept); err != nil {
+	r := w.Resource
+	r.Version = cmp.Or(r.Version, w.served)
+	if a.Response, err = w.Client.get(ctx, r.path(), query, accept); err != nil {
 		a.close()
 		return nil, w.hinted(err)
 	}

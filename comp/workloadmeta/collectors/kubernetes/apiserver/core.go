@@ -1,0 +1,310 @@
+package apiserver
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
+)
+
+// bundleSize is how many entities are reported at once at most.
+const bundleSize = 500
+
+// core knows what was reported, and what follows from what. It belongs to the goroutine that runs
+// its updates.
+type core struct {
+	opts    *Options
+	sink    workloadmeta.Sink
+	updates chan func()
+	timer   *time.Timer // for the end of memberships
+	late    bool        // who has not listed yet is not waited for
+	sources []*source
+	out     []workloadmeta.CollectorEvent
+	crowded *atomic.Int64 // memberships that do not count: see maxServices
+
+	pods        *table[*workloadmeta.KubernetesPod]
+	deployments *table[*workloadmeta.KubernetesDeployment]
+	scalers     scalers
+	members     members
+}
+
+// source is how far one resource is.
+type source struct {
+	listed bool
+	err    error // of the first attempt, if that failed
+}
+
+func newCore(o *Options, sink workloadmeta.Sink, crowded *atomic.Int64) *core {
+	c := &core{opts: o, sink: sink, updates: make(chan func()), timer: time.NewTimer(0),
+		crowded: crowded}
+	crowded.Store(0)
+	c.timer.Stop()
+	c.pods = newTable(samePod, c.podChanged)
+	c.deployments = newTable(sameEntity, c.deploymentChanged)
+	c.scalers.init()
+	c.members.init(c)
+	return c
+}
+
+func (c *core) set(e workloadmeta.Entity) { c.report(workloadmeta.Set(e)) }
+
+func (c *core) unset(id workloadmeta.EntityID) {
+	last, err := workloadmeta.NewEntity(id)
+	if err == nil { // it is one of our kinds
+		c.report(workloadmeta.Unset(last))
+	}
+}
+
+func (c *core) report(e workloadmeta.CollectorEvent) {
+	if c.out = append(c.out, e); len(c.out) >= bundleSize {
+		c.flush()
+	}
+}
+
+// settle reports what follows from what has changed, and all of it.
+func (c *core) settle() {
+	c.rescale()
+	c.members.report()
+	c.flush()
+}
+
+func (c *core) flush() {
+	if len(c.out) > 0 {
+		c.sink.Apply(c.out)
+		c.out = c.out[:0]
+	}
+}
+
+// sameEntity compares entities.
+func sameEntity[E workloadmeta.Entity](a, b E) bool { return a.Equal(b) }
+
+// table is what is known of one resource, by a key: of each object what is wanted of it. A change
+// that changes nothing of that is none.
+type table[V any] struct {
+	known map[string]V
+	same  func(a, b V) bool
+	// changed is told of what was, unless it is new, and what is, unless it is gone.
+	changed func(key string, was, is *V)
+
+	told    map[string]bool // since a list began; nil = there is none under way
+	listed  bool            // once at least
+	waiting map[string]V    // what a list brings, until it is known what is gone
+}
+
+func newTable[V any](same func(a, b V) bool, changed func(string, *V, *V)) *table[V] {
+	return &table[V]{known: map[string]V{}, same: same, changed: changed}
+}
+
+// begin begins a list.
+func (t *table[V]) begin() { t.told, t.waiting = map[string]bool{}, map[string]V{} }
+
+// put takes an object. Those of the first list are reported as they come, those of later ones after
+// what is gone.
+func (t *table[V]) put(key string, v V) {
+	if t.told != nil {
+		t.told[key] = true
+	}
+	if t.told != nil && t.listed {
+		delete(t.waiting, key)
+		if was, ok := t.known[key]; !ok || !t.same(was, v) {
+			t.waiting[key] = v
+		}
+		return
+	}
+	t.apply(key, v)
+}
+
+func (t *table[V]) apply(key string, v V) {
+	was, ok := t.known[key]
+	switch {
+	case !ok:
+		t.known[key] = v
+		t.changed(key, nil, &v)
+	case !t.same(was, v):
+		t.known[key] = v
+		t.changed(key, &was, &v)
+	}
+}
+
+// drop takes the end of an object.
+func (t *table[V]) drop(key string) {
+	delete(t.told, key)
+	delete(t.waiting, key)
+	if was, ok := t.known[key]; ok {
+		delete(t.known, key)
+		t.changed(key, &was, nil)
+	}
+}
+
+// end ends a list: first goes what is not in it, then comes what is new. One that is incomplete
+// says of nothing that it is gone.
+func (t *table[V]) end(complete bool) {
+	if complete {
+		var stale []string
+		for key := range t.known {
+			if !t.told[key] {
+				stale = append(stale, key)
+			}
+		}
+		slices.Sort(stale)
+		for _, key := range stale {
+			t.drop(key)
+		}
+	}
+	for key, v := range t.waiting {
+		t.apply(key, v)
+	}
+	t.told, t.waiting, t.listed = nil, nil, true
+}
+
+// mapping says what is known of an object of a resource, and under which key.
+type mapping[T, V any] func(*T) (key string, v V, err error)
+
+// feed is the [kubeapi.Handler] of one resource: it maps objects where they are decoded, and hands
+// them to the core in bundles.
+type feed[T, V any] struct {
+	ctx    context.Context //nolint:containedctx // of the watch whose handler it is
+	c      *Collector
+	core   *core
+	part   int
+	source *source
+	table  *table[V]
+	mapped mapping[T, V]
+
+	listing bool
+	pending []func()
+	problem string // that was told last
+}
+
+// do hands something to the core, with what is pending before it.
+func (f *feed[T, V]) do(last func()) {
+	pending := append(f.pending, last)
+	f.pending = nil
+	select {
+	case f.core.updates <- func() {
+		for _, do := range pending {
+			do()
+		}
+	}:
+	case <-f.ctx.Done():
+	}
+}
+
+// Listing implements [kubeapi.Handler].
+func (f *feed[T, V]) Listing() {
+	f.listing, f.pending = true, nil
+	f.do(f.table.begin)
+}
+
+// Object implements [kubeapi.Handler].
+func (f *feed[T, V]) Object(o *T) {
+	key, v, err := f.mapped(o)
+	if err != nil {
+		f.Unreadable(err)
+		return
+	}
+	put := func() { f.table.put(key, v) }
+	if f.listing && len(f.pending) < bundleSize-1 {
+		f.pending = append(f.pending, put)
+		return
+	}
+	f.do(put)
+}
+
+// Deleted implements [kubeapi.Handler].
+func (f *feed[T, V]) Deleted(o *T) {
+	if key, _, err := f.mapped(o); err == nil {
+		f.do(func() { f.table.drop(key) })
+	}
+}
+
+// Listed implements [kubeapi.Handler].
+func (f *feed[T, V]) Listed(complete bool) {
+	f.listing = false
+	f.do(func() {
+		f.table.end(complete)
+		f.source.listed = true
+	})
+}
+
+// Status implements [kubeapi.Handler].
+func (f *feed[T, V]) Status(err error) {
+	problem := workloadmeta.ProblemOf(err)
+	state := collection.StateDegraded
+	switch {
+	case err == nil:
+		state = collection.StateLive
+	case problem.Cause == workloadmeta.CauseAbsent:
+		state = collection.StateWaiting
+	}
+	f.c.part(f.part, state, problem)
+	if text := problem.String(); text != f.problem {
+		f.problem = text
+		if err != nil {
+			f.core.opts.Log.Warn("a resource of the API server cannot be followed",
+				"error", err, "hint", problem.Hint)
+		} else {
+			f.core.opts.Log.Info("a resource of the API server is followed again")
+		}
+	}
+	if err != nil {
+		f.do(func() { f.source.err = err })
+	}
+}
+
+// Unreadable implements [kubeapi.Handler].
+func (f *feed[T, V]) Unreadable(err error) {
+	f.core.opts.Log.Warn("an object of the API server is left out", "error", err)
+}
+
+// follow is the watch of one resource, which ends with ctx.
+type follow func(ctx context.Context, client *kubeapi.Client)
+
+// newFollow adds a resource to those of the collector. r is what is asked for, shape what is kept
+// of it.
+func newFollow[T, V any](c *Collector, core *core, r kubeapi.Resource, shape object.Shape,
+	table *table[V], mapped mapping[T, V]) follow {
+	s := &source{}
+	core.sources = append(core.sources, s)
+	i := len(c.parts)
+	c.parts = append(c.parts, collection.Part{Name: kubeapi.Name(r.GroupVersionResource),
+		State: collection.StateConnecting})
+	return func(ctx context.Context, client *kubeapi.Client) {
+		w := &kubeapi.Watch[T]{Client: client, Resource: r, Decoder: object.NewDecoder[T](shape),
+			Handler: &feed[T, V]{ctx: ctx, c: c, core: core, part: i, source: s, table: table,
+				mapped: mapped}}
+		w.Run(ctx) //nolint:errcheck // it ends with ctx only
+	}
+}
+
+// follows returns the watches of everything that is asked for.
+func (c *Collector) follows(core *core) []follow {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parts = nil
+	var out []follow
+	for _, t := range c.targets {
+		switch t.name {
+		case pods:
+			out = append(out, c.followPods(core))
+		case deployments:
+			out = append(out, c.followDeployments(core))
+		case services:
+			out = append(out, c.followServices(core), c.followSlices(core))
+		case autoscalers:
+			out = append(out, c.followHorizontal(core), c.followVertical(core))
+		default:
+			out = append(out, c.followMetadata(core, t))
+		}
+	}
+	return out
+}
+
+// namespaced returns the name of an object with that of its namespace.
+func namespaced(m *object.Meta) string { return strings.Join([]string{m.Namespace, m.Name}, "/") }

@@ -1,0 +1,48 @@
+package apiserver
+
+import (
+	"errors"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/podmap"
+	"github.com/rollcall-dev/rollcall/pkg/kubenames"
+)
+
+// errNoName reports an object without a name, which nobody could ask about.
+var errNoName = errors.New("an object without a name")
+
+func thin() object.Shape {
+	return object.Shape{Annotation: podmap.ThinAnnotation, Pool: object.NewPool()}
+}
+
+// followMetadata follows namespaces, nodes, and whatever else is asked for.
+func (c *Collector) followMetadata(core *core, t target) follow {
+	r := kubeapi.Resource{GroupVersionResource: t.resources()[0], Metadata: true}
+	if t.name == nodes && c.opts.node() {
+		r.Fields = "metadata.name=" + c.opts.NodeName
+	}
+	group, resource := r.Group, r.Resource
+	table := newTable(sameEntity[*workloadmeta.KubernetesMetadata],
+		func(key string, _, is **workloadmeta.KubernetesMetadata) {
+			if is == nil {
+				core.unset(workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata,
+					ID: key})
+				return
+			}
+			core.set(*is)
+		})
+	return newFollow(c, core, r, thin(), table,
+		func(o *object.Metadata) (string, *workloadmeta.KubernetesMetadata, error) {
+			if o.Name == "" {
+				return "", nil, errNoName
+			}
+			id := kubenames.MetadataEntityID(group, resource, o.Namespace, o.Name)
+			return id, &workloadmeta.KubernetesMetadata{
+				EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata, ID: id},
+				EntityMeta: workloadmeta.EntityMeta{Name: o.Name, Namespace: o.Namespace,
+					Labels: o.Labels, Annotations: o.Annotations},
+				GVR: r.GroupVersionResource}, nil
+		})
+}

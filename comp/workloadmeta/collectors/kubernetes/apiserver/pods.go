@@ -1,0 +1,92 @@
+package apiserver
+
+import (
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/podmap"
+	"github.com/rollcall-dev/rollcall/pkg/kubenames"
+)
+
+// followPods follows the pods of the cluster, or those of the node.
+func (c *Collector) followPods(core *core) follow {
+	r := kubeapi.Resource{GroupVersionResource: podResource}
+	if c.opts.node() {
+		r.Fields = "spec.nodeName=" + c.opts.NodeName
+	}
+	mapper := podmap.New(nil) // of no container, and so without variables
+	return newFollow(c, core, r, podmap.ThinShape(), core.pods,
+		func(o *object.Pod) (string, *workloadmeta.KubernetesPod, error) {
+			uid := o.UID // a static pod's entity has another ID
+			pod, err := mapper.Thin(o)
+			return uid, pod, err
+		})
+}
+
+// samePod compares what is known of a pod, but for its version: that moves with every word of its
+// kubelet.
+func samePod(a, b *workloadmeta.KubernetesPod) bool {
+	if a.ResourceVersion == b.ResourceVersion {
+		return a.Equal(b)
+	}
+	as := *b
+	as.ResourceVersion = a.ResourceVersion
+	return a.Equal(&as)
+}
+
+// podChanged reports a pod, with the kinds of the autoscalers of what owns it. A static pod's
+// mirror is made anew when its file changes, and when somebody deletes it: of two the later one
+// counts.
+func (c *core) podChanged(_ string, was, is **workloadmeta.KubernetesPod) {
+	if is == nil {
+		if id := (*was).EntityID; !c.mirrored(*was) {
+			c.unset(id)
+		}
+		return
+	}
+	if was != nil && (*was).EntityID != (*is).EntityID {
+		c.unset((*was).EntityID)
+	}
+	pod := *is
+	if kinds := c.scalers.kinds(ownerOf(pod)); kinds != nil {
+		scaled := *pod
+		scaled.AutoscalerKinds = kinds
+		pod = &scaled
+	}
+	c.set(pod)
+}
+
+// mirrored reports whether another mirror than this one is there of the same static pod. There are
+// few of them.
+func (c *core) mirrored(gone *workloadmeta.KubernetesPod) bool {
+	if gone.APIUID == "" {
+		return false
+	}
+	for _, pod := range c.pods.known {
+		if pod.ID == gone.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// ownerOf returns what controls a pod, and scales it if anything does: the Deployment or the Argo
+// rollout of its ReplicaSet, else its controller.
+func ownerOf(p *workloadmeta.KubernetesPod) workload {
+	for i := range p.Owners {
+		o := &p.Owners[i]
+		if o.Controller == nil || !*o.Controller {
+			continue
+		}
+		if o.Kind == "ReplicaSet" {
+			for _, by := range [...]struct{ kind, label string }{
+				{"Deployment", "pod-template-hash"}, {"Rollout", "rollouts-pod-template-hash"}} {
+				if name := kubenames.DeploymentByHash(o.Name, p.Labels[by.label]); name != "" {
+					return workload{p.Namespace, by.kind, name}
+				}
+			}
+		}
+		return workload{p.Namespace, o.Kind, o.Name}
+	}
+	return workload{}
+}

@@ -1,0 +1,49 @@
+package apiserver
+
+import (
+	"cmp"
+
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+)
+
+// description is what the collector may report, whatever it is asked for.
+var description = workloadmeta.Description{
+	ID: "apiserver", Source: workloadmeta.SourceClusterOrchestrator,
+	Kinds: []workloadmeta.Kind{workloadmeta.KindKubernetesPod,
+		workloadmeta.KindKubernetesDeployment, workloadmeta.KindKubernetesService,
+		workloadmeta.KindKubernetesMetadata},
+}
+
+// Spec is the collector's entry in a catalog.
+var Spec = collection.Spec[Options]{
+	Description: description,
+	About: "the objects of the Kubernetes API server (namespaces, nodes, deployments, pods, " +
+		"services, autoscalers, and others by their metadata)",
+	Agents: []collection.Agent{collection.Node, collection.Cluster},
+	Access: access,
+	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
+		o.Log, o.Agent = cmp.Or(o.Log, d.Log), cmp.Or(o.Agent, d.Agent)
+		return collection.One(New(o))
+	},
+}
+
+// access returns what is asked of the API server: exactly what is followed.
+func access(o Options, agent collection.Agent) []collection.Access {
+	o.Agent = cmp.Or(agent, collection.Node)
+	targets, err := parseTargets(o.Resources, o.Agent)
+	if err != nil {
+		return nil // nothing is asked before it is mended
+	}
+	var out []collection.Access
+	for _, t := range targets {
+		for _, r := range t.resources() {
+			out = append(out, collection.Access{Group: r.Group, Resource: r.Resource,
+				Verbs: []string{"list", "watch"}, Why: why(r, o)})
+		}
+	}
+	return out
+}
+
+// Module adds the collector to an fx application: see [collection.Spec.Module].
+var Module = Spec.Module()
