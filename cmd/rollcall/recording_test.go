@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -102,5 +103,31 @@ func TestAConfigurationTravels(t *testing.T) {
 	if r := rollcall(t, "tags", "web", "--from", newer); r.code != 0 ||
 		!strings.Contains(r.err, "does not know: colour") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// An empty recording and a machine with nothing on it give the same exit codes.
+func TestNothingHere(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.jsonl")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]int{
+		"ls": 0, "ls -o json": 0, "tags": 0, "watch --duration 1ms": 0, "record --once": 0,
+		"status": 0, "rules list": 0, "rules test": 0, "ls container": 3, "ls container web": 3,
+		"ls container -o json": 3, "get web": 3, "get container web": 3, "tags web": 3,
+		"explain web": 3, "explain container_id://c1": 3, "watch container --duration 1ms": 0,
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			here := rollcallEnv(t, append([]string{"ROLLCALL_COLLECTORS_PROCESS=off",
+				"ROLLCALL_COLLECTORS_KUBELET=off"}, noRuntimes...),
+				append(strings.Fields(line), patiently)...)
+			there := rollcall(t, append(strings.Fields(line), "--from", empty)...)
+			if here.code != want || there.code != want {
+				t.Errorf("exit code %d here and %d from a recording, want %d: %s%s", here.code,
+					there.code, want, here.err, there.err)
+			}
+		})
 	}
 }

@@ -20,7 +20,9 @@ var programs, programNames = func() (map[string]*program, []string) {
 	var names []string
 	for _, p := range []struct{ names, alone, glued, command string }{
 		{"sshpass", `-p`, `-p`, ""},
-		{"docker podman nerdctl buildah skopeo oras crane helm az oc cf", `-p`, `-p`, "login"},
+		{"docker podman nerdctl buildah skopeo oras crane regctl singularity apptainer helm az oc " +
+			"cf", `-p`, `-p`, "login"},
+		{"ctr", `-u|--user`, `-u|--user=`, "pull"},
 		{"curl", `-[a-zA-Z]*[uU]|--user|--proxy-user`, `-[uU]|--user=|--proxy-user=`, ""},
 		{"redis-cli", `-a`, `-a`, ""},
 		{"ldapsearch ldapmodify ldapadd ldapdelete ldappasswd ldapwhoami", `-w`, `-w`, ""},

@@ -39,7 +39,7 @@ var defaultWords = []string{
 	"*token", "*tokens", "*pwd", "*passphrase*", "*private_key*", "*access_key*",
 	"*account_key", "*encryption_key*", "*signing_key*", "*master_key*", "*signature",
 	"requirepass", "pgpass", "pass", "passin", "passout",
-	"*bearer", "jwt",
+	"*bearer", "jwt", "creds", "*_creds",
 }
 
 // separatedPass matches DB_PASS, db.pass and dbPass, but neither bypass nor

@@ -463,3 +463,78 @@ func TestPanickingFilterEndsOnlyItsSubscription(t *testing.T) {
 	bad.Close()
 	expect(t, next(bad), "")
 }
+
+// A snapshot takes one buffer where its size is known, and where a filter chooses, one more, as
+// large as what the walk has met so far lets expect.
+func TestSnapshotTakesNoMoreRoomThanItNeeds(t *testing.T) {
+	const n = 10_000
+	tb := newTable(statebus.Options{})
+	tb.Update(func(tx *tx) {
+		for i := range n {
+			tx.Set(fmt.Sprint(i), i)
+		}
+	})
+	room := func(opts subOpt) int {
+		s := tb.Subscribe(opts)
+		defer s.Close()
+		for b := range s.Bundles(t.Context()) {
+			return cap(b.Events)
+		}
+		return 0
+	}
+	if got := room(subOpt{}); got != n {
+		t.Errorf("of %d values: room for %d", n, got)
+	}
+	got := room(subOpt{
+		Match: func(_ string, v int) bool { return v%2 == 0 },
+		Range: func(f func(k string, v int, revision uint64) bool) {
+			for i := range n {
+				f(fmt.Sprint(i), i, 1)
+			}
+		},
+	})
+	// 16 of the first 32 have matched, so that half of the rest is expected to.
+	if want := 16 + (n-32)/2 + 16/8 + 16; got != want {
+		t.Errorf("of %d values that match: room for %d, want %d", n/2, got, want)
+	}
+}
+
+// Buffers are used again, unless they have been very large.
+func TestBuffersAreUsedAgain(t *testing.T) {
+	tb := newTable(statebus.Options{})
+	s := tb.Subscribe(subOpt{})
+	defer s.Close()
+	next(s)
+	seen := map[*statebus.Event[string, int]]int{}
+	for i := range 10 {
+		set(tb, "a", i)
+		for b := range s.Bundles(t.Context()) {
+			seen[&b.Events[0]]++
+			break
+		}
+	}
+	if len(seen) > 3 {
+		t.Errorf("10 bundles in %d buffers", len(seen))
+	}
+}
+
+// Of the keys that a subscriber has not seen, exactly as many are remembered as it is promised.
+func TestTombstonesAreDroppedOneByOne(t *testing.T) {
+	for _, n := range []int{40, 41, 42} {
+		tb := newTable(statebus.Options{CoalesceAt: 10, MaxTombstones: 40})
+		s := tb.Subscribe(subOpt{})
+		next(s)
+		for i := range n {
+			set(tb, fmt.Sprint("k", i), i)
+			unset(tb, fmt.Sprint("k", i), i)
+		}
+		// Enough of one key that everything is merged once more, and nothing else comes.
+		for i := range 1000 {
+			set(tb, "z", i)
+		}
+		if got, want := tb.Stats().Subscriptions[0].TombstonesDropped, uint64(n-40); got != want {
+			t.Errorf("of %d tombstones %d were dropped, want %d", n, got, want)
+		}
+		s.Close()
+	}
+}

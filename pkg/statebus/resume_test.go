@@ -210,3 +210,32 @@ func TestNoTombstoneOfWhatASecondTierSubscriberMissedIsDropped(t *testing.T) {
 		t.Errorf("%s; %d tombstones were dropped", got, dropped)
 	}
 }
+
+// What is exactly within the bounds stays, what has gone stays forgotten, and a change that is too
+// large by itself is not kept at all.
+func TestLogKeepsWhatIsWithinItsBounds(t *testing.T) {
+	for _, c := range []struct {
+		sizes     []int
+		forgotten uint64 // the revision up to which nothing is known
+	}{
+		{[]int{250, 250, 250, 250}, 0},
+		{[]int{250, 250, 250, 251}, 1},
+		{[]int{1001}, 1},
+		{[]int{1000}, 0},
+		{[]int{1001, 1, 1, 1, 1}, 1},
+		{[]int{1001, 1, 1, 1, 1, 1}, 2},
+	} {
+		tb := statebus.New[string, sized](statebus.Options{LogChanges: 4, LogBytes: 1000})
+		for _, size := range c.sizes {
+			tb.Commit(statebus.Change[string, sized]{Key: "a", Value: sized{size}})
+		}
+		for revision := range uint64(len(c.sizes)) + 1 {
+			s := tb.Subscribe(statebus.SubOptions[string, sized]{
+				Since: &statebus.Since{Epoch: tb.Epoch(), Revision: revision}})
+			if want := revision >= c.forgotten; s.Resumed() != want {
+				t.Errorf("%v: since %d resumed is %t", c.sizes, revision, s.Resumed())
+			}
+			s.Close()
+		}
+	}
+}

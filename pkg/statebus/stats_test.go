@@ -45,3 +45,9 @@ func TestStats(t *testing.T) {
 		t.Errorf("totals %+v before Close, %+v after", totals, got)
 	}
 }
+
+func TestTierIsNamed(t *testing.T) {
+	if got := statebus.First.String() + " " + statebus.Second.String(); got != "first second" {
+		t.Errorf("tiers are named %q", got)
+	}
+}

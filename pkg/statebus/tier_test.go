@@ -295,3 +295,47 @@ func TestMergedEventsWaitForTheFirstTier(t *testing.T) {
 		expect(t, poll(second), "12: +b=11@11 +b=12@12") // the last is not merged yet
 	})
 }
+
+// Who was late and has finished a bundle in time is waited for again, though more has come
+// meanwhile; who has taken too long for it is not. The table counts the first tier's misses only.
+func TestLateUntilABundleIsFinishedInTime(t *testing.T) {
+	bubble(t, func(t *testing.T, tb *table) {
+		first := consume(tb.Subscribe(subOpt{Name: "first"}))
+		defer first.stop()
+		var others []*consumer
+		for range 2 {
+			c := consume(tb.Subscribe(subOpt{Tier: statebus.Second}))
+			defer c.stop()
+			others = append(others, c)
+		}
+		first.now()
+		first.finish()
+		for _, c := range others {
+			c.now()
+			c.finish()
+		}
+		set(tb, "a", 1)
+		time.Sleep(time.Second)
+		for _, c := range others {
+			expect(t, c.now(), "1: +a=1@1")
+		}
+		if n := tb.Stats().Totals.DeadlineMisses; n != 1 {
+			t.Errorf("table counts %d misses of the first tier", n)
+		}
+		for i, late := range []time.Duration{time.Second, time.Second - 1} {
+			set(tb, "a", 2+i)
+			first.finish() // and takes the next
+			first.now()
+			set(tb, "b", i) // which is there when that is finished
+			time.Sleep(late)
+			first.finish()
+			if want := late == time.Second; tierStats(tb, "first").Late != want {
+				t.Errorf("finished after %v: late is not %t", late, want)
+			}
+			first.now()
+		}
+		for _, c := range others {
+			c.finish()
+		}
+	})
+}
