@@ -50,6 +50,8 @@ func tasks() []task {
 			daemons},
 		{"e2e",
 			"run the tests with real daemons (Linux, as root); -newest: with those of daemons, not the installed", e2e},
+		{"helm", "test the Helm chart with Helm's own packages; -update writes the manifests anew",
+			helm},
 		{"race", "run the tests with the race detector, without the slow ones", race},
 		{"bench", "run the benchmarks and write bench.json; arguments go to test/bench", bench},
 		{"fuzz", "fuzz every target for a while: -fuzztime 10s", fuzz},
@@ -245,7 +247,23 @@ func gen(args []string) error {
 	}
 	out, err := gofmt("-l", "-w", ".")
 	fmt.Print(out)
-	return err
+	return errors.Join(err, helm([]string{"-update"}))
+}
+
+// helm runs the tests of the chart, which have a module of their own.
+func helm(args []string) error {
+	update := false
+	parse("helm", args, func(set *flag.FlagSet) {
+		set.BoolVar(&update, "update", false, "write the manifests anew")
+	})
+	goArgs := []string{"test", "-json", "./..."}
+	if update {
+		goArgs = append(goArgs, "-update")
+	}
+	tests := command(nil, "go", goArgs...)
+	tests.Dir = filepath.Join("test", "helm")
+	r := results.New()
+	return end(r, r.GoTest(tests))
 }
 
 func build(args []string) error {
@@ -662,12 +680,13 @@ func cross(args []string) error {
 	return errors.Join(errs...)
 }
 
-// The steps of check. Tests with real daemons mostly wait. What mostly compiles runs beside them, at
-// a low priority, so that it does not slow the daemons down.
+// The steps of check. Tests with real daemons mostly wait. What mostly compiles runs beside them,
+// at a low priority, so that it does not slow the daemons down.
 var (
 	waiting   = []string{"test", "e2e", "e2e -newest"}
-	compiling = []string{"daemons", "lint", "build", "race", "fuzz -fuzztime=2000x", "cross"}
-	last      = []string{"bench"}
+	compiling = []string{"daemons", "lint", "build", "helm", "race", "fuzz -fuzztime=2000x",
+		"cross"}
+	last = []string{"bench"}
 )
 
 func check(args []string) error {

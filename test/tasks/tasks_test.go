@@ -192,7 +192,7 @@ func TestBad(t *testing.T) {
 			"func TestSkip(t *testing.T) { t.Skip(\"not here\") }\n",
 	})
 	env := []string{"ROLLCALL_RESULTS=" + filepath.Join(t.TempDir(), "results")}
-	const except = "test,daemons,e2e,e2e -newest,lint,build,bench"
+	const except = "test,daemons,e2e,e2e -newest,lint,build,helm,bench"
 	call(t, dir, env, "test", "-run=Test", "./...")
 	out, code := call(t, dir, env, "check", "-except", except)
 	_, end, _ := strings.Cut(out, "\n== all steps\n")
