@@ -93,6 +93,11 @@ func (l *Local) byID(text string) (target, error) {
 		return t, nil
 	}
 	t.entity = nil
+	if t.workload.Kind == workloadmeta.KindKubernetesPod {
+		if pod, err := l.opts.Store.GetKubernetesPod(t.workload.ID); err == nil {
+			return targetOf(pod), nil // under its other UID
+		}
+	}
 	if id.Prefix() == tagger.PrefixContainer && l.completeness(id) == tagger.Unknown {
 		// People copy short IDs.
 		if c, err := l.opts.Store.GetContainerByPrefix(id.ID()); err == nil {

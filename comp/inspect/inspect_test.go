@@ -131,6 +131,22 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Whoever has the UID of a static pod from the API server asks for that one.
+func TestAStaticPodIsFoundByEitherUID(t *testing.T) {
+	w := newWorld(t, `{"type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"0f3c9a1b","name":"etcd-node-1","namespace":"kube-system","api_uid":"`+podID+`"}}`)
+	for _, text := range []string{"0f3c9a1b", podID, "kubernetes_pod_uid://" + podID,
+		"kubernetes_pod://" + podID, "kube-system/etcd-node-1"} {
+		e, err := w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: text}})
+		if err != nil || e.Workload.GetID().ID != "0f3c9a1b" {
+			t.Errorf("get %s: %v, %v", text, e.Workload, err)
+		}
+		x, err := w.Explain(t.Context(), inspect.ExplainRequest{Name: inspect.Name{Text: text}})
+		if err != nil || len(x.Tags) == 0 {
+			t.Errorf("explain %s: %+v, %v", text, x, err)
+		}
+	}
+}
+
 func TestNearNamesAreFew(t *testing.T) {
 	w := newWorld(t, shop)
 	_, err := w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: "we"}})

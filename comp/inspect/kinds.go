@@ -117,6 +117,8 @@ func namesOf(entity workloadmeta.Entity) []string {
 	case *workloadmeta.ECSTask:
 		names = []string{e.Name, e.ID[strings.LastIndex(e.ID, "/")+1:], e.Family,
 			e.Family + ":" + e.Version}
+	case *workloadmeta.KubernetesPod:
+		names = []string{e.Name, qualified(e.Namespace, e.Name), e.APIUID}
 	case interface {
 		Meta() *workloadmeta.EntityMeta
 	}:

@@ -19,6 +19,19 @@ var containerLabels = [...]keyRule{
 	{"org.opencontainers.image.source", ruleLabelRepository},
 }
 
+// Labels that the kubelet has the runtime put on the containers of its pods. What they say counts
+// until the pod is known.
+var provisionalLabels = [...]keyRule{
+	{"io.kubernetes.pod.name", ruleLabelPodName},
+	{"io.kubernetes.pod.namespace", ruleLabelNamespace},
+	{containerNameLabel, ruleLabelContainerName}, // the last
+}
+
+const (
+	containerNameLabel = "io.kubernetes.container.name"
+	sandboxName        = "POD" // what the Docker shims call a pod's sandbox
+)
+
 // labelTags is the label with a list of whole tags.
 const labelTags = "com.datadoghq.ad.tags"
 
@@ -44,8 +57,9 @@ var containerEnv = [...]keyRule{
 	{"NOMAD_DC", ruleNomadDC},
 }
 
-// container adds the tags a container has by itself.
-func (x *Extractor) container(b *builder, c *workloadmeta.Container) {
+// container adds the tags a container has by itself, and those of its pod that it knows while
+// nobody else does.
+func (x *Extractor) container(b *builder, c *workloadmeta.Container, p parents) {
 	if c.Runtime == workloadmeta.RuntimeGarden {
 		for _, tag := range c.CollectorTags {
 			b.addVerbatim(ruleCollectorTag, tag)
@@ -61,6 +75,13 @@ func (x *Extractor) container(b *builder, c *workloadmeta.Container) {
 		} else {
 			b.add(ruleDockerImage, c.Image.Name+":"+c.Image.Tag)
 		}
+	}
+	if p.pod == nil && c.Owner != nil && c.Owner.Kind == workloadmeta.KindKubernetesPod {
+		labels := provisionalLabels[:]
+		if c.Labels[containerNameLabel] == sandboxName {
+			labels = labels[:len(labels)-1]
+		}
+		b.addKeys(labels, c.Labels)
 	}
 	x.labelTags(b, x.containerLabels, c.Labels)
 	serviceEnv(b, c.EnvVars)

@@ -19,6 +19,8 @@ type Definition struct {
 	Kinds []workloadmeta.Kind
 	// of are the kinds of entities that the field is read from; nil = the first of Kinds.
 	of []workloadmeta.Kind
+	// provisional says that it makes the tag only until the entity is known that has it by right.
+	provisional bool
 	// Field is what the tag is made from, by its JSON name; angle brackets stand for
 	// the part that varies. For a container that has the tag from its pod or task it
 	// is a field of that.
@@ -72,6 +74,9 @@ const (
 	ruleRancherStack
 	ruleRancherService
 	ruleRancherContainer
+	ruleLabelPodName
+	ruleLabelNamespace
+	ruleLabelContainerName
 	ruleLabelCommit
 	ruleLabelRepository
 	ruleLabelTags
@@ -333,6 +338,18 @@ var definitions = [numRules]Definition{
 		Kinds: containersAndImages, of: containersAndImages,
 		Field: `labels["io.rancher.container.name"]`,
 		Doc:   "Rancher's name of the container"},
+	ruleLabelPodName: {Name: "pod_name", Cardinality: orch, Kinds: containers,
+		Field: `labels["io.kubernetes.pod.name"]`, Condition: "its pod is not known yet",
+		provisional: true,
+		Doc:         "the pod's name"},
+	ruleLabelNamespace: {Name: "kube_namespace", Cardinality: low, Kinds: containers,
+		Field: `labels["io.kubernetes.pod.namespace"]`, Condition: "its pod is not known yet",
+		provisional: true,
+		Doc:         "the namespace"},
+	ruleLabelContainerName: {Name: "kube_container_name", Cardinality: low, Kinds: containers,
+		Field: `labels["io.kubernetes.container.name"]`, Condition: "its pod is not known yet",
+		provisional: true,
+		Doc:         "name within the pod"},
 	ruleLabelCommit: {Name: "git.commit.sha", Cardinality: low, Kinds: containersAndImages,
 		of:    containersAndImages,
 		Field: `labels["org.opencontainers.image.revision"]`,

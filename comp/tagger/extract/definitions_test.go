@@ -33,6 +33,7 @@ func TestTablesAgree(t *testing.T) {
 		rules []keyRule
 	}{
 		{`labels["*"]`, containerLabels[:]},
+		{`labels["*"]`, provisionalLabels[:]},
 		{`env["*"]`, standardEnv[:]},
 		{`env["*"]`, containerEnv[:]},
 		{`env["OTEL_RESOURCE_ATTRIBUTES"].*`, otelAttributes[:]},

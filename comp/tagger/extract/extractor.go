@@ -113,7 +113,7 @@ func (x *Extractor) Rules() *rules.Set { return x.rules }
 
 // Extract returns the tag infos of an entity, all about itself: what it says, and for a
 // container what its pod or task says of it. Each source gives one info, an empty one if it
-// has no tags.
+// has no tags. A static pod has all of them twice, under either of its UIDs.
 //
 // The infos and their lists are the caller's.
 func (x *Extractor) Extract(e workloadmeta.Entity, lookup Lookup) []tagger.TagInfo {
@@ -150,8 +150,7 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace,
 	case *workloadmeta.Container:
 		return x.containerInfos(b, e)
 	case *workloadmeta.KubernetesPod:
-		x.podTags(b, e, lookup)
-		x.podSurroundings(b, e, lookup)
+		return x.podInfos(b, e)
 	case *workloadmeta.ECSTask:
 		x.taskTags(b, e)
 	case *workloadmeta.ContainerImageMetadata:
@@ -180,10 +179,28 @@ func (x *Extractor) run(e workloadmeta.Entity, lookup Lookup, t *trace,
 	return []tagger.TagInfo{b.info(TaggerID(e.GetID()), x.complete(e, lookup))}
 }
 
+// podInfos returns what a pod says of itself, under its ID and, for a static pod, under the UID
+// that the API server knows it by.
+func (x *Extractor) podInfos(b *builder, p *workloadmeta.KubernetesPod) []tagger.TagInfo {
+	x.podTags(b, p, b.lookup)
+	x.podSurroundings(b, p, b.lookup)
+	info := b.info(TaggerID(p.EntityID), x.complete(p, b.lookup))
+	other := otherID(p, b.lookup)
+	if other == "" {
+		return []tagger.TagInfo{info}
+	}
+	again := info
+	again.Entity = other
+	if b.trace != nil {
+		b.trace.flush(other)
+	}
+	return []tagger.TagInfo{info, again}
+}
+
 // containerInfos returns what a container, its pod and its task say of it.
 func (x *Extractor) containerInfos(b *builder, c *workloadmeta.Container) []tagger.TagInfo {
-	x.container(b, c)
 	id, p := TaggerID(c.EntityID), parentsOf(c, b.lookup)
+	x.container(b, c, p)
 	known := b.lookup.Complete(c.EntityID) && x.parentsComplete(c, p, b.lookup)
 	own := b.info(id, known)
 	if p.pod == nil && p.task == nil {

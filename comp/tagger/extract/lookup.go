@@ -47,6 +47,8 @@ const (
 	// Means leads from what a container calls its GPUs, unless it is a UUID, to the GPUs: from "0"
 	// to the first of the machine, from "all" to all.
 	Means
+	// AlsoCalled leads from the UID that the API server has for a static pod to that pod.
+	AlsoCalled
 	// Sources leads to no entity. It is what [Lookup.Expected] and [Lookup.Listed] ask;
 	// the query has no ID.
 	Sources
@@ -70,6 +72,9 @@ func Answers(e workloadmeta.Entity) iter.Seq[Query] {
 	return func(yield func(Query) bool) {
 		switch e := e.(type) {
 		case *workloadmeta.KubernetesPod:
+			if e.APIUID != "" && e.APIUID != e.ID && !yield(alsoCalled(e.APIUID)) {
+				return
+			}
 			for c := range e.AllContainers() {
 				if c.ID != "" && !yield(listing(c.ID)) {
 					return
@@ -108,6 +113,22 @@ func listing(container string) Query {
 
 func memberOf(uid string) Query {
 	return Query{Selects, workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: uid}}
+}
+
+func alsoCalled(uid string) Query {
+	return Query{AlsoCalled, workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod, ID: uid}}
+}
+
+// otherID returns what a pod is called as well, if nothing else is called so.
+func otherID(p *workloadmeta.KubernetesPod, lookup Lookup) tagger.EntityID {
+	if p.APIUID == "" || p.APIUID == p.ID || len(lookup.Find(alsoCalled(p.APIUID))) > 1 {
+		return ""
+	}
+	other := workloadmeta.EntityID{Kind: p.Kind, ID: p.APIUID}
+	if _, err := lookup.Get(other); err == nil {
+		return ""
+	}
+	return TaggerID(other)
 }
 
 // SameAnswer reports whether a query that both states of an entity answer has the same answer

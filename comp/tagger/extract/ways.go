@@ -231,6 +231,9 @@ func (w *ways) definition(r rule) {
 				made = true
 			}
 		}
+		if d.provisional {
+			continue // it is no use to look for it there
+		}
 		// One whose names come from the data may have any, if it looks at one key.
 		if !made && (d.Name == w.name || d.Name == "<name>" && key != "") {
 			w.add(tagger.TagWay{Rule: describe(p.id.Kind, full), Field: full,

@@ -22,7 +22,10 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 	workload, isWorkload := extract.WorkloadID(id)
 	var entity workloadmeta.Entity
 	if isWorkload {
-		entity, _ = t.store.Get(workload)
+		entity = t.entity(workload)
+		if entity != nil {
+			workload = entity.GetID()
+		}
 		out.Waiting = t.waitingFor(workload)
 	}
 	out.Selection = t.selection(entity)
@@ -42,6 +45,19 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 	}
 	out.Problems = problemsOf(problems, out.Tags)
 	return out
+}
+
+// entity returns what the store has of an ID, which for a pod may be its other UID; nil if nothing.
+func (t *Tagger) entity(id workloadmeta.EntityID) workloadmeta.Entity {
+	if entity, err := t.store.Get(id); err == nil {
+		return entity
+	}
+	if id.Kind == workloadmeta.KindKubernetesPod {
+		if pod, err := t.store.GetKubernetesPod(id.ID); err == nil {
+			return pod
+		}
+	}
+	return nil
 }
 
 // lines explains each tag of each source of an entity.

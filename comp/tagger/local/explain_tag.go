@@ -29,7 +29,7 @@ func (t *Tagger) ExplainTag(id tagger.EntityID, tag string) tagger.TagReason {
 	}
 	var entity workloadmeta.Entity
 	if workload, ok := extract.WorkloadID(id); ok {
-		entity, _ = t.store.Get(workload)
+		entity = t.entity(workload)
 	}
 	var ways extract.Ways
 	if entity != nil {

@@ -23,7 +23,8 @@ type graph struct {
 
 	nodes  map[workloadmeta.EntityID]*node
 	topics map[extract.Query]*topic
-	global node // of the tags that everything carries
+	also   map[tagger.EntityID]*node // whose the other IDs are
+	global node                      // of the tags that everything carries
 
 	dirty   []*node // to be extracted, in this order
 	leaving []*node // that have gone; their last state is still to be extracted
@@ -44,6 +45,7 @@ type graph struct {
 type node struct {
 	entity   workloadmeta.Entity // nil for the global entity
 	id       tagger.EntityID
+	also     tagger.EntityID // its other ID, of which its last extraction made infos; "" = none
 	asked    []extract.Query // by its last extraction, sorted
 	given    uint32          // kinds whose sources its last extraction made infos of, as bits
 	complete bool            // as far as the store knows
@@ -58,6 +60,17 @@ type topic struct {
 	others  map[*node]struct{}
 }
 
+// disown notes that an entity has another of its IDs no more, and reports whether the infos about
+// that were its: another entity may be called so by now.
+func (g *graph) disown(n *node, also tagger.EntityID) bool {
+	if also == "" || g.also[also] != n {
+		return false
+	}
+	delete(g.also, also)
+	workload, _ := extract.WorkloadID(also)
+	return g.nodes[workload] == nil
+}
+
 // maxOut is how many infos are handed over at once, so that neither the memory for them nor
 // the time that they keep the tag store busy grows with a bundle.
 const maxOut = 1024
@@ -67,6 +80,7 @@ func newGraph(x *extract.Extractor, store Store, emit func([]tagger.TagInfo)) *g
 		x: x, synced: store.Synced, emit: emit,
 		nodes:  map[workloadmeta.EntityID]*node{},
 		topics: map[extract.Query]*topic{},
+		also:   map[tagger.EntityID]*node{},
 		global: node{id: tagger.GlobalEntityID},
 	}
 	g.sources, _ = store.(interface {
@@ -131,7 +145,10 @@ func (g *graph) settle() {
 	g.refresh()
 	g.extract(false)
 	for _, n := range g.leaving {
-		g.withdraw(n, n.given)
+		g.withdraw(n.id, n.given)
+		if g.disown(n, n.also) {
+			g.withdraw(n.also, n.given)
+		}
 		id := n.entity.GetID()
 		delete(g.nodes, id)
 		g.changed(extract.Query{ID: id})
@@ -196,20 +213,32 @@ func (g *graph) extract(left bool) {
 		infos := g.x.ExtractAndCheck(n.entity, g, g.report)
 		g.ask(n, g.asking)
 		g.asker = nil
-		before := n.given
-		n.given = 0
+		before, also := n.given, n.also
+		n.given, n.also = 0, ""
 		for j := range infos {
 			n.given |= bitOf(infos[j].Source)
+			if infos[j].Entity != n.id {
+				n.also = infos[j].Entity
+			}
+		}
+		if also != n.also {
+			if g.disown(n, also) {
+				g.erase(also, before)
+				g.withdraw(also, before)
+			}
+			if n.also != "" {
+				g.also[n.also] = n
+			}
 		}
 		g.out = append(g.out, infos...)
 		lost := before &^ n.given
 		switch {
 		case !left:
-			g.erase(n, lost)
+			g.erase(n.id, lost)
 		case n.given&parentKinds != 0:
-			g.erase(n, lost&parentKinds)
+			g.erase(n.id, lost&parentKinds)
 		}
-		g.withdraw(n, lost)
+		g.withdraw(n.id, lost)
 		if len(g.out) >= maxOut {
 			g.flush()
 		}
@@ -232,19 +261,19 @@ func (g *graph) flush() {
 }
 
 // erase takes away the tags of sources, which otherwise have a grace time.
-func (g *graph) erase(n *node, sources uint32) {
+func (g *graph) erase(id tagger.EntityID, sources uint32) {
 	for _, kind := range workloadmeta.Kinds() {
 		if sources&(1<<kind) != 0 {
-			g.out = append(g.out, tagger.TagInfo{Source: extract.Source(kind), Entity: n.id,
+			g.out = append(g.out, tagger.TagInfo{Source: extract.Source(kind), Entity: id,
 				IsComplete: true})
 		}
 	}
 }
 
-func (g *graph) withdraw(n *node, sources uint32) {
+func (g *graph) withdraw(id tagger.EntityID, sources uint32) {
 	for _, kind := range workloadmeta.Kinds() {
 		if sources&(1<<kind) != 0 {
-			g.out = append(g.out, tagger.TagInfo{Source: extract.Source(kind), Entity: n.id,
+			g.out = append(g.out, tagger.TagInfo{Source: extract.Source(kind), Entity: id,
 				DeleteEntity: true})
 		}
 	}

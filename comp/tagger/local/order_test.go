@@ -64,7 +64,8 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 	for _, c := range []string{"c1", "c2", "c3"} {
 		make[eid(wm.KindContainer, c)] = func(id wm.EntityID) wm.Entity {
 			c := &wm.Container{EntityID: id, Runtime: wm.RuntimeDocker, EntityMeta: wm.EntityMeta{
-				Name: pick("name", "", "web", "db"), Labels: labels()}}
+				Name: pick("name", "", "web", "db"), Labels: labels("io.kubernetes.pod.name",
+					pick("pod", "", "p1"))}}
 			if env := pick("DD_ENV", "", "prod", "dev"); env != "" {
 				c.EnvVars = map[string]string{"DD_ENV": env}
 			}
@@ -79,10 +80,11 @@ func drawStreams(t *rapid.T) (streams []stream, ends bool) {
 			return c
 		}
 	}
-	for _, p := range []string{"p1", "p2"} {
+	for _, p := range []string{"p1", "p2", "mirror"} {
 		make[eid(wm.KindKubernetesPod, p)] = func(id wm.EntityID) wm.Entity {
-			return &wm.KubernetesPod{EntityID: id, Containers: listed(),
-				APIUID:   pick("API UID", "", "mirror"),
+			uid := pick("API UID", "", "mirror")
+			ends = ends || uid != "" // what is called so may change
+			return &wm.KubernetesPod{EntityID: id, Containers: listed(), APIUID: uid,
 				Phase:    pick("phase", "Running", "Pending", "Succeeded"),
 				NodeName: pick("node", "", "n1", "n2"),
 				EntityMeta: wm.EntityMeta{Name: id.ID, Namespace: pick("namespace", "ns", "ns",
@@ -237,6 +239,9 @@ func ordered(now *stepClock) local.Options {
 	return opts
 }
 
+// mirror is what pods may be called as well.
+var mirror = tagger.KubernetesPod("mirror")
+
 // known is all that the tagger answers about what the store has, after the grace time.
 func known(t *rapid.T, s *store.Store, tg *local.Tagger) map[tagger.EntityID]string {
 	if err := tg.CatchUp(context.Background()); err != nil {
@@ -246,9 +251,13 @@ func known(t *rapid.T, s *store.Store, tg *local.Tagger) map[tagger.EntityID]str
 	ids := []tagger.EntityID{tagger.GlobalEntityID}
 	for _, e := range s.Dump() {
 		ids = append(ids, extract.TaggerID(e.Entity.GetID()))
+		if p, ok := e.Entity.(*wm.KubernetesPod); ok && p.APIUID != "" {
+			ids = append(ids, mirror)
+		}
 	}
 	for _, id := range ids {
-		if _, err := tg.GetEntity(id); err != nil && id == tagger.GlobalEntityID {
+		if _, err := tg.GetEntity(id); err != nil &&
+			(id == tagger.GlobalEntityID || id == mirror) {
 			continue // whether it was ever known is history
 		}
 		var text strings.Builder

@@ -5,9 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger"
+	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
 	"github.com/rollcall-dev/rollcall/comp/tagger/tagstore"
 	wm "github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -133,6 +136,91 @@ func TestAPodWaitsForWhatItsTagsAreMadeOf(t *testing.T) {
 			w.has("all are known", c1, tagger.Complete, "team:core")
 		})
 	}
+}
+
+// A static pod answers to the kubelet's UID and to that of its mirror, which comes and changes: it
+// is the same pod under both, and never another's.
+func TestAStaticPodHasTagsUnderBothUIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, local.Options{}, true)
+		called := func(uid string) *wm.KubernetesPod {
+			p := pod("p1", "c1")
+			p.APIUID = uid
+			return p
+		}
+		mirror, other := tagger.KubernetesPod("mirror"), tagger.KubernetesPod("other")
+		handle := w.tagger.Handle(mirror)
+		w.notify(sets(kubelet, called("")))
+		w.has("no mirror yet", mirror, tagger.Unknown)
+		w.notify(sets(kubelet, called("mirror")))
+		w.has("under both", p1, tagger.Complete, "pod_name:pod-p1")
+		w.has("under both", mirror, tagger.Complete, "pod_name:pod-p1")
+		if tags := handle.Tags(tagger.HighCardinality); tags.Len() == 0 {
+			t.Error("an older handle has no tags")
+		}
+		if x := w.tagger.Explain(mirror); len(x.Tags) == 0 || x.Tags[0].Rule == "" {
+			t.Errorf("explain %+v, want the rules", x)
+		}
+		w.notify(sets(kubelet, called("other")))
+		w.has("the mirror was made anew", other, tagger.Complete, "pod_name:pod-p1")
+		w.lacks("the mirror was made anew", mirror, "pod_name")
+		w.notify(sets(cluster, pod("other")))
+		w.has("a pod of its own", other, tagger.Complete, "pod_name:pod-other")
+		w.notify(unsets(cluster, pod("other")))
+		w.has("it has gone", other, tagger.Complete, "pod_name:pod-p1")
+		second := pod("p2")
+		second.APIUID = "other"
+		w.notify(sets(kubelet, second))
+		w.lacks("two are called so", other, "pod_name")
+		w.notify(unsets(kubelet, second))
+		w.has("one is called so", other, tagger.Complete, "pod_name:pod-p1")
+		w.notify(unsets(kubelet, called("other")))
+		w.has("it has gone, too", other, tagger.Expired, "pod_name:pod-p1")
+		time.Sleep(tagstore.DefaultGrace + 2*time.Minute)
+		w.has("forgotten", other, tagger.Expired)
+		w.lacks("forgotten", other, "pod_name")
+	})
+}
+
+// What the runtime's labels say of a pod counts at once, and until the pod is known.
+func TestAContainerNamesItsPodBeforeTheKubeletDoes(t *testing.T) {
+	labelled := func(cid, uid, name string) *wm.Container {
+		c := container(cid, id(wm.KindKubernetesPod, uid))
+		c.Labels = map[string]string{"io.kubernetes.pod.name": name,
+			"io.kubernetes.pod.namespace": "shop", "io.kubernetes.container.name": "app"}
+		return c
+	}
+	w := newWorld(t, local.Options{}, true)
+	w.store.Expect(wm.KindKubernetesPod, []wm.Source{kubelet})
+	w.notify(sets(runtime, labelled("c1", "p1", "db-0")))
+	w.has("the runtime is first", c1, tagger.Partial, "pod_name:db-0", "kube_namespace:shop",
+		"kube_container_name:app")
+	w.has("no pod of this", p1, tagger.Unknown)
+	db := pod("p1", "c1")
+	db.Name, db.Labels = "db-0", map[string]string{"tags.datadoghq.com/env": "prod"}
+	w.notify(sets(kubelet, db))
+	w.has("the kubelet has told", c1, tagger.Complete, "pod_name:db-0", "env:prod")
+	own, _ := w.tagger.GetEntity(c1)
+	for _, src := range own.Sources {
+		if src.Source == extract.Source(wm.KindContainer) && len(src.Orchestrator) > 0 {
+			t.Errorf("the container goes on saying %q", src.Orchestrator)
+		}
+	}
+	// The StatefulSet's next pod has the name and another UID.
+	w.notify(sets(runtime, labelled("c2", "p2", "db-0")))
+	w.has("the next one", c2, tagger.Partial, "pod_name:db-0", "kube_namespace:shop")
+	w.lacks("the next one", c2, "env")
+	w.notify(unsets(kubelet, db))
+	w.has("the pod has gone", c1, tagger.Partial, "pod_name:db-0", "env:prod")
+	sandbox := labelled("c4", "p3", "db-1")
+	sandbox.Labels["io.kubernetes.container.name"] = "POD"
+	w.notify(sets(runtime, sandbox))
+	w.has("a sandbox", tagger.Container("c4"), tagger.Partial, "pod_name:db-1")
+	w.lacks("a sandbox", tagger.Container("c4"), "kube_container_name")
+	// Who is in no pod names none.
+	w.notify(sets(runtime, &wm.Container{EntityID: id(wm.KindContainer, "c3"),
+		EntityMeta: wm.EntityMeta{Labels: map[string]string{"io.kubernetes.pod.name": "db-0"}}}))
+	w.lacks("in no pod", tagger.Container("c3"), "pod_name")
 }
 
 func TestAPodThatDisablesServicesWaitsForNone(t *testing.T) {

@@ -35,10 +35,7 @@ func newIndexes() *indexes {
 			return append(keys, podIP(p))
 		})
 	x.podByContainer = by(x, workloadmeta.KindKubernetesPod, podContainers)
-	x.podByOtherUID = by(x, workloadmeta.KindKubernetesPod,
-		func(keys []string, p *workloadmeta.KubernetesPod) []string {
-			return append(keys, otherUID(p))
-		})
+	x.podByOtherUID = by(x, workloadmeta.KindKubernetesPod, otherUIDs)
 	x.processByContainer = by(x, workloadmeta.KindProcess,
 		func(keys []string,
 			p *workloadmeta.Process) []string {
@@ -302,17 +299,14 @@ func onHostNetwork(p *workloadmeta.KubernetesPod) bool {
 	return p.HostNetwork || p.IP != "" && p.IP == p.HostIP
 }
 
-// otherUID is the second UID of a static pod. The kubelet reports the hash of the
-// pod's file as UID; the mirror object in the API server has one of its own and names
-// that hash in an annotation.
-func otherUID(p *workloadmeta.KubernetesPod) string {
-	for _, key := range []string{"kubernetes.io/config.mirror", "kubernetes.io/config.hash"} {
-		if uid := p.Annotations[key]; uid != "" && uid != p.ID {
-			return uid
+// otherUIDs are the second UIDs of a static pod. The kubelet reports the hash of the pod's file as
+// UID; the mirror object in the API server has one of its own and names that hash in an annotation.
+func otherUIDs(keys []string, p *workloadmeta.KubernetesPod) []string {
+	for _, uid := range [...]string{p.APIUID, p.UID, p.Annotations["kubernetes.io/config.mirror"],
+		p.Annotations["kubernetes.io/config.hash"]} {
+		if uid != p.ID && !slices.Contains(keys, uid) {
+			keys = append(keys, uid)
 		}
 	}
-	if p.UID != p.ID {
-		return p.UID
-	}
-	return ""
+	return keys
 }

@@ -310,8 +310,12 @@ func TestStaticPodsAnswerToBothUIDs(t *testing.T) {
 		}
 	}
 	s := newStore(t, sets(kubelet, pod("hash", func(p *wm.KubernetesPod) { p.UID = "mirror-uid" })),
-		sets(cluster, pod("uid2", mirror("uid2", "hash2"))))
-	for uid, want := range map[string]any{"hash": "hash", "mirror-uid": "hash", "uid2": "uid2",
+		sets(cluster, pod("uid2", mirror("uid2", "hash2"))),
+		sets(kubelet, pod("hash3", func(p *wm.KubernetesPod) {
+			mirror("", "hash3")(p)
+			p.APIUID = "api-uid"
+		})))
+	for uid, want := range map[string]any{"hash3": "hash3", "api-uid": "hash3", "hash": "hash", "mirror-uid": "hash", "uid2": "uid2",
 		"hash2": "uid2", "other": wm.ErrNotFound} {
 		p, err := s.GetKubernetesPod(uid)
 		wants(t, uid, p, err, want)
