@@ -14,6 +14,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/podmap"
 )
 
@@ -45,9 +46,11 @@ type Collector struct {
 	limit *rate.Limiter // of kicks
 
 	running *tracker // of the stream; used by it alone
+	// connect is kubeapi.New; tests have an API server without a network.
+	connect func(kubeapi.Options) (*kubeapi.Client, error)
 
 	mu     sync.Mutex
-	ways   [2]collection.Part // how each way to ask goes
+	ways   [3]collection.Part // how each way to ask goes
 	listed chan struct{}      // closed at the next list
 }
 
@@ -55,6 +58,7 @@ type Collector struct {
 const (
 	viaPodsAPI = iota
 	viaEndpoint
+	viaAPIServer
 )
 
 // New returns a collector.
@@ -65,8 +69,8 @@ func New(o Options) (*Collector, error) {
 	}
 	return &Collector{opts: o, seed: maphash.MakeSeed(), kick: make(chan struct{}, 1),
 		limit: rate.NewLimiter(1, 3), listed: make(chan struct{}),
-		running: newTracker(podmap.New(o.Env)),
-		ways:    [2]collection.Part{{Name: "Pods API"}, {Name: "/pods"}}}, nil
+		running: newTracker(podmap.New(o.Env)), connect: kubeapi.New,
+		ways: [3]collection.Part{{Name: "Pods API"}, {Name: "/pods"}, {Name: "API server"}}}, nil
 }
 
 var description = workloadmeta.Description{
@@ -92,6 +96,20 @@ func (c *Collector) Parts() []collection.Part {
 
 // Detect implements [workloadmeta.Collector].
 func (c *Collector) Detect(context.Context) workloadmeta.Detection {
+	if c.opts.PodSource != fromKubelet {
+		where, err := c.opts.apiServer().Where()
+		if err == nil && c.opts.nodeName() == "" {
+			err = errNoNode
+		}
+		if err == nil {
+			return workloadmeta.Detection{State: workloadmeta.Detected,
+				Reason: "an API server at " + where}
+		}
+		if p := workloadmeta.ProblemOf(err); c.opts.PodSource == fromAPIServer {
+			return workloadmeta.Detection{State: workloadmeta.Absent, Cause: p.Cause,
+				Reason: p.Reason, Hint: p.Hint}
+		}
+	}
 	if _, err := os.Stat(c.opts.Socket); err == nil {
 		return workloadmeta.Detection{State: workloadmeta.Detected,
 			Reason: "the kubelet's Pods API at " + c.opts.Socket}
@@ -141,23 +159,28 @@ func (c *Collector) Fetch(ctx context.Context, _ workloadmeta.EntityID, _ worklo
 // Stream implements [workloadmeta.Streamer].
 func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	defer c.running.outage()
-	better := c.streamPodsAPI(ctx, sink)
-	c.failed(viaPodsAPI, better)
-	if r := (*lostError)(nil); errors.As(better, &r) || ctx.Err() != nil {
-		return better
+	var failed error // of those ways that there are
+	for way, stream := range [...]func(context.Context, workloadmeta.Sink) error{
+		viaPodsAPI: c.streamPodsAPI, viaEndpoint: c.streamEndpoint,
+		viaAPIServer: c.streamAPIServer} {
+		if !c.opts.asks(way) {
+			continue
+		}
+		err := stream(ctx, sink)
+		c.failed(way, err)
+		r := (*lostError)(nil)
+		switch absent := workloadmeta.CauseOf(err) == workloadmeta.CauseAbsent; {
+		case errors.As(err, &r), ctx.Err() != nil:
+			return err
+		case failed == nil || !absent && workloadmeta.CauseOf(failed) == workloadmeta.CauseAbsent:
+			failed = err // one that is not there, as in most clusters, explains nothing
+		case !absent:
+			p := workloadmeta.ProblemOf(err)
+			failed = &workloadmeta.Error{Cause: p.Cause, Hint: p.Hint,
+				Err: fmt.Errorf("%w; %w", err, failed)}
+		}
 	}
-	worse := c.streamEndpoint(ctx, sink)
-	c.failed(viaEndpoint, worse)
-	switch r := (*lostError)(nil); {
-	case errors.As(worse, &r), ctx.Err() != nil,
-		workloadmeta.CauseOf(better) == workloadmeta.CauseAbsent: // as in most clusters
-		return worse
-	case workloadmeta.CauseOf(worse) == workloadmeta.CauseAbsent:
-		return better
-	}
-	p := workloadmeta.ProblemOf(worse)
-	return &workloadmeta.Error{Cause: p.Cause, Hint: p.Hint,
-		Err: fmt.Errorf("%w; %w", worse, better)}
+	return failed
 }
 
 // uses notes that a way is used, or that it is there and waits.
@@ -200,9 +223,13 @@ type loop struct {
 	way    int
 	reason string // for people, that the way is used
 	list   func(context.Context, map[uint64]bool) (listing, error)
-	queue  *queue // nil without a watch
+	queue  *queue // nil without a watch of the kubelet's
 	synced bool
 	failed int // lists in a row
+	// Of the API server, which is not listed from here:
+	tell  <-chan func() // runs what its watch finds
+	since time.Time     // when it began to fail; zero: it does not
+	why   error
 }
 
 // answer is that of a list.
@@ -220,7 +247,7 @@ func (l *loop) run(ctx context.Context, first *listing, watchEnd <-chan error,
 	answers := make(chan answer, 1)
 	asking := false
 	ask := func() {
-		if asking {
+		if asking || l.list == nil {
 			return
 		}
 		asking = true
@@ -268,8 +295,13 @@ func (l *loop) run(ctx context.Context, first *listing, watchEnd <-chan error,
 				l.queue.sync() // a watch that has been silent for so long has told everything
 			}
 			ask()
+		case do := <-l.tell:
+			do()
 		case <-tick.C:
 			l.apply(l.running.tick(time.Now()))
+			if l.why != nil && (!l.synced || time.Since(l.since) > apiPatience) {
+				return l.lost(l.why)
+			}
 		case a := <-answers:
 			asking = false
 			if err := l.answered(a); err != nil {
@@ -312,21 +344,25 @@ func (l *loop) answered(a answer) error {
 // take takes a list. The first one says that everything is told.
 func (l *loop) take(list listing) {
 	list.watched = l.queue != nil
-	changes := l.running.list(time.Now(), list)
-	if !l.synced {
-		l.synced = true
-		l.running.settle(changes)
-		l.uses(l.way, collection.StateLive, l.reason)
-		l.sink.Apply(l.running.everything())
-		l.sink.Synced()
-	} else {
-		l.apply(changes)
-	}
+	l.sync(l.running.list(time.Now(), list))
 	if err := l.running.problem; err != nil {
 		l.opts.Log.Warn("pods of the kubelet's list are left out", "pods", l.running.undecodable,
 			"error", err)
 	}
 	l.told()
+}
+
+// sync reports the changes that everything there is brings; the first time it says that it is all.
+func (l *loop) sync(changes []workloadmeta.CollectorEvent) {
+	if l.synced {
+		l.apply(changes)
+		return
+	}
+	l.synced = true
+	l.running.settle(changes)
+	l.uses(l.way, collection.StateLive, l.reason)
+	l.sink.Apply(l.running.everything())
+	l.sink.Synced()
 }
 
 // events takes what the watch has told, and reports whether a list is due: after everything has
@@ -430,16 +466,21 @@ func (c *Collector) streamEndpoint(ctx context.Context, sink workloadmeta.Sink) 
 	c.running.restored(time.Now())
 	l := &loop{Collector: c, sink: sink, way: viaEndpoint,
 		reason: fmt.Sprintf("asked every %s at %s", c.opts.Period, e.url), list: e.list}
-	began, tried := time.Now(), time.Now()
 	look := time.NewTicker(betterSoon)
 	defer look.Stop()
-	return l.run(ctx, &first, nil, look.C, func(ctx context.Context) bool {
+	return l.run(ctx, &first, nil, look.C, sometimes(c.podsAPIAnswers))
+}
+
+// sometimes returns a look for something better, as often as it is worth it.
+func sometimes(answers func(context.Context) bool) func(context.Context) bool {
+	began, tried := time.Now(), time.Now()
+	return func(ctx context.Context) bool {
 		if time.Since(began) > betterSettle && time.Since(tried) < betterRarely {
 			return false
 		}
 		tried = time.Now()
-		return c.podsAPIAnswers(ctx)
-	})
+		return answers(ctx)
+	}
 }
 
 // podsAPIAnswers reports whether the Pods API has something to say.

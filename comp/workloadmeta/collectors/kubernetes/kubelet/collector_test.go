@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,9 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
+	"github.com/rollcall-dev/rollcall/test/fakekube"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +39,7 @@ type rig struct {
 	t      *testing.T
 	root   string
 	socket string
+	api    *fakekube.Server // nil: there is none
 }
 
 func newRig(t *testing.T) *rig {
@@ -59,6 +63,11 @@ func (r *rig) start(o Options) {
 	c, err := New(o)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if r.api != nil {
+		c.connect = func(kubeapi.Options) (*kubeapi.Client, error) {
+			return kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, r.api.Client()), nil
+		}
 	}
 	r.Engine = collectortest.NewEngine(r.t, c)
 }
@@ -292,10 +301,15 @@ func TestAnswers(t *testing.T) {
 		"cut off": {func(w http.ResponseWriter) {
 			fmt.Fprint(w, `{"kind":"PodList","items":[{"metadata":{"name":"a"`)
 		}, "", "unexpected"},
-		"no list":    {func(w http.ResponseWriter) { fmt.Fprint(w, `{"kind":"Status"}`) }, "", "no items"},
-		"no JSON":    {func(w http.ResponseWriter) { fmt.Fprint(w, `<html>`) }, "", "no list of pods"},
-		"not there":  {func(w http.ResponseWriter) { http.NotFound(w, nil) }, workloadmeta.CauseWrongPeer, "404"},
-		"overloaded": {func(w http.ResponseWriter) { http.Error(w, "slow down", http.StatusTooManyRequests) }, "", "429"},
+		"no list": {func(w http.ResponseWriter) { fmt.Fprint(w, `{"kind":"Status"}`) }, "",
+			"no items"},
+		"no JSON": {func(w http.ResponseWriter) { fmt.Fprint(w, `<html>`) }, "",
+			"no list of pods"},
+		"not there": {func(w http.ResponseWriter) { http.NotFound(w, nil) },
+			workloadmeta.CauseWrongPeer, "404"},
+		"overloaded": {func(w http.ResponseWriter) {
+			http.Error(w, "slow down", http.StatusTooManyRequests)
+		}, "", "429"},
 		"redirection": {func(w http.ResponseWriter) {
 			w.Header().Set("Location", "http://evil.example")
 			w.WriteHeader(http.StatusFound)

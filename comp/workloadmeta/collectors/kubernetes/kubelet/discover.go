@@ -51,6 +51,11 @@ func (o *Options) nodeName() string {
 		os.Getenv("K8S_NODE_NAME"))
 }
 
+// errNoNode reports that nobody could tell which pods of the cluster are wanted.
+var errNoNode error = &workloadmeta.Error{Cause: workloadmeta.CauseAbsent,
+	Hint: "give it NODE_NAME from spec.nodeName",
+	Err:  errors.New("API server: the name of this node is not known")}
+
 // errNowhere reports that there is no address to ask.
 var errNowhere error = &workloadmeta.Error{Cause: workloadmeta.CauseAbsent,
 	Hint: "set kubernetes_kubelet_host or kubelet.url; in a pod give it HOST_IP from status.hostIP " +

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
@@ -22,6 +23,13 @@ const (
 	defaultPort        = 10250
 	defaultPeriod      = 5 * time.Second
 	callTimeout        = 5 * time.Second
+)
+
+// Who is asked for pods: see [Options.PodSource].
+const (
+	fromKubelet   = "kubelet"
+	fromAPIServer = "apiserver"
+	fromAny       = "auto"
 )
 
 // Options change how the collector works. The zero value is useful.
@@ -49,6 +57,14 @@ type Options struct {
 	NodesProxy bool `config:"nodes_proxy" default:"false" doc:"Ask for get nodes/proxy in the role that rollcall rbac prints, beside get nodes/pods, of which a kubelet before Kubernetes 1.33 knows nothing. It lets its holder run commands in all containers of all nodes."`
 	// Period is from one list to the next. Default 5s.
 	Period time.Duration `config:"poll_interval" default:"5s" doc:"From one list of pods to the next. While pods start or end it is a second."`
+
+	// PodSource says who is asked for pods: "kubelet" (default), "apiserver", or "auto" for the API
+	// server where the kubelet cannot be asked.
+	PodSource string `config:"pod_source" default:"kubelet" doc:"Who is asked for the pods of the node: kubelet, apiserver, or auto: the API server for as long as the kubelet cannot be asked. Access of accounts cannot be limited to the pods of one node."`
+	// Kubeconfig, APICA and APISkipVerify say how the API server is asked: see package apiserver.
+	Kubeconfig    string `config:"/kubernetes_kubeconfig_path"`
+	APICA         string `config:"/kubernetes_apiserver_ca_path"`
+	APISkipVerify bool   `config:"/apiserver.tls_skip_verify"`
 
 	// CallTimeout bounds one question to the kubelet. One that is frozen takes connections and says
 	// nothing. Default 5s.
@@ -96,6 +112,16 @@ func (o Options) withDefaults() (Options, error) {
 			return bad("ClientCA", "no certificate in %s", o.ClientCA)
 		}
 	}
+	switch o.PodSource {
+	case "":
+		o.PodSource = fromKubelet
+	case fromKubelet, fromAPIServer, fromAny:
+	default:
+		return bad("PodSource", "it is %q; want kubelet, apiserver or auto", o.PodSource)
+	}
+	if _, err := kubeapi.NodeName(o.NodeName); err != nil && o.PodSource != fromKubelet {
+		return bad("NodeName", "%w", err)
+	}
 	switch {
 	case o.Period == 0:
 		o.Period = defaultPeriod
@@ -119,6 +145,19 @@ func (o Options) withDefaults() (Options, error) {
 		o.Env = filter
 	}
 	return o, nil
+}
+
+// asks reports whether a way may be used.
+func (o *Options) asks(way int) bool {
+	if way == viaAPIServer {
+		return o.PodSource != fromKubelet
+	}
+	return o.PodSource != fromAPIServer
+}
+
+func (o *Options) apiServer() kubeapi.Options {
+	return kubeapi.Options{Kubeconfig: o.Kubeconfig, CA: o.APICA, SkipVerify: o.APISkipVerify,
+		Root: o.Root}
 }
 
 // roots returns who may sign for the kubelet. They are read for each new connection, because they

@@ -345,7 +345,8 @@ func TestRejected(t *testing.T) {
 			t.Fatalf("after %s: %v", at, ids(p.live))
 		}
 		for _, e := range p.live {
-			if pod := e.(*workloadmeta.KubernetesPod); pod.Reason != "OutOfcpu" || pod.Phase != "Failed" {
+			if pod := e.(*workloadmeta.KubernetesPod); pod.Reason != "OutOfcpu" ||
+				pod.Phase != "Failed" {
 				t.Errorf("after %s: phase %s, reason %q", at, pod.Phase, pod.Reason)
 			}
 		}

@@ -21,8 +21,16 @@ var Spec = collection.Spec[Options]{
 // access returns what the kubelet asks the API server about who asks for /pods. It does not ask
 // about the Pods API, which is root's.
 func access(o Options, _ collection.Agent) []collection.Access {
-	out := []collection.Access{{Resource: "nodes/pods", Verbs: []string{"get"},
-		Why: "pods of the node from its kubelet's /pods, where there is no Pods API"}}
+	var out []collection.Access
+	if o.PodSource == fromAPIServer || o.PodSource == fromAny {
+		out = append(out, collection.Access{Resource: "pods", Verbs: []string{"list", "watch"},
+			Why: "pods of the node where its kubelet is not asked, or cannot be"})
+	}
+	if o.PodSource == fromAPIServer {
+		return out
+	}
+	out = append(out, collection.Access{Resource: "nodes/pods", Verbs: []string{"get"},
+		Why: "pods of the node from its kubelet's /pods, where there is no Pods API"})
 	if o.NodesProxy {
 		out = append(out, collection.Access{Resource: "nodes/proxy", Verbs: []string{"get"},
 			Why: "the same before Kubernetes 1.33, asked for by kubelet.nodes_proxy; who has it can " +

@@ -57,6 +57,8 @@ type tracked struct {
 	listed  bool // in the last list
 	// missingSince is when the first of the lists in a row that lack it was asked for.
 	missingSince time.Time
+	// goneSince is when the API server had it no more, as long as it may come back.
+	goneSince time.Time
 	// retired are former instances of its containers.
 	retired map[string]retired
 }
@@ -160,6 +162,42 @@ func (t *tracker) done(now time.Time, uid string) []workloadmeta.CollectorEvent 
 	return t.flush()
 }
 
+// gone takes the API server's word that it has a pod no more, and returns what changes.
+func (t *tracker) gone(now time.Time, uid string) []workloadmeta.CollectorEvent {
+	if pod, ok := t.pods[uid]; ok {
+		t.vanished(now, pod)
+	}
+	return t.flush()
+}
+
+// vanished ends a pod that the API server has no more. The mirror of a static pod may only be made
+// anew.
+func (t *tracker) vanished(now time.Time, pod *tracked) {
+	switch {
+	case pod.Pod.APIUID == "" && !podmap.Static(pod.Pod):
+		t.finish(now, pod)
+	case pod.goneSince.IsZero():
+		pod.goneSince = now
+	}
+}
+
+// all takes everything that the API server has, and returns what changes. If it is not complete
+// nothing is taken for gone.
+func (t *tracker) all(now time.Time, list []podmap.Mapped,
+	complete bool) []workloadmeta.CollectorEvent {
+	seen := make(map[string]bool, len(list))
+	for _, mapped := range list {
+		seen[mapped.Pod.ID] = true
+		delete(t.byHash, t.update(now, now, mapped).hash)
+	}
+	for _, uid := range slices.Sorted(maps.Keys(t.pods)) {
+		if complete && !seen[uid] {
+			t.vanished(now, t.pods[uid])
+		}
+	}
+	return t.flush()
+}
+
 // outage notes that the kubelet could not be reached. Nothing ages meanwhile.
 func (t *tracker) outage() {
 	for _, pod := range t.pods {
@@ -180,6 +218,10 @@ func (t *tracker) tick(now time.Time) []workloadmeta.CollectorEvent {
 		if pod.held != nil && !now.Before(t.holdReadyUntil) {
 			pod.Mapped, pod.held = *pod.held, nil
 			t.report(pod)
+		}
+		if !pod.goneSince.IsZero() && now.Sub(pod.goneSince) >= absentFor {
+			t.finish(now, pod)
+			continue
 		}
 		for id, r := range pod.retired {
 			if now.Sub(r.since) > keptFinished {
@@ -246,7 +288,7 @@ func (t *tracker) update(now, at time.Time, mapped podmap.Mapped) *tracked {
 		pod = &tracked{first: now}
 		t.pods[mapped.Pod.ID] = pod
 	}
-	pod.at = at
+	pod.at, pod.goneSince = at, time.Time{}
 	switch {
 	case !finished(mapped.Pod) && (anyRuns(mapped.Containers) || len(mapped.Containers) == 0):
 		// It runs, or is about to: a static pod keeps its UID when it comes back.
