@@ -162,7 +162,7 @@ func (a *app) printExplanation(x inspect.Explanation) error {
 	p := &printer{w: a.out}
 	p.line("%s", x.ID)
 	p.line("%s: %s", x.Completeness, x.Reason)
-	for _, s := range x.Unanswered {
+	for _, s := range x.Silent {
 		p.line("not known is what %s would say: %s", s.Collector, oneLine(s.Problem.String()))
 	}
 	if text := selectionText(x.Selection); text != "" {

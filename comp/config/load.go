@@ -126,7 +126,7 @@ func (l *Loaded) fill() {
 		}
 	}
 	for i, c := range l.schema.collectors {
-		c.Settle(l.options[i])
+		c.Normalize(l.options[i])
 	}
 }
 

@@ -21,8 +21,8 @@ type Explanation struct {
 	Tag *tagger.TagReason `json:"tag,omitempty"`
 	// Notes are what else a reader of the tags should know, a line each.
 	Notes []string `json:"notes,omitempty"`
-	// Unanswered are collectors that might know of it and could not be asked.
-	Unanswered []Unanswered `json:"unanswered,omitempty"`
+	// Silent are collectors that might know of it and could not be asked.
+	Silent []SilentCollector `json:"silent,omitempty"`
 	// Reports are who says what of it, the strongest first.
 	Reports []workloadmeta.Report `json:"reports,omitempty"`
 	// Forgotten says why it was withdrawn, if nobody could confirm it any more.
@@ -35,8 +35,8 @@ type Explanation struct {
 	Container *Explanation `json:"container,omitempty"`
 }
 
-// Unanswered is a collector that could not be asked about an entity.
-type Unanswered struct {
+// SilentCollector is a collector that could not be asked about an entity.
+type SilentCollector struct {
 	Collector string `json:"collector"`
 	workloadmeta.Problem
 }
@@ -85,10 +85,10 @@ func (l *Local) explain(t target) (Explanation, error) {
 	}
 	for _, gap := range l.gaps(t.workload.Kind) {
 		if gap.Silent {
-			x.Unanswered = append(x.Unanswered, Unanswered{gap.Collector, gap.Problem})
+			x.Silent = append(x.Silent, SilentCollector{gap.Collector, gap.Problem})
 		}
 	}
-	x.Reason = reasonBeside(len(x.Unanswered) > 0, x.Explanation)
+	x.Reason = reasonBeside(len(x.Silent) > 0, x.Explanation)
 	switch e := t.entity.(type) {
 	case *workloadmeta.Process:
 		if e.ContainerID == "" {

@@ -35,7 +35,7 @@ func TestTheGraphForgets(t *testing.T) {
 			apply := func(typ workloadmeta.EventType, e workloadmeta.Entity) {
 				f.apply([]workloadmeta.Event{{Type: typ, Entity: e, Complete: true}})
 			}
-			f.settle()
+			f.extractPending()
 			before := len(f.topics) // what is asked about everything
 			all := map[workloadmeta.EntityID]workloadmeta.Entity{}
 			for _, e := range []workloadmeta.Entity{
@@ -80,7 +80,7 @@ func TestLostTagsAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	tg.update(func(*graph) { tg.process([]tagger.TagInfo{{Source: "of nothing"}}) })
-	tg.update((*graph).settle)
+	tg.update((*graph).extractPending)
 	if n := strings.Count(log.String(), "some tags are lost"); n != 1 {
 		t.Errorf("the log tells of them %d times:\n%s", n, &log)
 	}
@@ -114,7 +114,7 @@ func TestALargeBundleIsHandledInPieces(t *testing.T) {
 			t.Errorf("%d infos come in %d pieces", len(events), pieces)
 		}
 		pieces = 0
-		f.settle()
+		f.extractPending()
 		if pieces > 0 {
 			t.Error("without any news the same is given out again")
 		}

@@ -98,7 +98,7 @@ func (g *graph) apply(events []workloadmeta.Event) {
 		id := ev.Entity.GetID()
 		n := g.nodes[id]
 		if n != nil && n.gone {
-			g.settle() // another one of this ID
+			g.extractPending() // another one of this ID
 			n = nil
 		}
 		if n == nil {
@@ -113,7 +113,7 @@ func (g *graph) apply(events []workloadmeta.Event) {
 			g.leaving = append(g.leaving, n)
 		}
 	}
-	g.settle()
+	g.extractPending()
 }
 
 // set makes this the entity's state.
@@ -139,9 +139,9 @@ func (g *graph) set(n *node, e workloadmeta.Entity, complete bool) {
 	g.mark(n)
 }
 
-// settle extracts what is to be extracted, and lets go who has gone. Those who leave keep
+// extractPending extracts what is to be extracted, and lets go who has gone. Those who leave keep
 // what they know of each other: they left together.
-func (g *graph) settle() {
+func (g *graph) extractPending() {
 	g.refresh()
 	g.extract(false)
 	for _, n := range g.leaving {
@@ -175,7 +175,7 @@ func (g *graph) reload(x *extract.Extractor) {
 	for _, n := range g.nodes {
 		g.mark(n)
 	}
-	g.settle()
+	g.extractPending()
 }
 
 // refresh marks those who have asked which sources there are, if that has changed.

@@ -237,7 +237,7 @@ func (t *Tagger) watchSources(ctx context.Context) {
 		if expecting != nil {
 			changed = expecting.ExpectationsChanged()
 		}
-		t.update((*graph).settle)
+		t.update((*graph).extractPending)
 		select {
 		case <-changed:
 		case <-synced:
@@ -288,7 +288,7 @@ func (t *Tagger) CatchUp(ctx context.Context) error {
 	for {
 		advanced := t.behind(goal)
 		if advanced == nil {
-			t.update((*graph).settle) // who is expected may have changed without any event
+			t.update((*graph).extractPending) // who is expected may have changed without any event
 			return nil
 		}
 		select {

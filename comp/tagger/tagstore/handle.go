@@ -46,7 +46,7 @@ func (s *Store) Handle(id tagger.EntityID) tagger.Handle {
 		if e, ok := t.Get(id); ok {
 			handle.cur.Store(e)
 		} else if _, ok := s.forgotten.when(id); ok {
-			handle.cur.Store(&entry{tomb: 1})
+			handle.cur.Store(&entry{tombstone: 1})
 		}
 		s.handles[id] = weak.Make(handle)
 		runtime.AddCleanup(handle, s.dropHandle, id)

@@ -21,11 +21,11 @@ import (
 // model is the store without any cleverness: what each source says about each entity,
 // resolved anew for each question.
 type model struct {
-	entities  map[tagger.EntityID]*modelEntity
-	forgotten map[tagger.EntityID]bool
-	limit     int
-	stones    int // ever made
-	last      map[tagger.EntityID]shown
+	entities   map[tagger.EntityID]*modelEntity
+	forgotten  map[tagger.EntityID]bool
+	limit      int
+	tombstones int // ever made
+	last       map[tagger.EntityID]shown
 	// How many updates of an entity said something new, and nothing new.
 	updated, unchanged uint64
 }
@@ -37,8 +37,8 @@ type shown struct {
 }
 
 type modelEntity struct {
-	sources map[string]modelSource
-	stone   int // 0 = alive; the larger, the younger
+	sources   map[string]modelSource
+	tombstone int // 0 = alive; the larger, the younger
 }
 
 type modelSource struct {
@@ -73,17 +73,17 @@ func (m *model) process(infos []tagger.TagInfo, now time.Time) {
 	}
 	for {
 		var oldest tagger.EntityID
-		stones := 0
+		tombstones := 0
 		for id, e := range m.entities {
-			if e.stone == 0 {
+			if e.tombstone == 0 {
 				continue
 			}
-			stones++
-			if oldest == "" || e.stone < m.entities[oldest].stone {
+			tombstones++
+			if oldest == "" || e.tombstone < m.entities[oldest].tombstone {
 				oldest = id
 			}
 		}
-		if stones <= m.limit {
+		if tombstones <= m.limit {
 			return
 		}
 		clear(m.entities[oldest].sources)
@@ -164,12 +164,12 @@ func (m *model) settle(id tagger.EntityID, e *modelEntity) {
 	delete(m.forgotten, id)
 	m.last[id] = shown{m.tags(id, tagger.HighCardinality), m.last[id].version + 1}
 	if !e.gone() {
-		e.stone = 0
+		e.tombstone = 0
 		return
 	}
-	if e.stone == 0 {
-		m.stones++
-		e.stone = m.stones
+	if e.tombstone == 0 {
+		m.tombstones++
+		e.tombstone = m.tombstones
 		// All goes together.
 		var last time.Time
 		for _, src := range e.sources {
@@ -197,7 +197,7 @@ func (m *model) prune(now time.Time) {
 
 func (m *model) completeness(id tagger.EntityID) tagger.Completeness {
 	switch e := m.entities[id]; {
-	case e == nil && m.forgotten[id], e != nil && e.stone != 0:
+	case e == nil && m.forgotten[id], e != nil && e.tombstone != 0:
 		return tagger.Expired
 	case e == nil:
 		return tagger.Unknown
@@ -554,10 +554,10 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 			}
 		}
 	}
-	stones := 0
+	tombstones := 0
 	for _, e := range m.entities {
-		if e.stone != 0 {
-			stones++
+		if e.tombstone != 0 {
+			tombstones++
 		}
 	}
 	list := s.List()
@@ -565,11 +565,11 @@ func check(t *rapid.T, s *tagstore.Store, m *model) {
 		t.Fatalf("%d updates and %d of nothing new; want %d, %d", st.Updated, st.Unchanged,
 			m.updated, m.unchanged)
 	}
-	if st := s.Stats(); st.Tombstones != stones || s.Len() != len(m.entities) ||
+	if st := s.Stats(); st.Tombstones != tombstones || s.Len() != len(m.entities) ||
 		len(list) != len(m.entities) ||
 		!slices.IsSortedFunc(list,
 			func(a, b tagger.Entity) int { return cmp.Compare(a.ID, b.ID) }) {
 		t.Fatalf("%d entities, %d listed, %d tombstones; want %d, %d", s.Len(), len(list),
-			st.Tombstones, len(m.entities), stones)
+			st.Tombstones, len(m.entities), tombstones)
 	}
 }

@@ -112,7 +112,7 @@ func (s *Store) Completeness(id tagger.EntityID) tagger.Completeness {
 
 func (e *entry) completeness() tagger.Completeness {
 	switch {
-	case e.tomb != 0:
+	case e.tombstone != 0:
 		return tagger.Expired
 	case e.complete:
 		return tagger.Complete
@@ -195,7 +195,7 @@ func (e *entry) export(id tagger.EntityID) tagger.Entity {
 // what is alive or unknown.
 func (s *Store) Withdrawn(id tagger.EntityID) (until time.Time, ok bool) {
 	e, found := s.entries.Get(id)
-	if !found || e.tomb == 0 {
+	if !found || e.tombstone == 0 {
 		return time.Time{}, false
 	}
 	last := int64(math.MinInt64)

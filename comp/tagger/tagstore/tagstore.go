@@ -109,11 +109,11 @@ type Store struct {
 // entry is what the table holds per entity. It is immutable. There is one per
 // container, so it is kept small: it is one cache line.
 type entry struct {
-	set      tagset.Set
-	standard *tagset.List // counted, if at all, by the source it comes from
-	sources  *sources
-	tomb     uint32 // not 0 if all sources have withdrawn: the tombstone's number
-	complete bool
+	set       tagset.Set
+	standard  *tagset.List // counted, if at all, by the source it comes from
+	sources   *sources
+	tombstone uint32 // not 0 if all sources have withdrawn: the tombstone's number
+	complete  bool
 }
 
 // counts are for metrics. A query that finds its entity counts nothing.
@@ -292,7 +292,7 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, drafts []draft) (k
 		s.forget(t, id, old)
 		return false
 	}
-	if gone && (old == nil || old.tomb == 0) {
+	if gone && (old == nil || old.tombstone == 0) {
 		s.keepTogether(id, drafts)
 	}
 	e := &entry{complete: allComplete(drafts)}
@@ -301,13 +301,13 @@ func (s *Store) commit(t *tx, id tagger.EntityID, old *entry, drafts []draft) (k
 	if old != nil {
 		s.in.Release(old.set.LowList())
 		s.unshare(old.sources)
-		e.tomb = old.tomb
+		e.tombstone = old.tombstone
 	}
 	switch {
-	case gone && e.tomb == 0:
-		e.tomb = s.tombstones.add(id)
-	case !gone && e.tomb != 0:
-		e.tomb = 0
+	case gone && e.tombstone == 0:
+		e.tombstone = s.tombstones.add(id)
+	case !gone && e.tombstone != 0:
+		e.tombstone = 0
 		s.tombstones.count--
 	}
 	t.Set(id, e)
@@ -325,12 +325,12 @@ func (s *Store) forget(t *tx, id tagger.EntityID, old *entry) {
 	}
 	s.in.Release(old.set.LowList())
 	s.unshare(old.sources)
-	if old.tomb != 0 {
+	if old.tombstone != 0 {
 		s.tombstones.count--
 	}
 	if old.set.High().Len() > 0 {
 		last := *old
-		last.tomb = max(old.tomb, 1)
+		last.tombstone = max(old.tombstone, 1)
 		s.handles.show(id, &last)
 		s.forgotten.add(id, s.opts.Now()) // first, so that nobody finds it unknown in between
 	} else {
@@ -422,9 +422,9 @@ func (s *Store) Prune() (forgotten int) {
 		if len(s.graces)+len(s.dates) > 1024+4*s.table.Len() {
 			s.rebuildExpiries()
 		}
-		s.tombstones.trim(func(stone tombstone) bool {
-			e, ok := t.Get(stone.id)
-			return ok && e.tomb == stone.number
+		s.tombstones.trim(func(old tombstone) bool {
+			e, ok := t.Get(old.id)
+			return ok && e.tombstone == old.number
 		})
 	})
 	if s.waiters.any() {
@@ -463,7 +463,7 @@ func (s *Store) expire(t *tx, id tagger.EntityID, match func(*source) bool) bool
 func (s *Store) limitTombstones(t *tx) {
 	for s.tombstones.count > s.opts.MaxTombstones {
 		oldest := s.tombstones.pop()
-		if e, ok := t.Get(oldest.id); ok && e.tomb == oldest.number {
+		if e, ok := t.Get(oldest.id); ok && e.tombstone == oldest.number {
 			s.expire(t, oldest.id, func(*source) bool { return true })
 		}
 	}

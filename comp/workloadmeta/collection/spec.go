@@ -63,8 +63,8 @@ type Spec[O any] struct {
 	// these options as this type of agent. Roles are made of it, so that it has all that the
 	// collector calls, and nothing more. nil: it asks nothing.
 	Access func(options O, agent Agent) []Access
-	// Settling, if set, settles options that depend on each other, before anybody looks at them.
-	Settling func(options *O)
+	// Normalizing, if set, makes options consistent that depend on each other, before anybody looks at them.
+	Normalizing func(options *O)
 	// Make makes the collector: several where it has several instances, whose IDs begin with that
 	// of the Spec.
 	Make func(options O, deps Deps) ([]workloadmeta.Collector, error)
@@ -112,8 +112,8 @@ type AnySpec interface {
 	AccessOf(options any, agent Agent) []Access
 	// Options returns a pointer to new options, with their zero values.
 	Options() any
-	// Settle settles options that depend on each other. The options are what Options returned.
-	Settle(options any)
+	// Normalize makes options consistent that depend on each other. The options are what Options returned.
+	Normalize(options any)
 	// New makes the collectors. The options are what Options returned.
 	New(options any, deps Deps) ([]workloadmeta.Collector, error)
 }
@@ -140,10 +140,10 @@ func (s Spec[O]) AccessOf(options any, agent Agent) []Access {
 // Options implements [AnySpec].
 func (s Spec[O]) Options() any { return new(O) }
 
-// Settle implements [AnySpec].
-func (s Spec[O]) Settle(options any) {
-	if o, ok := options.(*O); ok && s.Settling != nil {
-		s.Settling(o)
+// Normalize implements [AnySpec].
+func (s Spec[O]) Normalize(options any) {
+	if o, ok := options.(*O); ok && s.Normalizing != nil {
+		s.Normalizing(o)
 	}
 }
 

@@ -35,10 +35,10 @@ func TestASpecMakesItsCollector(t *testing.T) {
 
 	options := spec.Options()
 	options.(*specOptions).Host = "here"
-	spec.Settle(options) // nothing depends on anything
-	spec.Settling = func(o *specOptions) { o.Port = "80 of " + o.Host }
-	spec.Settle(options)
-	spec.Settle("other options") // which are not its business
+	spec.Normalize(options) // nothing depends on anything
+	spec.Normalizing = func(o *specOptions) { o.Port = "80 of " + o.Host }
+	spec.Normalize(options)
+	spec.Normalize("other options") // which are not its business
 	if got, err := spec.New(options, collection.Deps{}); err != nil || len(got) != 1 ||
 		got[0] != idle || made != (specOptions{"here", "80 of here"}) {
 		t.Errorf("made %v of %+v, %v", got, made, err)

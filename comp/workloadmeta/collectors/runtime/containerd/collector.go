@@ -45,7 +45,7 @@ func New(o Options) (*Collector, error) {
 	c := &Collector{opts: o}
 	address, field := o.Address, "Address"
 	if address == "" {
-		settle(&o)
+		normalize(&o)
 		address, field = o.CRISocket, "CRISocket"
 	}
 	if address != "" {

@@ -21,16 +21,16 @@ var description = workloadmeta.Description{
 var Spec = collection.Spec[Options]{
 	Description: description,
 	About:       "containerd's containers and images",
-	Settling:    settle,
+	Normalizing: normalize,
 	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
 		o.Log, o.Env = cmp.Or(o.Log, d.Log), cmp.Or(o.Env, d.Env)
-		settle(&o)
+		normalize(&o)
 		return collection.One(New(o))
 	},
 }
 
-// settle forgets a socket that is not to be taken for containerd's.
-func settle(o *Options) {
+// normalize forgets a socket that is not to be taken for containerd's.
+func normalize(o *Options) {
 	if o.OverCRI || !strings.Contains(o.CRISocket, "containerd") {
 		o.CRISocket = ""
 	}

@@ -20,16 +20,16 @@ var Spec = collection.Spec[Options]{
 	Description: description,
 	About:       "the containers and images of runtimes that are asked over the CRI, such as CRI-O and cri-dockerd,",
 	On:          "containerd is asked over the CRI, too",
-	Settling:    settle,
+	Normalizing: normalize,
 	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
 		o.Log, o.Env = cmp.Or(o.Log, d.Log), cmp.Or(o.Env, d.Env)
 		return collection.One(New(o))
 	},
 }
 
-// settle leaves containerd's socket to the collector for it, unless this one is to ask there; who
+// normalize leaves containerd's socket to the collector for it, unless this one is to ask there; who
 // asks for that and names containerd's address means the same daemon.
-func settle(o *Options) {
+func normalize(o *Options) {
 	switch {
 	case o.UseContainerd:
 		o.Socket = cmp.Or(o.Socket, o.ContainerdAddress)
