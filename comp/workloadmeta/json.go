@@ -343,7 +343,7 @@ func (d *decoder) value(v reflect.Value, raw []byte, path string) error {
 			list = reflect.MakeSlice(v.Type(), 0, 4)
 		}
 		n := 0
-		for _, item := range elements(raw) {
+		for item := range elements(raw) {
 			if v.Kind() == reflect.Slice {
 				list = reflect.Append(list, reflect.Zero(v.Type().Elem()))
 			} else if n >= v.Len() {

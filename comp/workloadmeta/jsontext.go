@@ -159,15 +159,13 @@ func members(raw []byte) iter.Seq2[string, []byte] {
 }
 
 // elements yields the elements of a valid JSON array.
-func elements(raw []byte) iter.Seq2[int, []byte] {
-	return func(yield func(int, []byte) bool) {
-		n := 0
+func elements(raw []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
 		for i := skipBlanks(raw, 1); raw[i] != ']'; i = skipBlanks(raw, i) {
 			end := valueEnd(raw, i)
-			if !yield(n, raw[i:end]) {
+			if !yield(raw[i:end]) {
 				return
 			}
-			n++
 			if i = skipBlanks(raw, end); raw[i] == ',' {
 				i++
 			}

@@ -2,6 +2,7 @@ package workloadmeta_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -296,5 +297,87 @@ func TestSameFacts(t *testing.T) {
 		if a.SameFacts(&b) != c.same {
 			t.Errorf("%s: the same is not %t", name, c.same)
 		}
+	}
+}
+
+// An image without a name is filled up by one that has a name, and gives it no tag.
+func TestMergedImageIsOfOneName(t *testing.T) {
+	image := func(i workloadmeta.ContainerImage) *workloadmeta.Container {
+		return reported(func(c *workloadmeta.Container) { c.Image = i })
+	}
+	got := combine(image(workloadmeta.ContainerImage{Tag: "1", ID: "i"}),
+		image(workloadmeta.ContainerImage{Name: "app", Tag: "2", ID: "j"})).(*workloadmeta.Container)
+	if want := (workloadmeta.ContainerImage{Name: "app", Tag: "2", ID: "j"}); got.Image != want {
+		t.Errorf("image %+v, want %+v", got.Image, want)
+	}
+}
+
+// Who withdraws without having seen an end leaves no trace; an end that another has seen stays
+// while a third has not looked since.
+func TestAWithdrawalLeavesTheEndsThatOthersHaveSeen(t *testing.T) {
+	running := reported(func(c *workloadmeta.Container) {
+		c.PID, c.State.Running = 42, true
+	})
+	again := reported(func(c *workloadmeta.Container) { c.PID, c.State.Running = 43, true })
+	end := reported(func(c *workloadmeta.Container) { c.State.Status = workloadmeta.StatusStopped })
+	all := reports(running, running, running)
+	left, _ := workloadmeta.Withdraw(all, 0, end)
+	left = workloadmeta.Confirm(left, workloadmeta.NewReport(all[2].Reporter, again, at(1)))
+	left, alive := workloadmeta.Withdraw(left, 2, again)
+	if !alive || len(left) != 2 || left[0].Reporter != all[0].Reporter ||
+		left[0].State != workloadmeta.Done || left[1].Reporter != all[1].Reporter {
+		t.Errorf("left are %+v, alive %t", left, alive)
+	}
+}
+
+func TestWhoInfers(t *testing.T) {
+	for source, want := range map[workloadmeta.Source]bool{workloadmeta.SourceProcess: true,
+		workloadmeta.SourceRuntime: false, workloadmeta.SourceNodeOrchestrator: false} {
+		if source.Infers(workloadmeta.KindContainer) != want ||
+			source.Infers(workloadmeta.KindProcess) {
+			t.Errorf("%s infers wrongly", source)
+		}
+	}
+}
+
+func TestValidKinds(t *testing.T) {
+	kinds := workloadmeta.Kinds()
+	last := kinds[len(kinds)-1]
+	if workloadmeta.Kind(0).Valid() || !kinds[0].Valid() || !last.Valid() || (last + 1).Valid() {
+		t.Errorf("valid are not the kinds from %s to %s", kinds[0], last)
+	}
+}
+
+// A configuration is the same however it is laid out, and one that is no JSON only as itself.
+func TestKubeletsConfigurationIsComparedAsJSON(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{`{"a": 1}`, "{ \"a\":\n1 }", true}, {`{"a": 1}`, `{"a": 2}`, false},
+		{`{`, `{`, true}, {`{`, `[`, false}, {``, ``, true}, {``, `{}`, false},
+	} {
+		a := &workloadmeta.Kubelet{Config: json.RawMessage(c.a)}
+		b := &workloadmeta.Kubelet{Config: json.RawMessage(c.b)}
+		if a.Equal(b) != c.same {
+			t.Errorf("%q and %q: the same is not %t", c.a, c.b, c.same)
+		}
+	}
+}
+
+// Numbers are written as encoding/json writes them, and an owner without an ID has none.
+func TestNumbersAndIDsAsJSON(t *testing.T) {
+	little := 0.0000001
+	c := reported(func(c *workloadmeta.Container) { c.Resources.CPURequest = &little })
+	if text, err := json.Marshal(c); err != nil || !strings.Contains(string(text),
+		`"cpu_request":1e-7`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	p := podOf(func(p *workloadmeta.KubernetesPod) {
+		p.Owners = []workloadmeta.KubernetesPodOwner{{Kind: "Job", Name: "j"}}
+	})
+	if text, err := json.Marshal(p); err != nil || !strings.Contains(string(text),
+		`"owners":[{"kind":"Job","name":"j"}]`) {
+		t.Errorf("%s, %v", text, err)
 	}
 }
