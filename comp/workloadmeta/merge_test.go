@@ -85,6 +85,19 @@ func TestMergedAddressesOfAPod(t *testing.T) {
 	}
 }
 
+// Of one who is away nothing is taken that a live observer leaves open.
+func TestMergedObservationIsOfThoseWhoAreLive(t *testing.T) {
+	for state, want := range map[workloadmeta.ReportState]string{
+		workloadmeta.Live: "2", workloadmeta.Away: ""} {
+		all := reports(podOf(func(p *workloadmeta.KubernetesPod) { p.Phase = "Running" }),
+			podOf(func(p *workloadmeta.KubernetesPod) { p.Phase, p.IP = "Running", "2" }))
+		all[1].State = state
+		if got := workloadmeta.Merge(all).(*workloadmeta.KubernetesPod).IP; got != want {
+			t.Errorf("of one who is %s: address %q, want %q", state, got, want)
+		}
+	}
+}
+
 // Lists whose order means nothing are sorted when they are united, and otherwise left alone.
 func TestMergedListsAreSortedWhenTheyGrow(t *testing.T) {
 	image := func(tags ...string) *workloadmeta.ContainerImageMetadata {
