@@ -63,7 +63,8 @@ type Spec[O any] struct {
 	// these options as this type of agent. Roles are made of it, so that it has all that the
 	// collector calls, and nothing more. nil: it asks nothing.
 	Access func(options O, agent Agent) []Access
-	// Normalizing, if set, makes options consistent that depend on each other, before anybody looks at them.
+	// Normalizing, if set, makes options consistent that depend on each other, before anybody looks
+	// at them.
 	Normalizing func(options *O)
 	// Make makes the collector: several where it has several instances, whose IDs begin with that
 	// of the Spec.
@@ -112,7 +113,8 @@ type AnySpec interface {
 	AccessOf(options any, agent Agent) []Access
 	// Options returns a pointer to new options, with their zero values.
 	Options() any
-	// Normalize makes options consistent that depend on each other. The options are what Options returned.
+	// Normalize makes options consistent that depend on each other. The options are what Options
+	// returned.
 	Normalize(options any)
 	// New makes the collectors. The options are what Options returned.
 	New(options any, deps Deps) ([]workloadmeta.Collector, error)

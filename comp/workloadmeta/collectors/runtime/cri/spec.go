@@ -27,8 +27,8 @@ var Spec = collection.Spec[Options]{
 	},
 }
 
-// normalize leaves containerd's socket to the collector for it, unless this one is to ask there; who
-// asks for that and names containerd's address means the same daemon.
+// normalize leaves containerd's socket to the collector for it, unless this one is to ask there;
+// who asks for that and names containerd's address means the same daemon.
 func normalize(o *Options) {
 	switch {
 	case o.UseContainerd:

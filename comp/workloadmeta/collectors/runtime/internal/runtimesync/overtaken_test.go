@@ -290,6 +290,29 @@ func TestALabelThatHidesTheExitCode(t *testing.T) {
 		if got := told(m); got != want {
 			t.Errorf("hidden by %q: told %q, want %q", label, got, want)
 		}
+		if m.stats.DecodePanics != 0 {
+			t.Errorf("hidden by %q: a panic", label)
+		}
+	}
+}
+
+// Each difference between a list and what the events have told counts once.
+func TestADifferenceCountsOnce(t *testing.T) {
+	m, now := liveMachine(t)
+	m.enter(m.track("a"), created, 0) // its start has been missed
+	in := Container{Key: "a", Entity: named("a", workloadmeta.StatusRunning, now)}
+	if n := m.compareContainers(&Listing{Containers: []Container{in}}, m.clock); n != 1 {
+		t.Errorf("a missed start counts %d", n)
+	}
+	image := func(tag string) *Listing {
+		return &Listing{Images: []Image{{Entity: &workloadmeta.ContainerImageMetadata{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainerImage, ID: "i"},
+			RepoTags: []string{tag}}}}}
+	}
+	for _, tag := range []string{"app:1", "app:2"} {
+		if n := m.compareImages(image(tag), m.clock); n != 1 {
+			t.Errorf("image %s counts %d", tag, n)
+		}
 	}
 }
 

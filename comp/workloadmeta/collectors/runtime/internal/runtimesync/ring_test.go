@@ -60,6 +60,10 @@ func TestEventsThatWaitForAList(t *testing.T) {
 			handled: 1000, dropped: 3},
 		"too large": {next: []func() ([]Event, error){counted(5, maxRing/2)},
 			handled: 2, dropped: 3},
+		"room again, when they have been handled": {next: []func() ([]Event, error){
+			counted(1000, 0), counted(3, maxRing/2),
+			func() ([]Event, error) { time.Sleep(time.Minute); return counted(1, 0)() }},
+			handled: 1001, dropped: 3},
 		"garbage": {next: []func() ([]Event, error){
 			func() ([]Event, error) { return nil, Lost(errors.New("garbage")) },
 			func() ([]Event, error) { panic("garbage") }, counted(1, 0)},
