@@ -47,7 +47,7 @@ On Kubernetes a pod and its containers also have tags of what they belong to. Wh
 4. Labels and annotations of the node, for the names that are left.
 
 So a label ` + "`team`" + ` of a namespace is the default for its pods, and one of the node the default for everything on it. A pod whose
-namespace is still to be told, by a collector that was detected, is ` + "`partial`" + ` while a rule names namespaces.
+namespace is still to be told of, by a collector that was detected and tells of namespaces, is ` + "`partial`" + ` while a rule names namespaces.
 
 Tags of your own choice come from labels, annotations and environment variables: see [configuration](configuration.md).
 Where rollcall's tags differ from those that the Datadog Agent makes, [deviations](deviations.md) says how and why.

@@ -31,7 +31,7 @@
 //     these fields by their JSON names: name=web, state.started_at=2026-01-02T15:04:05Z,
 //     labels.team=blue. Short for a container: running, stopped or any other status alone; exit=3;
 //     image=acme/web:1.2; owner=pod/p1. For a pod or task: containers=c1:app,c2:proxy. pod, image,
-//     task and deployment are short for kinds.
+//     task, deployment and service are short for kinds.
 //   - gone REPORTER KIND/ID [FIELD=VALUE ...]: the reporter says that it has ended, and how.
 //   - feed FILE: all of that, line by line: "REPORTER [gone] KIND/ID …", or lines of a recording,
 //     which the first reporter with their source says.

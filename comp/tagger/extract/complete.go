@@ -62,16 +62,18 @@ func (x *Extractor) Awaited(e workloadmeta.Entity,
 	return func(func(workloadmeta.EntityID) bool) {}
 }
 
-// awaited is Awaited for pods. Every pod has a namespace, so that it is waited for where a rule
-// names namespaces. Rules about nodes are there by default, and a pod need not be behind any
-// service: for those it is enough that everybody has listed what there is.
+// awaited is Awaited for pods: what they wait for until everybody has listed what there is. Every
+// pod has a namespace, so that it is waited for also then if others of them have been told of, and
+// only where a rule names namespaces.
 func (x *Extractor) awaited(p *workloadmeta.KubernetesPod,
 	lookup Lookup) iter.Seq[workloadmeta.EntityID] {
 	return func(yield func(workloadmeta.EntityID) bool) {
 		const metadata = workloadmeta.KindKubernetesMetadata
 		if x.namesNamespaces && p.Namespace != "" && x.namespaceOf(p, lookup) == nil &&
 			len(p.NamespaceLabels) == 0 && len(p.NamespaceAnnotations) == 0 &&
-			lookup.Expected(metadata) && !yield(namespaceID(p)) {
+			lookup.Expected(metadata) &&
+			(!lookup.Listed() || len(lookup.Find(Query{Relation: Namespaces})) > 0) &&
+			!yield(namespaceID(p)) {
 			return
 		}
 		if !x.nodes.empty() && p.NodeName != "" && x.nodeOf(p, lookup) == nil &&

@@ -117,9 +117,12 @@ func (x *Extractor) nodeOf(p *workloadmeta.KubernetesPod,
 	return findObject(lookup, nodeID(p))
 }
 
+// namespacePrefix begins the ID of a namespace.
+const namespacePrefix = "/namespaces//"
+
 func namespaceID(p *workloadmeta.KubernetesPod) workloadmeta.EntityID {
 	return workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata,
-		ID: "/namespaces//" + p.Namespace}
+		ID: namespacePrefix + p.Namespace}
 }
 
 func nodeID(p *workloadmeta.KubernetesPod) workloadmeta.EntityID {

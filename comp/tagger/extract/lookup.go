@@ -49,6 +49,8 @@ const (
 	Means
 	// AlsoCalled leads from the UID that the API server has for a static pod to that pod.
 	AlsoCalled
+	// Namespaces leads to all namespaces; the query has no ID. Only whether there are any is read.
+	Namespaces
 	// Sources leads to no entity. It is what [Lookup.Expected] and [Lookup.Listed] ask;
 	// the query has no ID.
 	Sources
@@ -88,6 +90,10 @@ func Answers(e workloadmeta.Entity) iter.Seq[Query] {
 				if id := e.Containers[i].ID; id != "" && !yield(listing(id)) {
 					return
 				}
+			}
+		case *workloadmeta.KubernetesMetadata:
+			if strings.HasPrefix(e.ID, namespacePrefix) {
+				yield(Query{Relation: Namespaces})
 			}
 		case *workloadmeta.KubernetesService:
 			for _, uid := range e.Pods {
@@ -135,7 +141,11 @@ func otherID(p *workloadmeta.KubernetesPod, lookup Lookup) tagger.EntityID {
 // still, so that nobody who has asked it needs to be extracted again. It keeps a change of one
 // member of a large service from being a change of all of them.
 func SameAnswer(q Query, before, after workloadmeta.Entity) bool {
-	if q.Relation != Selects {
+	switch q.Relation {
+	case Namespaces:
+		return true
+	case Selects:
+	default:
 		return false
 	}
 	was, ok := before.(*workloadmeta.KubernetesService)

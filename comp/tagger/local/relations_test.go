@@ -86,23 +86,28 @@ func TestAPodWaitsForWhatItsTagsAreMadeOf(t *testing.T) {
 		named  bool // whether a rule names namespaces
 		kind   wm.Kind
 		synced bool
+		others bool // whether another namespace is known
 		want   tagger.Completeness
 		why    string
 	}{
-		"namespace": {true, wm.KindKubernetesMetadata, false, tagger.Partial,
+		"namespace": {true, wm.KindKubernetesMetadata, false, false, tagger.Partial,
 			"not told yet: kubernetes_metadata//namespaces//shop (from cluster_orchestrator), " +
 				"kubernetes_metadata//nodes//n (from cluster_orchestrator)"},
-		"namespace, when all have listed": {true, wm.KindKubernetesMetadata, true, tagger.Partial,
+		"namespace, when others are told of": {true, wm.KindKubernetesMetadata, true, true,
+			tagger.Partial,
 			"not told yet: kubernetes_metadata//namespaces//shop (from cluster_orchestrator)"},
-		"namespace that no rule names": {false, wm.KindKubernetesMetadata, true,
+		"namespace, when none is told of": {true, wm.KindKubernetesMetadata, true, false,
 			tagger.Complete, ""},
-		"node, until all have listed": {false, wm.KindKubernetesMetadata, false, tagger.Partial,
+		"namespace that no rule names": {false, wm.KindKubernetesMetadata, true, true,
+			tagger.Complete, ""},
+		"node, until all have listed": {false, wm.KindKubernetesMetadata, false, true,
+			tagger.Partial,
 			"not told yet: kubernetes_metadata//nodes//n (from cluster_orchestrator)"},
-		"services, until all have listed": {false, wm.KindKubernetesService, false,
+		"services, until all have listed": {false, wm.KindKubernetesService, false, false,
 			tagger.Partial, "not told yet: its services (from cluster_orchestrator)"},
-		"services, when all have listed": {false, wm.KindKubernetesService, true,
+		"services, when all have listed": {false, wm.KindKubernetesService, true, false,
 			tagger.Complete, ""},
-		"others": {true, wm.KindKubernetesDeployment, false, tagger.Complete, ""},
+		"others": {true, wm.KindKubernetesDeployment, false, true, tagger.Complete, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := local.DefaultOptions()
@@ -119,6 +124,9 @@ func TestAPodWaitsForWhatItsTagsAreMadeOf(t *testing.T) {
 			}
 			p := pod("p1", "c1")
 			p.NodeName = "n"
+			if c.others {
+				w.notify(sets(cluster, namespace("other", "x")))
+			}
 			w.notify(sets(kubelet, p), sets(runtime, container("c1", ofP1)))
 			for _, id := range []tagger.EntityID{p1, c1} {
 				w.has(name, id, c.want)
