@@ -52,6 +52,7 @@ func main() {
 	out := flag.String("o", "bench.json", "where the rows go")
 	only := flag.String("only", "", "run the benchmarks whose name contains this")
 	attempts := flag.Int("attempts", 3, "how often to measure what is over its budget")
+	serve := flag.Bool("serve-cluster", false, "be the fake API server that a benchmark starts")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: unexpected argument %q\n", flag.Arg(0))
@@ -62,6 +63,10 @@ func main() {
 	if len(chosen) == 0 {
 		fmt.Fprintf(os.Stderr, "bench: the name of no benchmark contains %q\n", *only)
 		os.Exit(2)
+	}
+	if *serve {
+		serveCluster()
+		return
 	}
 	start := time.Now()
 	var rows []row

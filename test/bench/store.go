@@ -31,6 +31,7 @@ func benchmarks() []benchmark {
 		{"runtime start: containerd", containerdStart},
 		{"runtime start: podman", podmanStart},
 		{"runtime start: cri", criStart},
+		{"cluster level", clusterLevel},
 		{"watch", watchProcess},
 	}
 }

@@ -197,8 +197,8 @@ func TestShape(t *testing.T) {
 func TestPoolForgets(t *testing.T) {
 	pool := object.NewPool()
 	often, once := pool.String([]byte("often")), pool.String([]byte("once"))
-	for i := range 200_000 {
-		text := strconv.Itoa(i % 90_000)
+	for i := range 100_000 {
+		text := strconv.Itoa(i % 45_000)
 		if got := pool.String([]byte(text)); got != text {
 			t.Fatalf("%q, want %q", got, text)
 		}

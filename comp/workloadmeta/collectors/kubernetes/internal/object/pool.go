@@ -11,8 +11,8 @@ const (
 	// maxShared is the length up to which strings are likely to be those of others as well: that of
 	// label values.
 	maxShared = 64
-	// maxGeneration bounds what the pool keeps: 2 × 32,768 strings of 64 bytes are 4 MB.
-	maxGeneration = 1 << 15
+	// maxGeneration bounds what the pool keeps: 2 × 16,384 strings of 64 bytes are 2 MB.
+	maxGeneration = 1 << 14
 )
 
 // NewPool returns an empty pool.
