@@ -8,16 +8,12 @@
 package main
 
 import (
-	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -26,12 +22,13 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/test/tasks/mutants"
+	"github.com/rollcall-dev/rollcall/test/tasks/needs"
+	"github.com/rollcall-dev/rollcall/test/tasks/programs"
 	"github.com/rollcall-dev/rollcall/test/tasks/results"
+	"github.com/rollcall-dev/rollcall/test/tasks/search"
+	"github.com/rollcall-dev/rollcall/test/tasks/shell"
+	"github.com/rollcall-dev/rollcall/test/tasks/steps"
 )
-
-// resultsEnv names a file to which every test result is appended, and from which summary counts, so
-// that several calls can end in one count.
-const resultsEnv = "ROLLCALL_RESULTS"
 
 type task struct {
 	name, help string
@@ -62,7 +59,7 @@ func tasks() []task {
 		{"cross", "build the packages for macOS and Windows", cross},
 		{"check", "do everything that CI does, in order; -except e2e,newest leaves steps out",
 			check},
-		{"summary", "count the results in the file that " + resultsEnv + " names", summary},
+		{"summary", "count the results in the file that " + results.Env + " names", summary},
 	}
 }
 
@@ -128,78 +125,13 @@ func parse(name string, args []string, define func(*flag.FlagSet)) {
 	}
 }
 
-// command prepares a command and prints it. Entries of env are added to the environment.
-func command(env []string, name string, args ...string) *exec.Cmd {
-	fmt.Println("$", strings.Join(append(append(slices.Clone(env), name), args...), " "))
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd
-}
-
-func run(name string, args ...string) error { return runEnv(nil, name, args...) }
-
-func runEnv(env []string, name string, args ...string) error {
-	if err := command(env, name, args...).Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(append([]string{name}, args...), " "), err)
-	}
-	return nil
-}
-
-// capture runs a command and returns what it printed to stdout.
-func capture(env []string, name string, args ...string) (string, error) {
-	cmd := command(env, name, args...)
-	cmd.Stdout = nil
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
-	}
-	return string(out), nil
-}
-
 // gofmt runs the one of the Go distribution in use, which need not be in PATH.
 func gofmt(args ...string) (string, error) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	return capture(nil, filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt"), args...)
-}
-
-// need is a program that tests call, and the Debian packages that bring it. The second package is
-// tried when the first, on this release, does not hold the program.
-type need struct {
-	file     string // a name to find in PATH, or an absolute path
-	packages []string
-	reason   string
-}
-
-func needs() []need {
-	return []need{
-		{"dockerd", []string{"docker.io"}, "real Docker in tests"},
-		{"docker", []string{"docker.io", "docker-cli"}, "real Docker in tests"},
-		{"containerd", []string{"containerd"}, "real containerd in tests"},
-		{"runc", []string{"runc"}, "containers in tests"},
-		{"podman", []string{"podman"}, "real Podman in tests"},
-		{"conmon", []string{"conmon"}, "real Podman in tests"},
-		{"busybox", []string{"busybox-static"}, "the only program in test images"},
-		{"/usr/lib/cni/bridge", []string{"containernetworking-plugins"}, "pod networks in tests"},
-		{"/usr/lib/podman/netavark", []string{"netavark"}, "Podman's networks in tests"},
-		{"gcc", []string{"gcc", "build-essential"}, "the race detector"},
-		{"/usr/include/stdlib.h", []string{"libc6-dev"}, "the race detector"},
-		{"pkg-config", []string{"pkgconf", "pkg-config"}, "building the newest runc"},
-		{"/usr/include/seccomp.h", []string{"libseccomp-dev"}, "building the newest runc"},
-	}
-}
-
-func (n need) missing() bool {
-	paths := []string{n.file, "/usr/sbin/" + n.file}
-	if filepath.IsAbs(n.file) {
-		_, err := os.Stat(n.file)
-		return err != nil
-	}
-	return !slices.ContainsFunc(paths,
-		func(path string) bool { _, err := exec.LookPath(path); return err == nil })
+	return shell.Capture(nil, filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt"), args...)
 }
 
 func setup(args []string) error {
@@ -210,11 +142,11 @@ func setup(args []string) error {
 	}
 	for attempt := range 3 {
 		var packages []string
-		for _, n := range needs() {
-			if n.missing() {
-				fmt.Printf("missing: %s (%s), for %s\n", n.file, strings.Join(n.packages, " or "),
-					n.reason)
-				packages = append(packages, n.packages[min(attempt, len(n.packages)-1)])
+		for _, n := range needs.All() {
+			if n.Missing() {
+				fmt.Printf("missing: %s (%s), for %s\n", n.File, strings.Join(n.Packages, " or "),
+					n.Reason)
+				packages = append(packages, n.Packages[min(attempt, len(n.Packages)-1)])
 			}
 		}
 		if packages == nil {
@@ -230,10 +162,10 @@ func setup(args []string) error {
 		}
 		env := []string{"DEBIAN_FRONTEND=noninteractive"}
 		args := append([]string{"install", "-y", "--no-install-recommends"}, packages...)
-		if err := runEnv(env, "apt-get", "update"); err != nil {
+		if err := shell.RunEnv(env, "apt-get", "update"); err != nil {
 			return err
 		}
-		if err := runEnv(env, "apt-get", args...); err != nil {
+		if err := shell.RunEnv(env, "apt-get", args...); err != nil {
 			return err
 		}
 	}
@@ -242,7 +174,7 @@ func setup(args []string) error {
 
 func gen(args []string) error {
 	parse("gen", args, nil)
-	if err := run("go", "generate", "./..."); err != nil {
+	if err := shell.Run("go", "generate", "./..."); err != nil {
 		return err
 	}
 	out, err := gofmt("-l", "-w", ".")
@@ -260,7 +192,7 @@ func helm(args []string) error {
 	if update {
 		goArgs = append(goArgs, "-update")
 	}
-	tests := command(nil, "go", goArgs...)
+	tests := shell.Command(nil, "go", goArgs...)
 	tests.Dir = filepath.Join("test", "helm")
 	r := results.New()
 	return end(r, r.GoTest(tests))
@@ -276,7 +208,7 @@ func build(args []string) error {
 		"--dirty").Output(); err == nil {
 		goArgs = append(goArgs, "-ldflags=-X=main.version="+strings.TrimSpace(string(out)))
 	}
-	return run("go", append(goArgs, "-o", "bin"+string(filepath.Separator), "./cmd/rollcall")...)
+	return shell.Run("go", append(goArgs, "-o", "bin"+string(filepath.Separator), "./cmd/rollcall")...)
 }
 
 func exists(dir string) error {
@@ -290,7 +222,7 @@ func test(args []string) error {
 	if len(args) == 0 {
 		args = []string{"./..."}
 	}
-	vet := run("go", "vet", "./...")
+	vet := shell.Run("go", "vet", "./...")
 	// go test would vet a second time.
 	r := results.New()
 	err := errors.Join(vet, goTest(r, nil, append([]string{"-vet=off"}, args...)...))
@@ -307,16 +239,13 @@ func e2e(args []string) error {
 		return err
 	}
 	env := []string{"ROLLCALL_REALNODE=1"}
-	kube, err := kubeFolder()
-	if err != nil {
-		return err
-	}
+	kube, _ := programs.KubeFolder() // a module without them has none
 	// One package at a time: their daemons would slow each other down into time-outs.
 	goArgs := []string{"-vet=off", "-count=1", "-p=1", "-timeout=15m"}
 	if newest {
-		dir, err := buildDaemons()
-		if err == nil {
-			kube, err = buildKube()
+		var dir string
+		if dir, err = programs.Build(); err == nil {
+			kube, err = programs.BuildKube()
 		}
 		if err != nil {
 			return err
@@ -337,105 +266,21 @@ func e2e(args []string) error {
 
 func daemons(args []string) error {
 	parse("daemons", args, nil)
-	dir, err := buildDaemons()
+	dir, err := programs.Build()
 	if err != nil {
 		return err
 	}
-	kube, err := buildKube()
+	kube, err := programs.BuildKube()
 	if err == nil {
 		fmt.Printf("%s\n%s\n", dir, kube)
 	}
 	return err
 }
 
-// buildDaemons builds the programs that test/realnode/newest/go.mod names into a folder of the
-// user's cache, one for each set of versions, and returns it.
-func buildDaemons() (string, error) {
-	dir, err := cacheFolder("daemons", newestModule)
-	if err != nil {
-		return "", err
-	}
-	return dir, buildTools(newestModule, dir)
-}
-
-// Modules with the programs that tests run as daemons. That of Kubernetes is as it was released,
-// with its own libraries, which etcd's are not.
-var (
-	newestModule = filepath.Join("test", "realnode", "newest")
-	kubeModule   = filepath.Join("test", "realnode", "kube", "v1.37")
-	etcdModule   = filepath.Join("test", "realnode", "kube", "etcd")
-)
-
-// kubeFolder is the folder of the user's cache for etcd, kube-apiserver and kubelet.
-func kubeFolder() (string, error) { return cacheFolder("kube", kubeModule, etcdModule) }
-
-// buildKube builds the programs of Kubernetes and returns their folder.
-func buildKube() (string, error) {
-	dir, err := kubeFolder()
-	if err != nil {
-		return "", err
-	}
-	version, err := capture(nil, "go", "-C", kubeModule, "list", "-m", "-f", "{{.Version}}",
-		"k8s.io/kubernetes")
-	if err != nil {
-		return "", err
-	}
-	version = strings.TrimSpace(version)
-	numbers := strings.Split(strings.TrimPrefix(version, "v"), ".")
-	const in = "-X k8s.io/component-base/version."
-	flags := fmt.Sprintf("-ldflags=-s -w %sgitVersion=%s %sgitMajor=%s %sgitMinor=%s", in, version,
-		in, numbers[0], in, numbers[1])
-	if err := buildTools(etcdModule, dir); err != nil {
-		return "", err
-	}
-	return dir, buildTools(kubeModule, dir, flags)
-}
-
-// cacheFolder returns a folder of the user's cache, one for each set of versions in the modules.
-func cacheFolder(name string, modules ...string) (string, error) {
-	hash := sha256.New()
-	for _, module := range modules {
-		sums, err := os.ReadFile(filepath.Join(module, "go.sum"))
-		if err != nil {
-			return "", err
-		}
-		hash.Write(sums)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(cache, "rollcall", name+"-"+fmt.Sprintf("%x", hash.Sum(nil))[:12]), nil
-}
-
-// buildTools builds the programs that a module's go.mod names as its tools into a folder.
-func buildTools(module, dir string, flags ...string) error {
-	programs, err := capture(nil, "go", "-C", module, "list", "tool")
-	if err != nil {
-		return err
-	}
-	for _, program := range strings.Fields(programs) {
-		env := []string{"CGO_ENABLED=0"}
-		goArgs := append([]string{"-C", module, "build", "-trimpath"}, flags...)
-		out := dir + string(filepath.Separator)
-		switch path.Base(program) {
-		case "runc":
-			// It enters namespaces in C, and Docker asks it for seccomp filters.
-			env, goArgs = []string{"CGO_ENABLED=1"}, append(goArgs, "-tags=seccomp")
-		case "v3": // of go.etcd.io/etcd/server
-			out += "etcd"
-		}
-		if err := runEnv(env, "go", append(goArgs, "-o", out, program)...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // realNodePackages lists test/e2e, test/realnode and every other package whose tests start real
 // daemons.
 func realNodePackages() ([]string, error) {
-	out, err := capture(nil, "go", "list", "-f",
+	out, err := shell.Capture(nil, "go", "list", "-f",
 		"{{.ImportPath}} {{.Module.Path}} {{join .TestImports \" \"}} {{join .XTestImports \" \"}}",
 		"./...")
 	if err != nil {
@@ -477,11 +322,11 @@ func bench(args []string) error {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "bench") // go run would not tell its exit code
-	if err := run("go", "build", "-o", program, "./test/bench"); err != nil {
+	if err := shell.Run("go", "build", "-o", program, "./test/bench"); err != nil {
 		return err
 	}
 	started := time.Now().Add(-time.Second) // file systems round times
-	err = run(program, args...)
+	err = shell.Run(program, args...)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 {
 		return misuse{err}
 	}
@@ -508,7 +353,7 @@ func fuzz(args []string) error {
 				return nil
 			})
 	})
-	packages, err := packagesWith(regexp.MustCompile(`(?m)^func Fuzz`))
+	packages, err := search.PackagesWith(regexp.MustCompile(`(?m)^func Fuzz`))
 	if err != nil {
 		return err
 	}
@@ -525,14 +370,14 @@ func fuzz(args []string) error {
 	for i, pkg := range packages {
 		// go test -fuzz would link the binary anew for each target.
 		file := filepath.Join(bin, fmt.Sprint(i))
-		if err := run("go", "test", "-vet=off", "-c", "-fuzz=.", "-o", file, pkg); err != nil {
+		if err := shell.Run("go", "test", "-vet=off", "-c", "-fuzz=.", "-o", file, pkg); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		list, err := capture(nil, file, "-test.list=^Fuzz")
+		list, err := shell.Capture(nil, file, "-test.list=^Fuzz")
 		errs = append(errs, err)
 		for _, name := range strings.Fields(list) {
-			cmd := command(nil, file, "-test.run=^$", "-test.fuzz=^"+name+"$",
+			cmd := shell.Command(nil, file, "-test.run=^$", "-test.fuzz=^"+name+"$",
 				"-test.fuzztime="+each, "-test.fuzzcachedir="+filepath.Join(bin, "corpus", pkg))
 			cmd.Dir = filepath.FromSlash(pkg) // where a failing input is written to
 			var out strings.Builder
@@ -543,35 +388,6 @@ func fuzz(args []string) error {
 		}
 	}
 	return end(r, errors.Join(errs...))
-}
-
-// packagesWith lists the folders of this module, as ./paths, with a test file that matches. Looking
-// at the text first spares compiling the tests of all other packages.
-func packagesWith(text *regexp.Regexp) ([]string, error) {
-	found := map[string]bool{}
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != "." &&
-			(strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
-			return fs.SkipDir
-		case entry.IsDir() && path != ".":
-			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
-				return fs.SkipDir // another module
-			}
-		case strings.HasSuffix(path, "_test.go"):
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			if text.Match(content) {
-				found["./"+filepath.ToSlash(filepath.Dir(path))] = true
-			}
-		}
-		return nil
-	})
-	return slices.Sorted(maps.Keys(found)), err
 }
 
 // mutated are the packages that everything else stands on.
@@ -618,7 +434,7 @@ func mutatePackage(target *mutants.Target, accepted mutants.Accepted) (score mut
 	}
 	defer os.RemoveAll(dir)
 	list, err := target.Find(dir, func(folder, report string) error {
-		_, err := capture(nil, "go", "tool", "-modfile=tools/go.mod", "gremlins", "unleash",
+		_, err := shell.Capture(nil, "go", "tool", "-modfile=tools/go.mod", "gremlins", "unleash",
 			"--dry-run", "--invert-negatives=false", // arithmetic-base is the same
 			"--output="+report, folder)
 		return err
@@ -626,7 +442,7 @@ func mutatePackage(target *mutants.Target, accepted mutants.Accepted) (score mut
 	if err != nil {
 		return score, err
 	}
-	deps, err := capture(nil, "go", "list", "-test", "-deps", "./"+target.Folder)
+	deps, err := shell.Capture(nil, "go", "list", "-test", "-deps", "./"+target.Folder)
 	if err != nil {
 		return score, err
 	}
@@ -658,8 +474,8 @@ func lint(args []string) error {
 		err = fmt.Errorf("not formatted (go run tasks.go gen does it):\n%s", out)
 	}
 	return errors.Join(err,
-		run("go", "vet", "tasks.go"), // golangci-lint does it for the packages
-		run("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."),
+		shell.Run("go", "vet", "tasks.go"), // golangci-lint does it for the packages
+		shell.Run("go", "tool", "-modfile=tools/go.mod", "golangci-lint", "run", "./..."),
 	)
 }
 
@@ -670,10 +486,10 @@ func cross(args []string) error {
 		env := []string{"GOOS=" + system, "CGO_ENABLED=0"}
 		// With -e a package whose files are all for Linux is listed, without files, and so left
 		// out.
-		out, err := capture(env, "go", "list", "-e", "-f", "{{if .GoFiles}}{{.ImportPath}}{{end}}",
+		out, err := shell.Capture(env, "go", "list", "-e", "-f", "{{if .GoFiles}}{{.ImportPath}}{{end}}",
 			"./...")
 		if err == nil && strings.TrimSpace(out) != "" {
-			err = runEnv(env, "go", append([]string{"build"}, strings.Fields(out)...)...)
+			err = shell.RunEnv(env, "go", append([]string{"build"}, strings.Fields(out)...)...)
 		}
 		errs = append(errs, err)
 	}
@@ -694,14 +510,14 @@ func check(args []string) error {
 	parse("check", args, func(set *flag.FlagSet) {
 		set.StringVar(&except, "except", "", "steps to leave out, separated by commas")
 	})
-	if os.Getenv(resultsEnv) == "" {
+	if os.Getenv(results.Env) == "" {
 		file, err := os.CreateTemp("", "rollcall-results")
 		if err != nil {
 			return err
 		}
 		file.Close()
 		defer os.Remove(file.Name())
-		os.Setenv(resultsEnv, file.Name())
+		os.Setenv(results.Env, file.Name())
 	}
 	left := strings.Split(except, ",")
 	for _, name := range left {
@@ -710,85 +526,32 @@ func check(args []string) error {
 				strings.Join(slices.Concat(waiting, compiling, last), ", "))}
 		}
 	}
-	background := make(chan []step, 1)
+	background := make(chan []steps.Step, 1)
 	go func() {
-		background <- runSteps(left, true, compiling...)
+		background <- steps.Run(left, true, compiling...)
 	}()
-	done := runSteps(left, false, waiting...)
+	done := steps.Run(left, false, waiting...)
 	done = append(done, <-background...)
-	done = append(done, runSteps(left, false, last...)...)
+	done = append(done, steps.Run(left, false, last...)...)
 
 	var errs []error
 	fmt.Printf("\n== all steps\n")
 	for _, s := range done {
 		word := "ok"
-		if s.err != nil {
+		if s.Err != nil {
 			word = "FAILED"
-			errs = append(errs, fmt.Errorf("%s failed", s.name))
+			errs = append(errs, fmt.Errorf("%s failed", s.Name))
 		}
-		fmt.Printf("  %-20s %-6s %v\n", s.name, word, s.took.Round(time.Second))
+		fmt.Printf("  %-20s %-6s %v\n", s.Name, word, s.Took.Round(time.Second))
 	}
 	return errors.Join(append(errs, summary(nil))...)
 }
 
-// step is a task with its arguments that check has run.
-type step struct {
-	name string
-	took time.Duration
-	err  error
-}
-
-// runSteps runs tasks one after the other, each in a process of its own, but for those in except.
-// In the background their output is shown when they have ended, so that it does not mix with that
-// of others.
-func runSteps(except []string, background bool, names ...string) (done []step) {
-	self, err := os.Executable()
-	if err != nil {
-		return []step{{name: "find this program", err: err}}
-	}
-	for _, name := range names {
-		if slices.Contains(except, name) {
-			continue
-		}
-		started := time.Now()
-		var out []byte
-		cmd := exec.Command(self, strings.Fields(name)...)
-		if background {
-			if nice, err := exec.LookPath("nice"); err == nil {
-				cmd = exec.Command(nice, append([]string{"-n", "15", self}, cmd.Args[1:]...)...)
-			}
-			out, err = cmd.CombinedOutput()
-			fmt.Printf("\n== %s\n%s", name, out)
-		} else {
-			fmt.Printf("\n== %s\n", name)
-			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-			err = cmd.Run()
-		}
-		if err != nil {
-			fmt.Printf("%s: %v\n", name, err)
-			err = errors.Join(err, recordStep(name, err, string(out)))
-		}
-		done = append(done, step{name, time.Since(started), err})
-	}
-	return done
-}
-
-// recordStep notes that a step has failed which runs no tests, and so has no results of its own.
-func recordStep(name string, err error, output string) error {
-	task, _, _ := strings.Cut(name, " ")
-	if slices.Contains([]string{"test", "e2e", "race", "fuzz"}, task) {
-		return nil
-	}
-	r := results.New()
-	r.Record("the step itself", err, output)
-	return r.Append(os.Getenv(resultsEnv), name)
-}
-
 func summary(args []string) error {
 	parse("summary", args, nil)
-	path := os.Getenv(resultsEnv)
+	path := os.Getenv(results.Env)
 	if path == "" {
-		return errors.New(resultsEnv + " names no file")
+		return errors.New(results.Env + " names no file")
 	}
 	r, err := results.Read(path)
 	if err != nil {
@@ -800,12 +563,12 @@ func summary(args []string) error {
 
 // goTest runs go test and records its results.
 func goTest(r *results.Results, env []string, args ...string) error {
-	return r.GoTest(command(env, "go", append([]string{"test", "-json"}, args...)...))
+	return r.GoTest(shell.Command(env, "go", append([]string{"test", "-json"}, args...)...))
 }
 
 // end saves and prints the results and returns the task's error.
 func end(r *results.Results, err error) error {
-	if path := os.Getenv(resultsEnv); path != "" {
+	if path := os.Getenv(results.Env); path != "" {
 		err = errors.Join(err, r.Append(path, strings.Join(os.Args[1:], " ")))
 	}
 	r.Print(os.Stdout)

@@ -18,6 +18,10 @@ import (
 	"strings"
 )
 
+// Env names a file to which every test result is appended, and from which summary counts, so that
+// several calls can end in one count.
+const Env = "ROLLCALL_RESULTS"
+
 // What became of a test, from the weakest to the strongest: of several runs of one test the
 // strongest counts.
 const (
