@@ -131,7 +131,8 @@ func gofmt(args ...string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	return shell.Capture(nil, filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt"), args...)
+	return shell.Capture(nil, filepath.Join(strings.TrimSpace(string(root)), "bin", "gofmt"),
+		args...)
 }
 
 func setup(args []string) error {
@@ -208,7 +209,8 @@ func build(args []string) error {
 		"--dirty").Output(); err == nil {
 		goArgs = append(goArgs, "-ldflags=-X=main.version="+strings.TrimSpace(string(out)))
 	}
-	return shell.Run("go", append(goArgs, "-o", "bin"+string(filepath.Separator), "./cmd/rollcall")...)
+	return shell.Run("go",
+		append(goArgs, "-o", "bin"+string(filepath.Separator), "./cmd/rollcall")...)
 }
 
 func exists(dir string) error {
@@ -370,7 +372,8 @@ func fuzz(args []string) error {
 	for i, pkg := range packages {
 		// go test -fuzz would link the binary anew for each target.
 		file := filepath.Join(bin, fmt.Sprint(i))
-		if err := shell.Run("go", "test", "-vet=off", "-c", "-fuzz=.", "-o", file, pkg); err != nil {
+		if err := shell.Run("go", "test", "-vet=off", "-c", "-fuzz=.", "-o", file,
+			pkg); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -486,7 +489,8 @@ func cross(args []string) error {
 		env := []string{"GOOS=" + system, "CGO_ENABLED=0"}
 		// With -e a package whose files are all for Linux is listed, without files, and so left
 		// out.
-		out, err := shell.Capture(env, "go", "list", "-e", "-f", "{{if .GoFiles}}{{.ImportPath}}{{end}}",
+		out, err := shell.Capture(env, "go", "list", "-e", "-f",
+			"{{if .GoFiles}}{{.ImportPath}}{{end}}",
 			"./...")
 		if err == nil && strings.TrimSpace(out) != "" {
 			err = shell.RunEnv(env, "go", append([]string{"build"}, strings.Fields(out)...)...)
