@@ -63,8 +63,31 @@ func (m model) set(by *wm.Reporter, e wm.Entity) {
 	if m[id] == nil {
 		m[id] = map[string]*said{}
 	}
-	m[id][by.Name] = &said{by: by, e: e}
+	outdated := m.tellsOfEnded(by, e)
+	m[id][by.Name] = &said{by: by, e: e, outdated: outdated}
 	m.settle(id)
+}
+
+// tellsOfEnded reports whether a reporter that is outdated tells again of the process whose end
+// somebody has seen.
+func (m model) tellsOfEnded(by *wm.Reporter, e wm.Entity) bool {
+	old := m[e.GetID()][by.Name]
+	c, ok := e.(*wm.Container)
+	if !ok || old == nil || !old.outdated || old.ended || !alive(c) ||
+		old.e.(*wm.Container).PID != c.PID {
+		return false
+	}
+	for _, s := range m[c.EntityID] {
+		if !s.ended {
+			continue
+		}
+		began, ended := c.State.StartedAt, s.e.(*wm.Container).State.FinishedAt
+		if timed := !began.IsZero() && !ended.IsZero(); timed && !began.After(ended) ||
+			!timed && c.PID != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (m model) unset(by *wm.Reporter, e wm.Entity) {
