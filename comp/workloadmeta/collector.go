@@ -89,6 +89,16 @@ type Fetcher interface {
 	Fetch(ctx context.Context, id EntityID, sink Sink) error
 }
 
+// Noticer is a collector that wants to hear what other collectors report, because it may be the
+// first that it hears of something that its own source could tell more about by now.
+type Noticer interface {
+	Collector
+	// Notice tells of an entity that another collector has just reported, for the first time or
+	// once more. It must return at once. Nothing may be reported because of it, but what the
+	// source says when it is asked.
+	Notice(e Entity)
+}
+
 // Witness is a collector that can tell that something has gone although its source cannot be
 // asked, such as a container of which it can see that the process has ended.
 type Witness interface {

@@ -20,7 +20,7 @@ var containerLabels = [...]keyRule{
 }
 
 // Labels that the kubelet has the runtime put on the containers of its pods. What they say counts
-// until the pod is known.
+// until the pod tells of the container.
 var provisionalLabels = [...]keyRule{
 	{"io.kubernetes.pod.name", ruleLabelPodName},
 	{"io.kubernetes.pod.namespace", ruleLabelNamespace},
@@ -57,8 +57,8 @@ var containerEnv = [...]keyRule{
 	{"NOMAD_DC", ruleNomadDC},
 }
 
-// container adds the tags a container has by itself, and those of its pod that it knows while
-// nobody else does.
+// container adds the tags a container has by itself, and those of its pod that it knows while that
+// does not tell of it: not yet, or not any more.
 func (x *Extractor) container(b *builder, c *workloadmeta.Container, p parents) {
 	if c.Runtime == workloadmeta.RuntimeGarden {
 		for _, tag := range c.CollectorTags {
@@ -76,7 +76,8 @@ func (x *Extractor) container(b *builder, c *workloadmeta.Container, p parents) 
 			b.add(ruleDockerImage, c.Image.Name+":"+c.Image.Tag)
 		}
 	}
-	if p.pod == nil && c.Owner != nil && c.Owner.Kind == workloadmeta.KindKubernetesPod {
+	if c.Owner != nil && c.Owner.Kind == workloadmeta.KindKubernetesPod &&
+		(p.pod == nil || containerOf(p.pod, c.ID) == nil) {
 		labels := provisionalLabels[:]
 		if c.Labels[containerNameLabel] == sandboxName {
 			labels = labels[:len(labels)-1]

@@ -204,6 +204,11 @@ func TestAContainerNamesItsPodBeforeTheKubeletDoes(t *testing.T) {
 	w.has("the runtime is first", c1, tagger.Partial, "pod_name:db-0", "kube_namespace:shop",
 		"kube_container_name:app")
 	w.has("no pod of this", p1, tagger.Unknown)
+	early := pod("p1")
+	early.Name = "db-0"
+	w.notify(sets(kubelet, early))
+	w.has("the pod does not list it yet", c1, tagger.Complete, "pod_name:db-0",
+		"kube_container_name:app")
 	db := pod("p1", "c1")
 	db.Name, db.Labels = "db-0", map[string]string{"tags.datadoghq.com/env": "prod"}
 	w.notify(sets(kubelet, db))

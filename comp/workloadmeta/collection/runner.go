@@ -29,6 +29,7 @@ type runner struct {
 	streamer  workloadmeta.Streamer // nil: does not stream
 	puller    workloadmeta.Puller   // nil: does not pull
 	fetcher   workloadmeta.Fetcher  // nil: does not fetch
+	noticer   workloadmeta.Noticer  // nil: does not care what others report
 
 	discoverer workloadmeta.Discoverer // nil: has no instances
 	parent     *runner                 // of an instance: the discoverer's
@@ -57,6 +58,7 @@ func newRunner(s *Supervisor, c workloadmeta.Collector, d workloadmeta.Descripti
 	r.streamer, _ = c.(workloadmeta.Streamer)
 	r.puller, _ = c.(workloadmeta.Puller)
 	r.fetcher, _ = c.(workloadmeta.Fetcher)
+	r.noticer, _ = c.(workloadmeta.Noticer)
 	r.own = s.reports.open(r.Description)
 	r.limiter = rate.NewLimiter(rate.Limit(s.opts.FetchRate), s.opts.FetchBurst)
 	r.initStatus()

@@ -70,6 +70,23 @@ func (s *sink) Apply(events []workloadmeta.CollectorEvent) {
 }
 
 func (s *sink) deliver(events []workloadmeta.CollectorEvent) error {
+	if err := s.take(events); err != nil {
+		return err
+	}
+	for _, other := range s.r.s.all() {
+		if other.noticer == nil || other == s.r {
+			continue
+		}
+		for _, ev := range events {
+			if ev.Type == workloadmeta.EventTypeSet {
+				other.noticer.Notice(ev.Entity)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *sink) take(events []workloadmeta.CollectorEvent) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

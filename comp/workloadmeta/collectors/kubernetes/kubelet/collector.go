@@ -25,6 +25,12 @@ const (
 	tickPeriod   = time.Second
 	syncSilence  = 2 * time.Second // of a watch, after which it has told everything
 	unreadyRetry = 500 * time.Millisecond
+	// awaitPeriod is from list to list while a container runs that no list has yet, and awaitFor
+	// for how long it is waited for: it may be that of another kubelet. awaitAgain is after what
+	// time it is waited for once more.
+	awaitPeriod = 500 * time.Millisecond
+	awaitFor    = 10 * time.Second
+	awaitAgain  = time.Hour
 	// fetchWait is how long somebody who misses a pod waits for the next list.
 	fetchWait = 2 * time.Second
 )
@@ -45,6 +51,8 @@ type Collector struct {
 	kick  chan struct{} // asks for a list now
 	limit *rate.Limiter // of kicks
 
+	noticed chan struct{} // says that there is something new in awaited
+
 	running *tracker // of the stream; used by it alone
 	// connect is kubeapi.New; tests have an API server without a network.
 	connect func(kubeapi.Options) (*kubeapi.Client, error)
@@ -52,6 +60,9 @@ type Collector struct {
 	mu     sync.Mutex
 	ways   [3]collection.Part // how each way to ask goes
 	listed chan struct{}      // closed at the next list
+	// awaited are containers that others have seen run, by ID, and since when; nil while the
+	// kubelet tells of changes by itself.
+	awaited map[string]time.Time
 }
 
 // The ways to ask, best first.
@@ -68,7 +79,7 @@ func New(o Options) (*Collector, error) {
 		return nil, err
 	}
 	return &Collector{opts: o, seed: maphash.MakeSeed(), kick: make(chan struct{}, 1),
-		limit: rate.NewLimiter(1, 3), listed: make(chan struct{}),
+		noticed: make(chan struct{}, 1), limit: rate.NewLimiter(1, 3), listed: make(chan struct{}),
 		running: newTracker(podmap.New(o.Env)), connect: kubeapi.New,
 		ways: [3]collection.Part{{Name: "Pods API"}, {Name: "/pods"}, {Name: "API server"}}}, nil
 }
@@ -154,6 +165,55 @@ func (c *Collector) Fetch(ctx context.Context, _ workloadmeta.EntityID, _ worklo
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the kubelet's list of pods: %w", ctx.Err())
 	}
+}
+
+// Notice implements [workloadmeta.Noticer]: a container of a pod that runs is in the kubelet's next
+// list, or in one soon after.
+func (c *Collector) Notice(e workloadmeta.Entity) {
+	k, ok := e.(*workloadmeta.Container)
+	if !ok || !k.State.Running || k.Owner == nil ||
+		k.Owner.Kind != workloadmeta.KindKubernetesPod {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.awaited[k.ID]; ok || c.awaited == nil {
+		return
+	}
+	c.awaited[k.ID] = time.Now()
+	select {
+	case c.noticed <- struct{}{}:
+	default:
+	}
+}
+
+// notices switches on and off that containers which others report are waited for.
+func (c *Collector) notices(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awaited = nil
+	if on {
+		c.awaited = map[string]time.Time{}
+	}
+}
+
+// awaits reports whether any container that others have seen run is not in a list yet.
+func (l *loop) awaits(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.awaited) == 0 {
+		return false
+	}
+	known, awaits := l.running.containers(), false
+	for id, since := range l.awaited {
+		switch age := now.Sub(since); {
+		case known[id], age > awaitAgain:
+			delete(l.awaited, id)
+		case age < awaitFor:
+			awaits = true
+		}
+	}
+	return awaits
 }
 
 // Stream implements [workloadmeta.Streamer].
@@ -276,6 +336,7 @@ func (l *loop) run(ctx context.Context, first *listing, watchEnd <-chan error,
 		next.Reset(syncSilence) // the first list is asked for when the watch has told everything
 	}
 	quickSince := time.Now()
+	var due time.Time // of the next list, if it is not under way
 	for {
 		select {
 		case <-ctx.Done():
@@ -289,6 +350,15 @@ func (l *loop) run(ctx context.Context, first *listing, watchEnd <-chan error,
 		case <-l.kick:
 			if l.synced { // or the first list is due anyhow
 				ask()
+			}
+		case <-l.noticed:
+			if now := time.Now(); l.awaits(now) && due.Sub(now) > awaitPeriod {
+				if l.limit.Allow() {
+					ask()
+				} else {
+					due = now.Add(awaitPeriod)
+					next.Reset(awaitPeriod)
+				}
 			}
 		case <-next.C:
 			if l.queue != nil {
@@ -315,7 +385,12 @@ func (l *loop) run(ctx context.Context, first *listing, watchEnd <-chan error,
 			} else {
 				quickSince = time.Now()
 			}
-			next.Reset(period + time.Duration((rand.Float64()-0.5)*0.2*float64(period)))
+			if l.awaits(time.Now()) {
+				period = awaitPeriod
+			}
+			period += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(period))
+			due = time.Now().Add(period)
+			next.Reset(period)
 		case <-better:
 			if isBetter(ctx) {
 				return l.lost(collection.Closed(errors.New("there is a better way to ask")))
@@ -464,6 +539,8 @@ func (c *Collector) streamEndpoint(ctx context.Context, sink workloadmeta.Sink) 
 	}
 	defer e.close()
 	c.running.restored(time.Now())
+	c.notices(true)
+	defer c.notices(false)
 	l := &loop{Collector: c, sink: sink, way: viaEndpoint,
 		reason: fmt.Sprintf("asked every %s at %s", c.opts.Period, e.url), list: e.list}
 	look := time.NewTicker(betterSoon)

@@ -15,11 +15,15 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/podmap"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
+	"github.com/rollcall-dev/rollcall/pkg/env"
 	"github.com/rollcall-dev/rollcall/test/fakekube"
 )
 
@@ -54,7 +58,7 @@ func newRig(t *testing.T) *rig {
 		socket: filepath.Join(dir, "pods.sock")}
 }
 
-func (r *rig) start(o Options) {
+func (r *rig) start(o Options, others ...workloadmeta.Collector) {
 	r.t.Helper()
 	o.Socket, o.Root = r.socket, r.root
 	if o.Period == 0 {
@@ -69,7 +73,7 @@ func (r *rig) start(o Options) {
 			return kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, r.api.Client()), nil
 		}
 	}
-	r.Engine = collectortest.NewEngine(r.t, c)
+	r.Engine = collectortest.NewEngine(r.t, append(others, c)...)
 }
 
 // way returns what status says of one way to ask.
@@ -412,6 +416,56 @@ func TestFetch(t *testing.T) {
 	r.eventually("the pod has been fetched", func() bool {
 		return r.Supervisor.Fetch(t.Context(), id) == nil && r.pod("web") != nil
 	})
+}
+
+// Where the kubelet tells of nothing by itself, it is asked when a runtime tells of a container,
+// and then until it has that, too.
+func TestNotice(t *testing.T) {
+	r := newRig(t)
+	runtime := collectortest.NewFake(workloadmeta.Description{ID: "docker",
+		Source: workloadmeta.SourceRuntime,
+		Kinds:  []workloadmeta.Kind{workloadmeta.KindContainer}})
+	r.start(Options{URL: r.https(t, r.root), NodeName: "node-1", Period: time.Hour}, runtime)
+	r.eventually("it is synced", func() bool { return !r.Status("kubelet").LastSync.IsZero() })
+	early := pod("web")
+	early.Status = corev1.PodStatus{Phase: corev1.PodRunning} // without its container
+	r.set(early, false)
+	runtime.Set(&workloadmeta.Container{
+		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "container-web"},
+		Owner: &workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod,
+			ID: "uid-web"},
+		State: workloadmeta.ContainerState{Running: true}})
+	r.eventually("the pod is there", func() bool { return r.pod("web") != nil })
+	r.set(pod("web"), false)
+	r.eventually("its container is there", func() bool {
+		return len(r.pod("web").Containers) == 1 && r.pod("web").Containers[0].ID != ""
+	})
+}
+
+// TestStart has a pod end just after the collector has begun, which is not when the kubelet has.
+func TestStart(t *testing.T) {
+	filter, err := env.NewFilter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracker, now := newTracker(podmap.New(filter)), time.Now()
+	tracker.restored(now)
+	items := make([]item, 4)
+	for i := range items {
+		items[i] = item{hash: uint64(i), pod: &object.Pod{}}
+		items[i].pod.Meta.UID = fmt.Sprint("uid-", i)
+	}
+	tracker.list(now, listing{began: now, items: items})
+	for i := range items {
+		items[i].pod = nil
+	}
+	later := now.Add(time.Second)
+	tracker.list(later, listing{began: later, items: items[1:]})
+	later = later.Add(absentFor)
+	ends := tracker.list(later, listing{began: later, items: items[1:]})
+	if len(ends) != 1 || ends[0].Entity.GetID().ID != "uid-0" {
+		t.Errorf("told %v, want the end of uid-0", ends)
+	}
 }
 
 func TestBadOptions(t *testing.T) {

@@ -205,8 +205,12 @@ func (t *tracker) outage() {
 	}
 }
 
-// restored notes that the kubelet is back after an outage.
+// restored notes that the kubelet is back after an outage. Where nothing was known before there is
+// nothing that it could have lost.
 func (t *tracker) restored(now time.Time) {
+	if len(t.pods) == 0 {
+		return
+	}
 	t.noEvidenceBefore = now.Add(graceOfRestart)
 	t.holdReadyUntil = now.Add(graceOfRestart)
 }
@@ -266,6 +270,20 @@ func (t *tracker) hashes() map[uint64]bool {
 	out := make(map[uint64]bool, len(t.byHash))
 	for hash := range t.byHash {
 		out[hash] = true
+	}
+	return out
+}
+
+// containers returns the IDs of all containers that the kubelet has told of.
+func (t *tracker) containers() map[string]bool {
+	out := map[string]bool{}
+	for _, pod := range t.pods {
+		for _, c := range pod.Containers {
+			out[c.ID] = true
+		}
+		for id := range pod.retired {
+			out[id] = true
+		}
 	}
 	return out
 }
