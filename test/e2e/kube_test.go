@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -22,6 +23,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -30,104 +32,95 @@ import (
 // shopImage is the image of the pods here.
 const shopImage = "example.test/shop/web:1.2"
 
-// kubeApp is an application with the collectors of a node of Kubernetes, and what it takes to have
-// pods there.
-type kubeApp struct {
-	*app
+// kubeWorld is a node of Kubernetes with a namespace for one test, and the applications that watch
+// what happens there.
+type kubeWorld struct {
+	t    *testing.T
 	node *realnode.Kube
 	api  kubernetes.Interface
-	ns   string // the test's own
+	ns   string
+	apps []*kubeApp
 }
 
-// kubeNode returns the shared node, ready for pods, and a client for whoever has this token.
-func kubeNode(t *testing.T) (*realnode.Kube, kubernetes.Interface) {
+// kubeApp is an application with the collectors of a node of Kubernetes.
+type kubeApp struct {
+	*app
+	k    *kubeWorld
+	name string // the way in which it asks the kubelet
+}
+
+// newKube returns the shared node, ready for pods, with a new namespace. That is empty again when
+// the next test begins.
+func newKube(t *testing.T) *kubeWorld {
 	t.Helper()
 	n := node.Kube(t)
 	n.Containerd.ImportImage("k8s.io", shopImage)
-	api := kubeClient(t, n, n.Token)
-	eventually(t, func() string {
-		got, err := api.CoreV1().Nodes().Get(t.Context(), n.Node, metav1.GetOptions{})
-		if err != nil {
-			return err.Error()
-		}
-		for _, c := range got.Status.Conditions {
-			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
-				return ""
-			}
-		}
-		return fmt.Sprintf("the node is not ready: %+v", got.Status.Conditions)
-	})
-	return n, api
-}
-
-func kubeClient(t *testing.T, n *realnode.Kube, token string) kubernetes.Interface {
-	t.Helper()
-	config := &rest.Config{Host: n.URL, BearerToken: token, QPS: -1,
+	config := &rest.Config{Host: n.URL, BearerToken: n.Token, QPS: -1, Timeout: 10 * time.Second,
 		TLSClientConfig: rest.TLSClientConfig{CAFile: n.CA}}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.CloseIdleConnections)
-	api, err := kubernetes.NewForConfigAndClient(config, client)
-	if err != nil {
+	k := &kubeWorld{t: t, node: n}
+	if k.api, err = kubernetes.NewForConfigAndClient(config, client); err != nil {
 		t.Fatal(err)
 	}
-	return api
-}
-
-// startKube starts the application on the shared node and waits until it is synced. Its collector
-// asks the Pods API unless change makes it something else. The test has a namespace of its own,
-// which is empty again when the next test begins.
-func startKube(t *testing.T, change func(*realnode.Kube, *kubelet.Options)) *kubeApp {
-	t.Helper()
-	n, api := kubeNode(t)
-	a := &kubeApp{app: newApp(t), node: n, api: api}
-	namespace, err := api.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+	k.nodeReady()
+	namespace, err := k.api.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "shop-"}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.ns = namespace.Name
-	options := kubelet.Options{Socket: n.PodsSocket, Log: a.logger()}
-	if change != nil {
-		change(n, &options)
-	}
-	a.tags.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "team"}
-	pods, err := kubelet.New(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	events, err := containerd.New(containerd.Options{Address: n.Containerd.Socket, Log: a.logger()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lists, err := cri.New(cri.Options{Socket: n.Containerd.Socket, Log: a.logger()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.start(
-		fx.Provide(collection.AsCollector(func() *kubelet.Collector { return pods }),
-			collection.AsCollector(func() *containerd.Collector { return events }),
-			collection.AsCollector(func() *cri.Collector { return lists })),
-		fx.Supply(collection.Options{RedetectEvery: time.Second, BackoffMax: time.Second}))
-	t.Cleanup(func() { emptyNamespace(t, n, a.ns) })
-	return a
+	k.ns = namespace.Name
+	t.Cleanup(k.empty)
+	k.populate()
+	return k
 }
 
-// emptyNamespace deletes a namespace's pods and waits until the kubelet has ended them.
-func emptyNamespace(t *testing.T, n *realnode.Kube, namespace string) {
-	n.Heal()
-	api := kubeClient(t, n, n.Token)
+// populate starts some pods that stay for all tests: a node that loses its only pod looks like one
+// that was started anew.
+func (k *kubeWorld) populate() {
+	k.t.Helper()
+	others := &kubeWorld{t: k.t, node: k.node, api: k.api, ns: "default"}
+	for i := range 4 {
+		name := fmt.Sprint("other-", i)
+		_, err := k.api.CoreV1().Pods(others.ns).Get(k.t.Context(), name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			others.pod(name, nil)
+			others.await(name, "ready", isReady)
+		}
+	}
+}
+
+// nodeReady waits until the kubelet has told the API server that it is ready.
+func (k *kubeWorld) nodeReady() {
+	k.t.Helper()
+	eventually(k.t, func() string {
+		n, err := k.api.CoreV1().Nodes().Get(k.t.Context(), k.node.Node, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		for _, c := range n.Status.Conditions {
+			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+				return ""
+			}
+		}
+		return fmt.Sprintf("the node is not ready: %+v", n.Status.Conditions)
+	})
+}
+
+// empty deletes the namespace's pods and waits until the kubelet has ended them.
+func (k *kubeWorld) empty() {
+	k.node.Heal()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience) // the test's is over
 	defer cancel()
-	err := api.CoreV1().Pods(namespace).DeleteCollection(ctx, metav1.DeleteOptions{},
-		metav1.ListOptions{})
-	if err != nil {
-		t.Errorf("delete the pods of %s: %v", namespace, err)
+	pods := k.api.CoreV1().Pods(k.ns)
+	if err := pods.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		k.t.Errorf("delete the pods of %s: %v", k.ns, err)
 	}
-	eventually(t, func() string {
-		list, err := api.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	eventually(k.t, func() string {
+		list, err := pods.List(ctx, metav1.ListOptions{})
 		if err != nil || len(list.Items) > 0 {
 			return fmt.Sprintf("%d pods are still there, %v", len(list.Items), err)
 		}
@@ -135,59 +128,117 @@ func emptyNamespace(t *testing.T, n *realnode.Kube, namespace string) {
 	})
 }
 
+// watchedBoth returns the shared node with an application that asks the Pods API and one that asks
+// /pods, so that both see the same story.
+func watchedBoth(t *testing.T) *kubeWorld {
+	t.Helper()
+	k := newKube(t)
+	k.watch("Pods API", kubelet.Options{Socket: k.node.PodsSocket})
+	account := newAccount(k)
+	account.grant("nodes/pods", "get")
+	k.watch("/pods", k.endpoint(account))
+	return k
+}
+
+// endpoint returns the options of a collector that asks /pods with an account's token.
+func (k *kubeWorld) endpoint(a *account) kubelet.Options {
+	return kubelet.Options{Socket: filepath.Join(k.t.TempDir(), "none.sock"),
+		URL: k.node.KubeletURL, NodeName: k.node.Node, ClientCA: k.node.KubeletCert,
+		TokenPath: a.file}
+}
+
+// watch starts an application and waits until it is synced.
+func (k *kubeWorld) watch(name string, options kubelet.Options) *kubeApp {
+	k.t.Helper()
+	a := &kubeApp{app: newApp(k.t), k: k, name: name}
+	a.tags.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "team"}
+	options.Log = a.logger()
+	pods, err := kubelet.New(options)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	socket := k.node.Containerd.Socket
+	events, err := containerd.New(containerd.Options{Address: socket, Log: a.logger()})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	lists, err := cri.New(cri.Options{Socket: socket, Log: a.logger()})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	a.start(
+		fx.Provide(collection.AsCollector(func() *kubelet.Collector { return pods }),
+			collection.AsCollector(func() *containerd.Collector { return events }),
+			collection.AsCollector(func() *cri.Collector { return lists })),
+		fx.Supply(collection.Options{RedetectEvery: time.Second, BackoffMax: time.Second}))
+	k.apps = append(k.apps, a)
+	return a
+}
+
 // account is a service account, with a token in a file.
 type account struct {
-	t    *testing.T
-	api  kubernetes.Interface
+	k    *kubeWorld
 	name string
+	uid  string
 	file string
 }
 
 // newAccount makes an account that may do nothing.
-func newAccount(t *testing.T, n *realnode.Kube) *account {
-	t.Helper()
-	a := &account{t: t, api: kubeClient(t, n, n.Token), file: filepath.Join(t.TempDir(), "token")}
-	made, err := a.api.CoreV1().ServiceAccounts("default").Create(t.Context(),
+func newAccount(k *kubeWorld) *account {
+	k.t.Helper()
+	accounts := k.api.CoreV1().ServiceAccounts(k.ns)
+	made, err := accounts.Create(k.t.Context(),
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "rollcall-"}},
 		metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
-	a.name = made.Name
-	token, err := a.api.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), a.name,
-		&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	a := &account{k: k, name: made.Name, uid: string(made.UID),
+		file: filepath.Join(k.t.TempDir(), "token")}
+	token, err := accounts.CreateToken(k.t.Context(), a.name, &authenticationv1.TokenRequest{},
+		metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
 	a.write(token.Status.Token)
 	return a
 }
 
 func (a *account) write(token string) {
-	a.t.Helper()
+	a.k.t.Helper()
 	if err := os.WriteFile(a.file, []byte(token), 0o600); err != nil {
-		a.t.Fatal(err)
+		a.k.t.Fatal(err)
 	}
 }
 
 // grant lets the account do something with a resource of the core group.
 func (a *account) grant(resource string, verbs ...string) {
-	a.t.Helper()
+	a.k.t.Helper()
 	meta := metav1.ObjectMeta{Name: a.name}
-	_, err := a.api.RbacV1().ClusterRoles().Create(a.t.Context(), &rbacv1.ClusterRole{
+	_, err := a.k.api.RbacV1().ClusterRoles().Create(a.k.t.Context(), &rbacv1.ClusterRole{
 		ObjectMeta: meta,
 		Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{resource},
 			Verbs: verbs}}}, metav1.CreateOptions{})
 	if err == nil {
-		_, err = a.api.RbacV1().ClusterRoleBindings().Create(a.t.Context(),
+		_, err = a.k.api.RbacV1().ClusterRoleBindings().Create(a.k.t.Context(),
 			&rbacv1.ClusterRoleBinding{ObjectMeta: meta,
 				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole",
 					Name: a.name},
 				Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: a.name,
-					Namespace: "default"}}}, metav1.CreateOptions{})
+					Namespace: a.k.ns}}}, metav1.CreateOptions{})
 	}
 	if err != nil {
-		a.t.Fatal(err)
+		a.k.t.Fatal(err)
+	}
+}
+
+// withdraw takes back what grant gave.
+func (a *account) withdraw() {
+	a.k.t.Helper()
+	rbac, ctx := a.k.api.RbacV1(), a.k.t.Context()
+	if err := errors.Join(rbac.ClusterRoleBindings().Delete(ctx, a.name, metav1.DeleteOptions{}),
+		rbac.ClusterRoles().Delete(ctx, a.name, metav1.DeleteOptions{})); err != nil {
+		a.k.t.Fatal(err)
 	}
 }
 
@@ -201,42 +252,50 @@ func shell(name, script string) corev1.Container {
 const forever = "sleep 1000000 & wait"
 
 // pod makes a pod with these containers, or one container web if there are none. change may be nil.
-func (a *kubeApp) pod(name string, change func(*corev1.Pod),
+func (k *kubeWorld) pod(name string, change func(*corev1.Pod),
 	containers ...corev1.Container) *corev1.Pod {
-	a.t.Helper()
+	k.t.Helper()
 	if containers == nil {
 		containers = []corev1.Container{shell("web", forever)}
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": "blue"}},
-		Spec: corev1.PodSpec{NodeName: a.node.Node, Containers: containers,
+		Spec: corev1.PodSpec{NodeName: k.node.Node, Containers: containers,
 			TerminationGracePeriodSeconds: new(int64(5))},
 	}
 	if change != nil {
 		change(pod)
 	}
-	created, err := a.api.CoreV1().Pods(a.ns).Create(a.t.Context(), pod, metav1.CreateOptions{})
+	created, err := k.api.CoreV1().Pods(k.ns).Create(k.t.Context(), pod, metav1.CreateOptions{})
 	if err != nil {
-		a.t.Fatal(err)
+		k.t.Fatal(err)
 	}
 	return created
 }
 
+// ownedBy makes an object of the group apps or batch the owner of a pod.
+func ownedBy(kind, name string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: kind, Name: name,
+			UID: "0c1f0b9e-0000-4000-8000-000000000001", Controller: new(true)}}
+	}
+}
+
 // get reads a pod from the API server.
-func (a *kubeApp) get(name string) *corev1.Pod {
-	a.t.Helper()
-	pod, err := a.api.CoreV1().Pods(a.ns).Get(a.t.Context(), name, metav1.GetOptions{})
+func (k *kubeWorld) get(name string) *corev1.Pod {
+	k.t.Helper()
+	pod, err := k.api.CoreV1().Pods(k.ns).Get(k.t.Context(), name, metav1.GetOptions{})
 	if err != nil {
-		a.t.Fatal(err)
+		k.t.Fatal(err)
 	}
 	return pod
 }
 
 // await waits until the API server says of a pod what check wants.
-func (a *kubeApp) await(name, what string, check func(*corev1.Pod) bool) (pod *corev1.Pod) {
-	a.t.Helper()
-	eventually(a.t, func() string {
-		if pod = a.get(name); !check(pod) {
+func (k *kubeWorld) await(name, what string, check func(*corev1.Pod) bool) (pod *corev1.Pod) {
+	k.t.Helper()
+	eventually(k.t, func() string {
+		if pod = k.get(name); !check(pod) {
 			return fmt.Sprintf("%s: %s %+v", what, pod.Status.Phase, pod.Status.ContainerStatuses)
 		}
 		return ""
@@ -250,17 +309,52 @@ func isReady(p *corev1.Pod) bool {
 	})
 }
 
-// settled waits until nothing differs from what the API server says: no pod, container or tag is
-// missing, is left over or is wrong.
-func (a *kubeApp) settled() {
-	a.t.Helper()
-	eventually(a.t, a.difference)
+func hasPhase(phase corev1.PodPhase) func(*corev1.Pod) bool {
+	return func(p *corev1.Pod) bool { return p.Status.Phase == phase }
+}
+
+// delete deletes a pod with this grace, in seconds, and waits until its object is gone.
+func (k *kubeWorld) delete(name string, grace int64) {
+	k.t.Helper()
+	pods := k.api.CoreV1().Pods(k.ns)
+	before := k.get(name)
+	err := pods.Delete(k.t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: &grace})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	eventually(k.t, func() string {
+		p, err := pods.Get(k.t.Context(), name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && p.UID != before.UID {
+			return ""
+		}
+		return fmt.Sprintf("%s is still there, %v", name, err)
+	})
+}
+
+// settled waits until nothing that an application knows differs from what the API server says: no
+// pod, container or tag is missing, is left over or is wrong.
+func (k *kubeWorld) settled() {
+	k.t.Helper()
+	began := time.Now()
+	for _, a := range k.apps {
+		last := ""
+		eventually(k.t, func() string {
+			d := a.difference()
+			if d == "" {
+				return ""
+			}
+			last = d
+			return a.name + ": " + d
+		})
+		k.t.Logf("%s: as the API server says after %v; last different: %s", a.name,
+			time.Since(began).Round(10*time.Millisecond), last)
+	}
 }
 
 // difference says what differs from what the API server says, or returns "".
 func (a *kubeApp) difference() string {
-	list, err := a.api.CoreV1().Pods("").List(a.t.Context(),
-		metav1.ListOptions{FieldSelector: "spec.nodeName=" + a.node.Node})
+	list, err := a.k.api.CoreV1().Pods("").List(a.t.Context(),
+		metav1.ListOptions{FieldSelector: "spec.nodeName=" + a.k.node.Node})
 	if err != nil {
 		return err.Error()
 	}
@@ -278,8 +372,10 @@ func (a *kubeApp) difference() string {
 		}
 	}
 	for c := range a.store.Containers() {
-		if c.Owner == nil || !there[c.Owner.ID] {
-			return fmt.Sprintf("container %s of no pod is left over: %+v", c.ID, c)
+		// The runtime keeps what has stopped until the kubelet cleans up.
+		if c.Owner == nil || !there[c.Owner.ID] && c.State.Status != workloadmeta.StatusStopped {
+			return fmt.Sprintf("container %s (%s) of no pod is left over: %+v", c.ID, c.Name,
+				c.State)
 		}
 	}
 	return ""
@@ -416,58 +512,59 @@ func (a *kubeApp) tagsDiffer(id tagger.EntityID, want []string) string {
 	return ""
 }
 
-// viaEndpoint makes the collector ask /pods, as an account that may do nothing else.
-func viaEndpoint(t *testing.T) func(*realnode.Kube, *kubelet.Options) {
-	return func(n *realnode.Kube, o *kubelet.Options) {
-		account := newAccount(t, n)
-		account.grant("nodes/pods", "get")
-		o.Socket = filepath.Join(t.TempDir(), "none.sock")
-		o.URL, o.NodeName, o.ClientCA = n.KubeletURL, n.Node, n.KubeletCert
-		o.TokenPath = account.file
-	}
-}
-
-// overTheWays runs a test with each way to ask the kubelet.
-func overTheWays(t *testing.T, test func(t *testing.T, a *kubeApp)) {
-	t.Run("PodsAPI", func(t *testing.T) { test(t, startKube(t, nil)) })
-	t.Run("Endpoint", func(t *testing.T) { test(t, startKube(t, viaEndpoint(t))) })
-}
-
 // expectTagged waits until all containers of a new pod have their tags, and says how long that was
 // after the last of them had started.
-func (a *kubeApp) expectTagged(name string, containers int) {
-	a.t.Helper()
-	var pod *workloadmeta.KubernetesPod
-	eventually(a.t, func() string {
-		var err error
-		if pod, err = a.store.GetKubernetesPodByName(a.ns, name); err != nil {
-			return err.Error()
-		}
-		tagged := 0
-		for c := range pod.AllContainers() {
-			tags, err := a.tagger.Tag(tagger.Container(c.ID), tagger.HighCardinality)
-			for _, tag := range []string{"pod_name:" + name, "kube_namespace:" + a.ns, "team:blue",
-				"kube_container_name:" + c.Name, "image_tag:1.2", "container_id:" + c.ID} {
-				if err != nil || !slices.Contains(tags, tag) {
-					return fmt.Sprintf("%s has %v (%v), want %s", c.Name, tags, err, tag)
-				}
+func (k *kubeWorld) expectTagged(name string, containers int) {
+	k.t.Helper()
+	done := make([]time.Time, len(k.apps))
+	eventually(k.t, func() (problem string) {
+		for i, a := range k.apps {
+			if p := a.notTagged(name, containers); p != "" {
+				problem = a.name + ": " + p
+			} else if done[i].IsZero() {
+				done[i] = time.Now()
 			}
-			tagged++
 		}
-		if tagged != containers {
-			return fmt.Sprintf("%d containers, want %d", tagged, containers)
-		}
-		return ""
+		return problem
 	})
-	now, last := time.Now(), time.Time{}
-	for c := range pod.AllContainers() {
-		started := a.expect(c.ID, "started", func(k *workloadmeta.Container) bool {
-			return !k.State.StartedAt.IsZero()
-		}).State.StartedAt
-		if started.After(last) {
-			last = started
+	for i, a := range k.apps {
+		pod, err := a.store.GetKubernetesPodByName(k.ns, name)
+		if err != nil {
+			k.t.Fatal(err)
 		}
+		var last time.Time
+		for c := range pod.AllContainers() {
+			started := a.expect(c.ID, "started", func(k *workloadmeta.Container) bool {
+				return !k.State.StartedAt.IsZero()
+			}).State.StartedAt
+			if started.After(last) {
+				last = started
+			}
+		}
+		k.t.Logf("%s: %s: all tags %v after the start of the last of %d containers", a.name, name,
+			done[i].Sub(last).Round(time.Millisecond), containers)
 	}
-	a.t.Logf("%s: all tags %v after the start of the last of %d containers", name,
-		now.Sub(last).Round(time.Millisecond), containers)
+}
+
+// notTagged says which tag of a new pod's containers is missing.
+func (a *kubeApp) notTagged(name string, containers int) string {
+	pod, err := a.store.GetKubernetesPodByName(a.k.ns, name)
+	if err != nil {
+		return err.Error()
+	}
+	tagged := 0
+	for c := range pod.AllContainers() {
+		tags, err := a.tagger.Tag(tagger.Container(c.ID), tagger.HighCardinality)
+		for _, tag := range []string{"pod_name:" + name, "kube_namespace:" + a.k.ns, "team:blue",
+			"kube_container_name:" + c.Name, "image_tag:1.2", "container_id:" + c.ID} {
+			if err != nil || !slices.Contains(tags, tag) {
+				return fmt.Sprintf("%s has %v (%v), want %s", c.Name, tags, err, tag)
+			}
+		}
+		tagged++
+	}
+	if tagged != containers {
+		return fmt.Sprintf("%d containers, want %d", tagged, containers)
+	}
+	return ""
 }
