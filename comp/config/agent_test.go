@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -87,5 +89,36 @@ func TestTheTypeOfAgentIsAnOption(t *testing.T) {
 	if want := "environment variable ROLLCALL_AGENT_TYPE: option agent_type: " +
 		`want node, cluster or remote, have "Node"`; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// What somebody makes tags of is told to the collectors; what is built in is nobody's wish.
+func TestResourcesThatTagsAreMadeOf(t *testing.T) {
+	schema := config.NewSchema(nil)
+	for _, tc := range []struct{ yaml, want string }{
+		{"", ""},
+		{"kubernetes_namespace_labels_as_tags: {team: team}", "namespaces"},
+		{"kubernetes_node_labels_as_tags: {zone: zone}", "nodes"},
+		{"kubernetes_node_annotations_as_tags: {}", ""},
+		{"kubernetes_node_annotations_as_tags: {rack: rack}", "nodes"},
+		{"kubernetes_pod_labels_as_tags: {app: app}", ""},
+		{"kubernetes_resources_labels_as_tags: {deployments.apps: {team: team}, pods: {a: b}}",
+			"deployments.apps"},
+		{"rules:\n- {tag: team, from: {label: team}, when: {resource: [jobs.batch, '*.example.org']}}",
+			"jobs.batch"},
+		{"rules:\n- {drop: team, when: {resource: jobs.batch}}", ""},
+	} {
+		file := filepath.Join(t.TempDir(), "rollcall.yaml")
+		if err := os.WriteFile(file, []byte(tc.yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := schema.Load(config.Source{File: file})
+		if err != nil {
+			t.Errorf("%s: %v", tc.yaml, err)
+			continue
+		}
+		if got := strings.Join(l.Deps().Resources, " "); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.yaml, got, tc.want)
+		}
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/pkg/env"
@@ -34,13 +36,59 @@ func (l *Loaded) EnvFilter(beside ...string) (*env.Filter, error) {
 	return filter, nil
 }
 
+// Deps returns what the configuration says of the program to all collectors.
+func (l *Loaded) Deps() collection.Deps {
+	return collection.Deps{Agent: cmp.Or(l.AgentType, collection.Node), Resources: l.resources()}
+}
+
+// resources returns the resources of Kubernetes of whose labels and annotations somebody has asked
+// for tags. What is built in asks for nothing.
+func (l *Loaded) resources() []string {
+	found := map[string]bool{
+		"namespaces": len(l.KubernetesNamespaceLabelsAsTags) > 0 ||
+			len(l.KubernetesNamespaceAnnotationsAsTags) > 0,
+		"nodes": len(l.KubernetesNodeLabelsAsTags) > 0 || l.From[nodeAnnotations] != "" &&
+			len(l.KubernetesNodeAnnotationsAsTags) > 0,
+	}
+	for _, mapped := range []map[string]map[string]string{l.KubernetesResourcesLabelsAsTags,
+		l.KubernetesResourcesAnnotationsAsTags} {
+		for resource := range mapped {
+			found[resource] = true
+		}
+	}
+	for i := range l.Rules {
+		r := &l.Rules[i]
+		if r.Action != rules.Tag || r.From.Field == rules.Env {
+			continue
+		}
+		for _, when := range r.When {
+			if when.Field != rules.Resource {
+				continue
+			}
+			for _, pattern := range when.Patterns {
+				found[pattern] = !strings.ContainsAny(pattern, "*?[/")
+			}
+		}
+	}
+	found["pods"] = false
+	maps.DeleteFunc(found, func(_ string, asked bool) bool { return !asked })
+	return slices.Sorted(maps.Keys(found))
+}
+
+// nodeAnnotations has a default, which alone is no wish.
+const nodeAnnotations = "kubernetes_node_annotations_as_tags"
+
 // NewCollectors makes the collectors that belong to the type of agent that deps has, or else the
 // configuration. In the place of one that does not belong, or is switched off, there is one that
 // says so: what is wrong with its options, or with the variables of its daemon's other clients,
 // does not matter then, and nor does whether somebody has asked for it, since agents of several
 // types may share a file. An error names the option that it is about, and where that is set.
 func (l *Loaded) NewCollectors(deps collection.Deps) (Collectors, error) {
-	deps.Agent = cmp.Or(deps.Agent, l.AgentType, collection.Node)
+	configured := l.Deps()
+	deps.Agent = cmp.Or(deps.Agent, configured.Agent)
+	if deps.Resources == nil {
+		deps.Resources = configured.Resources
+	}
 	out := Collectors{Enabled: map[string]collection.Switch{}, Asked: map[string]string{}}
 	var errs []error
 	for i, spec := range l.schema.collectors {

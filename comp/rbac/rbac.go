@@ -39,7 +39,7 @@ func Rules(collectors []collection.AnySpec, conf *config.Loaded) []Rule {
 		if !spec.BelongsTo(conf.AgentType) || conf.Collectors[id] == collection.Off {
 			continue
 		}
-		for _, a := range spec.AccessOf(conf.CollectorOptions(id), conf.AgentType) {
+		for _, a := range spec.AccessOf(conf.CollectorOptions(id), conf.Deps()) {
 			k := key{a.Namespace, a.Group, a.Resource}
 			rule := rules[k]
 			rule.Namespace, rule.Group, rule.Resource = a.Namespace, a.Group, a.Resource

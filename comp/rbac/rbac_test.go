@@ -18,7 +18,7 @@ func asks(id string, agent collection.Agent, access ...collection.Access) collec
 	return collection.Spec[options]{
 		Description: workloadmeta.Description{ID: id, Source: "x"}, About: "things of " + id,
 		Agents: []collection.Agent{agent},
-		Access: func(o options, _ collection.Agent) []collection.Access {
+		Access: func(o options, _ collection.Deps) []collection.Access {
 			if o.Pods {
 				return append(access, collection.Access{Resource: "pods",
 					Verbs: []string{"watch", "list"}, Why: "pods"})

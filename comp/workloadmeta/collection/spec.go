@@ -60,9 +60,9 @@ type Spec[O any] struct {
 	// Agents are the types of agents it belongs to. Default: Node.
 	Agents []Agent
 	// Access, if set, lists what the collector asks of the Kubernetes API, or of a kubelet, with
-	// these options as this type of agent. Roles are made of it, so that it has all that the
-	// collector calls, and nothing more. nil: it asks nothing.
-	Access func(options O, agent Agent) []Access
+	// these options and in this program: its type, and what it makes tags of. Roles are made of it,
+	// so that it has all that the collector calls, and nothing more. nil: it asks nothing.
+	Access func(options O, deps Deps) []Access
 	// Normalizing, if set, makes options consistent that depend on each other, before anybody looks
 	// at them.
 	Normalizing func(options *O)
@@ -91,6 +91,9 @@ type Deps struct {
 	Env *env.Filter
 	// Agent is the type of the program. Default: [Node].
 	Agent Agent
+	// Resources are those of Kubernetes, "namespaces" or "deployments.apps", of whose labels and
+	// annotations the program makes tags, but for pods: whoever can tell of them should.
+	Resources []string
 }
 
 // One makes the answer of [Spec.Make] of what the constructor of a single collector returns.
@@ -110,7 +113,7 @@ type AnySpec interface {
 	// BelongsTo reports whether the collector is one for this type of agent.
 	BelongsTo(Agent) bool
 	// AccessOf returns what [Spec.Access] says. The options are what Options returned.
-	AccessOf(options any, agent Agent) []Access
+	AccessOf(options any, deps Deps) []Access
 	// Options returns a pointer to new options, with their zero values.
 	Options() any
 	// Normalize makes options consistent that depend on each other. The options are what Options
@@ -132,9 +135,9 @@ func (s Spec[O]) BelongsTo(a Agent) bool {
 }
 
 // AccessOf implements [AnySpec].
-func (s Spec[O]) AccessOf(options any, agent Agent) []Access {
+func (s Spec[O]) AccessOf(options any, deps Deps) []Access {
 	if o, ok := options.(*O); ok && s.Access != nil {
-		return s.Access(*o, agent)
+		return s.Access(*o, deps)
 	}
 	return nil
 }

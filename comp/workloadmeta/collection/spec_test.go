@@ -64,17 +64,18 @@ func TestASpecMakesItsCollector(t *testing.T) {
 
 func TestASpecSaysWhatItAsksOfACluster(t *testing.T) {
 	spec := collection.Spec[specOptions]{}
-	if got := spec.AccessOf(spec.Options(), collection.Node); got != nil {
+	if got := spec.AccessOf(spec.Options(), collection.Deps{}); got != nil {
 		t.Errorf("one that says nothing asks for %v", got)
 	}
-	spec.Access = func(o specOptions, agent collection.Agent) []collection.Access {
-		return []collection.Access{{Resource: o.Host, Verbs: []string{string(agent)}}}
+	spec.Access = func(o specOptions, deps collection.Deps) []collection.Access {
+		return []collection.Access{{Resource: o.Host, Verbs: []string{string(deps.Agent)}}}
 	}
-	got := spec.AccessOf(&specOptions{Host: "pods"}, collection.Cluster)
+	got := spec.AccessOf(&specOptions{Host: "pods"},
+		collection.Deps{Agent: collection.Cluster})
 	if len(got) != 1 || got[0].Resource != "pods" || got[0].Verbs[0] != "cluster" {
 		t.Errorf("it asks for %v", got)
 	}
-	if got := spec.AccessOf("other options", collection.Cluster); got != nil {
+	if got := spec.AccessOf("other options", collection.Deps{}); got != nil {
 		t.Errorf("with options of another type it asks for %v", got)
 	}
 }

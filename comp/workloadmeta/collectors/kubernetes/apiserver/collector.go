@@ -56,7 +56,7 @@ func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 	if len(c.targets) == 0 {
 		return workloadmeta.Detection{State: workloadmeta.Disabled, Cause: workloadmeta.CauseOff,
 			Reason: "on a node nothing is asked of the API server",
-			Hint:   "set apiserver.resources to what is wanted"}
+			Hint:   "set apiserver.resources to what is wanted; tags of namespaces ask by themselves"}
 	}
 	where, err := c.opts.server().Where()
 	if err != nil {

@@ -193,7 +193,7 @@ func TestReplicaSetsAreNeverAsked(t *testing.T) {
 		if len(asked) > 0 {
 			t.Errorf("asked for %v", asked)
 		}
-		for _, r := range access(Options{}, collection.Cluster) {
+		for _, r := range access(Options{}, collection.Deps{Agent: collection.Cluster}) {
 			if r.Resource == "replicasets" {
 				t.Error("the right to read ReplicaSets is asked for")
 			}
@@ -356,6 +356,24 @@ func TestNode(t *testing.T) {
 	})
 }
 
+// TestNodeWithTagsOfItsNamespaces: who makes tags of the labels of namespaces need not ask for
+// namespaces, too.
+func TestNodeWithTagsOfItsNamespaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer()
+		server.Put(namespacePath, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+		server.Put(nodePath, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}})
+		w := start(t, server, Options{Tagged: []string{"namespaces", "nodes"}})
+		defer w.stop()
+		w.wait(time.Second)
+		// The node's name is not known.
+		want := map[string]bool{"kubernetes_metadata//namespaces//shop": true}
+		if diff := cmp.Diff(want, names(w.known)); diff != "" {
+			t.Errorf("want (-), got (+):\n%s", diff)
+		}
+	})
+}
+
 // TestMirror is number 10: a static pod has the UID that its kubelet gives it, whatever becomes of
 // its mirror.
 func TestMirror(t *testing.T) {
@@ -485,21 +503,27 @@ func TestDetect(t *testing.T) {
 // TestAccess: the rights that are asked for are those of what is followed.
 func TestAccess(t *testing.T) {
 	for name, c := range map[string]struct {
-		o     Options
-		agent collection.Agent
-		want  string
+		o      Options
+		agent  collection.Agent
+		tagged []string
+		want   string
 	}{
-		"a node":         {Options{}, collection.Node, ""},
-		"pods of a node": {Options{Resources: []string{pods}}, collection.Node, "pods"},
+		"a node":         {Options{}, collection.Node, nil, ""},
+		"pods of a node": {Options{Resources: []string{pods}}, collection.Node, nil, "pods"},
 		"any resource": {Options{Resources: []string{"batch/jobs"}}, collection.Cluster,
-			"batch/jobs"},
-		"what is not allowed": {Options{Resources: []string{"secrets"}}, collection.Cluster, ""},
-		"the cluster": {Options{}, collection.Cluster, "namespaces nodes apps/deployments pods " +
+			nil, "batch/jobs"},
+		"what is not allowed": {Options{Resources: []string{"secrets"}}, collection.Cluster, nil, ""},
+		"the cluster": {Options{}, collection.Cluster, nil, "namespaces nodes apps/deployments pods " +
 			"services discovery.k8s.io/endpointslices autoscaling/horizontalpodautoscalers " +
 			"autoscaling.k8s.io/verticalpodautoscalers"},
+		"a node with tags of objects": {Options{}, collection.Node,
+			[]string{"deployments.apps", "namespaces", "nodes", "secrets"}, "namespaces nodes"},
+		"a cluster with tags of objects": {Options{Resources: []string{"pods"}},
+			collection.Cluster, []string{"jobs.batch", "namespaces", "secrets"},
+			"pods batch/jobs namespaces"},
 	} {
 		var got []string
-		for _, a := range access(c.o, c.agent) {
+		for _, a := range access(c.o, collection.Deps{Agent: c.agent, Resources: c.tagged}) {
 			got = append(got, strings.TrimPrefix(a.Group+"/"+a.Resource, "/"))
 			if strings.Join(a.Verbs, " ") != "list watch" || a.Why == "" {
 				t.Errorf("%s: %+v", name, a)

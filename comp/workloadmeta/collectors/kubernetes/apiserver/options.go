@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
@@ -19,8 +21,8 @@ type Options struct {
 	// SkipVerify accepts any certificate of the server.
 	SkipVerify bool `config:"tls_skip_verify" default:"false" doc:"Accept any certificate of the API server. The token goes to whoever answers."`
 	// Resources are followed: namespaces, nodes, deployments, pods, services, autoscalers, and
-	// others as metadata. Default: those of the type of agent, which for a node are none.
-	Resources []string `config:"resources,address" doc:"What is asked of the API server: namespaces, nodes, deployments, pods, services, autoscalers, and any other resource as metadata: resource, group/resource or group/version/resource, such as batch/cronjobs. Empty: these six where the agent is one of the cluster, nothing on a node. On a node pods are those of the node, and nodes is the node itself."`
+	// others as metadata, beside Tagged. Default: those of the type of agent, for a node none.
+	Resources []string `config:"resources,address" doc:"What is asked of the API server: namespaces, nodes, deployments, pods, services, autoscalers, and any other resource as metadata: resource, group/resource or group/version/resource, such as batch/cronjobs. Empty: these six where the agent is one of the cluster, nothing on a node. Those of whose labels or annotations tags are made (kubernetes_namespace_labels_as_tags and the like) are asked for in any case, on a node namespaces and the node itself. On a node pods are those of the node, and nodes is the node itself."`
 	// NodeName is the node's name. Empty: from NODE_NAME, KUBE_NODE_NAME or K8S_NODE_NAME.
 	NodeName string `config:"/kubernetes_kubelet_nodename"`
 	// DirectSlices lets a node follow the services of the whole cluster.
@@ -28,6 +30,10 @@ type Options struct {
 	// ServiceWhen says when a pod is a service's: "member" or "ready".
 	ServiceWhen string `config:"/kube_service_when" default:"member" doc:"When a pod has the tag kube_service: member (from when it was ready once, for as long as the service lists it) or ready (only while it is ready)."`
 
+	// Tagged are further resources, as in rules ("deployments.apps"), of whose labels and
+	// annotations somebody makes tags. On a node those of namespaces and of the node itself count.
+	// Those that are never collected, or cannot be on this node, are left out.
+	Tagged []string
 	// Agent is the type of the program. Default: Node.
 	Agent collection.Agent
 	// Root is the folder in which the account's files are looked for. Default: /.
@@ -71,7 +77,7 @@ func (o Options) withDefaults() (Options, []target, error) {
 		}
 		o.NodeName = name
 	}
-	targets, err := parseTargets(o.Resources, o.Agent)
+	targets, err := o.targets()
 	if err != nil {
 		return bad("Resources", "%w", err)
 	}
@@ -88,4 +94,24 @@ func (o Options) withDefaults() (Options, []target, error) {
 		}
 	}
 	return o, targets, nil
+}
+
+// targets returns all that is asked for.
+func (o *Options) targets() ([]target, error) {
+	out, err := parseTargets(o.Resources, o.Agent)
+	if err != nil {
+		return nil, err
+	}
+	for _, resource := range o.Tagged {
+		name, group, _ := strings.Cut(resource, ".")
+		t, err := parseTarget(group + "/" + name)
+		if err != nil || o.node() && t.name != namespaces &&
+			(t.name != nodes || o.NodeName == "") {
+			continue
+		}
+		if !slices.ContainsFunc(out, t.same) {
+			out = append(out, t)
+		}
+	}
+	return out, nil
 }

@@ -24,14 +24,16 @@ var Spec = collection.Spec[Options]{
 	Access: access,
 	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
 		o.Log, o.Agent = cmp.Or(o.Log, d.Log), cmp.Or(o.Agent, d.Agent)
+		o.Tagged = append(o.Tagged, d.Resources...)
 		return collection.One(New(o))
 	},
 }
 
 // access returns what is asked of the API server: exactly what is followed.
-func access(o Options, agent collection.Agent) []collection.Access {
-	o.Agent = cmp.Or(agent, collection.Node)
-	targets, err := parseTargets(o.Resources, o.Agent)
+func access(o Options, d collection.Deps) []collection.Access {
+	o.Agent, o.Tagged = cmp.Or(d.Agent, collection.Node), d.Resources
+	o.NodeName = cmp.Or(o.NodeName, "any") // who asks for the role is not on the node
+	targets, err := o.targets()
 	if err != nil {
 		return nil // nothing is asked before it is mended
 	}

@@ -57,11 +57,7 @@ func parseTargets(list []string, agent collection.Agent) ([]target, error) {
 		if err != nil {
 			return nil, err
 		}
-		same := func(o target) bool {
-			return o.name == t.name && o.gvr.Group == t.gvr.Group &&
-				o.gvr.Resource == t.gvr.Resource
-		}
-		i := slices.IndexFunc(out, same)
+		i := slices.IndexFunc(out, t.same)
 		switch {
 		case i < 0:
 			out = append(out, t)
@@ -114,6 +110,11 @@ func parseTarget(text string) (target, error) {
 		gvr.Version = "v1"
 	}
 	return target{gvr: gvr}, nil
+}
+
+// same reports whether both ask for one resource, maybe in two versions.
+func (t target) same(o target) bool {
+	return o.name == t.name && o.gvr.Group == t.gvr.Group && o.gvr.Resource == t.gvr.Resource
 }
 
 // resources returns what has to be asked for a target. Of a group without a version the server

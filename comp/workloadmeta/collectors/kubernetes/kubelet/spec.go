@@ -20,7 +20,7 @@ var Spec = collection.Spec[Options]{
 
 // access returns what the kubelet asks the API server about who asks for /pods. It does not ask
 // about the Pods API, which is root's.
-func access(o Options, _ collection.Agent) []collection.Access {
+func access(o Options, _ collection.Deps) []collection.Access {
 	var out []collection.Access
 	if o.PodSource == fromAPIServer || o.PodSource == fromAny {
 		out = append(out, collection.Access{Resource: "pods", Verbs: []string{"list", "watch"},
