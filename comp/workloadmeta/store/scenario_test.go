@@ -159,6 +159,25 @@ func TestUnsetCarriesWhatTheEndRevealed(t *testing.T) {
 	})
 }
 
+// The last words of a reporter that another of its source outlives are nobody's last state.
+func TestLastWordsBesideAnotherReporterAreNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(store.Options{})
+		defer s.Close()
+		docker, containerd := modelReporters[0], modelReporters[1]
+		r := record(t, s, nil)
+		notify(t, s, says(docker, wm.EventTypeSet, container("c", named("n"))),
+			says(containerd, wm.EventTypeSet, container("c")))
+		r.take()
+		notify(t, s, says(containerd, wm.EventTypeUnset, container("c", withIP("10.0.0.1"))))
+		for _, b := range r.take() {
+			for _, ev := range b.Events {
+				t.Errorf("told of %s %+v", ev.Type, ev.Entity)
+			}
+		}
+	})
+}
+
 func TestEventsCarryReportsAndCompleteness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := store.New(store.Options{})
