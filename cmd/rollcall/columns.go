@@ -36,8 +36,8 @@ func of[T workloadmeta.Entity](f func(l *listing, t T) string) func(*listing,
 const excludedTitle = "EXCLUDED BY"
 
 // columnsOf returns the columns of a kind's table.
-func columnsOf(kind workloadmeta.Kind) []column {
-	columns := append(kindColumns(kind),
+func columnsOf(class inspect.Class) []column {
+	columns := append(kindColumns(class),
 		column{tableColumn: tableColumn{title: excludedTitle, cut: cutFront, rank: 1, least: 10},
 			value: func(_ *listing, e inspect.Entity) string { return e.ExcludedBy }},
 		column{tableColumn: tableColumn{title: "SOURCES"}, wide: true,
@@ -75,8 +75,8 @@ func tagLine(tags []string) string {
 	return strings.Join(sorted, " ")
 }
 
-func kindColumns(kind workloadmeta.Kind) []column {
-	switch kind {
+func kindColumns(class inspect.Class) []column {
+	switch class.Kind {
 	case workloadmeta.KindContainer:
 		return containerColumns()
 	case workloadmeta.KindProcess:
@@ -87,9 +87,17 @@ func kindColumns(kind workloadmeta.Kind) []column {
 		return imageColumns()
 	case workloadmeta.KindECSTask:
 		return taskColumns()
+	case workloadmeta.KindKubernetesDeployment:
+		return deploymentColumns()
+	case workloadmeta.KindKubernetesService:
+		return serviceColumns()
+	case workloadmeta.KindKubernetesMetadata:
+		if class.Resource != "" {
+			return objectColumns(class)
+		}
 	}
 	return []column{
-		{tableColumn: tableColumn{title: strings.ToUpper(kind.String()), fixed: true},
+		{tableColumn: tableColumn{title: strings.ToUpper(class.Kind.String()), fixed: true},
 			value: func(_ *listing, e inspect.Entity) string { return e.Workload.GetID().ID }},
 		{tableColumn: tableColumn{title: "NAME", spare: 1},
 			value: func(_ *listing, e inspect.Entity) string { return inspect.NameOf(e.Workload) }},
@@ -214,6 +222,72 @@ func podColumns() []column {
 	}
 }
 
+func deploymentColumns() []column {
+	type entity = *workloadmeta.KubernetesDeployment
+	return []column{
+		{tableColumn: tableColumn{title: "DEPLOYMENT", rank: 2, least: 24},
+			value: of(func(_ *listing, d entity) string { return inspect.NameOf(d) })},
+		{tableColumn: tableColumn{title: "AUTOSCALERS", fixed: true, spare: 2},
+			value: of(func(_ *listing, d entity) string {
+				return strings.Join(d.AutoscalerKinds, ",")
+			})},
+		labelsColumn(),
+	}
+}
+
+func serviceColumns() []column {
+	type entity = *workloadmeta.KubernetesService
+	return []column{
+		{tableColumn: tableColumn{title: "SERVICE", rank: 2, least: 24},
+			value: of(func(_ *listing, s entity) string { return inspect.NameOf(s) })},
+		{tableColumn: tableColumn{title: "TYPE", fixed: true, spare: 2},
+			value: of(func(_ *listing, s entity) string { return s.Type })},
+		{tableColumn: tableColumn{title: "CLUSTER-IP", fixed: true, spare: 2},
+			value: of(func(_ *listing, s entity) string {
+				return strings.Join(s.ClusterIPs, ",")
+			})},
+		{tableColumn: tableColumn{title: "PODS", fixed: true, right: true, spare: 1},
+			value: of(func(_ *listing, s entity) string { return strconv.Itoa(len(s.Pods)) })},
+		{tableColumn: tableColumn{title: "SELECTOR"}, wide: true,
+			value: of(func(_ *listing, s entity) string { return pairs(s.Selector) })},
+		labelsColumn(),
+	}
+}
+
+// objectColumns are those of what is known by its metadata.
+func objectColumns(class inspect.Class) []column {
+	return []column{
+		{tableColumn: tableColumn{title: strings.ToUpper(class.String()), rank: 2, least: 24},
+			value: func(_ *listing, e inspect.Entity) string {
+				id := e.Workload.GetID().ID
+				return firstText(inspect.NameOf(e.Workload), id[strings.LastIndex(id, "/")+1:])
+			}},
+		labelsColumn(),
+	}
+}
+
+func labelsColumn() column {
+	return column{tableColumn: tableColumn{title: "LABELS"}, wide: true,
+		value: func(_ *listing, e inspect.Entity) string {
+			if m, ok := e.Workload.(interface {
+				Meta() *workloadmeta.EntityMeta
+			}); ok {
+				return pairs(m.Meta().Labels)
+			}
+			return ""
+		}}
+}
+
+// pairs writes labels as kubectl does.
+func pairs(m map[string]string) string {
+	var list []string
+	for key, value := range m {
+		list = append(list, key+"="+value)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ",")
+}
+
 func imageColumns() []column {
 	type entity = *workloadmeta.ContainerImageMetadata
 	return []column{
@@ -274,14 +348,14 @@ const (
 
 // tableOf returns the table of entities of one kind, sorted for people: by namespace and name where
 // there is one.
-func (a *app) tableOf(kind workloadmeta.Kind, entities []inspect.Entity,
+func (a *app) tableOf(class inspect.Class, entities []inspect.Entity,
 	list inspect.List) *table {
 	l := &listing{wide: a.wide(), now: list.At, names: list.Names}
 	excluded := slices.ContainsFunc(entities,
 		func(e inspect.Entity) bool { return e.ExcludedBy != "" })
 	t := &table{}
 	var columns []column
-	for _, c := range columnsOf(kind) {
+	for _, c := range columnsOf(class) {
 		if c.wide && !l.wide || c.title == excludedTitle && !excluded {
 			continue
 		}

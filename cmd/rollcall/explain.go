@@ -17,7 +17,7 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	var tag string
+	var tag, namespace string
 	cmd := &cobra.Command{
 		Use:   "explain [kind] <id|name> [tag]",
 		Short: "Say where each tag of an entity comes from, or why there are none",
@@ -47,12 +47,12 @@ or renamed it, and who has not reported yet.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			parse := parseNameAndTag
 			if tag != "" {
-				parse = func(args []string) (inspect.Name, string, error) {
-					name, err := parseName(args)
+				parse = func(args []string, namespace string) (inspect.Name, string, error) {
+					name, err := parseName(args, namespace)
 					return name, "", err
 				}
 			}
-			name, last, err := parse(args)
+			name, last, err := parse(args, namespace)
 			if err != nil {
 				return err
 			}
@@ -80,6 +80,7 @@ or renamed it, and who has not reported yet.`,
 			return err
 		},
 	}
+	namespaceFlag(cmd, &namespace)
 	cmd.Flags().StringVar(&tag, "tag", "",
 		"the tag that is asked about, also where the last word could be taken for a name")
 	return cmd
@@ -94,9 +95,10 @@ func takes(most int) string {
 }
 
 // parseNameAndTag takes apart what explain is asked about. A kind comes first, if there is one.
-func parseNameAndTag(args []string) (name inspect.Name, tag string, err error) {
+func parseNameAndTag(args []string, namespace string) (name inspect.Name, tag string,
+	err error) {
 	last := len(args) - 1
-	_, noKind := inspect.ParseKind(args[0])
+	_, noKind := inspect.ParseClass(args[0])
 	switch {
 	case last == 2 && noKind != nil:
 		return name, "", usagef("explain: want %s; of three words the first is the kind: %w",
@@ -106,7 +108,7 @@ func parseNameAndTag(args []string) (name inspect.Name, tag string, err error) {
 			return name, "", usagef("the tag is empty; want a tag or its name, or nothing")
 		}
 	}
-	name, err = parseName(args)
+	name, err = parseName(args, namespace)
 	return name, tag, err
 }
 

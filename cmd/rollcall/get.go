@@ -15,7 +15,8 @@ import (
 )
 
 func (a *app) getCommand() *cobra.Command {
-	return &cobra.Command{
+	var namespace string
+	cmd := &cobra.Command{
 		Use:   "get [kind] <id|name>",
 		Short: "Show everything known about one entity",
 		Long: `Show everything known about one entity, with its tags. The entity is named by its
@@ -27,11 +28,12 @@ process.
 Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 		Example: `  rollcall get web
   rollcall get pod shop/cart-0 -o yaml
+  rollcall get po/cart-0 -n shop
   rollcall get process 4242`,
 		Args:              args(1, 2, "a kind, if you like, and an ID or a name"),
 		ValidArgsFunction: a.completeEntity,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := parseName(args)
+			name, err := parseName(args, namespace)
 			if err != nil {
 				return err
 			}
@@ -54,21 +56,44 @@ Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 			return a.describe(entity)
 		},
 	}
+	namespaceFlag(cmd, &namespace)
+	return cmd
 }
 
-// parseName reads how a command names one entity: with its kind before it, or alone.
-func parseName(args []string) (inspect.Name, error) {
-	kind, err := inspect.ParseKind(args[0])
+// namespaceFlag adds the flag that says where what is named is.
+func namespaceFlag(cmd *cobra.Command, namespace *string) {
+	cmd.Flags().StringVarP(namespace, "namespace", "n", "",
+		"the namespace of Kubernetes that it is in")
+}
+
+// parseName reads how a command names one entity: with its kind before it, as a word of its own
+// or with a slash, or alone.
+func parseName(args []string, namespace string) (inspect.Name, error) {
+	class, err := inspect.ParseClass(args[0])
 	if len(args) == 1 {
 		if err == nil {
-			return inspect.Name{}, usagef("want an ID or a name after the kind %s", args[0])
+			return inspect.Name{},
+				usagef("want an ID or a name after the kind %s; \"rollcall ls %s\""+
+					" lists them", args[0], args[0])
 		}
-		return inspect.Name{Text: args[0]}, nil
+		kind, text, _ := strings.Cut(args[0], "/")
+		if class, err := inspect.ParseClass(kind); err == nil && text != "" && namespace != "" {
+			return nameOf(class, text, namespace), nil
+		}
+		return nameOf(inspect.Class{}, args[0], namespace), nil
 	}
 	if err == nil && args[1] == "" {
 		err = usagef("the ID or name is empty")
 	}
-	return inspect.Name{Kind: kind, Text: args[1]}, err
+	return nameOf(class, args[1], namespace), err
+}
+
+// nameOf returns how something is called in a namespace, if that is known.
+func nameOf(class inspect.Class, text, namespace string) inspect.Name {
+	if namespace != "" && class.Resource == "" && !strings.Contains(text, "/") {
+		text = namespace + "/" + text
+	}
+	return inspect.Name{Kind: class.Kind, Resource: class.Resource, Text: text}
 }
 
 // describe prints an entity for people: each field that has a value on a line of its own.
@@ -98,7 +123,7 @@ func (a *app) describe(e inspect.Entity) error {
 const completionTimeout = 1500 * time.Millisecond
 
 // proposals asks for what the shell proposes: names, IDs where there is none.
-func (a *app) proposals(ctx context.Context, kinds ...workloadmeta.Kind) (list []string) {
+func (a *app) proposals(ctx context.Context, classes ...inspect.Class) (list []string) {
 	a.completing = true
 	a.timeout = min(a.timeout, completionTimeout)
 	e, err := a.open(ctx, false)
@@ -106,7 +131,14 @@ func (a *app) proposals(ctx context.Context, kinds ...workloadmeta.Kind) (list [
 		return nil
 	}
 	defer e.close()
-	found, err := e.ask.List(ctx, inspect.ListRequest{Kinds: kinds, All: true})
+	r := inspect.ListRequest{All: true}
+	for _, class := range classes {
+		r.Kinds = append(r.Kinds, class.Kind)
+		if class.Resource != "" {
+			r.Resources = append(r.Resources, class.Resource)
+		}
+	}
+	found, err := e.ask.List(ctx, r)
 	if err != nil {
 		return nil
 	}
@@ -131,12 +163,14 @@ func (a *app) completeEntity(cmd *cobra.Command, args []string, _ string) ([]str
 	cobra.ShellCompDirective) {
 	switch len(args) {
 	case 0:
-		return append(inspect.KindNames(), a.proposals(cmd.Context(), workloadmeta.KindContainer,
-				workloadmeta.KindKubernetesPod, workloadmeta.KindECSTask)...),
+		return append(inspect.KindNames(), a.proposals(cmd.Context(),
+				inspect.Class{Kind: workloadmeta.KindContainer},
+				inspect.Class{Kind: workloadmeta.KindKubernetesPod},
+				inspect.Class{Kind: workloadmeta.KindECSTask})...),
 			cobra.ShellCompDirectiveNoFileComp
 	case 1:
-		if kind, err := inspect.ParseKind(args[0]); err == nil {
-			return a.proposals(cmd.Context(), kind), cobra.ShellCompDirectiveNoFileComp
+		if class, err := inspect.ParseClass(args[0]); err == nil {
+			return a.proposals(cmd.Context(), class), cobra.ShellCompDirectiveNoFileComp
 		}
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
@@ -146,8 +180,9 @@ func (a *app) completeEntity(cmd *cobra.Command, args []string, _ string) ([]str
 func (a *app) completeKindsAndNames(cmd *cobra.Command, args []string, _ string) ([]string,
 	cobra.ShellCompDirective) {
 	list := inspect.KindNames()
-	if kinds, _, err := parseKinds(args); err == nil && len(kinds) > 0 {
-		list = append(list, a.proposals(cmd.Context(), kinds...)...)
+	if asked, err := parseKinds(args); err == nil && len(asked.kinds) > 0 {
+		list = append(list, a.proposals(cmd.Context(), classes(inspect.ListRequest{
+			Kinds: asked.kinds, Narrowing: inspect.Narrowing{Resources: asked.resources}})...)...)
 	}
 	return list, cobra.ShellCompDirectiveNoFileComp
 }

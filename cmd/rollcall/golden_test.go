@@ -115,6 +115,46 @@ func TestGolden(t *testing.T) {
 	})
 }
 
+// The objects of a cluster, asked for as with kubectl.
+func TestGoldenCluster(t *testing.T) {
+	for name, line := range map[string][]string{
+		"cluster-ls":         {"ls", "po,deploy,svc,ns,no"},
+		"cluster-wide":       {"ls", "services", "namespaces", "deployments", "-o", "wide"},
+		"cluster-namespace":  {"ls", "-n", "shop"},
+		"cluster-everywhere": {"ls", "po", "-A", "-n", "shop"},
+		"cluster-selector":   {"ls", "-l", "app=cart,canary notin (no)"},
+		"cluster-slash":      {"ls", "po/etcd-node-1"},
+		"cluster-node":       {"ls", "nodes", "node-*", "-o", "json"},
+		"cluster-get":        {"get", "po/etcd-node-1", "-n", "kube-system"},
+		"cluster-get-ns":     {"get", "ns", "shop", "-n", "elsewhere"},
+		"cluster-get-wrong":  {"get", "po", "etcd-node-1", "-n", "shop"},
+		"cluster-get-list":   {"get", "pods"},
+		"cluster-tags":       {"tags", "svc/cart", "-n", "shop"},
+		"cluster-explain":    {"explain", "pod", "cart-5d8f7c9b4-x2x9p", "-n", "shop"},
+		"cluster-explain-uid": {"explain",
+			"kubernetes_pod_uid://e7c1a9f0-1111-4222-8333-944455556666"},
+		"cluster-explain-tag": {"explain", "po/cart-5d8f7c9b4-x2x9p", "team", "-n", "shop"},
+		"cluster-watch":       {"watch", "ns"},
+		"cluster-bad":         {"ls", "-l", "app=cart,"},
+		"cluster-none":        {"ls", "ns", "shpo"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := append(line, "--from", "testdata/cluster.jsonl", "--config",
+				"testdata/cluster.yaml", "--width", "118")
+			r := rollcall(t, args...)
+			text := fmt.Sprintf("$ rollcall %s\n%s", strings.Join(args, " "), r.out)
+			if r.err != "" {
+				text += "--- standard error\n" + r.err
+			}
+			if r.code != 0 {
+				text += fmt.Sprintf("--- exit code %d\n", r.code)
+			}
+			golden(t, name+".txt", text)
+		})
+	}
+}
+
 // What was recorded from a recording gives the same tags, to the byte, and the same recording.
 func TestRecordingOfARecordingIsTheSame(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first.jsonl")

@@ -15,9 +15,10 @@ import (
 )
 
 func (a *app) lsCommand() *cobra.Command {
-	var all bool
+	var all, everywhere bool
 	var image string
 	var filters []string
+	var n inspect.Narrowing
 	cmd := &cobra.Command{
 		Use:     "ls [kind…] [name…]",
 		Aliases: []string{"list"},
@@ -29,20 +30,29 @@ shows its container's tags, too. Containers that rules leave out are not listed.
 A name, and the value of a filter, may have * for any text. The fields to filter by are those
 that "rollcall get" shows.
 
+--namespace and --selector are those of kubectl, and so are the short names po, deploy, svc, ns and
+no. A container is in its pod's namespace and has its pod's labels, too.
+
 Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 		Example: `  rollcall ls
   rollcall ls container web 'web-*'
   rollcall ls container --image 'acme/*'
   rollcall ls container --filter tags=env:prod --filter labels.team=shop
+  rollcall ls po -n shop -l 'app=cart,tier in (web,edge)'
   rollcall ls process -o json --cardinality high`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeKindsAndNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kinds, names, err := parseKinds(args)
+			asked, err := parseKinds(args)
 			if err != nil {
 				return err
 			}
-			r := inspect.ListRequest{Kinds: kinds, Names: names, All: all}
+			kinds := asked.kinds
+			r := inspect.ListRequest{Kinds: kinds, Names: asked.names, All: all, Narrowing: n}
+			r.Resources = asked.resources
+			if everywhere {
+				r.Namespace = ""
+			}
 			switch {
 			case len(kinds) > 0:
 			case all:
@@ -63,11 +73,18 @@ Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 				}
 				r.Where = append(r.Where, inspect.Condition{Field: field, Pattern: value})
 			}
-			return a.list(cmd.Context(), r, len(args) > 0 || len(r.Where) > 0)
+			return a.list(cmd.Context(), r, len(args) > 0 || len(r.Where) > 0 ||
+				r.Namespace != "" || r.Selector != "")
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false,
 		"every kind, images and the like, and what rules leave out")
+	cmd.Flags().StringVarP(&n.Namespace, "namespace", "n", "",
+		"only what is in this namespace of Kubernetes")
+	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false,
+		"in all namespaces, as without --namespace")
+	cmd.Flags().StringVarP(&n.Selector, "selector", "l", "",
+		"only what has these labels: a=b, a!=b, a in (b,c), a notin (b), a, !a")
 	cmd.Flags().StringVar(&image, "image", "", "only containers of this image (* for any text)")
 	cmd.Flags().StringArrayVar(&filters, "filter", nil,
 		"only what has this value: --filter field=value (repeatable)")
@@ -92,7 +109,7 @@ func (a *app) list(ctx context.Context, r inspect.ListRequest, asked bool) error
 	if a.structured() {
 		err = a.print(map[string]any{"entities": list.Entities})
 	} else {
-		err = a.printTables(r.Kinds, list)
+		err = a.printTables(r, list)
 	}
 	if !a.incomplete {
 		for _, note := range list.Notes {
@@ -117,7 +134,8 @@ func (a *app) nothing(ctx context.Context, e *session, r inspect.ListRequest,
 	list inspect.List) error {
 	if len(r.Kinds) == 1 && len(r.Names) == 1 && !strings.Contains(r.Names[0], "*") {
 		_, err := e.ask.Get(ctx, inspect.GetRequest{
-			Name: inspect.Name{Kind: r.Kinds[0], Text: r.Names[0]}})
+			Name: nameOf(inspect.Class{Kind: r.Kinds[0], Resource: firstOf(r.Resources)},
+				r.Names[0], r.Namespace)})
 		if missing := (*inspect.NotFoundError)(nil); errors.As(err, &missing) {
 			return err
 		}
@@ -125,13 +143,21 @@ func (a *app) nothing(ctx context.Context, e *session, r inspect.ListRequest,
 	return notFoundf("%s", list.Why())
 }
 
-// printTables prints one table per kind that has entities.
-func (a *app) printTables(kinds []workloadmeta.Kind, list inspect.List) error {
+// firstOf returns the first of a list, "" if there is none.
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// printTables prints one table for each kind, or resource, that has entities.
+func (a *app) printTables(r inspect.ListRequest, list inspect.List) error {
 	first := true
-	for _, kind := range kinds {
+	for _, class := range classes(r) {
 		var of []inspect.Entity
 		for _, e := range list.Entities {
-			if e.Workload.GetID().Kind == kind {
+			if class.Has(e.Workload) {
 				of = append(of, e)
 			}
 		}
@@ -144,33 +170,73 @@ func (a *app) printTables(kinds []workloadmeta.Kind, list inspect.List) error {
 			}
 		}
 		first = false
-		if err := a.printTable(a.tableOf(kind, of, list)); err != nil {
+		if err := a.printTable(a.tableOf(class, of, list)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// parseKinds reads kinds, and the names that come after them.
-func parseKinds(args []string) (kinds []workloadmeta.Kind, names []string, err error) {
-	for i, arg := range args {
-		var some []workloadmeta.Kind
-		for part := range strings.SplitSeq(arg, ",") {
-			kind, kindErr := inspect.ParseKind(part)
-			if kindErr != nil {
-				if i == 0 {
-					return nil, nil, fmt.Errorf("%w; a name comes after its kind, as in "+
-						"\"container %s\"", kindErr, arg)
-				}
-				return kinds, args[i:], nil
+// classes are what a list is about, in the order of the request.
+func classes(r inspect.ListRequest) (list []inspect.Class) {
+	for _, kind := range r.Kinds {
+		if kind == workloadmeta.KindKubernetesMetadata && len(r.Resources) > 0 {
+			for _, resource := range r.Resources {
+				list = append(list, inspect.Class{Kind: kind, Resource: resource})
 			}
-			some = append(some, kind)
+		} else {
+			list = append(list, inspect.Class{Kind: kind})
 		}
-		for _, kind := range some {
-			if !slices.Contains(kinds, kind) {
-				kinds = append(kinds, kind)
+	}
+	return list
+}
+
+// asked is what a command is about.
+type asked struct {
+	kinds     []workloadmeta.Kind
+	resources []string
+	names     []string
+}
+
+// parseKinds reads kinds, and the names that come after them; or a kind and a name, "po/web-0".
+func parseKinds(args []string) (a asked, err error) {
+	whole := false // of the metadata, all
+	add := func(class inspect.Class) {
+		if !slices.Contains(a.kinds, class.Kind) {
+			a.kinds = append(a.kinds, class.Kind)
+		}
+		if class.Kind == workloadmeta.KindKubernetesMetadata {
+			if whole = whole || class.Resource == ""; whole {
+				a.resources = nil
+			} else if !slices.Contains(a.resources, class.Resource) {
+				a.resources = append(a.resources, class.Resource)
 			}
 		}
 	}
-	return kinds, nil, nil
+	for i, arg := range args {
+		var some []inspect.Class
+		for part := range strings.SplitSeq(arg, ",") {
+			class, classErr := inspect.ParseClass(part)
+			if classErr == nil {
+				some = append(some, class)
+				continue
+			}
+			if i > 0 {
+				a.names = args[i:]
+				return a, nil
+			}
+			kind, name, _ := strings.Cut(arg, "/")
+			if class, classErr := inspect.ParseClass(kind); classErr == nil && name != "" {
+				add(class)
+				a.names = append([]string{name}, args[1:]...)
+				return a, nil
+			}
+			return a, fmt.Errorf("%w; a name comes after its kind, as in "+
+				"\"container %s\"", classErr, arg)
+		}
+		for _, class := range some {
+			add(class)
+		}
+	}
+	return a, nil
 }

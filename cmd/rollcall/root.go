@@ -204,7 +204,8 @@ var formats = []string{"table", "wide", "json", "yaml"}
 func (a *app) checkFlags(cmd *cobra.Command) error {
 	// An empty variable in a script must not turn a question about a recording into one about
 	// this machine.
-	needValues := []string{"from", "config", "rules", "cardinality", "image"}
+	needValues := []string{"from", "config", "rules", "cardinality", "image", "namespace",
+		"selector"}
 	for _, o := range a.schema().Options() {
 		if o.Flag != "" {
 			needValues = append(needValues, o.Flag)

@@ -13,6 +13,7 @@ import (
 
 func (a *app) tagsCommand() *cobra.Command {
 	var all bool
+	var namespace string
 	cmd := &cobra.Command{
 		Use:   "tags [[kind] <id|name>]",
 		Short: "Show the tags of one entity, or of all",
@@ -28,13 +29,14 @@ entity is named as for "rollcall get". The list leaves out containers that rules
 			if len(args) == 0 {
 				return a.allTags(cmd.Context(), all)
 			}
-			name, err := parseName(args)
+			name, err := parseName(args, namespace)
 			if err != nil {
 				return err
 			}
 			return a.tags(cmd.Context(), name)
 		},
 	}
+	namespaceFlag(cmd, &namespace)
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "containers that rules leave out, too")
 	return cmd
 }

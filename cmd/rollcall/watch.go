@@ -31,7 +31,7 @@ a line on the standard error says so.`,
   rollcall watch -o json | jq -c 'select(.type == "unset") | .entity.id'`,
 		ValidArgsFunction: a.completeKindsAndNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kinds, names, err := parseKinds(args)
+			asked, err := parseKinds(args)
 			if err != nil {
 				return err
 			}
@@ -39,11 +39,13 @@ a line on the standard error says so.`,
 				return err
 			}
 			return a.watch(cmd.Context(), duration,
-				inspect.WatchRequest{Kinds: kinds, Names: names, All: all})
+				inspect.WatchRequest{Kinds: asked.kinds, Names: asked.names, All: all,
+					Narrowing: inspect.Narrowing{Resources: asked.resources}})
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "what rules leave out, too")
-	cmd.Flags().DurationVar(&duration, "duration", 0, "end this long after the first answers (default: at Ctrl-C)")
+	cmd.Flags().DurationVar(&duration, "duration", 0,
+		"end this long after the first answers (default: at Ctrl-C)")
 	return cmd
 }
 

@@ -66,7 +66,8 @@ func (e *NotFoundError) Error() string {
 	case e.Name.Kind == 0:
 		fmt.Fprintf(&b, "nothing has the ID or name %q", e.Name.Text)
 	default:
-		fmt.Fprintf(&b, "no %s has the ID or name %q", ShortKind(e.Name.Kind), e.Name.Text)
+		fmt.Fprintf(&b, "no %s has the ID or name %q", Class{e.Name.Kind, e.Name.Resource},
+			e.Name.Text)
 	}
 	if len(e.Near) > 0 {
 		b.WriteString("; did you mean " + strings.Join(e.Near, ", ") + "?")

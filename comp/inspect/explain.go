@@ -106,6 +106,8 @@ func (l *Local) explain(t target) (Explanation, error) {
 			x.Completeness = of.Completeness
 			x.Reason = "it has no tags of its own, and those of its container"
 		}
+	case *workloadmeta.KubernetesPod:
+		x.Notes = copies(x.Reports)
 	case *workloadmeta.Container:
 		unasked := l.unaskedRuntimes([]Entity{{Workload: e}})
 		x.Reason = reasonBeside(len(unasked) > 0, x.Explanation)

@@ -33,7 +33,8 @@ func (l *Local) Get(ctx context.Context, r GetRequest) (Entity, error) {
 		return Entity{}, err
 	}
 	if t.entity == nil {
-		return Entity{}, l.notFound(Name{t.workload.Kind, cmp.Or(t.workload.ID, string(t.id))})
+		return Entity{}, l.notFound(Name{Kind: t.workload.Kind,
+			Text: cmp.Or(t.workload.ID, string(t.id))})
 	}
 	reports, _ := l.opts.Store.Reports(t.workload)
 	return l.shown(t.entity, reports, r.Cardinality), nil
@@ -56,8 +57,9 @@ func (l *Local) resolve(name Name) (target, error) {
 	}
 	// "process/4242": as answers show it, and as it can be told from what has the same name.
 	if first, rest, ok := strings.Cut(name.Text, "/"); ok && rest != "" {
-		if kind, kindErr := ParseKind(first); kindErr == nil {
-			return l.byName(Name{kind, rest}, []workloadmeta.Kind{kind})
+		if class, classErr := ParseClass(first); classErr == nil {
+			return l.byName(Name{class.Kind, class.Resource, rest},
+				[]workloadmeta.Kind{class.Kind})
 		}
 	}
 	return t, err
@@ -129,9 +131,10 @@ func serviceEntity(text string) tagger.EntityID {
 // byName finds what is called this among the kinds: by its ID first, then by its name in the first
 // kind that has it, then by the first characters of its ID.
 func (l *Local) byName(name Name, kinds []workloadmeta.Kind) (target, error) {
+	wanted := Class{name.Kind, name.Resource}
 	for _, kind := range kinds {
 		if entity, err := l.opts.Store.Get(
-			workloadmeta.EntityID{Kind: kind, ID: name.Text}); err == nil {
+			workloadmeta.EntityID{Kind: kind, ID: wanted.prefix() + name.Text}); err == nil {
 			return targetOf(entity), nil
 		}
 	}
@@ -152,7 +155,7 @@ func (l *Local) byName(name Name, kinds []workloadmeta.Kind) (target, error) {
 				continue // a process ID, which nothing has
 			}
 			for entity := range l.opts.Store.List(kind) {
-				if matches(entity) {
+				if matches(entity) && (name.Kind == 0 || wanted.Has(entity)) {
 					found = append(found, entity)
 				}
 			}
@@ -161,7 +164,7 @@ func (l *Local) byName(name Name, kinds []workloadmeta.Kind) (target, error) {
 			case 1:
 				return targetOf(found[0]), nil
 			default:
-				return target{}, ambiguous(Name{kind, name.Text}, found)
+				return target{}, ambiguous(Name{kind, name.Resource, name.Text}, found)
 			}
 		}
 	}
@@ -237,7 +240,9 @@ func (l *Local) notFound(name Name) error {
 				continue // their names are many and mostly not meant
 			}
 			for entity := range l.opts.Store.List(kind) {
-				names = append(names, namesOf(entity)...)
+				if name.Kind == 0 || (Class{kind, name.Resource}).Has(entity) {
+					names = append(names, namesOf(entity)...)
+				}
 			}
 		}
 		e.Near = nearest(name.Text, names, mostNear)

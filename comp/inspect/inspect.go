@@ -61,6 +61,8 @@ type Inspector interface {
 type Name struct {
 	// Kind, if it is known. 0: any.
 	Kind workloadmeta.Kind `json:"kind,omitempty"`
+	// Resource narrows objects of Kubernetes that are known by their metadata: see [Class].
+	Resource string `json:"resource,omitempty"`
 	// Text is an ID, the first characters of one, a name, a namespace and name, an ID with its
 	// kind ("process/4242"), an ID of the tagger ("container_id://…") or of a service
 	// ("docker://…").
@@ -79,6 +81,20 @@ type ListRequest struct {
 	Names []string `json:"names,omitempty"`
 	// Where, if any, are conditions that all have to hold.
 	Where []Condition `json:"where,omitempty"`
+	Narrowing
+}
+
+// Narrowing leaves out what is somewhere else, or is not meant.
+type Narrowing struct {
+	// Resources, if any, are those of which objects that are known by their metadata are wanted:
+	// see [Class].
+	Resources []string `json:"resources,omitempty"`
+	// Namespace of Kubernetes; empty = any. A container and its processes are in that of their
+	// pod. What is in no namespace by its nature, such as a node, is not left out.
+	Namespace string `json:"namespace,omitempty"`
+	// Selector is a label selector as kubectl has them. A container has its pod's labels, too,
+	// and a process those of its container.
+	Selector string `json:"selector,omitempty"`
 }
 
 // Condition asks for a value of a field.
@@ -141,6 +157,7 @@ type WatchRequest struct {
 	All bool `json:"all,omitempty"`
 	// Names narrows to what matches one of the patterns, as in [ListRequest].
 	Names []string `json:"names,omitempty"`
+	Narrowing
 	// Speed is how many times as fast as it happened a recording is played; 0: at once.
 	Speed float64 `json:"speed,omitempty"`
 }

@@ -133,7 +133,8 @@ func TestNames(t *testing.T) {
 
 // Whoever has the UID of a static pod from the API server asks for that one.
 func TestAStaticPodIsFoundByEitherUID(t *testing.T) {
-	w := newWorld(t, `{"type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"0f3c9a1b","name":"etcd-node-1","namespace":"kube-system","api_uid":"`+podID+`"}}`)
+	w := newWorld(t,
+		`{"type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"0f3c9a1b","name":"etcd-node-1","namespace":"kube-system","api_uid":"`+podID+`"}}`)
 	for _, text := range []string{"0f3c9a1b", podID, "kubernetes_pod_uid://" + podID,
 		"kubernetes_pod://" + podID, "kube-system/etcd-node-1"} {
 		e, err := w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: text}})
@@ -188,6 +189,72 @@ func TestListsAreNarrowed(t *testing.T) {
 	if err != nil || list.Names["kubernetes_pod/"+podID] != "shop/cart-0" ||
 		list.Names["container/"+webID] != "web" {
 		t.Errorf("names of references: %v, %v", list.Names, err)
+	}
+}
+
+// What kubectl's users type means here what it means there.
+func TestListsAreNarrowedAsWithKubectl(t *testing.T) {
+	w := newWorld(t, `
+{"type":"set","source":"cluster_orchestrator","entity":{"kind":"kubernetes_metadata","id":"/namespaces//shop","name":"shop"}}
+{"type":"set","source":"cluster_orchestrator","entity":{"kind":"kubernetes_metadata","id":"/nodes//shop","name":"shop"}}
+{"type":"set","source":"cluster_orchestrator","entity":{"kind":"kubernetes_metadata","id":"batch/cronjobs/shop/nightly","name":"nightly","namespace":"shop"}}
+{"type":"set","source":"cluster_orchestrator","entity":{"kind":"kubernetes_deployment","id":"bank/web","name":"web","namespace":"bank","labels":{"app":"web"}}}
+{"type":"set","source":"cluster_orchestrator","entity":{"kind":"kubernetes_service","id":"shop/web","name":"web","namespace":"shop"}}
+{"type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"p1","name":"web-0","namespace":"shop","labels":{"app":"web","tier":"front"},"containers":[{"id":"c1"}]}}
+{"type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"p2","name":"web-0","namespace":"bank","labels":{"app":"web"}}}
+{"type":"set","source":"runtime","entity":{"kind":"container","id":"c1","labels":{"tier":"own"}}}
+{"type":"set","source":"runtime","entity":{"kind":"container","id":"c2","labels":{"io.kubernetes.pod.namespace":"bank"}}}
+{"type":"set","source":"runtime","entity":{"kind":"container","id":"c3","namespace":"shop"}}
+{"type":"set","source":"process_collector","entity":{"kind":"process","id":"7","pid":7,"container_id":"c1"}}
+{"type":"set","source":"process_collector","entity":{"kind":"process","id":"8","pid":8}}`)
+	all := workloadmeta.Kinds()
+	for _, tc := range []struct {
+		kinds []workloadmeta.Kind
+		inspect.Narrowing
+		want string
+	}{
+		{all, inspect.Narrowing{Namespace: "bank"}, "bank/web c2 p2 /namespaces//shop /nodes//shop"},
+		{inspect.Running(), inspect.Narrowing{Namespace: "shop"}, "7 c1 p1"},
+		{inspect.Running(), inspect.Narrowing{Selector: "app=web"}, "7 c1 p1 p2"},
+		{inspect.Running(), inspect.Narrowing{Selector: "app,tier!=front"}, "7 c1 p2"},
+		{inspect.Running(), inspect.Narrowing{Namespace: "shop", Selector: "tier in (front)"}, "p1"},
+		{[]workloadmeta.Kind{workloadmeta.KindKubernetesMetadata},
+			inspect.Narrowing{Resources: []string{"namespaces"}}, "/namespaces//shop"},
+		{[]workloadmeta.Kind{workloadmeta.KindKubernetesMetadata, workloadmeta.KindKubernetesService},
+			inspect.Narrowing{Resources: []string{"nodes"}}, "/nodes//shop shop/web"},
+	} {
+		list, err := w.List(t.Context(),
+			inspect.ListRequest{Kinds: tc.kinds, Narrowing: tc.Narrowing})
+		var got []string
+		for _, e := range list.Entities {
+			got = append(got, e.Workload.GetID().ID)
+		}
+		want := strings.Fields(tc.want)
+		if slices.Sort(got); err != nil || !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+			t.Errorf("%+v: %q, %v; want %q", tc.Narrowing, got, err, want)
+		}
+	}
+	_, err := w.List(t.Context(), inspect.ListRequest{Kinds: all,
+		Narrowing: inspect.Narrowing{Selector: "a=="}})
+	if err != nil {
+		t.Errorf("an empty value: %v", err)
+	}
+	_, err = w.List(t.Context(), inspect.ListRequest{Kinds: all,
+		Narrowing: inspect.Narrowing{Selector: "a,"}})
+	if _, invalid := errors.AsType[*inspect.InvalidError](err); !invalid {
+		t.Errorf("half a selector: %v, want an InvalidError", err)
+	}
+	for text, want := range map[string]string{"ns/shop": "/namespaces//shop",
+		"node/shop": "/nodes//shop", "po/shop/web-0": "p1", "svc/web": "shop/web",
+		"deploy/web": "bank/web"} {
+		e, err := w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: text}})
+		if err != nil || e.Workload.GetID().ID != want {
+			t.Errorf("get %s: %v, %v; want %s", text, e.Workload, err, want)
+		}
+	}
+	_, err = w.Get(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: "ns/shpo"}})
+	if err == nil || !strings.Contains(err.Error(), `no namespace has the ID or name "shpo"`) {
+		t.Errorf("get ns/shpo: %v", err)
 	}
 }
 

@@ -15,18 +15,63 @@ func aliases() map[string]workloadmeta.Kind {
 	return map[string]workloadmeta.Kind{
 		"containers": workloadmeta.KindContainer, "c": workloadmeta.KindContainer,
 		"pod": workloadmeta.KindKubernetesPod, "pods": workloadmeta.KindKubernetesPod,
+		"po":      workloadmeta.KindKubernetesPod,
 		"process": workloadmeta.KindProcess, "processes": workloadmeta.KindProcess,
 		"ps":    workloadmeta.KindProcess,
 		"image": workloadmeta.KindContainerImage, "images": workloadmeta.KindContainerImage,
 		"task": workloadmeta.KindECSTask, "tasks": workloadmeta.KindECSTask,
 		"deployment":  workloadmeta.KindKubernetesDeployment,
 		"deployments": workloadmeta.KindKubernetesDeployment,
+		"deploy":      workloadmeta.KindKubernetesDeployment,
 		"service":     workloadmeta.KindKubernetesService,
 		"services":    workloadmeta.KindKubernetesService,
+		"svc":         workloadmeta.KindKubernetesService,
 		"metadata":    workloadmeta.KindKubernetesMetadata, "gpus": workloadmeta.KindGPU,
 		"hosts": workloadmeta.KindHost,
 		"crds":  workloadmeta.KindCRD,
 	}
+}
+
+// Class is what people list and ask for: a kind, or the objects of one resource among those of
+// Kubernetes that are known by their metadata.
+type Class struct {
+	Kind workloadmeta.Kind
+	// Resource is "namespaces", "nodes" or empty.
+	Resource string
+}
+
+// String is what people call one of them.
+func (c Class) String() string {
+	if c.Resource != "" {
+		return strings.TrimSuffix(c.Resource, "s")
+	}
+	return ShortKind(c.Kind)
+}
+
+// Has reports whether an entity is one of them.
+func (c Class) Has(entity workloadmeta.Entity) bool {
+	id := entity.GetID()
+	return id.Kind == c.Kind && strings.HasPrefix(id.ID, c.prefix())
+}
+
+// prefix begins the IDs of the objects of a resource, which is one of the whole cluster.
+func (c Class) prefix() string {
+	if c.Resource == "" {
+		return ""
+	}
+	return "/" + c.Resource + "//"
+}
+
+// ParseClass reads what people write: "po", "pods", "ns".
+func ParseClass(text string) (Class, error) {
+	switch strings.ToLower(text) {
+	case "ns", "namespace", "namespaces":
+		return Class{workloadmeta.KindKubernetesMetadata, "namespaces"}, nil
+	case "no", "node", "nodes":
+		return Class{workloadmeta.KindKubernetesMetadata, "nodes"}, nil
+	}
+	kind, err := ParseKind(text)
+	return Class{Kind: kind}, err
 }
 
 // Running are the kinds of what runs, as opposed to what describes it.
@@ -53,10 +98,11 @@ func ParseKind(text string) (workloadmeta.Kind, error) {
 	return 0, invalidf("unknown kind %q (want %s)", text, strings.Join(all, ", "))
 }
 
-// KindNames are the names of all kinds, the short one where there is one.
+// KindNames are the names of all kinds, the short one where there is one, and of what else can be
+// asked for as if it were one.
 func KindNames() []string {
 	names := []string{"container", "pod", "task", "process", "image", "deployment", "service",
-		"metadata"}
+		"namespace", "node", "metadata"}
 	short := aliases()
 	for _, kind := range workloadmeta.Kinds() {
 		if !slices.ContainsFunc(names, func(n string) bool {

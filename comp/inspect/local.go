@@ -7,10 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/gobwas/glob"
 
 	"github.com/rollcall-dev/rollcall/comp/rules"
 	"github.com/rollcall-dev/rollcall/comp/tagger/local"
@@ -91,7 +88,7 @@ func (l *Local) List(ctx context.Context, r ListRequest) (List, error) {
 	if err := l.ready(ctx); err != nil {
 		return List{}, err
 	}
-	wanted, err := newSelection(r.Names, r.Where)
+	wanted, err := newSelection(r.Names, r.Where, r.Narrowing)
 	if err != nil {
 		return List{}, err
 	}
@@ -102,7 +99,7 @@ func (l *Local) List(ctx context.Context, r ListRequest) (List, error) {
 		for entity := range l.opts.Store.List(kind) {
 			reports, _ := l.opts.Store.Reports(entity.GetID()) // none if it has just gone
 			e := l.shown(entity, reports, r.Cardinality)
-			if ok, err := wanted.has(e); err != nil {
+			if ok, err := wanted.has(l, e); err != nil {
 				return List{}, err
 			} else if !ok {
 				continue
@@ -145,105 +142,6 @@ func (l *Local) nameReferences(entity workloadmeta.Entity, names map[string]stri
 			note(*e.Owner)
 		}
 	}
-}
-
-// selection is what names and conditions ask for.
-type selection struct {
-	names []func(string) bool
-	where []fieldCondition
-}
-
-type fieldCondition struct {
-	field string
-	match func(string) bool
-}
-
-func newSelection(names []string, where []Condition) (selection, error) {
-	var s selection
-	for _, text := range names {
-		match, err := pattern(text)
-		if err != nil {
-			return s, err
-		}
-		s.names = append(s.names, func(value string) bool {
-			return match(value) || len(text) >= workloadmeta.MinIDPrefix &&
-				(isID(value) && strings.HasPrefix(strings.TrimPrefix(value, digestPrefix), text))
-		})
-	}
-	for _, c := range where {
-		match, err := pattern(c.Pattern)
-		if err != nil {
-			return s, err
-		}
-		if c.Field == "" {
-			return s, invalidf("condition %q: no field before the =", "="+c.Pattern)
-		}
-		s.where = append(s.where, fieldCondition{c.Field, match})
-	}
-	return s, nil
-}
-
-// isID reports whether a text is an ID that people cut short.
-func isID(text string) bool {
-	text = strings.TrimPrefix(text, digestPrefix)
-	return len(text) >= 32 && strings.Trim(text, "0123456789abcdef-") == ""
-}
-
-// pattern compiles a text in which * stands for any text, nothing, too.
-func pattern(text string) (func(string) bool, error) {
-	if !strings.Contains(text, "*") {
-		return func(value string) bool { return value == text }, nil
-	}
-	parts := strings.Split(text, "*")
-	for i := range parts {
-		parts[i] = glob.QuoteMeta(parts[i])
-	}
-	g, err := glob.Compile(strings.Join(parts, "*"))
-	if err != nil {
-		return nil, invalidf("pattern %q: %w", text, err)
-	}
-	return g.Match, nil
-}
-
-// has reports whether an entity is asked for.
-func (s selection) has(e Entity) (bool, error) {
-	if len(s.names) > 0 {
-		called := append(namesOf(e.Workload), e.Workload.GetID().ID)
-		if !slices.ContainsFunc(s.names, func(match func(string) bool) bool {
-			return slices.ContainsFunc(called, match)
-		}) {
-			return false, nil
-		}
-	}
-	if len(s.where) == 0 {
-		return true, nil
-	}
-	met := make([]bool, len(s.where))
-	err := eachField(e, func(name string, values []string) {
-		for i, c := range s.where {
-			met[i] = met[i] || c.field == name && slices.ContainsFunc(values, c.match)
-		}
-	})
-	if err != nil {
-		return false, err
-	}
-	for i, c := range s.where {
-		met[i] = met[i] || c.field == "image" &&
-			slices.ContainsFunc(imageNames(e.Workload), c.match)
-	}
-	return !slices.Contains(met, false), nil
-}
-
-// imageNames returns all that the image of a container, or an image, is called.
-func imageNames(entity workloadmeta.Entity) []string {
-	switch e := entity.(type) {
-	case *workloadmeta.Container:
-		i := e.Image
-		return []string{i.Name, i.RawName, i.Name + ":" + i.Tag, i.ShortName, i.ID, i.RepoDigest}
-	case *workloadmeta.ContainerImageMetadata:
-		return append(namesOf(e), e.ID)
-	}
-	return nil
 }
 
 // gaps says why there may be nothing of some kinds.

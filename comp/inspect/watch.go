@@ -29,7 +29,7 @@ func (l *Local) Watch(ctx context.Context, r WatchRequest) iter.Seq2[Change, err
 	return func(yield func(Change, error) bool) {
 		w := &watcher{l: l, request: r}
 		var err error
-		if w.wanted, err = newSelection(r.Names, nil); err != nil {
+		if w.wanted, err = newSelection(r.Names, nil, r.Narrowing); err != nil {
 			yield(Change{}, err)
 			return
 		}
@@ -124,7 +124,7 @@ func (w *watcher) tell(bundle workloadmeta.Bundle, now time.Time,
 		}
 		c := Change{Time: now, Type: ev.Type, Snapshot: bundle.Snapshot,
 			Entity: w.l.shown(ev.Entity, ev.Reports, w.request.Cardinality)}
-		if ok, err := w.wanted.has(c.Entity); err != nil {
+		if ok, err := w.wanted.has(w.l, c.Entity); err != nil {
 			return err
 		} else if ok {
 			changes = append(changes, c)

@@ -79,7 +79,7 @@ var rules = []rule{
 	{"comp/inspect",
 		[]string{vocabulary, tagger, "comp/tagger/extract", "comp/tagger/local", "comp/rules",
 			"comp/workloadmeta/store", collection, "comp/workloadmeta/recording",
-			"comp/workloadmeta/collectors/replay", "pkg/similar"},
+			"comp/workloadmeta/collectors/replay", "pkg/selector", "pkg/similar"},
 		[]string{"github.com/gobwas/glob"}},
 	{"comp/agent", []string{"comp/config", "comp/inspect", tagger, "comp/tagger/local",
 		"comp/tagger/tagstore", "comp/telemetry", vocabulary, collection,

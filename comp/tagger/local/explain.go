@@ -224,6 +224,21 @@ func (t *Tagger) unknownOwner(entity workloadmeta.Entity) string {
 	return reason
 }
 
+// lacking says what keeps an entity from being completely known.
+func (t *Tagger) lacking(id workloadmeta.EntityID, entity workloadmeta.Entity) string {
+	var list []string
+	if waiting := t.waitingFor(id); len(waiting) > 0 {
+		list = append(list, "not reported yet by "+strings.Join(waiting, ", "))
+	}
+	if awaited := t.awaited(entity); awaited != "" {
+		list = append(list, awaited)
+	}
+	if len(list) == 0 {
+		return t.unknownOwner(entity)
+	}
+	return strings.Join(list, "; ")
+}
+
 // awaited says what an entity's tags are still to be made of, and who is expected to tell it.
 func (t *Tagger) awaited(entity workloadmeta.Entity) string {
 	t.graphMu.Lock()
@@ -267,13 +282,8 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID,
 		return fmt.Sprintf("it is gone and its tags have been forgotten: %v", err)
 	case c == tagger.Complete:
 		return "every source that is expected to know it has reported it"
-	case c == tagger.Partial && len(t.waitingFor(workload)) > 0:
-		return "not reported yet by " + strings.Join(t.waitingFor(workload), ", ")
 	case c == tagger.Partial:
-		if awaited := t.awaited(entity); awaited != "" {
-			return awaited
-		}
-		return t.unknownOwner(entity)
+		return t.lacking(workload, entity)
 	}
 	if _, parseErr := tagger.ParseEntityID(string(id)); parseErr != nil {
 		return parseErr.Error()

@@ -236,6 +236,17 @@ func TestAContainerNamesItsPodBeforeTheKubeletDoes(t *testing.T) {
 	w.lacks("in no pod", tagger.Container("c3"), "pod_name")
 }
 
+func TestExplainSaysAllThatAPodWaitsFor(t *testing.T) {
+	w := newWorld(t, local.DefaultOptions(), true)
+	w.store.Expect(wm.KindKubernetesService, []wm.Source{cluster})
+	w.store.Expect(wm.KindKubernetesPod, []wm.Source{cluster, kubelet})
+	w.notify(sets(kubelet, pod("p1")))
+	if x, want := w.tagger.Explain(p1), "not reported yet by cluster_orchestrator; "+
+		"not told yet: its services (from cluster_orchestrator)"; x.Reason != want {
+		t.Errorf("%q, want %q", x.Reason, want)
+	}
+}
+
 func TestAPodThatDisablesServicesWaitsForNone(t *testing.T) {
 	w := newWorld(t, local.DefaultOptions(), true)
 	w.store.Expect(wm.KindKubernetesService, []wm.Source{cluster})
