@@ -126,6 +126,7 @@ func (a *Agent) collect() (config.Collectors, error) {
 	}
 	made, err := a.opts.Config.NewCollectors(collection.Deps{
 		Log: a.opts.Log, Env: filter, Agent: a.opts.Type,
+		Store: a.store,
 	})
 	if err != nil {
 		return made, err

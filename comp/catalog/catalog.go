@@ -8,6 +8,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/host"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/apiserver"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/kubelet"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/podresources"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/process"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/containerd"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/cri"
@@ -24,6 +25,7 @@ func Collectors() []collection.AnySpec {
 		cri.Spec,
 		kubelet.Spec,
 		apiserver.Spec,
+		podresources.Spec,
 		process.Spec,
 		host.Spec,
 	}

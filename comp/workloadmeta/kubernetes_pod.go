@@ -116,7 +116,9 @@ type OrchestratorContainer struct {
 	Resources ContainerResources `json:"resources,omitzero"`
 	// all resources by their names, CPU and memory included
 	RawResources *RawResources `json:"raw_resources,omitempty"`
-	ResizePolicy *ResizePolicy `json:"resize_policy,omitempty"`
+	// ResourceClaims are those of its pod's claims of devices that it uses, by their names there.
+	ResourceClaims []string      `json:"resource_claims,omitempty"`
+	ResizePolicy   *ResizePolicy `json:"resize_policy,omitempty"`
 	// Role is what it is for in its pod; empty in a task.
 	Role ContainerRole `json:"role,omitempty"`
 	// RestartPolicy is the container's own, where it has one: Always, OnFailure, Never.
@@ -130,7 +132,7 @@ func (c OrchestratorContainer) equal(o OrchestratorContainer) bool {
 		c.Resources.equal(&o.Resources) &&
 		equalPtrFunc(c.RawResources, o.RawResources, (*RawResources).equal) &&
 		equalPtr(c.ResizePolicy, o.ResizePolicy) && c.Role == o.Role && c.Waiting == o.Waiting &&
-		c.RestartPolicy == o.RestartPolicy
+		c.RestartPolicy == o.RestartPolicy && slices.Equal(c.ResourceClaims, o.ResourceClaims)
 }
 
 // PodSecurityContext is what a whole pod runs as. nil = not said.

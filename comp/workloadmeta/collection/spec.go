@@ -94,6 +94,9 @@ type Deps struct {
 	// Resources are those of Kubernetes, "namespaces" or "deployments.apps", of whose labels and
 	// annotations the program makes tags, but for pods: whoever can tell of them should.
 	Resources []string
+	// Store is what is known, for collectors that tell more of what others have found. nil: they
+	// collect nothing.
+	Store workloadmeta.Component
 }
 
 // One makes the answer of [Spec.Make] of what the constructor of a single collector returns.
@@ -163,16 +166,17 @@ func (s Spec[O]) New(options any, deps Deps) ([]workloadmeta.Collector, error) {
 }
 
 // Module returns the fx module of the collector: it adds what the Spec makes to the group that
-// [Module] runs. It takes options, a logger, a filter for environment variables and a type of
-// agent, if the application has any.
+// [Module] runs. It takes options, a logger, a filter for environment variables, a type of
+// agent and the store, if the application has any.
 func (s Spec[O]) Module() fx.Option {
 	type params struct {
 		fx.In
 
-		Options O            `optional:"true"`
-		Log     *slog.Logger `optional:"true"`
-		Env     *env.Filter  `optional:"true"`
-		Agent   Agent        `optional:"true"`
+		Options O                      `optional:"true"`
+		Log     *slog.Logger           `optional:"true"`
+		Env     *env.Filter            `optional:"true"`
+		Agent   Agent                  `optional:"true"`
+		Store   workloadmeta.Component `optional:"true"`
 	}
 	type result struct {
 		fx.Out
@@ -181,7 +185,7 @@ func (s Spec[O]) Module() fx.Option {
 	}
 	return fx.Module("workloadmeta/collectors/"+s.ID, fx.Provide(func(p params) (result, error) {
 		made, err := s.Make(p.Options, Deps{Log: p.Log, Env: p.Env,
-			Agent: cmp.Or(p.Agent, Node)})
+			Agent: cmp.Or(p.Agent, Node), Store: p.Store})
 		return result{Collectors: made}, err
 	}))
 }

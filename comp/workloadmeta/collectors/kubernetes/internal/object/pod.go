@@ -109,6 +109,12 @@ type FieldRef struct {
 type Resources struct {
 	Limits   map[string]Quantity `json:"limits" pb:"1"`
 	Requests map[string]Quantity `json:"requests" pb:"2"`
+	Claims   []ResourceClaim     `json:"claims" pb:"3"` // of dynamic resource allocation
+}
+
+// ResourceClaim is one of a pod's claims that a container uses.
+type ResourceClaim struct {
+	Name string `json:"name" pb:"1"`
 }
 
 // Probe asks a container how it is.

@@ -62,6 +62,9 @@ func (j joiner) container(spec *object.Container, status *object.ContainerStatus
 		Role:  role, RestartPolicy: policy, ResizePolicy: resizePolicy(spec.ResizePolicy)}
 	entry.Resources, entry.RawResources = resourcesOf(spec.Resources, status.Resources,
 		status.AllocatedResources)
+	for _, claim := range spec.Resources.Claims {
+		entry.ResourceClaims = append(entry.ResourceClaims, claim.Name)
+	}
 	j.out.Pod.RestartCount += int(status.RestartCount)
 	if waiting(status) {
 		entry.Waiting = "Waiting"
