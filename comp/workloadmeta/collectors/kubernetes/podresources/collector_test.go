@@ -305,11 +305,12 @@ func TestDevicesThatComeLater(t *testing.T) {
 		}
 		n.want("not prepared", "c1", "")
 		n.with(func() {
-			n.fakeKubelet.pods[0].Containers[0].DynamicResources = []*podresourcesv1.DynamicResource{{
-				ClaimName: "one", ClaimNamespace: "shop",
+			claim := &podresourcesv1.DynamicResource{ClaimName: "one", ClaimNamespace: "shop",
 				ClaimResources: []*podresourcesv1.ClaimResource{{DriverName: "gpu.nvidia.com",
 					PoolName: "node-1", DeviceName: "gpu-0", CdiDevices: []*podresourcesv1.CDIDevice{
-						{Name: "k8s.gpu.nvidia.com/claim=0a-gpu-0"}}}}}}
+						{Name: "k8s.gpu.nvidia.com/claim=0a-gpu-0"}}}}}
+			c := n.fakeKubelet.pods[0].Containers[0]
+			c.DynamicResources = append(c.DynamicResources, claim)
 		})
 		wait(35 * time.Second)
 		n.want("prepared", "c1", "gpu.nvidia.com=gpu-0")
