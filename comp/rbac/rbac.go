@@ -80,7 +80,9 @@ func (r Rule) YAML() string {
 type Account struct{ Namespace, Name string }
 
 // Manifest writes the roles that have these rules: a cluster role, and a role in each namespace
-// that a rule is limited to. With an account, which is written, too, it also binds them to it.
+// that a rule is limited to. With an account, which is written, too, it also binds them to it. A
+// rule of the agent's own namespace is in that of the account, or else in the one in which the
+// manifest is applied.
 func Manifest(name string, rules []Rule, account Account) string {
 	m := manifest{name: text(name), account: account}
 	if account != (Account{}) {
@@ -130,8 +132,16 @@ func (m *manifest) add(format string, args ...any) {
 	m.objects[len(m.objects)-1] += fmt.Sprintf(format, args...)
 }
 
+// own returns the namespace in which something is.
+func (m *manifest) own(namespace string) string {
+	if namespace == collection.OwnNamespace {
+		return m.account.Namespace
+	}
+	return namespace
+}
+
 func (m *manifest) role(kind, namespace string, rules []Rule) {
-	m.object(group+"/v1", kind, m.name, namespace)
+	m.object(group+"/v1", kind, m.name, m.own(namespace))
 	m.add("rules:\n")
 	for _, r := range rules {
 		m.add("%s", Indent(r.YAML(), 2))
@@ -139,7 +149,7 @@ func (m *manifest) role(kind, namespace string, rules []Rule) {
 }
 
 func (m *manifest) binding(kind, namespace string) {
-	m.object(group+"/v1", kind+"Binding", m.name, namespace)
+	m.object(group+"/v1", kind+"Binding", m.name, m.own(namespace))
 	m.add("roleRef:\n  apiGroup: %s\n  kind: %s\n  name: %s\n", group, kind, m.name)
 	m.add("subjects:\n  - kind: ServiceAccount\n    name: %s\n    namespace: %s\n",
 		text(m.account.Name), text(m.account.Namespace))

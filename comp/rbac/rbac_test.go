@@ -1,6 +1,7 @@
 package rbac_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/rollcall-dev/rollcall/comp/config"
@@ -33,7 +34,7 @@ func rules(t *testing.T, set map[string]string) []rbac.Rule {
 	specs := []collection.AnySpec{
 		asks("b", collection.Cluster,
 			collection.Access{Group: "coordination.k8s.io", Resource: "leases",
-				Verbs: []string{"update", "create", "get"}, Namespace: "tools",
+				Verbs: []string{"update", "create", "get"}, Namespace: collection.OwnNamespace,
 				Why: "who does what"},
 			collection.Access{Group: "apps", Resource: "deployments",
 				Verbs: []string{"watch", "list"}, Why: "owners"}),
@@ -120,6 +121,14 @@ subjects:
 		if got := rbac.Manifest("rollcall", rules(t, nil), account); got != want {
 			t.Fatalf("the manifest is\n%s\nwant\n%s", got, want)
 		}
+	}
+}
+
+// Without an account, the own namespace is the one in which the manifest is applied.
+func TestTheOwnNamespace(t *testing.T) {
+	got := rbac.Manifest("rollcall", rules(t, nil), rbac.Account{})
+	if !strings.Contains(got, "kind: Role\nmetadata:\n  name: rollcall\nrules:\n") {
+		t.Errorf("the role is not one of any namespace:\n%s", got)
 	}
 }
 

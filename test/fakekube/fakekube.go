@@ -259,6 +259,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	query := request.URL.Query()
 	switch {
+	case request.Method != http.MethodGet:
+		s.change(out, request)
 	case r == nil:
 		s.discover(out, request.URL.Path)
 	case query.Get("watch") != "":
@@ -311,9 +313,10 @@ func (s *Server) discover(w *writer, path string) {
 // selects returns the filter that a query has.
 func selects(query url.Values) func(Object) bool {
 	field, want, ok := strings.Cut(query.Get("fieldSelector"), "=")
+	label, value, labelled := strings.Cut(query.Get("labelSelector"), "=")
 	return func(o Object) bool {
 		switch {
-		case o == nil:
+		case o == nil, labelled && o.GetLabels()[label] != value:
 			return false
 		case !ok:
 			return true

@@ -76,12 +76,15 @@ type Access struct {
 	Group    string // of the API; "" = the core
 	Resource string // its plural, maybe with a subresource: "nodes/pods"
 	Verbs    []string
-	// Namespace to which it is limited; "" = all, or a resource that is in none.
+	// Namespace to which it is limited, maybe [OwnNamespace]; "" = all, or a resource in none.
 	Namespace string
 	// Why it is needed, a clause for documentation and the comments of roles, such as "pods of the
 	// node, where the kubelet has no Pods API".
 	Why string
 }
+
+// OwnNamespace stands for the namespace in which the agent itself runs.
+const OwnNamespace = "."
 
 // Deps are what a program gives to all of its collectors. The zero value is useful.
 type Deps struct {

@@ -23,11 +23,14 @@ type Collector struct {
 	targets []target
 	// connect is kubeapi.New; tests have a server without a network.
 	connect func(kubeapi.Options) (*kubeapi.Client, error)
+	// self is kubeapi.Options.Self; tests have several pods in one process.
+	self func() (namespace, name string, err error)
 
 	crowded atomic.Int64 // memberships in services that do not count
 
 	mu    sync.Mutex
 	parts []collection.Part // one per resource; guarded by mu
+	late  []collection.Part // of nodes whose pods are not synced; guarded by mu
 }
 
 // New returns a collector. It does not connect.
@@ -36,7 +39,7 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{opts: o, targets: targets, connect: kubeapi.New}, nil
+	return &Collector{opts: o, targets: targets, connect: kubeapi.New, self: o.server().Self}, nil
 }
 
 // Describe implements [workloadmeta.Collector].
@@ -71,7 +74,7 @@ func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 func (c *Collector) Parts() []collection.Part {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := slices.Clone(c.parts)
+	out := slices.Concat(c.parts, c.late)
 	for i := range out {
 		if n := c.crowded.Load(); n > 0 && out[i].Name == kubeapi.Name(sliceResource) &&
 			out[i].State == collection.StateLive {
@@ -137,6 +140,13 @@ func (c *Collector) part(i int, state collection.State, problem workloadmeta.Pro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parts[i].State, c.parts[i].Problem = state, problem
+}
+
+// shareParts notes how the sharing of pods is doing, and nodes that are not synced.
+func (c *Collector) shareParts(i int, part collection.Part, late []collection.Part) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parts[i], c.late = part, late
 }
 
 // errNothing reports that nothing has been listed in the time there is for it.

@@ -32,6 +32,8 @@ type core struct {
 	deployments *table[*workloadmeta.KubernetesDeployment]
 	scalers     scalers
 	members     members
+	nodes       *table[*workloadmeta.KubernetesMetadata] // nil: they are not followed
+	share       *share                                   // nil: all pods are followed
 }
 
 // source is how far one resource is.
@@ -64,6 +66,16 @@ func (c *core) unset(id workloadmeta.EntityID) {
 func (c *core) report(e workloadmeta.CollectorEvent) {
 	if c.out = append(c.out, e); len(c.out) >= bundleSize {
 		c.flush()
+	}
+}
+
+// run has something done between updates, and waits for it, unless ctx ends before.
+func (c *core) run(ctx context.Context, do func()) {
+	done := make(chan struct{})
+	select {
+	case c.updates <- func() { do(); close(done) }:
+		<-done
+	case <-ctx.Done():
 	}
 }
 
@@ -172,10 +184,11 @@ type feed[T, V any] struct {
 	ctx    context.Context //nolint:containedctx // of the watch whose handler it is
 	c      *Collector
 	core   *core
-	part   int
 	source *source
 	table  *table[V]
 	mapped mapping[T, V]
+	note   func(collection.State, workloadmeta.Problem) // how the resource is doing
+	first  func()                                       // the first list is complete; may be nil
 
 	listing bool
 	pending []func()
@@ -229,6 +242,9 @@ func (f *feed[T, V]) Listed(complete bool) {
 	f.listing = false
 	f.do(func() {
 		f.table.end(complete)
+		if !f.source.listed && f.first != nil {
+			f.first()
+		}
 		f.source.listed = true
 	})
 }
@@ -243,7 +259,7 @@ func (f *feed[T, V]) Status(err error) {
 	case problem.Cause == workloadmeta.CauseAbsent:
 		state = collection.StateWaiting
 	}
-	f.c.part(f.part, state, problem)
+	f.note(state, problem)
 	if text := problem.String(); text != f.problem {
 		f.problem = text
 		if err != nil {
@@ -277,8 +293,10 @@ func newFollow[T, V any](c *Collector, core *core, r kubeapi.Resource, shape obj
 		State: collection.StateConnecting})
 	return func(ctx context.Context, client *kubeapi.Client) {
 		w := &kubeapi.Watch[T]{Client: client, Resource: r, Decoder: object.NewDecoder[T](shape),
-			Handler: &feed[T, V]{ctx: ctx, c: c, core: core, part: i, source: s, table: table,
-				mapped: mapped}}
+			Handler: &feed[T, V]{ctx: ctx, c: c, core: core, source: s, table: table,
+				mapped: mapped, note: func(state collection.State, p workloadmeta.Problem) {
+					c.part(i, state, p)
+				}}}
 		w.Run(ctx) //nolint:errcheck // it ends with ctx only
 	}
 }
@@ -287,11 +305,16 @@ func newFollow[T, V any](c *Collector, core *core, r kubeapi.Resource, shape obj
 func (c *Collector) follows(core *core) []follow {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.parts = nil
+	c.parts, c.late = nil, nil
 	var out []follow
 	for _, t := range c.targets {
 		switch t.name {
 		case pods:
+			if c.opts.Share && !c.opts.node() {
+				core.share = newShare(c, core)
+				out = append(out, core.share.run)
+				continue
+			}
 			out = append(out, c.followPods(core))
 		case deployments:
 			out = append(out, c.followDeployments(core))

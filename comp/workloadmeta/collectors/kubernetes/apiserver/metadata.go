@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
@@ -25,7 +26,10 @@ func (c *Collector) followMetadata(core *core, t target) follow {
 	}
 	group, resource := r.Group, r.Resource
 	table := newTable(sameEntity[*workloadmeta.KubernetesMetadata],
-		func(key string, _, is **workloadmeta.KubernetesMetadata) {
+		func(key string, was, is **workloadmeta.KubernetesMetadata) {
+			if core.share != nil && t.name == nodes {
+				core.share.node((*cmp.Or(is, was)).Name, is != nil)
+			}
 			if is == nil {
 				core.unset(workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata,
 					ID: key})
@@ -33,6 +37,9 @@ func (c *Collector) followMetadata(core *core, t target) follow {
 			}
 			core.set(*is)
 		})
+	if t.name == nodes {
+		core.nodes = table
+	}
 	return newFollow(c, core, r, thin(), table,
 		func(o *object.Metadata) (string, *workloadmeta.KubernetesMetadata, error) {
 			if o.Name == "" {

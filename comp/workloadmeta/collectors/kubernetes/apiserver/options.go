@@ -29,6 +29,8 @@ type Options struct {
 	DirectSlices bool `config:"allow_direct_slices" default:"false" doc:"Let an agent on a node follow the services of the whole cluster, where it is asked for services: the API server cannot tell it of those of the node alone. Only for clusters of up to some 50 nodes."`
 	// ServiceWhen says when a pod is a service's: "member" or "ready".
 	ServiceWhen string `config:"/kube_service_when" default:"member" doc:"When a pod has the tag kube_service: member (from when it was ready once, for as long as the service lists it) or ready (only while it is ready)."`
+	// Share divides the pods between the replicas of an agent of the cluster.
+	Share bool `config:"share" default:"false" doc:"Divide the pods of the cluster between the replicas of this agent: each follows those of its own nodes, and keeps a lease by which it knows the others. For agents of the cluster, which have to ask for nodes, too."`
 
 	// Tagged are further resources, as in rules ("deployments.apps"), of whose labels and
 	// annotations somebody makes tags. On a node those of namespaces and of the node itself count.
@@ -83,6 +85,9 @@ func (o Options) withDefaults() (Options, []target, error) {
 	}
 	for _, t := range targets {
 		switch {
+		case o.Share && !o.node() && t.name == pods && !slices.ContainsFunc(targets,
+			func(t target) bool { return t.name == nodes }):
+			return bad("Share", "pods are shared by nodes, and nodes are not asked for")
 		case o.node() && o.NodeName == "" && (t.name == pods || t.name == nodes):
 			return bad("NodeName",
 				"%s of a node are asked for, and its name is not known: give it "+

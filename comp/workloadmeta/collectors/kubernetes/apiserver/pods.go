@@ -14,13 +14,17 @@ func (c *Collector) followPods(core *core) follow {
 	if c.opts.node() {
 		r.Fields = "spec.nodeName=" + c.opts.NodeName
 	}
+	return newFollow(c, core, r, podmap.ThinShape(), core.pods, thinPods())
+}
+
+// thinPods returns the mapping of pods.
+func thinPods() mapping[object.Pod, *workloadmeta.KubernetesPod] {
 	mapper := podmap.New(nil) // of no container, and so without variables
-	return newFollow(c, core, r, podmap.ThinShape(), core.pods,
-		func(o *object.Pod) (string, *workloadmeta.KubernetesPod, error) {
-			uid := o.UID // a static pod's entity has another ID
-			pod, err := mapper.Thin(o)
-			return uid, pod, err
-		})
+	return func(o *object.Pod) (string, *workloadmeta.KubernetesPod, error) {
+		uid := o.UID // a static pod's entity has another ID
+		pod, err := mapper.Thin(o)
+		return uid, pod, err
+	}
 }
 
 // samePod compares what is known of a pod, but for its version: that moves with every word of its

@@ -43,6 +43,12 @@ func access(o Options, d collection.Deps) []collection.Access {
 			out = append(out, collection.Access{Group: r.Group, Resource: r.Resource,
 				Verbs: []string{"list", "watch"}, Why: why(r, o)})
 		}
+		if t.name == pods && o.Share && !o.node() {
+			out = append(out, collection.Access{Group: "coordination.k8s.io", Resource: "leases",
+				Verbs:     []string{"list", "create", "update", "delete"},
+				Namespace: collection.OwnNamespace,
+				Why:       "which replica has which nodes, asked for by apiserver.share"})
+		}
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -134,17 +135,27 @@ func (c *Client) cannotStream() {
 	c.noStreaming = time.Now().Add(streamingAgain)
 }
 
-// get asks for a path. Any answer but 200 is an error, which says what the server has against it.
+// get asks for a path. Any answer but a success is an error, which says what the server has against
+// it.
 func (c *Client) get(ctx context.Context, path string, query url.Values,
 	accept string) (*http.Response, error) {
+	return c.do(ctx, http.MethodGet, path, query, accept, nil)
+}
+
+// do sends a request, with a body in JSON if there is one.
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, accept string,
+	body io.Reader) (*http.Response, error) {
 	u := *c.base
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	u.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return nil, fmt.Errorf("ask the API server: %w", err)
 	}
 	request.Header.Set("Accept", accept)
+	if body != nil {
+		request.Header.Set("Content-Type", jsonType)
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {
@@ -152,7 +163,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values,
 		}
 		return nil, fmt.Errorf("API server %s: %w", c.base.Host, explained(ctx, err))
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
 		defer response.Body.Close()
 		return nil, fmt.Errorf("API server %s: %w", c.base.Host, refusal(response))
 	}
