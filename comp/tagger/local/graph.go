@@ -32,7 +32,7 @@ type graph struct {
 	awaited [workloadmeta.NumKinds]bool
 
 	asker    *node           // of the extraction under way
-	asking   []extract.Query // what it has asked so far
+	asking   []extract.Query // what it has asked so far, but for the sources
 	found    []workloadmeta.Entity
 	report   func(extract.Problem)
 	problems []extract.Problem // since they were last taken
@@ -46,15 +46,17 @@ type node struct {
 	entity   workloadmeta.Entity // nil for the global entity
 	id       tagger.EntityID
 	also     tagger.EntityID // its other ID, of which its last extraction made infos; "" = none
-	asked    []extract.Query // by its last extraction, sorted
+	asked    []*topic        // by its last extraction, in the order of their queries
 	given    uint32          // kinds whose sources its last extraction made infos of, as bits
 	complete bool            // as far as the store knows
+	sources  bool            // its last extraction asked which sources there are
 	isDirty  bool            // it is in graph.dirty
 	gone     bool            // it is in graph.leaving
 }
 
 // topic is a query with its answers, unless it is one by ID, and those who have asked it.
 type topic struct {
+	query   extract.Query
 	answers []*node // by ID
 	first   *node   // who asked; nearly always there is one
 	others  map[*node]struct{}
@@ -190,8 +192,18 @@ func (g *graph) refresh() {
 			g.awaited[kind] = awaited
 		}
 	}
-	if changed {
-		g.changed(extract.Query{Relation: extract.Sources})
+	if !changed {
+		return
+	}
+	// Nearly everybody asks for these, and they change a few times in a process's life: a mark on
+	// each who has asked is less than a topic that has them all.
+	for _, n := range g.nodes {
+		if n.sources {
+			g.mark(n)
+		}
+	}
+	if g.global.sources {
+		g.mark(&g.global)
 	}
 }
 
@@ -209,7 +221,7 @@ func (g *graph) extract(left bool) {
 		if n.isDirty = false; n != &g.global && g.nodes[n.entity.GetID()] != n {
 			continue // it has gone
 		}
-		g.asker, g.asking = n, g.asking[:0]
+		g.asker, g.asking, n.sources = n, g.asking[:0], false
 		infos := g.x.ExtractAndCheck(n.entity, g, g.report)
 		g.ask(n, g.asking)
 		g.asker = nil
@@ -321,7 +333,7 @@ func (g *graph) answer(q extract.Query, n *node, is bool) {
 		t.answers = slices.Delete(t.answers, at, at+1)
 	}
 	g.changed(q)
-	g.drop(q, t)
+	g.drop(t)
 }
 
 func compareNodes(a, b *node) int {
@@ -333,19 +345,20 @@ func compareNodes(a, b *node) int {
 func (g *graph) ask(n *node, queries []extract.Query) {
 	slices.SortFunc(queries, extract.Query.Compare)
 	queries = slices.Compact(queries)
-	if slices.Equal(queries, n.asked) {
+	if slices.EqualFunc(queries, n.asked,
+		func(q extract.Query, t *topic) bool { return q == t.query }) {
 		return
 	}
 	before := n.asked
-	n.asked = slices.Clone(queries)
-	for _, q := range n.asked {
-		g.topic(q).add(n)
+	n.asked = make([]*topic, len(queries))
+	for i, q := range queries {
+		n.asked[i] = g.topic(q)
+		n.asked[i].add(n)
 	}
-	for _, q := range before {
-		if _, still := slices.BinarySearchFunc(n.asked, q, extract.Query.Compare); !still {
-			t := g.topics[q]
+	for _, t := range before {
+		if !slices.Contains(n.asked, t) {
 			t.remove(n)
-			g.drop(q, t)
+			g.drop(t)
 		}
 	}
 }
@@ -353,16 +366,16 @@ func (g *graph) ask(n *node, queries []extract.Query) {
 func (g *graph) topic(q extract.Query) *topic {
 	t := g.topics[q]
 	if t == nil {
-		t = &topic{}
+		t = &topic{query: q}
 		g.topics[q] = t
 	}
 	return t
 }
 
 // drop forgets a topic of which there is nothing to know.
-func (g *graph) drop(q extract.Query, t *topic) {
+func (g *graph) drop(t *topic) {
 	if len(t.answers) == 0 && t.first == nil && len(t.others) == 0 {
-		delete(g.topics, q)
+		delete(g.topics, t.query)
 	}
 }
 
@@ -424,7 +437,11 @@ func (g *graph) Listed() bool {
 }
 
 func (g *graph) note(q extract.Query) {
-	if g.asker != nil {
+	switch {
+	case g.asker == nil:
+	case q.Relation == extract.Sources:
+		g.asker.sources = true
+	default:
 		g.asking = append(g.asking, q)
 	}
 }
