@@ -30,7 +30,7 @@ const (
 	// time it is waited for once more.
 	awaitPeriod = 500 * time.Millisecond
 	awaitFor    = 10 * time.Second
-	awaitAgain  = time.Hour
+	awaitAgain  = 10 * time.Minute
 	// fetchWait is how long somebody who misses a pod waits for the next list.
 	fetchWait = 2 * time.Second
 )
@@ -60,9 +60,15 @@ type Collector struct {
 	mu     sync.Mutex
 	ways   [3]collection.Part // how each way to ask goes
 	listed chan struct{}      // closed at the next list
-	// awaited are containers that others have seen run, by ID, and since when; nil while the
-	// kubelet tells of changes by itself.
-	awaited map[string]time.Time
+	// awaited are containers that others have seen run or stopped, by ID; nil while the kubelet
+	// tells of changes by itself.
+	awaited map[string]awaited
+}
+
+// awaited is what others have seen of a container.
+type awaited struct {
+	running bool
+	since   time.Time
 }
 
 // The ways to ask, best first.
@@ -167,48 +173,53 @@ func (c *Collector) Fetch(ctx context.Context, _ workloadmeta.EntityID, _ worklo
 	}
 }
 
-// Notice implements [workloadmeta.Noticer]: a container of a pod that runs is in the kubelet's next
-// list, or in one soon after.
+// Notice implements [workloadmeta.Noticer]: that a container of a pod has started or stopped is in
+// the kubelet's next list, or in one soon after. Its pod may be gone a moment later, and what it
+// was deleted for with it.
 func (c *Collector) Notice(e workloadmeta.Entity) {
 	k, ok := e.(*workloadmeta.Container)
-	if !ok || !k.State.Running || k.Owner == nil ||
-		k.Owner.Kind != workloadmeta.KindKubernetesPod {
+	if !ok || k.Owner == nil || k.Owner.Kind != workloadmeta.KindKubernetesPod ||
+		!k.State.Running && k.State.Status != workloadmeta.StatusStopped {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.awaited[k.ID]; ok || c.awaited == nil {
+	if before, ok := c.awaited[k.ID]; c.awaited == nil ||
+		ok && before.running == k.State.Running {
 		return
 	}
-	c.awaited[k.ID] = time.Now()
+	c.awaited[k.ID] = awaited{k.State.Running, time.Now()}
 	select {
 	case c.noticed <- struct{}{}:
 	default:
 	}
 }
 
-// notices switches on and off that containers which others report are waited for.
+// notices switches on and off that what others report of containers is waited for.
 func (c *Collector) notices(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.awaited = nil
 	if on {
-		c.awaited = map[string]time.Time{}
+		c.awaited = map[string]awaited{}
 	}
 }
 
-// awaits reports whether any container that others have seen run is not in a list yet.
+// awaits reports whether others have seen a container start or stop, and no list has that yet.
 func (l *loop) awaits(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.awaited) == 0 {
 		return false
 	}
-	known, awaits := l.running.containers(), false
-	for id, since := range l.awaited {
-		switch age := now.Sub(since); {
-		case known[id], age > awaitAgain:
+	listed, awaits := l.running.containers(), false
+	for id, a := range l.awaited {
+		running, ok := listed[id]
+		switch age := now.Sub(a.since); {
+		case ok && (a.running || !running), age > awaitAgain:
 			delete(l.awaited, id)
+		case !ok && !a.running && l.asked.After(a.since):
+			// Its pod has gone, or is in the list without it.
 		case age < awaitFor:
 			awaits = true
 		}
@@ -285,7 +296,8 @@ type loop struct {
 	list   func(context.Context, map[uint64]bool) (listing, error)
 	queue  *queue // nil without a watch of the kubelet's
 	synced bool
-	failed int // lists in a row
+	failed int       // lists in a row
+	asked  time.Time // when it was asked for the last list that was answered
 	// Of the API server, which is not listed from here:
 	tell  <-chan func() // runs what its watch finds
 	since time.Time     // when it began to fail; zero: it does not
@@ -378,7 +390,7 @@ func (l *loop) run(ctx context.Context, first *listing, watchEnd <-chan error,
 				return err
 			}
 			period := l.opts.Period
-			if l.queue == nil && l.running.restless() {
+			if l.running.restless(l.queue != nil) {
 				if time.Since(quickSince) < quickFor {
 					period = quickPeriod
 				}
@@ -418,6 +430,7 @@ func (l *loop) answered(a answer) error {
 
 // take takes a list. The first one says that everything is told.
 func (l *loop) take(list listing) {
+	l.asked = list.began
 	list.watched = l.queue != nil
 	l.sync(l.running.list(time.Now(), list))
 	if err := l.running.problem; err != nil {

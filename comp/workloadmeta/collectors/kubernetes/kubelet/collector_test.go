@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -141,6 +142,24 @@ func TestPodsAPI(t *testing.T) {
 }
 
 // Until a watch has told everything half of the pods would look like the end of the others.
+// That the object of a pod goes which the kubelet is done with is told by nobody.
+func TestDeletedPodLeavesSoon(t *testing.T) {
+	r := newRig(t)
+	deleted := pod("web")
+	deleted.DeletionTimestamp = new(metav1.Now())
+	r.set(deleted, false)
+	r.fakeKubelet.socket(t, r.socket)
+	r.start(Options{Period: time.Hour})
+	r.eventually("the pod is there", func() bool { return r.pod("web") != nil })
+	r.done("uid-web")
+	r.eventually("its container has ended", func() bool {
+		c, err := r.Store.GetContainer("container-web")
+		return err == nil && c.State.Status == workloadmeta.StatusStopped
+	})
+	r.remove("uid-web", false)
+	r.eventually("the pod is gone", func() bool { return r.pod("web") == nil })
+}
+
 func TestNothingBeforeEverythingIsTold(t *testing.T) {
 	r := newRig(t)
 	hold := make(chan struct{})
@@ -430,16 +449,33 @@ func TestNotice(t *testing.T) {
 	early := pod("web")
 	early.Status = corev1.PodStatus{Phase: corev1.PodRunning} // without its container
 	r.set(early, false)
-	runtime.Set(&workloadmeta.Container{
-		EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "container-web"},
-		Owner: &workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod,
-			ID: "uid-web"},
-		State: workloadmeta.ContainerState{Running: true}})
+	container := func(state workloadmeta.ContainerState) *workloadmeta.Container {
+		return &workloadmeta.Container{
+			EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: "container-web"},
+			Owner: &workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesPod,
+				ID: "uid-web"},
+			State: state}
+	}
+	runtime.Set(container(workloadmeta.ContainerState{Running: true}))
 	r.eventually("the pod is there", func() bool { return r.pod("web") != nil })
 	r.set(pod("web"), false)
 	r.eventually("its container is there", func() bool {
 		return len(r.pod("web").Containers) == 1 && r.pod("web").Containers[0].ID != ""
 	})
+	runtime.Set(container(workloadmeta.ContainerState{Status: workloadmeta.StatusStopped}))
+	ended := pod("web")
+	ended.Status.Phase = corev1.PodSucceeded
+	ended.Status.ContainerStatuses[0].State = corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{}}
+	r.set(ended, false)
+	r.eventually("it has ended", func() bool { return r.pod("web").Phase == "Succeeded" })
+
+	// One that nobody has seen run.
+	r.set(pod("short"), false)
+	short := container(workloadmeta.ContainerState{Status: workloadmeta.StatusStopped})
+	short.ID, short.Owner.ID = "container-other", "uid-short"
+	runtime.Set(short)
+	r.eventually("the next pod is there", func() bool { return r.pod("short") != nil })
 }
 
 // TestStart has a pod end just after the collector has begun, which is not when the kubelet has.

@@ -80,12 +80,23 @@ func (f *fakeKubelet) set(p *corev1.Pod, tell bool) {
 func (f *fakeKubelet) remove(uid string, tell bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := f.pods[uid]
-	delete(f.pods, uid)
 	if tell {
-		f.tell(podsv1.EventType_DELETED, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-			Name: p.Name, Namespace: p.Namespace, UID: p.UID}})
+		f.tellDone(uid)
 	}
+	delete(f.pods, uid)
+}
+
+// done tells watches that the kubelet is done with a pod, which it still lists.
+func (f *fakeKubelet) done(uid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tellDone(uid)
+}
+
+func (f *fakeKubelet) tellDone(uid string) {
+	p := f.pods[uid]
+	f.tell(podsv1.EventType_DELETED, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: p.Name, Namespace: p.Namespace, UID: p.UID}})
 }
 
 func (f *fakeKubelet) tell(kind podsv1.EventType, p *corev1.Pod) {

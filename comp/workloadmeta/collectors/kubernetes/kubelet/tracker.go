@@ -274,25 +274,28 @@ func (t *tracker) hashes() map[uint64]bool {
 	return out
 }
 
-// containers returns the IDs of all containers that the kubelet has told of.
+// containers returns all containers that the kubelet has told of, by ID, and whether they run.
 func (t *tracker) containers() map[string]bool {
 	out := map[string]bool{}
 	for _, pod := range t.pods {
 		for _, c := range pod.Containers {
-			out[c.ID] = true
+			out[c.ID] = c.State.Running
 		}
 		for id := range pod.retired {
-			out[id] = true
+			out[id] = false
 		}
 	}
 	return out
 }
 
-// restless reports whether anything is about to change: a pod that starts or is being deleted.
-func (t *tracker) restless() bool {
+// restless reports whether anything is about to change that nobody tells of: a pod that starts or
+// is being deleted, or where there is a watch, that the object of one goes that the kubelet is done
+// with.
+func (t *tracker) restless(watched bool) bool {
 	for _, pod := range t.pods {
-		if !pod.dropped && !finished(pod.Pod) &&
-			(pod.Pod.Phase == "Pending" || !pod.Pod.DeletionTimestamp.IsZero()) {
+		goes := !pod.Pod.DeletionTimestamp.IsZero()
+		if watched && goes && pod.ended || !watched && !pod.dropped && !finished(pod.Pod) &&
+			(goes || pod.Pod.Phase == "Pending") {
 			return true
 		}
 	}
