@@ -18,7 +18,7 @@ import (
 )
 
 func TestKubePodsAreTagged(t *testing.T) {
-	k := watchedBoth(t)
+	k := watchedAll(t)
 	k.pod("plain", nil)
 	k.expectTagged("plain", 1)
 
@@ -44,7 +44,7 @@ func TestKubePodsAreTagged(t *testing.T) {
 }
 
 func TestKubeStaticPod(t *testing.T) {
-	k := watchedBoth(t)
+	k := watchedAll(t)
 	write := func(team string) {
 		t.Helper()
 		pod := corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
@@ -100,7 +100,7 @@ func TestKubeStaticPod(t *testing.T) {
 func (k *kubeWorld) gone(p *corev1.Pod) {
 	k.t.Helper()
 	for _, a := range k.apps {
-		eventually(k.t, func() string {
+		eventuallyIn(k.t, 2*patience, func() string {
 			if have, err := a.store.GetKubernetesPod(kubeletUID(p)); err == nil {
 				return fmt.Sprintf("%s: %s is %s", a.name, p.Name, have.Phase)
 			}
@@ -122,7 +122,7 @@ func (k *kubeWorld) gone(p *corev1.Pod) {
 // TestKubeNameReused has a pod follow another one under its name: in order, and at once after it
 // was deleted by force.
 func TestKubeNameReused(t *testing.T) {
-	k := watchedBoth(t)
+	k := watchedAll(t)
 	start := func(team string) *corev1.Pod {
 		t.Helper()
 		k.pod("db-0", func(p *corev1.Pod) {
@@ -157,7 +157,7 @@ func TestKubeNameReused(t *testing.T) {
 }
 
 func TestKubeJob(t *testing.T) {
-	k := watchedBoth(t)
+	k := watchedAll(t)
 	job := func(name, script string) {
 		k.pod(name, func(p *corev1.Pod) {
 			ownedBy("Job", name[:len(name)-len("-x7k2p")])(p)
@@ -176,7 +176,7 @@ func TestKubeJob(t *testing.T) {
 
 // TestKubeCrashLoop has a container end again and again. Each of its lives keeps its own exit code.
 func TestKubeCrashLoop(t *testing.T) {
-	k := watchedBoth(t)
+	k := watchedAll(t)
 	pod := k.pod("crash", nil, shell("web", "sleep 0.5; exit 3"))
 	k.await("crash", "restarted", func(p *corev1.Pod) bool {
 		return len(p.Status.ContainerStatuses) == 1 &&
@@ -244,7 +244,7 @@ func TestKubeDeletedByForce(t *testing.T) {
 }
 
 func TestKubeResizedInPlace(t *testing.T) {
-	k := watchedBoth(t)
+	k := watchedAll(t)
 	resources := func(cpu, memory string) corev1.ResourceRequirements {
 		list := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu),
 			corev1.ResourceMemory: resource.MustParse(memory)}

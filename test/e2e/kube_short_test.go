@@ -77,7 +77,7 @@ func (k *kubeWorld) shortLife(name string, code int) (*corev1.Pod, time.Duration
 		return nil, 0, err
 	}
 	var last *corev1.Pod
-	for deadline := began.Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := began.Add(patience); ; time.Sleep(breath) {
 		if last, err = pods.Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return nil, 0, err
 		}
@@ -91,7 +91,7 @@ func (k *kubeWorld) shortLife(name string, code int) (*corev1.Pod, time.Duration
 	if err := pods.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 		return nil, 0, err
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(breath) {
 		_, err := pods.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return last, time.Since(began), nil

@@ -29,6 +29,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
+// breath is how long the API server is left alone between two questions of the same sort.
+const breath = 50 * time.Millisecond
+
 // shopImage is the image of the pods here.
 const shopImage = "example.test/shop/web:1.2"
 
@@ -133,10 +136,33 @@ func (k *kubeWorld) empty() {
 func watchedBoth(t *testing.T) *kubeWorld {
 	t.Helper()
 	k := newKube(t)
-	k.watch("Pods API", kubelet.Options{Socket: k.node.PodsSocket})
+	if k.hasPodsAPI() {
+		k.watch("Pods API", kubelet.Options{Socket: k.node.PodsSocket})
+	}
+	k.watchEndpoint()
+	return k
+}
+
+// hasPodsAPI reports whether the kubelet is new enough for it.
+func (k *kubeWorld) hasPodsAPI() bool { return !strings.HasPrefix(k.node.Version, "1.34.") }
+
+// watchEndpoint starts an application that asks /pods, as an account that may do nothing else.
+func (k *kubeWorld) watchEndpoint(more ...fx.Option) *kubeApp {
+	k.t.Helper()
 	account := newAccount(k)
-	account.grant("nodes/pods", "get")
-	k.watch("/pods", k.endpoint(account))
+	account.grant(rule("get", "", "nodes/pods"))
+	return k.watch("/pods", k.endpoint(account), more...)
+}
+
+// watchedAll is watchedBoth with a third application, which asks the API server for the node's
+// pods.
+func watchedAll(t *testing.T) *kubeWorld {
+	t.Helper()
+	k := watchedBoth(t)
+	account := newAccount(k)
+	account.grant(rule("list,watch", "", "pods"))
+	k.watch("API server", kubelet.Options{PodSource: "apiserver", NodeName: k.node.Node,
+		Kubeconfig: account.kubeconfig()})
 	return k
 }
 
@@ -147,10 +173,13 @@ func (k *kubeWorld) endpoint(a *account) kubelet.Options {
 		TokenPath: a.file}
 }
 
-// watch starts an application and waits until it is synced.
-func (k *kubeWorld) watch(name string, options kubelet.Options) *kubeApp {
+// watch starts an application, with more than what is usual on a node, and waits until it is
+// synced.
+func (k *kubeWorld) watch(name string, options kubelet.Options, more ...fx.Option) *kubeApp {
 	k.t.Helper()
 	a := &kubeApp{app: newApp(k.t), k: k, name: name}
+	a.tags.Extract.KubernetesNamespaceLabelsAsTags = map[string]string{"cost": "cost"}
+	a.tags.Extract.KubernetesNodeLabelsAsTags = map[string]string{"zone": "zone"}
 	a.tags.Extract.KubernetesPodLabelsAsTags = map[string]string{"team": "team"}
 	options.Log = a.logger()
 	pods, err := kubelet.New(options)
@@ -166,11 +195,11 @@ func (k *kubeWorld) watch(name string, options kubelet.Options) *kubeApp {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	a.start(
+	a.start(append(more,
 		fx.Provide(collection.AsCollector(func() *kubelet.Collector { return pods }),
 			collection.AsCollector(func() *containerd.Collector { return events }),
 			collection.AsCollector(func() *cri.Collector { return lists })),
-		fx.Supply(collection.Options{RedetectEvery: time.Second, BackoffMax: time.Second}))
+		fx.Supply(collection.Options{RedetectEvery: time.Second, BackoffMax: time.Second}))...)
 	k.apps = append(k.apps, a)
 	return a
 }
@@ -211,14 +240,12 @@ func (a *account) write(token string) {
 	}
 }
 
-// grant lets the account do something with a resource of the core group.
-func (a *account) grant(resource string, verbs ...string) {
+// grant lets the account do this, and nothing else.
+func (a *account) grant(rules ...rbacv1.PolicyRule) {
 	a.k.t.Helper()
 	meta := metav1.ObjectMeta{Name: a.name}
-	_, err := a.k.api.RbacV1().ClusterRoles().Create(a.k.t.Context(), &rbacv1.ClusterRole{
-		ObjectMeta: meta,
-		Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{resource},
-			Verbs: verbs}}}, metav1.CreateOptions{})
+	_, err := a.k.api.RbacV1().ClusterRoles().Create(a.k.t.Context(),
+		&rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
 	if err == nil {
 		_, err = a.k.api.RbacV1().ClusterRoleBindings().Create(a.k.t.Context(),
 			&rbacv1.ClusterRoleBinding{ObjectMeta: meta,
@@ -230,6 +257,29 @@ func (a *account) grant(resource string, verbs ...string) {
 	if err != nil {
 		a.k.t.Fatal(err)
 	}
+}
+
+// rule allows something with resources of one group.
+func rule(verbs, group string, resources ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources,
+		Verbs: strings.Split(verbs, ",")}
+}
+
+// kubeconfig writes a file that says how the account asks the API server.
+func (a *account) kubeconfig() (file string) {
+	a.k.t.Helper()
+	file = filepath.Join(a.k.t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters: [{name: it, cluster: {server: %q, certificate-authority: %q}}]
+users: [{name: it, user: {tokenFile: %q}}]
+contexts: [{name: it, context: {cluster: it, user: it}}]
+current-context: it
+`, a.k.node.URL, a.k.node.CA, a.file)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		a.k.t.Fatal(err)
+	}
+	return file
 }
 
 // withdraw takes back what grant gave.
@@ -296,6 +346,7 @@ func (k *kubeWorld) await(name, what string, check func(*corev1.Pod) bool) (pod 
 	k.t.Helper()
 	eventually(k.t, func() string {
 		if pod = k.get(name); !check(pod) {
+			time.Sleep(breath)
 			return fmt.Sprintf("%s: %s %+v", what, pod.Status.Phase, pod.Status.ContainerStatuses)
 		}
 		return ""
@@ -338,12 +389,14 @@ func (k *kubeWorld) settled() {
 	began := time.Now()
 	for _, a := range k.apps {
 		last := ""
-		eventually(k.t, func() string {
+		// When a kubelet lacks many pods at once it is half a minute before that counts.
+		eventuallyIn(k.t, 2*patience, func() string {
 			d := a.difference()
 			if d == "" {
 				return ""
 			}
 			last = d
+			time.Sleep(breath)
 			return a.name + ": " + d
 		})
 		k.t.Logf("%s: as the API server says after %v; last different: %s", a.name,

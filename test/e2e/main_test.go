@@ -23,6 +23,12 @@ const patience = time.Minute
 // too long: what a real daemon does can only be waited for.
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
+	eventuallyIn(t, patience, check)
+}
+
+// eventuallyIn is eventually for what takes its time.
+func eventuallyIn(t *testing.T, patience time.Duration, check func() string) {
+	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		problem := check()

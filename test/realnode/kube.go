@@ -58,6 +58,7 @@ type Kube struct {
 	Kubelet    Daemon
 	Containerd *Containerd
 	Root       string // the instance's folder
+	Version    string // the kubelet's, such as "1.37.2"
 
 	Node       string // the node's name
 	URL        string // of the API server
@@ -67,7 +68,7 @@ type Kube struct {
 
 	KubeletURL  string // its name in KubeletCert is Node
 	KubeletCert string // file of the certificate that the kubelet shows, and has signed itself
-	PodsSocket  string // of the Pods API
+	PodsSocket  string // of the Pods API; before 1.37 there is none
 	StaticPods  string // folder for manifests of static pods
 }
 
@@ -89,12 +90,15 @@ func StartKubeDir(dir string) (*Kube, error) {
 	return k, nil
 }
 
-func startKube(dir string) (*Kube, error) {
+func startKube(dir string) (k *Kube, err error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
-	k := &Kube{Root: dir, Node: strings.ToLower(filepath.Base(dir)), Token: rand.Text(),
+	k = &Kube{Root: dir, Node: strings.ToLower(filepath.Base(dir)), Token: rand.Text(),
 		CA: in("apiserver/apiserver.crt"), SigningKey: in("accounts.key"),
 		KubeletCert: in("k/pki/kubelet.crt"), PodsSocket: in("k/pods-api/pods-api.sock"),
 		StaticPods: in("static")}
+	if k.Version, err = versionOf(kubeProgram("kubelet")); err != nil {
+		return k, err
+	}
 	for _, folder := range []string{k.StaticPods, in("apiserver"), in("kube")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return k, fmt.Errorf("set up Kubernetes: %w", err)
@@ -255,6 +259,7 @@ func (k *Kube) startKubelet() (err error) {
 		"registryPullQPS": 0, "eventRecordQPS": 0,
 		// A container that ends again and again is started again after a second, not 10.
 		"crashLoopBackOff": object{"maxContainerRestartPeriod": "1s"},
+		"featureGates":     object{"KubeletCrashLoopBackOffMax": true}, // off before 1.35
 	}
 	if err := errors.Join(makeGroups(groupName(k.Root)),
 		k.write("kube/kubelet.kubeconfig", kubeconfig),

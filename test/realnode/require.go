@@ -64,6 +64,10 @@ func version(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return versionOf(path)
+}
+
+func versionOf(path string) (string, error) {
 	out, err := exec.Command(path, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", path, err)
