@@ -39,7 +39,7 @@ func main() {
 
 // generate returns what the files of a chart should be that it writes, by their names.
 func generate(chart string) (map[string][]byte, error) {
-	rules, err := ruleTemplates(filepath.Join(chart, "presets"))
+	rules, err := ruleTemplates()
 	if err != nil {
 		return nil, err
 	}
@@ -47,92 +47,142 @@ func generate(chart string) (map[string][]byte, error) {
 	return map[string][]byte{"templates/_rules.tpl": rules, "values.schema.json": schema}, err
 }
 
-// ruleTemplates writes a template for each preset, "<type>-<level>.yaml": the rules that its
-// options need. The template looks at what a user may change of them: the collectors that are
-// switched off, and the switches of collectors that need more.
-func ruleTemplates(presets string) ([]byte, error) {
+// choice is an option of which the rules of its collector depend as a whole.
+type choice struct {
+	option string
+	values []string
+}
+
+// choices are those that there are, by collector.
+var choices = map[string]choice{
+	"kubelet": {"kubelet.pod_source", []string{"kubelet", "auto", "apiserver"}},
+}
+
+// ruleTemplates writes two templates for each type of agent, which take rollcall's options: the
+// rules that these need in the cluster, and those in the agent's own namespace. They look at the
+// collectors that are switched off, at the choices, and at the switches of collectors that need
+// more. What the API server is asked for is a list, for which the chart has a template.
+func ruleTemplates() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("{{/* Written by \"go run tasks.go gen\" from the Specs. */}}\n")
-	files, err := filepath.Glob(filepath.Join(presets, "*.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range files {
-		agent, level, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".yaml"), "-")
-		fmt.Fprintf(&b, "\n{{- define \"rollcall.rules.%s.%s\" -}}\n", agent, level)
-		for _, spec := range catalog.Collectors() {
-			id := spec.Describe().ID
-			base, more, err := needs(file, spec)
-			if err != nil {
-				return nil, err
+	for _, agent := range []collection.Agent{collection.Node, collection.Cluster} {
+		for _, own := range []bool{false, true} {
+			name := "rules"
+			if own {
+				name = "ownRules"
 			}
-			if len(base) == 0 && len(more) == 0 {
-				continue
-			}
-			fmt.Fprintf(&b, "{{- if not (include \"rollcall.off\" (list . %q)) }}\n", id)
-			for _, r := range base {
-				b.WriteString(r.YAML())
-			}
-			for _, m := range more {
-				fmt.Fprintf(&b, "{{- if dig %s false . }}\n",
-					`"`+strings.ReplaceAll(m.option, ".", `" "`)+`"`)
-				for _, r := range m.rules {
-					b.WriteString(r.YAML())
+			fmt.Fprintf(&b, "\n{{- define \"rollcall.%s.%s\" -}}\n", name, agent)
+			for _, spec := range catalog.Collectors() {
+				if err := writeCollector(&b, needs{agent, spec, own}); err != nil {
+					return nil, err
 				}
-				b.WriteString("{{- end }}\n")
 			}
 			b.WriteString("{{- end }}\n")
 		}
-		b.WriteString("{{- end }}\n")
 	}
 	return b.Bytes(), nil
 }
 
-// extra is what a switch of a collector needs.
-type extra struct {
-	option string
-	rules  []rbac.Rule
+// writeCollector writes what a collector needs that is not switched off, with each choice.
+func writeCollector(b *bytes.Buffer, n needs) error {
+	id := n.spec.Describe().ID
+	made, ok := choices[id]
+	if !ok {
+		made = choice{values: []string{""}}
+	}
+	var all bytes.Buffer
+	for _, value := range made.values {
+		var one bytes.Buffer
+		var set []string
+		if made.option != "" {
+			set = []string{made.option + "=" + value}
+		}
+		if err := writeRules(&one, n, set); err != nil {
+			return err
+		}
+		if made.option != "" && one.Len() > 0 {
+			fmt.Fprintf(&all, "{{- if eq (dig %s %q .) %q }}\n%s{{- end }}\n", path(made.option),
+				made.values[0], value, one.String())
+		} else {
+			all.Write(one.Bytes())
+		}
+	}
+	if all.Len() > 0 {
+		fmt.Fprintf(b, "{{- if not (include \"rollcall.off\" (list . %q)) }}\n%s{{- end }}\n", id,
+			all.String())
+	}
+	return nil
 }
 
-// needs returns the rules that a collector needs with the options of a file, and what each of its
-// own switches needs beside.
-func needs(file string, spec collection.AnySpec) (base []rbac.Rule, more []extra, err error) {
-	id := spec.Describe().ID
-	schema := config.NewSchema(catalog.Collectors())
-	rules := func(set ...string) ([]rbac.Rule, error) {
-		src := config.Source{File: file}
-		for _, option := range append(set, "collectors."+id+"=auto") {
-			name, value, _ := strings.Cut(option, "=")
-			src.Flags = append(src.Flags, config.Flag{Flag: "--set", Option: name, Value: value})
-		}
-		conf, err := schema.Load(src)
-		if err != nil {
-			return nil, err
-		}
-		return rbac.Rules([]collection.AnySpec{spec}, conf), nil
+// writeRules writes what a collector needs with the options that are set, and what each of its own
+// switches needs beside.
+func writeRules(b *bytes.Buffer, n needs, set []string) error {
+	base, err := n.rules(set...)
+	if err != nil {
+		return err
 	}
-	if base, err = rules(); err != nil {
-		return nil, nil, err
+	id := n.spec.Describe().ID
+	if !n.own && id == "apiserver" {
+		var asked []string
+		for _, r := range base {
+			asked = append(asked, fmt.Sprintf("%q", r.Group+"/"+r.Resource))
+		}
+		fmt.Fprintf(b, "{{- include \"rollcall.resources\" (dict \"options\" . \"type\" %q "+
+			"\"default\" (list %s)) }}\n", n.agent, strings.Join(asked, " "))
+	} else {
+		for _, r := range base {
+			b.WriteString(r.YAML())
+		}
 	}
-	for _, o := range schema.Options() {
+	for _, o := range config.NewSchema(catalog.Collectors()).Options() {
 		if !strings.HasPrefix(o.Name, id+".") || o.Type != "true or false" || o.Default != "false" {
 			continue
 		}
-		with, err := rules(o.Name + "=true")
+		with, err := n.rules(append(slices.Clone(set), o.Name+"=true")...)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		added := slices.DeleteFunc(slices.Clone(with), func(r rbac.Rule) bool {
 			return contains(base, r)
 		})
 		if len(with)-len(added) < len(base) {
-			return nil, nil, fmt.Errorf("%s takes rules away, which no template can tell", o.Name)
+			return fmt.Errorf("%s takes rules away, which no template can tell", o.Name)
 		}
-		if len(added) > 0 {
-			more = append(more, extra{o.Name, added})
+		if len(added) == 0 {
+			continue
 		}
+		fmt.Fprintf(b, "{{- if dig %s false . }}\n", path(o.Name))
+		for _, r := range added {
+			b.WriteString(r.YAML())
+		}
+		b.WriteString("{{- end }}\n")
 	}
-	return base, more, nil
+	return nil
+}
+
+// path writes the name of an option as the function dig takes it.
+func path(option string) string { return `"` + strings.ReplaceAll(option, ".", `" "`) + `"` }
+
+// needs asks what a collector needs, in the cluster or in the agent's own namespace.
+type needs struct {
+	agent collection.Agent
+	spec  collection.AnySpec
+	own   bool
+}
+
+// rules returns that with options that are set.
+func (n needs) rules(set ...string) ([]rbac.Rule, error) {
+	src := config.Source{}
+	for _, option := range append(set, "agent_type="+string(n.agent)) {
+		name, value, _ := strings.Cut(option, "=")
+		src.Flags = append(src.Flags, config.Flag{Flag: "--set", Option: name, Value: value})
+	}
+	conf, err := config.NewSchema(catalog.Collectors()).Load(src)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(rbac.Rules([]collection.AnySpec{n.spec}, conf),
+		func(r rbac.Rule) bool { return (r.Namespace == collection.OwnNamespace) != n.own }), nil
 }
 
 func contains(rules []rbac.Rule, r rbac.Rule) bool {
@@ -209,8 +259,8 @@ func schemaOf(o config.Option) (map[string]any, error) {
 		return map[string]any{"type": "array", "items": texts}, nil
 	case "map: text to text":
 		return map[string]any{"type": "object", "additionalProperties": texts}, nil
-	case "map":
-		return map[string]any{"type": []string{"object", "string"}}, nil
+	case "map": // not the text with JSON that rollcall takes, too: the chart looks into it
+		return map[string]any{"type": "object"}, nil
 	}
 	return nil, fmt.Errorf("option %s: no schema for the type %q", o.Name, o.Type)
 }

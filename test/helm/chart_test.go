@@ -31,6 +31,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/catalog"
 	"github.com/rollcall-dev/rollcall/comp/config"
 	"github.com/rollcall-dev/rollcall/comp/rbac"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 )
 
 const (
@@ -44,7 +45,9 @@ var update = flag.Bool("update", false, "write the manifests anew")
 // of them.
 var levels = map[string]string{
 	"node-full": ``,
+	"node-api":  `node: {level: api}`,
 	"node-self": `node: {level: self}`,
+	"cluster":   `{node: {enabled: false}, cluster: {enabled: true}}`,
 }
 
 // image is where the manifests expect the image, which who applies them has to replace.
@@ -88,8 +91,8 @@ type objects struct {
 	text     string // all of them
 	configs  map[string]string
 	accounts map[string]corev1.ServiceAccount
-	roles    map[string]rbacv1.ClusterRole
-	bindings map[string]rbacv1.ClusterRoleBinding
+	roles    map[string][]string // what they grant
+	bindings map[string][]rbacv1.Subject
 	pods     map[string]corev1.PodSpec
 }
 
@@ -97,7 +100,7 @@ type objects struct {
 func decode(t *testing.T, files map[string]string) objects {
 	t.Helper()
 	o := objects{configs: map[string]string{}, accounts: map[string]corev1.ServiceAccount{},
-		roles: map[string]rbacv1.ClusterRole{}, bindings: map[string]rbacv1.ClusterRoleBinding{},
+		roles: map[string][]string{}, bindings: map[string][]rbacv1.Subject{},
 		pods: map[string]corev1.PodSpec{}}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !strings.HasSuffix(name, ".yaml") {
@@ -140,11 +143,22 @@ func (o *objects) add(t *testing.T, doc []byte) {
 	case "rbac.authorization.k8s.io/v1 ClusterRole":
 		var r rbacv1.ClusterRole
 		strict(t, doc, &r, true)
-		o.roles[r.Name] = r
+		o.roles[r.Name] = append(o.roles[r.Name], granted("", r.Rules)...)
+	case "rbac.authorization.k8s.io/v1 Role":
+		var r rbacv1.Role
+		strict(t, doc, &r, true)
+		if r.Namespace != "rollcall" {
+			t.Errorf("the role %s is of the namespace %q", r.Name, r.Namespace)
+		}
+		o.roles[r.Name] = append(o.roles[r.Name], granted("own ", r.Rules)...)
 	case "rbac.authorization.k8s.io/v1 ClusterRoleBinding":
 		var b rbacv1.ClusterRoleBinding
 		strict(t, doc, &b, true)
-		o.bindings[b.Name] = b
+		o.bind(t, b.Name, b.RoleRef, "ClusterRole", b.Subjects)
+	case "rbac.authorization.k8s.io/v1 RoleBinding":
+		var b rbacv1.RoleBinding
+		strict(t, doc, &b, true)
+		o.bind(t, b.Name, b.RoleRef, "Role", b.Subjects)
 	case "apps/v1 DaemonSet":
 		var d appsv1.DaemonSet
 		strict(t, doc, &d, true)
@@ -153,9 +167,27 @@ func (o *objects) add(t *testing.T, doc []byte) {
 			t.Errorf("DaemonSet %s does not select its own pods", d.Name)
 		}
 		o.pods[d.Name] = d.Spec.Template.Spec
+	case "apps/v1 Deployment":
+		var d appsv1.Deployment
+		strict(t, doc, &d, true)
+		if !maps.Equal(d.Spec.Selector.MatchLabels, selected(d.Spec.Template.Labels,
+			d.Spec.Selector.MatchLabels)) {
+			t.Errorf("Deployment %s does not select its own pods", d.Name)
+		}
+		o.pods[d.Name] = d.Spec.Template.Spec
 	default:
 		t.Errorf("an object that no test knows: %s %s", head.APIVersion, head.Kind)
 	}
+}
+
+// bind takes a binding, which has to be to the role of its own name and kind.
+func (o *objects) bind(t *testing.T, name string, to rbacv1.RoleRef, kind string,
+	subjects []rbacv1.Subject) {
+	t.Helper()
+	if to.Name != name || to.Kind != kind || to.APIGroup != rbacv1.GroupName {
+		t.Errorf("the binding %s is to %+v", name, to)
+	}
+	o.bindings[name] = append(o.bindings[name], subjects...)
 }
 
 func selected(labels, selector map[string]string) map[string]string {
@@ -194,7 +226,11 @@ func wanted(t *testing.T, text string) (list []string) {
 	}
 	for _, r := range rbac.Rules(specs, conf) {
 		for _, verb := range r.Verbs {
-			list = append(list, r.Group+"/"+r.Resource+" "+verb)
+			own := ""
+			if r.Namespace == collection.OwnNamespace {
+				own = "own "
+			}
+			list = append(list, own+r.Group+"/"+r.Resource+" "+verb)
 		}
 	}
 	slices.Sort(list)
@@ -202,18 +238,17 @@ func wanted(t *testing.T, text string) (list []string) {
 }
 
 // granted returns the rules of a role in the same form.
-func granted(r rbacv1.ClusterRole) (list []string) {
-	for _, rule := range r.Rules {
+func granted(own string, rules []rbacv1.PolicyRule) (list []string) {
+	for _, rule := range rules {
 		for _, group := range rule.APIGroups {
 			for _, resource := range rule.Resources {
 				for _, verb := range rule.Verbs {
-					list = append(list, group+"/"+resource+" "+verb)
+					list = append(list, own+group+"/"+resource+" "+verb)
 				}
 			}
 		}
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	return list
 }
 
 // With each level, and what a user may change of it, the chart grants exactly what "rollcall rbac"
@@ -226,6 +261,17 @@ func TestTheChartGrantsWhatIsNeeded(t *testing.T) {
 			"node: {config: {collectors: {kubelet: off, docker: off}}}",
 			"config: {collectors: {kubelet: on}}\nnode: {config: {collectors: {kubelet: auto}}}",
 			"config: {tags: [\"env:prod\"], container_labels_as_tags: {team: team}}",
+			"config: {kubelet: {pod_source: auto, nodes_proxy: true}}",
+			"cluster: {replicas: 1}",
+			"config: {collectors: {apiserver: off}}",
+			"config: {apiserver: {resources: [namespaces, nodes, pods, services]," +
+				" allow_direct_slices: true}}",
+			"cluster: {config: {apiserver: {share: false, resources: [deployments, autoscalers," +
+				" batch/cronjobs, apps/v1/statefulsets, /persistentvolumes, v1/pods, pods]}}}",
+			"config: {kubernetes_namespace_labels_as_tags: {team: team}}",
+			"config: {kubernetes_node_annotations_as_tags: {team: team}}",
+			"config: {kubernetes_resources_labels_as_tags: {pods: {a: b}, nodes: {a: b}," +
+				" cronjobs.batch: {a: b}, deployments.apps: {a: b}}}",
 		} {
 			files, err := render(c, values(t, image, levels[level], change))
 			if err != nil {
@@ -235,7 +281,9 @@ func TestTheChartGrantsWhatIsNeeded(t *testing.T) {
 			o := decode(t, files)
 			for name, pod := range o.pods {
 				want := wanted(t, o.configs[name])
-				if got := granted(o.roles[name]); !slices.Equal(got, want) {
+				got := o.roles[name]
+				slices.Sort(got)
+				if got = slices.Compact(got); !slices.Equal(got, want) {
 					t.Errorf("%s, %q: %s is granted %q, needs %q", level, change, name, got, want)
 				}
 				if _, ok := o.roles[name]; ok != (len(want) > 0) {
@@ -257,13 +305,15 @@ func checkAccount(t *testing.T, o objects, name string, pod corev1.PodSpec, asks
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken != asks {
 		t.Errorf("%s: mounts a token: %v", name, pod.AutomountServiceAccountToken)
 	}
-	b, ok := o.bindings[name]
+	subjects, ok := o.bindings[name]
 	if ok != asks {
 		t.Errorf("%s: there is a binding: %v", name, ok)
 	}
-	if ok && (b.RoleRef.Name != name || len(b.Subjects) != 1 ||
-		b.Subjects[0].Name != pod.ServiceAccountName || b.Subjects[0].Namespace != "rollcall") {
-		t.Errorf("%s: bound to %+v of %+v", name, b.RoleRef, b.Subjects)
+	for _, s := range subjects {
+		if s.Kind != rbacv1.ServiceAccountKind || s.Name != pod.ServiceAccountName ||
+			s.Namespace != "rollcall" {
+			t.Errorf("%s: bound to %+v", name, s)
+		}
 	}
 }
 
@@ -328,6 +378,8 @@ func TestSchema(t *testing.T) {
 		`config: {kublet: {}}`:                                 "kublet",
 		`config: {agent_type: cluster}`:                        "agent_type",
 		`node: {config: {kubelet: {nodes_proxy: "please"}}}`:   "nodes_proxy",
+		`cluster: {replicas: 0}`:                               "replicas",
+		`cluster: {level: full}`:                               "level",
 		`node: {runtimeFolders: [/run/docker.sock]}`:           "runtimeFolders",
 		`image: {pullPolicy: Sometimes}`:                       "pullPolicy",
 		`image: {digest: "sha256:1"}`:                          "digest",

@@ -47,20 +47,36 @@ helm.sh/chart: {{ .top.Chart.Name }}-{{ .top.Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* The options of an agent: those of its level, then those of all agents, then its own. */}}
+{{/* The level of an agent: those of the cluster have one. */}}
+{{- define "rollcall.level" -}}
+{{ default "all" .values.level }}
+{{- end }}
+
+{{/* The options of an agent: those of its level, then those of all agents, then its own. Replicas
+     share the pods. */}}
 {{- define "rollcall.config" -}}
-{{- $preset := printf "presets/%s-%s.yaml" .type .values.level | .top.Files.Get | fromYaml -}}
+{{- $file := printf "presets/%s-%s.yaml" .type (include "rollcall.level" .) -}}
+{{- $preset := .top.Files.Get $file | fromYaml -}}
+{{- if and (eq .type "cluster") (gt (int .values.replicas) 1) -}}
+{{- $_ := set $preset "apiserver" (dict "share" true) -}}
+{{- end -}}
 {{- mustMergeOverwrite $preset (deepCopy .top.Values.config) (deepCopy .values.config) | toYaml -}}
 {{- end }}
 
 {{/* What the agent asks of the cluster with its options; empty if it asks nothing. */}}
 {{- define "rollcall.rules" -}}
 {{- $config := include "rollcall.config" . | fromYaml -}}
-{{- $rules := include (printf "rollcall.rules.%s.%s" .type .values.level) $config | trim -}}
+{{- $rules := include (printf "rollcall.rules.%s" .type) $config | trim -}}
 {{- with $rules }}{{ . }}
 {{ end -}}
 {{- with .values.extraRules }}{{ toYaml . }}
 {{ end -}}
+{{- end }}
+
+{{/* What it asks of its own namespace. */}}
+{{- define "rollcall.ownRules" -}}
+{{- $config := include "rollcall.config" . | fromYaml -}}
+{{- include (printf "rollcall.ownRules.%s" .type) $config | trim -}}
 {{- end }}
 
 {{/* Whether a collector is switched off: the argument is (list options "kubelet"). YAML before 1.2
@@ -68,4 +84,53 @@ helm.sh/chart: {{ .top.Chart.Name }}-{{ .top.Chart.Version | replace "+" "_" }}
 {{- define "rollcall.off" -}}
 {{- $switch := dig "collectors" (last .) "auto" (first .) | toString -}}
 {{- if has $switch (list "off" "false") -}}off{{- end -}}
+{{- end }}
+
+{{/* The resources that the collector apiserver is asked for by rollcall's options: those that are
+     named, or else those of the argument (dict "options" … "default" …); and those that tags are
+     made of, as far as they are other ones. */}}
+{{- define "rollcall.resources" -}}
+{{- $options := .options }}
+{{- $named := dig "apiserver" "resources" (list) $options }}
+{{- if not $named }}
+{{- $named = .default }}
+{{- end }}
+{{- $mapped := concat (dig "kubernetes_resources_labels_as_tags" (dict) $options | keys) (dig "kubernetes_resources_annotations_as_tags" (dict) $options | keys) }}
+{{- range $resource, $kind := dict "namespaces" "namespace" "nodes" "node" }}
+{{- if or (dig (printf "kubernetes_%s_labels_as_tags" $kind) (dict) $options) (dig (printf "kubernetes_%s_annotations_as_tags" $kind) (dict) $options) }}
+{{- $mapped = append $mapped $resource }}
+{{- end }}
+{{- end }}
+{{- range $entry := $mapped }}
+{{- $parts := splitList "." $entry }}
+{{- if or (eq $.type "cluster") (has $entry (list "namespaces" "nodes")) }}
+{{- if not (has $entry (list "pods" "secrets" "configmaps" "events" "events.events.k8s.io")) }}
+{{- $named = append $named (printf "%s/%s" (rest $parts | join ".") (first $parts)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $asked := list }}
+{{- range $entry := $named }}
+{{- $parts := splitList "/" (trimPrefix "/" $entry) }}
+{{- $group := ternary "" (first $parts) (eq (len $parts) 1) }}
+{{- if and (eq (len $parts) 2) (eq $group "v1") }}
+{{- $group = "" }}
+{{- end }}
+{{- if eq $entry "deployments" }}
+{{- $asked = append $asked "apps/deployments" }}
+{{- else if eq $entry "autoscalers" }}
+{{- $asked = concat $asked (list "autoscaling/horizontalpodautoscalers" "autoscaling.k8s.io/verticalpodautoscalers") }}
+{{- else }}
+{{- $asked = append $asked (printf "%s/%s" $group (last $parts)) }}
+{{- if and (eq $group "") (eq (last $parts) "services") }}
+{{- $asked = append $asked "discovery.k8s.io/endpointslices" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $asked | uniq | sortAlpha }}
+# apiserver: names, labels and what follows from them
+- apiGroups: [{{ splitList "/" . | first | quote }}]
+  resources: [{{ splitList "/" . | last | quote }}]
+  verbs: ["list", "watch"]
+{{- end }}
 {{- end }}
