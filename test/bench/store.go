@@ -32,6 +32,7 @@ func benchmarks() []benchmark {
 		{"runtime start: podman", podmanStart},
 		{"runtime start: cri", criStart},
 		{"cluster level", clusterLevel},
+		{"relations", relations},
 		{"watch", watchProcess},
 	}
 }

@@ -78,6 +78,23 @@ func TestTheNearestLevelGivesATag(t *testing.T) {
 	}
 }
 
+func TestWaysNameWhatIsNearer(t *testing.T) {
+	team := map[string]string{"team": "team"}
+	x := newExtractor(t, extract.Options{KubernetesPodLabelsAsTags: team,
+		KubernetesNamespaceLabelsAsTags: team})
+	pod := entity(t, `{"kind": "kubernetes_pod", "id": "p1", "namespace": "shop",
+		"labels": {"team": "cart"}}`)
+	namespace := entity(t, `{"kind": "kubernetes_metadata", "id": "/namespaces//shop",
+		"labels": {"team": "core"}}`)
+	const want = `it is "core", and something nearer gives this name`
+	ways := x.Ways("team", pod, entities{pod, namespace}).List
+	if !slices.ContainsFunc(ways, func(w tagger.TagWay) bool {
+		return w.Entity == "kubernetes_metadata//namespaces//shop" && w.Found == want
+	}) {
+		t.Errorf("ways %+v, want one of the namespace: %s", ways, want)
+	}
+}
+
 func TestNamespaceAndNodeOfAPod(t *testing.T) {
 	pod := `{"kind": "kubernetes_pod", "id": "p1", "namespace": "shop", "node_name": "node-1",
 		"namespace_labels": {"team": "old", "gone": "x"}, "namespace_annotations": {"cost": "old"}}`

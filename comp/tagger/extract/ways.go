@@ -342,6 +342,9 @@ func (w *ways) add(way tagger.TagWay, p part, field, key string, wanted bool) {
 		way.Found = p.lacking(w.of)
 	case set && value == "":
 		way.Found = "empty"
+	case set && wanted && w.of != p.id.Kind && len(w.made) > 0 &&
+		p.id.Kind == workloadmeta.KindKubernetesMetadata:
+		way.Found = "it is " + strconv.Quote(value) + ", and something nearer gives this name"
 	case set && wanted:
 		way.Found = "it is " + strconv.Quote(value) + ", and makes no such tag"
 	case set:
