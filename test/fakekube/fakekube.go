@@ -336,13 +336,17 @@ func (s *Server) list(w *writer, r *resource, query url.Values) {
 	wanted := selects(query)
 	s.mu.Lock()
 	version := s.version
-	if asked, _ := strconv.ParseInt(query.Get("resourceVersion"), 10, 64); asked > version {
+	asked, _ := strconv.ParseInt(query.Get("resourceVersion"), 10, 64)
+	if asked > version {
 		s.mu.Unlock()
 		w.refuse(tooLarge())
 		return
 	}
 	token := query.Get("continue")
 	first, after := version, ""
+	if asked > 0 && query.Get("limit") != "" && query.Get("resourceVersionMatch") == "" {
+		first = asked // exactly this version is asked for, and what is newer has to be watched for
+	}
 	if token != "" {
 		s.counts.Pages++
 		text, rest, _ := strings.Cut(token, " ")

@@ -70,6 +70,8 @@ type Kube struct {
 	KubeletCert string // file of the certificate that the kubelet shows, and has signed itself
 	PodsSocket  string // of the Pods API; before 1.37 there is none
 	StaticPods  string // folder for manifests of static pods
+
+	flags []string // of the API server, beside the usual ones
 }
 
 // Issuer is who the API server says that service accounts' tokens are from, and for.
@@ -90,16 +92,20 @@ func StartKubeDir(dir string) (*Kube, error) {
 	return k, nil
 }
 
-func startKube(dir string) (k *Kube, err error) {
+func newKube(dir string) *Kube {
 	in := func(name string) string { return filepath.Join(dir, name) }
-	k = &Kube{Root: dir, Node: strings.ToLower(filepath.Base(dir)), Token: rand.Text(),
+	return &Kube{Root: dir, Node: strings.ToLower(filepath.Base(dir)), Token: rand.Text(),
 		CA: in("apiserver/apiserver.crt"), SigningKey: in("accounts.key"),
 		KubeletCert: in("k/pki/kubelet.crt"), PodsSocket: in("k/pods-api/pods-api.sock"),
 		StaticPods: in("static")}
+}
+
+func startKube(dir string) (k *Kube, err error) {
+	k = newKube(dir)
 	if k.Version, err = versionOf(kubeProgram("kubelet")); err != nil {
 		return k, err
 	}
-	for _, folder := range []string{k.StaticPods, in("apiserver"), in("kube")} {
+	for _, folder := range []string{k.StaticPods, k.in("apiserver"), k.in("kube")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return k, fmt.Errorf("set up Kubernetes: %w", err)
 		}
@@ -184,13 +190,13 @@ func (k *Kube) startAPIServer() error {
 		}
 		defer client.CloseIdleConnections()
 		return answers(ctx, client, k.URL+"/readyz", k.Token, http.StatusOK)
-	}, kubeProgram("kube-apiserver"), "--etcd-servers", string(etcd),
+	}, append([]string{kubeProgram("kube-apiserver"), "--etcd-servers", string(etcd),
 		"--cert-dir", filepath.Dir(k.CA), "--secure-port", port, "--bind-address", "127.0.0.1",
 		"--service-account-key-file", k.SigningKey,
 		"--service-account-signing-key-file", k.SigningKey, "--service-account-issuer", Issuer,
 		"--token-auth-file", k.in("kube/users.csv"), "--authorization-mode", "Node,RBAC",
 		"--service-cluster-ip-range", "10.0.0.0/24",
-		"--disable-admission-plugins", "ServiceAccount")
+		"--disable-admission-plugins", "ServiceAccount"}, k.flags...)...)
 	return err
 }
 

@@ -84,7 +84,11 @@ func refusal(response *http.Response) error {
 // withCause returns the error with its cause, for status.
 func (e *StatusError) withCause() error {
 	e.Retry = max(e.Retry, time.Duration(e.Details.RetryAfterSeconds)*time.Second)
-	return &workloadmeta.Error{Cause: e.cause(), Err: e}
+	out := &workloadmeta.Error{Cause: e.cause(), Err: e}
+	if e.Code == http.StatusNotFound {
+		out.Hint = "the cluster does not have it; it is looked for each minute"
+	}
+	return out
 }
 
 // explained gives an error of the connection its cause.

@@ -24,8 +24,10 @@ const (
 	pauseMax = 30 * time.Second
 	// healthy is after what time without failure the pauses begin anew.
 	healthy = 2 * time.Minute
-	// absentPause is how long a resource that is not served is left alone: it may be defined later.
+	// absentPause is how long a resource that is not served is left alone, after some attempts: a
+	// server that has just started does not serve everything at once, and it may be defined later.
 	absentPause = time.Minute
+	absentSoon  = 10 * time.Second
 	// watchMin is how long a watch lasts at least, by the server's clock. Another watch begins
 	// where it ends, so that servers that come back are found by all.
 	watchMin = 5 * time.Minute
@@ -102,8 +104,10 @@ func (w *Watch[T]) Run(ctx context.Context) error {
 			w.synced = false // it is only a gap
 			pause = max(pause, refused.Retry)
 		case refused != nil && refused.Code == http.StatusNotFound:
-			pause = absentPause
-			w.synced, w.served = false, ""
+			if pause > absentSoon {
+				pause = absentPause
+			}
+			w.served = ""
 			w.Handler.Status(err)
 		case refused != nil:
 			pause = max(pause, refused.Retry)
@@ -228,6 +232,8 @@ func (w *Watch[T]) list(ctx context.Context) error {
 		// What the server has in memory, if that is not older than what was seen. Without a version
 		// it asks etcd, or makes sure first that it is up to date.
 		query.Set("resourceVersion", cmp.Or(w.version, "0"))
+		// By itself a version with a limit is exactly this one, of which nobody may know any more.
+		query.Set("resourceVersionMatch", "NotOlderThan")
 	}
 	w.Handler.Listing()
 	complete := true

@@ -347,7 +347,7 @@ func TestFailures(t *testing.T) {
 		"unauthenticated": {fakekube.Status(401, metav1.StatusReasonUnauthorized, "Unauthorized"),
 			workloadmeta.CauseUnauthenticated, "", 7, 10},
 		"not served": {fakekube.Status(404, metav1.StatusReasonNotFound, "no such resource"),
-			workloadmeta.CauseAbsent, "", 2, 3},
+			workloadmeta.CauseAbsent, "looked for each minute", 6, 8},
 		"asks for patience": {slow, "", "", 5, 7},
 		"breaks down": {fakekube.Status(500, metav1.StatusReasonInternalError, "etcd is away"),
 			"", "", 7, 10},
@@ -379,7 +379,7 @@ func TestFailures(t *testing.T) {
 				if w.problem != nil {
 					t.Errorf("still told of %v", w.problem)
 				}
-				if n := server.Counts(); c.status.Code != 404 && n.Lists+n.Streamed > 0 {
+				if n := server.Counts(); n.Lists+n.Streamed > 0 {
 					t.Errorf("asked for everything again: %+v", n)
 				}
 			})
