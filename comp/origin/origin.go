@@ -16,12 +16,14 @@ type Index interface {
 	GetKubernetesPod(uid string) (*workloadmeta.KubernetesPod, error)
 	// ContainerForPID finds the container of a process.
 	ContainerForPID(pid int) (*workloadmeta.Container, error)
+	// ContainerForInode finds the container that runs in a cgroup.
+	ContainerForInode(inode uint64) (*workloadmeta.Container, error)
 }
 
-// Candidates yields who may have sent a piece of telemetry, the most trusted first: the
-// container of the socket's peer, the container the client names, the process it names, the
-// container of the pod it names, the pod itself. What the index does not know may be there
-// all the same.
+// Candidates yields who may have sent a piece of telemetry, the most trusted first: the container
+// of the socket's peer, the container the client names, the process it names, the cgroup it names,
+// the container of the pod it names, the pod itself. What the index does not know may be there all
+// the same.
 func Candidates(index Index, o tagger.OriginInfo) iter.Seq[tagger.EntityID] {
 	return func(yield func(tagger.EntityID) bool) {
 		container := func(id string) bool { return id == "" || yield(tagger.Container(id)) }
@@ -31,6 +33,12 @@ func Candidates(index Index, o tagger.OriginInfo) iter.Seq[tagger.EntityID] {
 		}
 		if pid := o.LocalData.ProcessID; pid != 0 {
 			if c, err := index.ContainerForPID(int(pid)); err == nil && !container(c.ID) {
+				return
+			}
+		}
+		if inode := o.LocalData.Inode; inode != 0 {
+			c, err := index.ContainerForInode(inode)
+			if err == nil && !container(c.ID) {
 				return
 			}
 		}

@@ -34,6 +34,10 @@ func (index) ContainerForPID(int) (*workloadmeta.Container, error) {
 	return nil, errors.New("no PID is asked for")
 }
 
+func (index) ContainerForInode(uint64) (*workloadmeta.Container, error) {
+	return nil, errors.New("no inode is asked for")
+}
+
 func TestSelf(t *testing.T) {
 	const mounts = "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
 	const kubelet = mounts +

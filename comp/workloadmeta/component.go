@@ -8,9 +8,9 @@ import (
 
 // Errors of look-ups.
 var (
-	// ErrNotFound: nothing with this ID, name, PID or address is known.
+	// ErrNotFound: nothing with this ID, name, PID, inode or address is known.
 	ErrNotFound = errors.New("not found")
-	// ErrAmbiguous: several entities answer to this name, PID or address, so that
+	// ErrAmbiguous: several entities answer to this name, PID, inode or address, so that
 	// choosing one would be a guess.
 	ErrAmbiguous = errors.New("ambiguous")
 )
@@ -52,6 +52,9 @@ type Component interface {
 	// ContainerForPID returns the container whose process this is: its first process,
 	// or any process the store knows with its container.
 	ContainerForPID(pid int) (*Container, error)
+	// ContainerForInode returns the container that runs in the cgroup whose directory has
+	// this inode: what a process tells of itself that does not see its own cgroup's path.
+	ContainerForInode(inode uint64) (*Container, error)
 	// EntityForIP returns the pod or container with this address. Addresses of the
 	// host's network are nobody's.
 	EntityForIP(ip string) (Entity, error)

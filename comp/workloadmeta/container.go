@@ -31,6 +31,8 @@ type Container struct {
 	RestartCount  int                    `json:"restart_count,omitempty"`
 	// below the hierarchy's root
 	CgroupPath string `json:"cgroup_path,omitempty"`
+	// of the directory of its cgroup; 0 when nothing runs
+	CgroupInode uint64 `json:"cgroup_inode,omitempty"`
 	// Owner is the pod or task the container belongs to.
 	Owner           *EntityID                 `json:"owner,omitempty"`
 	SecurityContext *ContainerSecurityContext `json:"security_context,omitempty"`
@@ -316,7 +318,7 @@ func (c *Container) Equal(other Entity) bool {
 	return c == o || c.EntityID == o.EntityID && c.Image == o.Image && c.State.equal(&o.State) &&
 		c.PID == o.PID && c.Hostname == o.Hostname && c.RestartCount == o.RestartCount &&
 		c.Runtime == o.Runtime && c.RuntimeFlavor == o.RuntimeFlavor &&
-		c.CgroupPath == o.CgroupPath &&
+		c.CgroupPath == o.CgroupPath && c.CgroupInode == o.CgroupInode &&
 		c.EntityMeta.equal(&o.EntityMeta) && equalMaps(c.EnvVars, o.EnvVars) &&
 		equalMaps(c.NetworkIPs, o.NetworkIPs) && equalMaps(c.NetworkIPv6s, o.NetworkIPv6s) &&
 		slices.Equal(c.Ports, o.Ports) && equalPtr(c.Owner, o.Owner) &&
@@ -352,12 +354,16 @@ func (c *Container) merged(views *views) Entity {
 	}
 	best, others := observer(views, func(c *Container) bool { return c.State.known() })
 	out.State, out.PID, out.RestartCount = best.State, best.PID, best.RestartCount
+	out.CgroupInode = best.CgroupInode
 	open := best.State.Running || !best.State.known()
 	for _, e := range others {
 		v := e.(*Container)
 		agrees := v.State.Running == best.State.Running
 		if agrees && open {
 			fill(&out.PID, v.PID)
+			if v.PID == out.PID { // else of the run before, perhaps
+				fill(&out.CgroupInode, v.CgroupInode)
+			}
 			if h := out.State.Health; h == "" || h == HealthUnknown && v.State.Health != "" {
 				out.State.Health = v.State.Health
 			}

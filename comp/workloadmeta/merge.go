@@ -76,6 +76,7 @@ func Finalize(last, message Entity) Entity {
 	if c, ok := final.(*Container); ok {
 		// The process that it was stays known.
 		fill(&c.PID, last.(*Container).PID)
+		fill(&c.CgroupInode, last.(*Container).CgroupInode)
 	}
 	return final
 }

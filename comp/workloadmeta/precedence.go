@@ -25,14 +25,14 @@ import (
 //     container are one value each: what a runtime reads in a variable may say "all" of a
 //     container to which the kubelet has given one.
 //
-// Observation is taken as one unit, from the best reporter that is live and has looked: the
-// state, process ID, exit code, restart count, times and health of a container; phase,
-// readiness, reason, addresses, times and container IDs of a pod; the status of a task; health
-// and processes of a GPU. So nothing is both running and stopped, and "ready" does not stick.
-// Whoever is nearest to the kernel knows these better, and earlier. What the best reporter
-// leaves open (a process ID, a time of creation or start, health) is filled in only from
-// others that agree with it on whether the thing runs. If nobody who is live has looked, an end
-// that was seen counts, then a report from before that end, then one whose reporter is away.
+// Observation is taken as one unit, from the best reporter that is live and has looked: the state,
+// process ID, cgroup inode, exit code, restart count, times and health of a container; phase,
+// readiness, reason, addresses, times and container IDs of a pod; the status of a task; health and
+// processes of a GPU. So nothing is both running and stopped, and "ready" does not stick. Whoever
+// is nearest to the kernel knows these better, and earlier. What the best reporter leaves open (a
+// process ID, a time of creation or start, health) is filled in only from others that agree with it
+// on whether the thing runs. If nobody who is live has looked, an end that was seen counts, then a
+// report from before that end, then one whose reporter is away.
 //
 // A source that is not in a list comes after those that are, by name.
 var (

@@ -40,6 +40,7 @@ func TestIdentityIsTheOrchestratorsObservationTheRuntimes(t *testing.T) {
 	say := func(who string, pid int, at time.Time) *Container {
 		return c(func(c *Container) {
 			c.Name, c.Hostname, c.CgroupPath, c.PID, c.RestartCount = who, who, who, pid, pid
+			c.CgroupInode = uint64(pid)
 			c.Image = ContainerImage{Name: who}
 			c.Runtime = ContainerRuntime(who)
 			c.State = ContainerState{Running: true, Status: ContainerStatus(who), StartedAt: at,
@@ -67,6 +68,7 @@ func TestIdentityIsTheOrchestratorsObservationTheRuntimes(t *testing.T) {
 		"exit code 0":    *got.State.ExitCode == 0,
 		"network":        got.NetworkIPs[""] == "runtime",
 		"PID: 0 is none": got.PID == 7,
+		"its inode":      got.CgroupInode == 7,
 		"restarts":       got.RestartCount == 0, // go with the state
 	} {
 		if !ok {
@@ -230,9 +232,39 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+// The inode of a cgroup goes with the process that runs in it.
+func TestCgroupInodeIsOfTheSameProcess(t *testing.T) {
+	say := func(pid int, inode uint64, edit func(*Container)) *Container {
+		return c(func(c *Container) {
+			c.PID, c.CgroupInode = pid, inode
+			c.State = ContainerState{Running: true, Status: StatusRunning}
+			if edit != nil {
+				edit(c)
+			}
+		})
+	}
+	ended := func(c *Container) { c.State = ContainerState{Status: StatusStopped} }
+	for name, test := range map[string]struct {
+		runtime *Container
+		want    uint64
+	}{
+		"the runtime's own":   {say(7, 71, nil), 71},
+		"of the same process": {say(7, 0, nil), 70},
+		"no process is known": {say(0, 0, nil), 70},
+		"of the run before":   {say(8, 0, nil), 0},
+		"of what has ended":   {say(0, 0, ended), 0},
+	} {
+		got := merge(by(SourceRuntime, test.runtime),
+			by(SourceProcess, say(7, 70, nil))).(*Container)
+		if got.CgroupInode != test.want {
+			t.Errorf("%s: inode %d, want %d", name, got.CgroupInode, test.want)
+		}
+	}
+}
+
 func TestFinalize(t *testing.T) {
 	last := c(func(c *Container) {
-		c.Name, c.PID = "web", 7
+		c.Name, c.PID, c.CgroupInode = "web", 7, 70
 		c.State = ContainerState{Running: true, Status: StatusRunning, ExitCode: ptr(int64(1))}
 		c.CollectorTags = []string{"a"}
 	})
@@ -241,7 +273,7 @@ func TestFinalize(t *testing.T) {
 		c.Name, c.CollectorTags = "renamed", []string{"b"}
 		c.State = ContainerState{Status: StatusStopped, ExitCode: ptr(int64(0)), FinishedAt: died}
 	})).(*Container)
-	if final.Name != "web" || final.PID != 7 || final.State.Running ||
+	if final.Name != "web" || final.PID != 7 || final.CgroupInode != 70 || final.State.Running ||
 		final.State.Status != StatusStopped ||
 		*final.State.ExitCode != 0 || !final.State.FinishedAt.Equal(died) ||
 		!slices.Equal(final.CollectorTags, []string{"a", "b"}) {

@@ -2,10 +2,10 @@
 // from what the kernel says about its control groups and mounts.
 //
 // The input is text: a cgroup path, the content of /proc/<pid>/cgroup or of
-// /proc/<pid>/mountinfo. Nothing here opens a file. Paths may come from either
-// cgroup version, either cgroup driver and any namespace: one seen from inside
-// another cgroup namespace starts with "/../..", and its last elements, which
-// are the ones that count, are intact.
+// /proc/<pid>/mountinfo. Nothing but [Inode] looks at a file. Paths may come from
+// either cgroup version, either cgroup driver and any namespace: one seen from
+// inside another cgroup namespace starts with "/../..", and its last elements,
+// which are the ones that count, are intact.
 //
 // An element that names a helper of a container (a conmon, a health check's
 // transient service, a mount unit) or a group of containers (a slice) is never

@@ -124,6 +124,9 @@ func TestCRIContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if by, err := a.store.ContainerForPID(k.PID); err != nil || by.ID != web {
 		t.Errorf("container of PID %d = %v, %v", k.PID, by, err)
 	}
+	if by, err := a.store.ContainerForInode(k.CgroupInode); err != nil || by.ID != web {
+		t.Errorf("container of inode %d = %v, %v", k.CgroupInode, by, err)
+	}
 	cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", k.PID))
 	if err != nil || !strings.Contains(string(cgroup), ":"+k.CgroupPath+"\n") {
 		t.Errorf("cgroup %q is not in %s (%v)", k.CgroupPath, cgroup, err)

@@ -77,6 +77,9 @@ func TestDockerContainersAreListedAndTaggedAtStart(t *testing.T) {
 	if by, err := a.store.ContainerForPID(c.PID); err != nil || by.ID != one {
 		t.Errorf("container of PID %d = %v, %v", c.PID, by, err)
 	}
+	if by, err := a.store.ContainerForInode(c.CgroupInode); err != nil || by.ID != one {
+		t.Errorf("container of inode %d = %v, %v", c.CgroupInode, by, err)
+	}
 	if c, err := a.store.GetContainer(two); err != nil ||
 		c.State.Status != workloadmeta.StatusPaused || *c.Resources.MemoryLimit != 64<<20 ||
 		*c.Resources.CPULimit != 50 {

@@ -66,6 +66,7 @@ type Store interface {
 	GetKubernetesPod(uid string) (*workloadmeta.KubernetesPod, error)
 	GetKubernetesPodForContainer(containerID string) (*workloadmeta.KubernetesPod, error)
 	ContainerForPID(pid int) (*workloadmeta.Container, error)
+	ContainerForInode(inode uint64) (*workloadmeta.Container, error)
 }
 
 // Tagger implements [tagger.Component]. Create one with [New], then call Start, and Stop in

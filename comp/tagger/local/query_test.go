@@ -269,12 +269,14 @@ func TestEnrichTags(t *testing.T) {
 	w := newWorld(t, opts, true)
 	withPID := container("by-pid", noOne)
 	withPID.PID = 7
+	inCgroup := container("by-inode", noOne)
+	inCgroup.CgroupInode = 70
 	static := pod("hash")
 	static.UID = "mirror"
 	inits := pod("p2", "main")
 	inits.InitContainers = []wm.OrchestratorContainer{{ID: "init", Name: "app"}}
 	w.notify(sets(runtime, container("socket", noOne)), sets(runtime, container("claimed", noOne)),
-		sets(runtime, withPID),
+		sets(runtime, withPID), sets(runtime, inCgroup),
 		sets(runtime, container("main", noOne)), sets(runtime, container("init", noOne)),
 		sets(kubelet, inits),
 		sets(kubelet, pod("p1")), sets(kubelet, static))
@@ -306,6 +308,17 @@ func TestEnrichTags(t *testing.T) {
 			tagger.OriginInfo{LocalData: tagger.LocalData{ProcessID: 7}}, "by-pid", "by-pid"},
 		"unknown PID": {
 			tagger.OriginInfo{LocalData: tagger.LocalData{ProcessID: 8}}, "", ""},
+		"inode": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{Inode: 70}}, "by-inode", "by-inode"},
+		"unknown inode": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{Inode: 7}}, "", ""},
+		"PID before the inode": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{ProcessID: 7, Inode: 70}}, "by-pid",
+			"by-pid"},
+		"inode before the external container": {
+			tagger.OriginInfo{LocalData: tagger.LocalData{Inode: 70},
+				ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app"}}, "by-inode",
+			"by-inode"},
 		"external container": {
 			tagger.OriginInfo{
 				ExternalData: tagger.ExternalData{PodUID: "p2", ContainerName: "app"}}, "main",
@@ -367,8 +380,8 @@ func TestEnrichTags(t *testing.T) {
 			t.Errorf("%s: container %q, %v; want %q", name, id, err, c.id)
 		}
 	}
-	if n := w.tagger.UnresolvedOrigins(); n != 2 {
-		t.Errorf("%d unresolved origins, want the unknown PID and the lone name", n)
+	if n := w.tagger.UnresolvedOrigins(); n != 3 {
+		t.Errorf("%d unresolved origins, want the unknown PID and inode and the lone name", n)
 	}
 }
 

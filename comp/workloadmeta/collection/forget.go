@@ -187,7 +187,7 @@ func (t *reportTable) unconfirmed(r report, e workloadmeta.Entity, now, away tim
 	}
 	if c, ok := e.(*workloadmeta.Container); ok && gone {
 		ended := *c
-		ended.PID = 0
+		ended.PID, ended.CgroupInode = 0, 0
 		ended.State.Running, ended.State.Status = false, workloadmeta.StatusStopped
 		return fmt.Sprintf("its process %d has ended while its reporter was away", c.PID), &ended
 	}

@@ -13,6 +13,7 @@ import (
 type indexes struct {
 	containerByName    *index[string, *workloadmeta.Container]
 	containerByPID     *index[int, *workloadmeta.Container]
+	containerByInode   *index[uint64, *workloadmeta.Container]
 	containerByIP      *index[string, *workloadmeta.Container]
 	podByName          *index[string, *workloadmeta.KubernetesPod] // namespace/name
 	podByIP            *index[string, *workloadmeta.KubernetesPod]
@@ -28,6 +29,7 @@ func newIndexes() *indexes {
 	x.containerByName = by(x, workloadmeta.KindContainer,
 		func(keys []string, c *workloadmeta.Container) []string { return append(keys, c.Name) })
 	x.containerByPID = by(x, workloadmeta.KindContainer, livePIDs)
+	x.containerByInode = by(x, workloadmeta.KindContainer, liveInodes)
 	x.containerByIP = by(x, workloadmeta.KindContainer, liveIPs)
 	x.podByName = by(x, workloadmeta.KindKubernetesPod, podNames)
 	x.podByIP = by(x, workloadmeta.KindKubernetesPod,
@@ -249,6 +251,15 @@ func livePIDs(keys []int, c *workloadmeta.Container) []int {
 		return keys
 	}
 	return append(keys, c.PID)
+}
+
+// liveInodes is the inode of the cgroup that the container runs in. The kernel gives that of a
+// container that has ended to another.
+func liveInodes(keys []uint64, c *workloadmeta.Container) []uint64 {
+	if stopped(c) {
+		return keys
+	}
+	return append(keys, c.CgroupInode)
 }
 
 // liveIPs are the addresses of a container; like its PID, those of a stopped one may be somebody

@@ -164,6 +164,42 @@ func TestReusedPIDIsNotTheContainers(t *testing.T) {
 	}
 }
 
+func TestContainerForInode(t *testing.T) {
+	started := func(at time.Time) func(*wm.Container) {
+		return func(c *wm.Container) { c.State.StartedAt = at }
+	}
+	s := newStore(t,
+		sets(runtime, container("old", withPID(7), withInode(3<<32|70), started(noon))),
+		sets(runtime, container("bare")))
+	asks := func(what string, inode uint64, want any) {
+		t.Helper()
+		c, err := s.ContainerForInode(inode)
+		wants(t, what, c, err, want)
+	}
+	asks("the only one", 3<<32|70, "old")
+	asks("half of it", 70, wm.ErrNotFound)
+	asks("none", 0, wm.ErrNotFound)
+
+	// The kernel has given the inode to another before the end of the first is heard of.
+	notify(t, s, sets(runtime,
+		container("new", withPID(8), withInode(3<<32|70), started(noon.Add(time.Hour)))))
+	asks("inode of two", 3<<32|70, wm.ErrAmbiguous)
+	later := process(7, 1, "")
+	later.CreationTime = noon.Add(time.Hour)
+	notify(t, s, sets(wm.SourceProcess, later))
+	asks("the first's PID is another's by now", 3<<32|70, "new")
+	notify(t, s, unsets(wm.SourceProcess, later))
+	asks("inode of two again", 3<<32|70, wm.ErrAmbiguous)
+	notify(t, s, unsets(runtime, container("old")))
+	asks("the first has gone", 3<<32|70, "new")
+
+	notify(t, s, sets(runtime, container("new", withPID(8), withInode(3<<32|70), isStopped)))
+	asks("stopped", 3<<32|70, wm.ErrNotFound)
+	notify(t, s, sets(runtime, container("new", withPID(9), withInode(71))))
+	asks("the run before", 3<<32|70, wm.ErrNotFound)
+	asks("the next run", 71, "new")
+}
+
 // Sidecars have one name all over a cluster. What one more costs must not depend on how many
 // there are.
 func TestNameThatManyShare(t *testing.T) {
@@ -315,7 +351,8 @@ func TestStaticPodsAnswerToBothUIDs(t *testing.T) {
 			mirror("", "hash3")(p)
 			p.APIUID = "api-uid"
 		})))
-	for uid, want := range map[string]any{"hash3": "hash3", "api-uid": "hash3", "hash": "hash", "mirror-uid": "hash", "uid2": "uid2",
+	for uid, want := range map[string]any{"hash3": "hash3", "api-uid": "hash3", "hash": "hash",
+		"mirror-uid": "hash", "uid2": "uid2",
 		"hash2": "uid2", "other": wm.ErrNotFound} {
 		p, err := s.GetKubernetesPod(uid)
 		wants(t, uid, p, err, want)

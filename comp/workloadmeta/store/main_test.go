@@ -48,7 +48,10 @@ func process(pid int32, ticks uint64, containerID string) *wm.Process {
 
 func named(name string) func(*wm.Container) { return func(c *wm.Container) { c.Name = name } }
 func withPID(pid int) func(*wm.Container)   { return func(c *wm.Container) { c.PID = pid } }
-func host(name string) func(*wm.Container)  { return func(c *wm.Container) { c.Hostname = name } }
+func withInode(inode uint64) func(*wm.Container) {
+	return func(c *wm.Container) { c.CgroupInode = inode }
+}
+func host(name string) func(*wm.Container) { return func(c *wm.Container) { c.Hostname = name } }
 
 func sets(source wm.Source, e wm.Entity) wm.CollectorEvent {
 	return wm.CollectorEvent{Type: wm.EventTypeSet, Source: source, Entity: e}

@@ -226,6 +226,7 @@ func drawEntity(t *rapid.T) wm.Entity {
 	case "container":
 		c := container(pick("id", "c0", "c1", "c2"), named(pick("name", "", "n0", "n1")),
 			withPID(rapid.IntRange(0, 3).Draw(t, "pid")))
+		c.CgroupInode = uint64(rapid.IntRange(0, 2).Draw(t, "inode"))
 		if ip := pick("ip", "", "ip0", "ip1"); ip != "" {
 			c.NetworkIPs = map[string]string{"net": ip}
 		}
@@ -269,6 +270,7 @@ var noon = time.Date(2025, 1, 1, 12, 0, 0, 0, time.UTC)
 func answers(c interface {
 	byName(string) []string
 	byPID(int) []string
+	byInode(uint64) []string
 	byIP(string) []string
 	podByName(ns, name string) []string
 	podByUID(string) []string
@@ -278,8 +280,8 @@ func answers(c interface {
 	var b strings.Builder
 	for i := range 4 {
 		n := strconv.Itoa(i)
-		fmt.Fprintln(&b, n, c.byName("n"+n), c.byPID(i), c.byIP("ip"+n), c.podByName("s0", "n"+n),
-			c.podByName("s1", "n"+n),
+		fmt.Fprintln(&b, n, c.byName("n"+n), c.byPID(i), c.byInode(uint64(i)), c.byIP("ip"+n),
+			c.podByName("s0", "n"+n), c.podByName("s1", "n"+n),
 			c.podByUID("p"+n), c.podByUID("q"+n), c.podOf("c"+n), c.processesOf("c"+n))
 	}
 	return b.String()
@@ -300,6 +302,7 @@ func answer[T wm.Entity](e T, err error) []string {
 
 func (s indexed) byName(n string) []string        { return answer(s.GetContainerByName(n)) }
 func (s indexed) byPID(pid int) []string          { return answer(s.ContainerForPID(pid)) }
+func (s indexed) byInode(inode uint64) []string   { return answer(s.ContainerForInode(inode)) }
 func (s indexed) byIP(ip string) []string         { return answer(s.EntityForIP(ip)) }
 func (s indexed) podByName(ns, n string) []string { return answer(s.GetKubernetesPodByName(ns, n)) }
 func (s indexed) podByUID(uid string) []string    { return answer(s.GetKubernetesPod(uid)) }
@@ -341,17 +344,7 @@ func (s scanned) byPID(pid int) []string {
 	if !ok {
 		return only(found)
 	}
-	// A process that began later than the container is not its first.
-	found = slices.DeleteFunc(found, func(cid string) bool {
-		started := s[id(wm.KindContainer, cid)].(*wm.Container).State.StartedAt
-		switch {
-		case cid == p.ContainerID:
-			return false
-		case started.IsZero() || p.CreationTime.IsZero():
-			return p.ContainerID == ""
-		}
-		return p.CreationTime.Sub(started) > time.Minute
-	})
+	found = slices.DeleteFunc(found, s.replaced)
 	_, inside := s[id(wm.KindContainer, p.ContainerID)]
 	switch {
 	case p.ContainerID == "" || slices.Equal(found, []string{p.ContainerID}):
@@ -362,6 +355,27 @@ func (s scanned) byPID(pid int) []string {
 		return nil
 	}
 	return []string{"ambiguous"}
+}
+
+func (s scanned) byInode(inode uint64) []string {
+	found := scan(s, func(c *wm.Container) bool {
+		return inode != 0 && c.CgroupInode == inode && alive(c)
+	})
+	return only(slices.DeleteFunc(found, s.replaced))
+}
+
+// replaced reports whether a container's PID is that of a process that is not its first: one that
+// began later.
+func (s scanned) replaced(cid string) bool {
+	c := s[id(wm.KindContainer, cid)].(*wm.Container)
+	p, ok := s[id(wm.KindProcess, strconv.Itoa(c.PID))].(*wm.Process)
+	switch {
+	case !ok || cid == p.ContainerID:
+		return false
+	case c.State.StartedAt.IsZero() || p.CreationTime.IsZero():
+		return p.ContainerID == ""
+	}
+	return p.CreationTime.Sub(c.State.StartedAt) > time.Minute
 }
 
 func (s scanned) hostNetwork(uid string) bool {
@@ -593,6 +607,7 @@ func TestRacingSources(t *testing.T) {
 						t.Error("no pod and no error")
 					}
 					_, _ = s.ContainerForPID(c.PID)
+					_, _ = s.ContainerForInode(c.CgroupInode)
 					_, _ = s.GetContainerByName(c.Name)
 				}
 			}
@@ -614,7 +629,8 @@ func TestRacingSources(t *testing.T) {
 			for range 2000 {
 				n := rng.IntN(40)
 				var e wm.Entity = container("c"+strconv.Itoa(n),
-					named("n"+strconv.Itoa(rng.IntN(3))), withPID(rng.IntN(50)))
+					named("n"+strconv.Itoa(rng.IntN(3))), withPID(rng.IntN(50)),
+					withInode(uint64(rng.IntN(50))))
 				if n%4 == 0 {
 					e = pod("p"+strconv.Itoa(n), func(p *wm.KubernetesPod) {
 						p.Containers = []wm.OrchestratorContainer{

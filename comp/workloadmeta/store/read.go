@@ -215,8 +215,7 @@ func (s *Store) ContainerForPID(pid int) (*workloadmeta.Container, error) {
 	}
 	var first []string // the containers whose first process this may be
 	for id := range found.all() {
-		c, err := s.GetContainer(id)
-		if err == nil && (id == p.ContainerID || mayBeFirst(c, p)) {
+		if c, err := s.GetContainer(id); err == nil && mayBeFirst(c, p) {
 			first = append(first, id)
 		}
 	}
@@ -230,6 +229,25 @@ func (s *Store) ContainerForPID(pid int) (*workloadmeta.Container, error) {
 		workloadmeta.ErrAmbiguous, first[0], p.ContainerID)
 }
 
+// ContainerForInode implements [workloadmeta.Component]. A container whose PID has gone to a
+// process that began later has ended, though nobody has said so, and its inode is to be had again.
+func (s *Store) ContainerForInode(inode uint64) (*workloadmeta.Container, error) {
+	found := s.index.containerByInode.get(inode)
+	var live []string
+	for id := range found.all() {
+		c, err := s.GetContainer(id)
+		if err != nil {
+			continue
+		}
+		p, err := get[*workloadmeta.Process](s, workloadmeta.KindProcess, strconv.Itoa(c.PID))
+		if err != nil || mayBeFirst(c, p) {
+			live = append(live, id)
+		}
+	}
+	return one[*workloadmeta.Container](s, workloadmeta.KindContainer, ownedBy(live),
+		"container of inode "+strconv.FormatUint(inode, 10))
+}
+
 // startSlack is how much later than its container a first process may seem to begin: one time
 // is counted in ticks since boot, the other is the runtime's.
 const startSlack = 5 * time.Second
@@ -237,6 +255,9 @@ const startSlack = 5 * time.Second
 // mayBeFirst reports whether a process that has the PID of a container's first one may be it, as
 // far as their times tell. A process that is in no container and shows no time is not.
 func mayBeFirst(c *workloadmeta.Container, p *workloadmeta.Process) bool {
+	if p.ContainerID == c.ID {
+		return true
+	}
 	if p.CreationTime.IsZero() || c.State.StartedAt.IsZero() {
 		return p.ContainerID != ""
 	}

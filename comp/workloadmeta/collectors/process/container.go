@@ -158,7 +158,7 @@ func (p *pass) appendContainers(entities []workloadmeta.Entity) []workloadmeta.E
 		if k.isSandbox() {
 			continue
 		}
-		k.describe(k.oldest.ContainerID)
+		p.describeContainer(k, k.oldest.ContainerID)
 		entities = append(entities, k.entity)
 	}
 	return entities
@@ -181,17 +181,17 @@ func (k *containerRecord) isSandbox() bool {
 	return false
 }
 
-func (k *containerRecord) describe(id string) {
+func (p *pass) describeContainer(k *containerRecord, id string) {
 	first := k.first
 	if first == nil {
 		first = k.oldest // the container has no PID namespace of its own
 	}
-	m := k.group.match
+	m, path := k.group.match, k.group.path()
 	e := &workloadmeta.Container{
 		EntityID:   workloadmeta.EntityID{Kind: workloadmeta.KindContainer, ID: id},
 		PID:        int(first.PID),
 		Runtime:    workloadmeta.ContainerRuntime(m.Runtime),
-		CgroupPath: k.group.path(),
+		CgroupPath: path, CgroupInode: p.Inode(path),
 		State: workloadmeta.ContainerState{
 			Running:   true,
 			Status:    workloadmeta.StatusRunning,

@@ -31,6 +31,21 @@ func is(ids ...string) func(string) bool {
 	}
 }
 
+func TestInodeOfCgroup(t *testing.T) {
+	tr := newTree(t)
+	tr.put(proc{pid: 10, comm: "web", args: []string{"web"}, cgroup: "0::/docker/" + idA + "/x\n"})
+	c := process.NewWith(process.Options{}, tr.machine())
+	if k := pull(t, c).containers[idA]; k == nil || k.CgroupInode != 0 {
+		t.Errorf("without a view of the cgroups: %+v", k)
+	}
+	for range 2 {
+		want := tr.cgroup("/docker/" + idA)
+		if k := pull(t, c).containers[idA]; k == nil || k.CgroupInode != want {
+			t.Errorf("inode %d: %+v", want, k)
+		}
+	}
+}
+
 func TestContainerOfCgroup(t *testing.T) {
 	kubepods := "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" +
 		strings.ReplaceAll(podUID, "-", "_") + ".slice"

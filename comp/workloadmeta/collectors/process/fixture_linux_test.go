@@ -1,11 +1,13 @@
 package process_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,7 +77,10 @@ type tree struct {
 
 // newTree returns a tree with a process 1.
 func newTree(t testing.TB) tree {
-	tr := tree{t, t.TempDir()}
+	tr := tree{t, filepath.Join(t.TempDir(), "proc")}
+	if err := os.Mkdir(tr.root, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	tr.put(proc{pid: 1, comm: "systemd", args: []string{"/sbin/init"},
 		exe: "/usr/lib/systemd/systemd", cwd: "/", cgroup: "0::/init.scope\n"})
 	if err := os.Mkdir(filepath.Join(tr.root, "sys"), 0o755); err != nil {
@@ -118,6 +123,22 @@ func (tr tree) put(p proc) {
 			tr.t.Fatal(err)
 		}
 	}
+}
+
+// cgroup makes the folder of a cgroup anew and returns its inode.
+func (tr tree) cgroup(path string) uint64 {
+	tr.t.Helper()
+	folder := filepath.Join(filepath.Dir(tr.root), "sys/fs/cgroup", path)
+	next := folder + "-next" // made while the old one is there: it has another inode
+	if err := errors.Join(os.MkdirAll(next, 0o755), os.RemoveAll(folder),
+		os.Rename(next, folder)); err != nil {
+		tr.t.Fatal(err)
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat(folder, &st); err != nil {
+		tr.t.Fatal(err)
+	}
+	return st.Ino
 }
 
 func (tr tree) remove(pid int, names ...string) {

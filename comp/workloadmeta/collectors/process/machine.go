@@ -28,6 +28,8 @@ type scan interface {
 	Details(pid int32) details
 	// Exe is the path under which the process's executable can be opened.
 	Exe(pid int32) string
+	// Inode is that of the container's cgroup with this path, 0 if it cannot be told.
+	Inode(cgroup string) uint64
 	Close()
 }
 

@@ -235,6 +235,8 @@ func ids(in [4]uint64) []int32 {
 	return out
 }
 
+func (s *procScan) Inode(path string) uint64 { return cgroup.Inode(s.root, path) }
+
 func (s *procScan) Exe(pid int32) string {
 	return filepath.Join(s.root, strconv.Itoa(int(pid)), "exe")
 }

@@ -190,10 +190,13 @@ func TestRealContainer(t *testing.T) {
 	}
 	id := strings.Repeat("fade", 16)
 	dir := ""
-	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified",
-		"/sys/fs/cgroup/pids"} {
+	mount := ""
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/memory"} {
 		if _, err := os.Stat(root + "/cgroup.procs"); err == nil {
 			dir = root + "/docker-" + id + ".scope"
+			if mount = "cgroup2"; root != "/sys/fs/cgroup" {
+				mount = "cgroup -o memory"
+			}
 			break
 		}
 	}
@@ -239,6 +242,16 @@ func TestRealContainer(t *testing.T) {
 	if k == nil || k.PID != pid || k.CgroupPath != "/docker-"+id+".scope" ||
 		k.Runtime != workloadmeta.RuntimeDocker {
 		t.Errorf("the container is %+v", k)
+	}
+	// What a process in the group sees as the root of the cgroups, in a namespace of its own.
+	seen, err := exec.Command("sh", "-c",
+		"echo $$ > "+dir+"/cgroup.procs && exec unshare -Cm sh -c "+
+			"'mount -t "+mount+" none /mnt && stat -c %i /mnt'").CombinedOutput()
+	if err != nil {
+		t.Logf("cannot look from inside: %v: %s", err, seen)
+	} else if want := strings.TrimSpace(string(seen)); k == nil ||
+		fmt.Sprint(k.CgroupInode) != want {
+		t.Errorf("the container is %+v; from inside its inode is %s", k, want)
 	}
 	end(cmd)
 	if v := pull(t, c); v.processes[int32(pid)] != nil || v.containers[id] != nil {

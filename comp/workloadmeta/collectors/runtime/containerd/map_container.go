@@ -14,6 +14,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
+	"github.com/rollcall-dev/rollcall/pkg/cgroup"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
@@ -85,6 +86,9 @@ func (m *mapper) container(in *record) (runtimesync.Container, error) {
 	m.addresses(in, c, s)
 	if c.RuntimeFlavor == workloadmeta.FlavorKata {
 		c.PID = 0 // the machine's monitor; the container's processes are not on this machine
+	}
+	if c.PID != 0 {
+		c.CgroupInode = cgroup.Inode(m.machine.root, c.CgroupPath)
 	}
 	if problem != nil {
 		problem = fmt.Errorf("container %s: %w", key, problem)

@@ -21,6 +21,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimetest"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -650,6 +651,28 @@ func TestNerdctlPortsInAFile(t *testing.T) {
 		}
 		if fmt.Sprint(got) != want {
 			t.Errorf("%s: ports %v, want %s", dir, got, want)
+		}
+	}
+}
+
+func TestCgroupInode(t *testing.T) {
+	root, inode := runtimetest.Machine(t, 20, "/docker/c1")
+	c := newCollector(t, nil, func(o *Options) { o.ProcRoot = root })
+	for name, tc := range map[string]struct {
+		change func(*record)
+		want   uint64
+	}{
+		"running":     {func(*record) {}, inode},
+		"not running": {func(r *record) { r.process = nil }, 0},
+		"Kata":        {func(r *record) { r.Runtime.Name = "io.containerd.kata.v2" }, 0},
+	} {
+		r := record{namespace: "ns",
+			process: &task.Process{ID: "c1", Pid: 20, Status: task.Status_RUNNING}}
+		r.ID = "c1"
+		tc.change(&r)
+		out, err := c.shared.mapper.container(&r)
+		if err != nil || out.Entity.CgroupInode != tc.want {
+			t.Errorf("%s: %+v, %v; want inode %d", name, out.Entity, err, tc.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+	"github.com/rollcall-dev/rollcall/pkg/cgroup"
 	"github.com/rollcall-dev/rollcall/pkg/image"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -174,6 +175,9 @@ func (k *container) build(runtime workloadmeta.ContainerRuntime, s *sandbox,
 			mapping.Flavor(d.runtimeType)
 		if e.State.Running {
 			e.PID, e.CgroupPath = d.pid, k.cgroup(procRoot)
+			if e.PID != 0 {
+				e.CgroupInode = cgroup.Inode(procRoot, e.CgroupPath)
+			}
 		}
 	}
 	e.Resources = k.resources()
@@ -214,7 +218,8 @@ func (k *container) end() *workloadmeta.Container {
 		return k.entity
 	}
 	e := *k.entity
-	e.State.Running, e.State.Status, e.PID = false, workloadmeta.StatusStopped, 0
+	e.State.Running, e.State.Status = false, workloadmeta.StatusStopped
+	e.PID, e.CgroupInode = 0, 0
 	return &e
 }
 

@@ -2,7 +2,6 @@ package cri
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimetest"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -28,16 +28,10 @@ func TestCgroupFromProc(t *testing.T) {
 	f := newFake()
 	id := f.add(0, running)
 	f.status[id].Info["info"] = `{"pid":42}`
-	root := t.TempDir()
-	if err := os.Mkdir(filepath.Join(root, "42"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(root, "42", "cgroup"), []byte("0::/kubepods/"+id+"\n"),
-		0o600); err != nil {
-		t.Fatal(err)
-	}
-	k := newCollector(t, f.socket(t), func(o *Options) { o.ProcRoot = root }).pull().containers[id]
-	if k.PID != 42 || k.CgroupPath != "/kubepods/"+id {
+	root, inode := runtimetest.Machine(t, 42, "/kubepods/"+id)
+	c := newCollector(t, f.socket(t), func(o *Options) { o.ProcRoot = root })
+	k := c.pull().containers[id]
+	if k.PID != 42 || k.CgroupPath != "/kubepods/"+id || k.CgroupInode != inode {
 		t.Errorf("%+v", k)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
+	"github.com/rollcall-dev/rollcall/pkg/cgroup"
 )
 
 // backend is a connection to a daemon as package runtimesync wants it.
@@ -204,6 +205,7 @@ func (b *backend) Inspect(ctx context.Context, id string) (runtimesync.Container
 	}
 	if c := out.Entity; c.PID != 0 {
 		c.CgroupPath = mapping.CgroupPath(b.opts.ProcRoot, c.PID, c.ID)
+		c.CgroupInode = cgroup.Inode(b.opts.ProcRoot, c.CgroupPath)
 	}
 	return out, nil
 }

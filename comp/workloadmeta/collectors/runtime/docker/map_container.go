@@ -186,6 +186,6 @@ func overlay(known, listed *workloadmeta.Container) *workloadmeta.Container {
 	c.State.Status, c.State.Running, c.State.Health = listed.State.Status, listed.State.Running,
 		listed.State.Health
 	c.NetworkIPs, c.NetworkIPv6s = listed.NetworkIPs, listed.NetworkIPv6s
-	c.PID = 0
+	c.PID, c.CgroupInode = 0, 0
 	return &c
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/docker"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimetest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
 )
 
@@ -18,6 +19,28 @@ const (
 	imageB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 	digest = "sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd"
 )
+
+func TestCgroup(t *testing.T) {
+	root, inode := runtimetest.Machine(t, 1000, "/docker/c1")
+	synctest.Test(t, func(t *testing.T) {
+		f := inMemory(t)
+		f.image("load", imageA, []string{"app:1"}, nil)
+		running := f.run(&fakeContainer{ID: "c1", ImageID: imageA})
+		w := collectortest.NewWorld()
+		s := start(t, newCollector(t, f, func(o *docker.Options) { o.ProcRoot = root }), w)
+		synctest.Wait()
+		if c := w.Container("c1"); c.PID != 1000 || c.CgroupPath != "/docker/c1" ||
+			c.CgroupInode != inode {
+			t.Errorf("container = %+v", c)
+		}
+		f.die(running, 0)
+		time.Sleep(time.Minute)
+		if c := w.Ended("c1"); c == nil || c.PID != 0 || c.CgroupInode != 0 {
+			t.Errorf("ended as %+v", c)
+		}
+		s.Stop()
+	})
+}
 
 func TestFirstPassIsCompleteWhenSynced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

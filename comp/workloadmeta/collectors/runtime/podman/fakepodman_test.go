@@ -178,6 +178,7 @@ func (f *fakePodman) inspectContainer(w http.ResponseWriter, id string) {
 			"Args": []string{"hunter2"},
 			"State": map[string]any{
 				"Status": c.Status, "Pid": c.PID, "ExitCode": c.ExitCode,
+				"CgroupPath": "/machine.slice/" + c.ID,
 				"Health":     map[string]any{"Status": c.Health},
 				"StartedAt":  c.Started.Format(time.RFC3339Nano),
 				"FinishedAt": c.Finished.Format(time.RFC3339Nano),

@@ -116,7 +116,7 @@ func overlay(known, listed *workloadmeta.Container) *workloadmeta.Container {
 	c.State.Status, c.State.Running = listed.State.Status, listed.State.Running
 	if known.PID != listed.PID || known.State.StartedAt.Unix() != listed.State.StartedAt.Unix() {
 		// Another life: it may have other addresses.
-		c.PID, c.CgroupPath = listed.PID, ""
+		c.PID, c.CgroupPath, c.CgroupInode = listed.PID, "", 0
 		c.State.StartedAt, c.State.Health = listed.State.StartedAt, workloadmeta.HealthUnknown
 		c.NetworkIPs, c.NetworkIPv6s = nil, nil
 	}
@@ -170,7 +170,7 @@ func mapState(c *workloadmeta.Container, in *containerAnswer) {
 // lost makes a container that is said to run, but of which the process is not there, one that has
 // ended nobody knows how.
 func lost(c *workloadmeta.Container) {
-	c.PID, c.CgroupPath = 0, ""
+	c.PID, c.CgroupPath, c.CgroupInode = 0, "", 0
 	c.State.Status, c.State.Running, c.State.Health = workloadmeta.StatusStopped, false,
 		workloadmeta.HealthUnknown
 }

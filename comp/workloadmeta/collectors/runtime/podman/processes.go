@@ -50,6 +50,14 @@ func (s *service) findProcesses(ctx context.Context) processes {
 	return processes{root: s.opts.ProcRoot, groups: s.uid == 0}
 }
 
+// inode returns the inode of the cgroup of a container whose first process has this number.
+func (p processes) inode(pid int, path string) uint64 {
+	if p.root == "" || pid <= 0 {
+		return 0
+	}
+	return cgroup.Inode(p.root, path)
+}
+
 // gone reports whether a container's first process is certainly not there any more: there is no
 // process of that number, or it belongs to another container.
 func (p processes) gone(pid int, id string) bool {

@@ -330,6 +330,7 @@ func (s *service) Inspect(ctx context.Context, id string) (runtimesync.Container
 		return runtimesync.Container{}, err
 	}
 	c := out.Entity
+	c.CgroupInode = s.procs.inode(c.PID, c.CgroupPath)
 	s.complete(c)
 	s.note(in)
 	if in.Pod != "" {

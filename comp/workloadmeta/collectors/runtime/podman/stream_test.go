@@ -19,6 +19,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimetest"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
 )
 
@@ -672,6 +673,44 @@ func TestBug33RunningWithoutAProcess(t *testing.T) {
 		look(10)
 		if c := look(13); !c.State.Running {
 			t.Error("it had a process since")
+		}
+	})
+}
+
+func TestCgroupInode(t *testing.T) {
+	root, inode := runtimetest.Machine(t, 1000, "/machine.slice/c1")
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.image("tag", imageA, "localhost/app:1")
+		f.run(&fakeContainer{ID: "c1", ImageID: imageA})
+		o, err := Options{Dial: dialer(map[string]*fakePodman{"/a.sock": f}),
+			Log: slog.New(slog.DiscardHandler)}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newService(address{"unix", "/a.sock"}, &o, o.Log)
+		defer s.close()
+		if err := s.connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		inspect := func(procs processes, want uint64) *workloadmeta.Container {
+			t.Helper()
+			s.procs = procs
+			c, err := s.Inspect(t.Context(), "c1")
+			if err != nil || c.Entity.PID != 1000 || c.Entity.CgroupInode != want {
+				t.Errorf("%+v, %v; want inode %d", c.Entity, err, want)
+			}
+			return c.Entity
+		}
+		inspect(processes{}, 0) // on another machine
+		c := inspect(processes{root: root}, inode)
+		again := *c
+		again.PID++
+		if got := overlay(c, &again); got.PID != c.PID+1 || got.CgroupInode != 0 {
+			t.Errorf("another run has the inode of the first: %+v", got)
+		}
+		if lost(&again); again.CgroupInode != 0 {
+			t.Errorf("an inode without a process: %+v", again)
 		}
 	})
 }

@@ -28,7 +28,7 @@ func (b *fakeClient) create(key string, edit func(*Container)) {
 // startEvent is what a runtime tells of a start.
 func startEvent(key string) Event {
 	c := mapping.NewContainer(key, "fake")
-	c.Name, c.Image.RawName, c.PID = "started-"+key, "app:1", 42
+	c.Name, c.Image.RawName, c.PID, c.CgroupInode = "started-"+key, "app:1", 42, 420
 	c.State = workloadmeta.ContainerState{Running: true, Status: workloadmeta.StatusRunning,
 		StartedAt: time.Now()}
 	return Event{Action: ActionStarted, Key: key, Container: c, At: time.Now()}
@@ -90,7 +90,8 @@ func TestStartIsReportedWithWhatWasKnownBeforeIt(t *testing.T) {
 		b.run("job", "job", image1, func(c *Container) { c.Entity.Hostname = "inspected" })
 		time.Sleep(time.Second)
 		if c := w.Container("job"); c == nil || c.EnvVars["DD_SERVICE"] != "job" ||
-			!c.State.Running || c.PID != 42 || c.State.Status != workloadmeta.StatusRunning {
+			!c.State.Running || c.PID != 42 || c.CgroupInode != 420 ||
+			c.State.Status != workloadmeta.StatusRunning {
 			t.Errorf("in the meantime: %+v", c)
 		}
 		time.Sleep(5 * time.Second)

@@ -65,7 +65,9 @@ func TestWhatEventsTellIsReportedAtOnce(t *testing.T) {
 func TestWhatIsRestartedIsNotReportedAsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, w := newFakeClient(), collectortest.NewWorld()
-		b.run("a", "a", image1, func(c *Container) { c.Policy = "always" })
+		b.run("a", "a", image1, func(c *Container) {
+			c.Policy, c.Entity.PID, c.Entity.CgroupInode = "always", 7, 70
+		})
 		r := follow(t, newSyncer(t, nil), b, w)
 		time.Sleep(20 * time.Second)
 		w.News()
@@ -75,7 +77,8 @@ func TestWhatIsRestartedIsNotReportedAsEnded(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		c := w.Container("a")
 		if c == nil || c.State.Status != workloadmeta.StatusRestarting ||
-			c.State.ExitCode == nil || *c.State.ExitCode != 1 || c.PID != 0 {
+			c.State.ExitCode == nil || *c.State.ExitCode != 1 || c.PID != 0 ||
+			c.CgroupInode != 0 {
 			t.Errorf("told %q; a = %+v", w.News(), c)
 		}
 		time.Sleep(time.Minute) // for the inspections

@@ -213,7 +213,7 @@ func newWorld(t *rapid.T) *world {
 		Overlay: func(known, listed *workloadmeta.Container) *workloadmeta.Container {
 			c := *known
 			c.Name, c.State.Status = listed.Name, listed.State.Status
-			c.State.Running, c.PID = listed.State.Running, 0
+			c.State.Running, c.PID, c.CgroupInode = listed.State.Running, 0, 0
 			return &c
 		},
 	})
@@ -288,7 +288,8 @@ func (w *world) run(c *truth) {
 	w.upSince[c.key], w.lives[c.started] = w.now, c.life
 	w.remember()
 	v := w.view(c, false)
-	v.State.Status, v.PID, v.State.StartedAt = workloadmeta.StatusRunning, 0, c.started
+	v.State.Status, v.State.StartedAt = workloadmeta.StatusRunning, c.started
+	v.PID, v.CgroupInode = 0, 0
 	v.Image.ID = ""
 	w.tell(Event{Action: ActionStarted, Key: c.key, Container: v, Sandbox: c.sandbox})
 }
@@ -459,7 +460,7 @@ func (w *world) view(c *truth, whole bool) *workloadmeta.Container {
 			v.State.ExitCode, v.State.FinishedAt = &code, c.ended
 		}
 		if isUp(c) {
-			v.PID = int(c.life)
+			v.PID, v.CgroupInode = int(c.life), uint64(c.life)
 		}
 	}
 	return v
@@ -922,6 +923,10 @@ func (w *world) apply(in input, e workloadmeta.CollectorEvent) {
 	c := w.containers[key]
 	if c == nil {
 		w.t.Fatalf("%s never was", key)
+	}
+	if uint64(v.PID) != v.CgroupInode {
+		w.t.Fatalf("%s has the process of run %d and the cgroup of run %d", key, v.PID,
+			v.CgroupInode)
 	}
 	if !set {
 		if w.reported[v.ID] == nil || keyFrom(w.reported[v.ID]) != key {

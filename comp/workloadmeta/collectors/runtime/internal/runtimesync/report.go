@@ -60,7 +60,7 @@ func (m *machine) expire(c *container) {
 	case c.phase == ending && c.view != nil && mapping.Restarts(c.policy, c.end.code):
 		// If that is wrong because somebody stopped it, the inspection that is still due will tell.
 		v := *c.view
-		v.PID = 0
+		v.PID, v.CgroupInode = 0, 0
 		v.State.Status, v.State.Health = workloadmeta.StatusRestarting, workloadmeta.HealthUnknown
 		v.State.ExitCode, v.State.FinishedAt = c.end.code, c.end.at
 		m.publish(c, &v)

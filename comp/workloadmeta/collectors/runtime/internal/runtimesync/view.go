@@ -10,7 +10,7 @@ import (
 // asEnded returns the last view of a container that has ended. e may be nil.
 func asEnded(v *workloadmeta.Container, e *end) *workloadmeta.Container {
 	out := *v
-	out.PID = 0
+	out.PID, out.CgroupInode = 0, 0
 	out.State.Running, out.State.Status = false, workloadmeta.StatusStopped
 	out.State.Health = workloadmeta.HealthUnknown
 	if e != nil {
@@ -47,7 +47,8 @@ func startedAs(before, running *workloadmeta.Container) *workloadmeta.Container 
 	if out.State.CreatedAt.IsZero() {
 		out.State.CreatedAt = before.State.CreatedAt
 	}
-	out.PID, out.CgroupPath = running.PID, running.CgroupPath
+	out.PID, out.CgroupPath, out.CgroupInode = running.PID, running.CgroupPath,
+		running.CgroupInode
 	if running.Name != "" {
 		out.Name = running.Name
 	}
