@@ -44,6 +44,7 @@ func TestKubePodsAreTagged(t *testing.T) {
 }
 
 func TestKubeStaticPod(t *testing.T) {
+	t.Parallel()
 	k := watchedAll(t)
 	write := func(team string) {
 		t.Helper()
@@ -122,6 +123,7 @@ func (k *kubeWorld) gone(p *corev1.Pod) {
 // TestKubeNameReused has a pod follow another one under its name: in order, and at once after it
 // was deleted by force.
 func TestKubeNameReused(t *testing.T) {
+	t.Parallel()
 	k := watchedAll(t)
 	start := func(team string) *corev1.Pod {
 		t.Helper()
@@ -157,6 +159,7 @@ func TestKubeNameReused(t *testing.T) {
 }
 
 func TestKubeJob(t *testing.T) {
+	t.Parallel()
 	k := watchedAll(t)
 	job := func(name, script string) {
 		k.pod(name, func(p *corev1.Pod) {
@@ -176,6 +179,7 @@ func TestKubeJob(t *testing.T) {
 
 // TestKubeCrashLoop has a container end again and again. Each of its lives keeps its own exit code.
 func TestKubeCrashLoop(t *testing.T) {
+	t.Parallel()
 	k := watchedAll(t)
 	pod := k.pod("crash", nil, shell("web", "sleep 0.5; exit 3"))
 	k.await("crash", "restarted", func(p *corev1.Pod) bool {
@@ -212,6 +216,7 @@ func TestKubeCrashLoop(t *testing.T) {
 // TestKubeDeletedByForce has a pod's object go while its container still runs. It keeps its tags
 // for as long as that.
 func TestKubeDeletedByForce(t *testing.T) {
+	t.Parallel()
 	k := watchedBoth(t)
 	stubborn := shell("web", "trap '' TERM; while :; do sleep 0.2; done")
 	k.pod("stubborn", nil, stubborn)
@@ -244,6 +249,7 @@ func TestKubeDeletedByForce(t *testing.T) {
 }
 
 func TestKubeResizedInPlace(t *testing.T) {
+	t.Parallel()
 	k := watchedAll(t)
 	resources := func(cpu, memory string) corev1.ResourceRequirements {
 		list := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu),

@@ -19,6 +19,7 @@ import (
 // TestKubeRelations changes what a pod has tags of beside itself, and prints how long each tag
 // takes: labels of its namespace and of its node, and the service that it is a member of.
 func TestKubeRelations(t *testing.T) {
+	t.Parallel()
 	k := newKube(t)
 	account := newAccount(k)
 	account.grant(rule("list,watch", "", "namespaces", "nodes", "services"),

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,12 +53,14 @@ type kubeApp struct {
 	name string // the way in which it asks the kubelet
 }
 
+// settingUp lets one test at a time see to what all of them need.
+var settingUp sync.Mutex
+
 // newKube returns the shared node, ready for pods, with a new namespace. That is empty again when
 // the next test begins.
 func newKube(t *testing.T) *kubeWorld {
 	t.Helper()
 	n := node.Kube(t)
-	n.Containerd.ImportImage("k8s.io", shopImage)
 	config := &rest.Config{Host: n.URL, BearerToken: n.Token, QPS: -1, Timeout: 10 * time.Second,
 		TLSClientConfig: rest.TLSClientConfig{CAFile: n.CA}}
 	client, err := rest.HTTPClientFor(config)
@@ -66,6 +69,8 @@ func newKube(t *testing.T) *kubeWorld {
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	k := &kubeWorld{t: t, node: n}
+	settingUp.Lock()
+	defer settingUp.Unlock()
 	if k.api, err = kubernetes.NewForConfigAndClient(config, client); err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +81,8 @@ func newKube(t *testing.T) *kubeWorld {
 		t.Fatal(err)
 	}
 	k.ns = namespace.Name
-	t.Cleanup(k.empty)
 	k.populate()
+	t.Cleanup(k.empty)
 	return k
 }
 
@@ -85,6 +90,7 @@ func newKube(t *testing.T) *kubeWorld {
 // that was started anew.
 func (k *kubeWorld) populate() {
 	k.t.Helper()
+	k.node.Containerd.ImportImage("k8s.io", shopImage)
 	others := &kubeWorld{t: k.t, node: k.node, api: k.api, ns: "default"}
 	for i := range 4 {
 		name := fmt.Sprint("other-", i)
@@ -382,8 +388,8 @@ func (k *kubeWorld) delete(name string, grace int64) {
 	})
 }
 
-// settled waits until nothing that an application knows differs from what the API server says: no
-// pod, container or tag is missing, is left over or is wrong.
+// settled waits until nothing that an application knows of the test's namespace differs from what
+// the API server says: no pod, container or tag is missing, is left over or is wrong.
 func (k *kubeWorld) settled() {
 	k.t.Helper()
 	began := time.Now()
@@ -406,8 +412,7 @@ func (k *kubeWorld) settled() {
 
 // difference says what differs from what the API server says, or returns "".
 func (a *kubeApp) difference() string {
-	list, err := a.k.api.CoreV1().Pods("").List(a.t.Context(),
-		metav1.ListOptions{FieldSelector: "spec.nodeName=" + a.k.node.Node})
+	list, err := a.k.api.CoreV1().Pods(a.k.ns).List(a.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		return err.Error()
 	}
@@ -420,13 +425,14 @@ func (a *kubeApp) difference() string {
 		}
 	}
 	for e := range a.store.List(workloadmeta.KindKubernetesPod) {
-		if p := e.(*workloadmeta.KubernetesPod); !there[p.ID] {
+		if p := e.(*workloadmeta.KubernetesPod); p.Namespace == a.k.ns && !there[p.ID] {
 			return fmt.Sprintf("%s/%s (%s) is left over: %s", p.Namespace, p.Name, p.ID, p.Phase)
 		}
 	}
 	for c := range a.store.Containers() {
 		// The runtime keeps what has stopped until the kubelet cleans up.
-		if c.Owner == nil || !there[c.Owner.ID] && c.State.Status != workloadmeta.StatusStopped {
+		if c.Namespace == a.k.ns && c.State.Status != workloadmeta.StatusStopped &&
+			(c.Owner == nil || !there[c.Owner.ID]) {
 			return fmt.Sprintf("container %s (%s) of no pod is left over: %+v", c.ID, c.Name,
 				c.State)
 		}
