@@ -141,10 +141,23 @@ func TestAStaticPodIsFoundByEitherUID(t *testing.T) {
 		if err != nil || e.Workload.GetID().ID != "0f3c9a1b" {
 			t.Errorf("get %s: %v, %v", text, e.Workload, err)
 		}
+		tags, err := w.TagsOf(t.Context(), inspect.GetRequest{Name: inspect.Name{Text: text}})
+		if err != nil || tags.Name != "kube-system/etcd-node-1" || len(tags.Low) == 0 {
+			t.Errorf("tags %s: %+v, %v", text, tags, err)
+		}
 		x, err := w.Explain(t.Context(), inspect.ExplainRequest{Name: inspect.Name{Text: text}})
 		if err != nil || len(x.Tags) == 0 {
 			t.Errorf("explain %s: %+v, %v", text, x, err)
 		}
+	}
+}
+
+func TestBothUIDsOfAStaticPodAreListedByName(t *testing.T) {
+	w := newWorld(t, `{"type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"0f3c9a1b","name":"etcd-node-1","namespace":"kube-system","api_uid":"`+podID+`"}}`)
+	list, err := w.Tags(t.Context(), inspect.TagsRequest{})
+	if err != nil || len(list) != 2 || list[0].Name != "kube-system/etcd-node-1" ||
+		list[1].Name != list[0].Name {
+		t.Errorf("%+v, %v; want the pod under both UIDs", list, err)
 	}
 }
 

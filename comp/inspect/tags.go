@@ -59,6 +59,11 @@ func (l *Local) nameOfTagged(entity tagger.Entity) string {
 	if workload, ok := l.workload(entity.ID); ok {
 		return NameOf(workload)
 	}
+	if entity.ID.Prefix() == tagger.PrefixKubernetesPod {
+		if pod, err := l.opts.Store.GetKubernetesPod(entity.ID.ID()); err == nil {
+			return NameOf(pod) // under its other UID
+		}
+	}
 	for _, tag := range entity.HighCardTags {
 		if name, ok := strings.CutPrefix(tag, "container_name:"); ok {
 			return name
