@@ -29,6 +29,14 @@ type GPU struct {
 	ActivePIDs         []int         `json:"active_pids,omitempty"`
 	Healthy            bool          `json:"healthy,omitempty"`
 	PCIBusID           string        `json:"pci_bus_id,omitempty"`
+	// DynamicName is what dynamic resource allocation calls it: see [DynamicDeviceName].
+	DynamicName string `json:"dynamic_name,omitempty"`
+}
+
+// DynamicDeviceName returns the name of a device of dynamic resource allocation:
+// "<driver>/<pool>/<device>".
+func DynamicDeviceName(driver, pool, device string) string {
+	return driver + "/" + pool + "/" + device
 }
 
 // ComputeCapability is the generation of the instruction set.
@@ -61,7 +69,7 @@ func (g *GPU) Equal(other Entity) bool {
 		g.ParentGPUUUID == o.ParentGPUUUID &&
 		slices.Equal(g.ChildrenGPUUUIDs, o.ChildrenGPUUUIDs) &&
 		slices.Equal(g.ActivePIDs, o.ActivePIDs) && g.Healthy == o.Healthy &&
-		g.PCIBusID == o.PCIBusID)
+		g.PCIBusID == o.PCIBusID && g.DynamicName == o.DynamicName)
 }
 
 func (g *GPU) merged(views *views) Entity {
@@ -85,6 +93,7 @@ func (g *GPU) merged(views *views) Entity {
 		fill(&out.ParentGPUUUID, v.ParentGPUUUID)
 		fillList(&out.ChildrenGPUUUIDs, v.ChildrenGPUUUIDs)
 		fill(&out.PCIBusID, v.PCIBusID)
+		fill(&out.DynamicName, v.DynamicName)
 	}
 	// The list is a snapshot of one moment; two moments do not add up.
 	best, _ := observer(views,

@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -323,8 +324,12 @@ func selects(query url.Values) func(Object) bool {
 		case field == "metadata.name":
 			return o.GetName() == want
 		case field == "spec.nodeName":
-			pod, ok := o.(*corev1.Pod)
-			return ok && pod.Spec.NodeName == want
+			switch o := o.(type) {
+			case *corev1.Pod:
+				return o.Spec.NodeName == want
+			case *resourcev1.ResourceSlice:
+				return o.Spec.NodeName != nil && *o.Spec.NodeName == want
+			}
 		}
 		return false
 	}

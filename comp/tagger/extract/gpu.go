@@ -32,13 +32,31 @@ func gpuTags(b *builder, g *workloadmeta.GPU) {
 
 // containerGPUs adds the tags of a container's GPUs, as far as these are known.
 func containerGPUs(b *builder, c *workloadmeta.Container) {
-	for _, name := range c.GPUDeviceIDs {
-		for _, g := range gpusMeant(b.lookup, name) {
+	add := func(list []*workloadmeta.GPU) {
+		for _, g := range list {
 			b.cite(g)
 			gpuTags(b, g)
 			b.cite(c)
 		}
 	}
+	for _, name := range c.GPUDeviceIDs {
+		add(gpusMeant(b.lookup, name))
+	}
+	for i := range c.AllocatedResources {
+		if d := &c.AllocatedResources[i]; d.Pool != "" {
+			add(gpusFound(b.lookup, workloadmeta.DynamicDeviceName(d.Name, d.Pool, d.ID)))
+		}
+	}
+}
+
+// gpusFound returns the GPUs that have one of the names that [namesOf] returns.
+func gpusFound(lookup Lookup, name string) (list []*workloadmeta.GPU) {
+	for _, e := range lookup.Find(meaning(name)) {
+		if g, ok := e.(*workloadmeta.GPU); ok {
+			list = append(list, g)
+		}
+	}
+	return list
 }
 
 // gpusMeant returns the GPUs that a container means by a UUID, "all", a position on the machine, or
@@ -51,9 +69,9 @@ func gpusMeant(lookup Lookup, name string) (list []*workloadmeta.GPU) {
 		}
 		return list
 	}
-	for _, e := range lookup.Find(meaning(whole)) {
-		g, ok := e.(*workloadmeta.GPU)
-		if i, err := strconv.Atoi(slice); ok && ofSlice {
+	for _, g := range gpusFound(lookup, whole) {
+		ok := true
+		if i, err := strconv.Atoi(slice); ofSlice {
 			if ok = err == nil && i < len(g.ChildrenGPUUUIDs); ok {
 				g, ok = find[*workloadmeta.GPU](lookup, workloadmeta.KindGPU, g.ChildrenGPUUUIDs[i])
 			}
@@ -66,15 +84,19 @@ func gpusMeant(lookup Lookup, name string) (list []*workloadmeta.GPU) {
 }
 
 // namesOf returns what [gpusMeant] finds a GPU by, but for its UUID. All are those that can be
-// computed on: slices, but not what is cut into slices.
+// computed on: slices, but not what is cut into slices. One that dynamic resource allocation has is
+// given away by that, and its position may not be known.
 func namesOf(g *workloadmeta.GPU) (names []string) {
+	if g.DynamicName != "" {
+		names = append(names, g.DynamicName)
+	}
 	if !strings.EqualFold(g.Vendor, gpu.VendorNVIDIA) {
-		return nil
+		return names
 	}
 	if len(g.ChildrenGPUUUIDs) == 0 {
 		names = append(names, gpu.All)
 	}
-	if g.DeviceType != workloadmeta.GPUDeviceMIG {
+	if g.DeviceType != workloadmeta.GPUDeviceMIG && g.DynamicName == "" {
 		names = append(names, strconv.Itoa(g.Index))
 	}
 	return names

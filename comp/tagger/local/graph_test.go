@@ -344,9 +344,16 @@ func TestEachRelation(t *testing.T) {
 			}, "gpu_vendor"},
 		"container, GPU":              {usesGPU("g"), nvidia("g"), "gpu_architecture"},
 		"container, GPU by its place": {usesGPU("1"), nvidia("g"), "gpu_architecture"},
-		"container, all GPUs":         {usesGPU("all"), nvidia("g"), "gpu_architecture"},
-		"workload, local queue":       {workload, queue(local1, "localqueue"), "team"},
-		"workload, cluster queue":     {workload, queue(cluster1, "clusterqueue"), "team"},
+		"container, GPU of a claim": {&wm.Container{EntityID: eid(wm.KindContainer, "c1"),
+			AllocatedResources: []wm.ContainerAllocatedResource{
+				{Name: "gpu.amd.com", Pool: "node-1", ID: "gpu-0"}}},
+			func(v string) wm.Entity {
+				return &wm.GPU{EntityID: eid(wm.KindGPU, "g"), Architecture: v,
+					DynamicName: wm.DynamicDeviceName("gpu.amd.com", "node-1", "gpu-0")}
+			}, "gpu_architecture"},
+		"container, all GPUs":     {usesGPU("all"), nvidia("g"), "gpu_architecture"},
+		"workload, local queue":   {workload, queue(local1, "localqueue"), "team"},
+		"workload, cluster queue": {workload, queue(cluster1, "clusterqueue"), "team"},
 		"workload, flavor": {workload, func(v string) wm.Entity {
 			return &wm.KueueResourceFlavor{EntityID: eid(wm.KindKueueResourceFlavor, "f"),
 				EntityMeta: labels("team", v)}

@@ -322,6 +322,8 @@ func (c *Collector) follows(core *core) []follow {
 			out = append(out, c.followServices(core), c.followSlices(core))
 		case autoscalers:
 			out = append(out, c.followHorizontal(core), c.followVertical(core))
+		case resourceSlices:
+			out = append(out, c.followDevices(core))
 		default:
 			out = append(out, c.followMetadata(core, t))
 		}

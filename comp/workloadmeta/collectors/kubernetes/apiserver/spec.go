@@ -12,7 +12,7 @@ var description = workloadmeta.Description{
 	ID: "apiserver", Source: workloadmeta.SourceClusterOrchestrator,
 	Kinds: []workloadmeta.Kind{workloadmeta.KindKubernetesPod,
 		workloadmeta.KindKubernetesDeployment, workloadmeta.KindKubernetesService,
-		workloadmeta.KindKubernetesMetadata},
+		workloadmeta.KindKubernetesMetadata, workloadmeta.KindGPU},
 }
 
 // Spec is the collector's entry in a catalog.

@@ -20,6 +20,8 @@ const (
 	deployments = "deployments"
 	services    = "services"
 	autoscalers = "autoscalers"
+
+	resourceSlices = "resourceslices"
 )
 
 // target is what somebody asks for.
@@ -40,6 +42,8 @@ var (
 		Resource: "horizontalpodautoscalers"}
 	verticalResource = workloadmeta.GroupVersionResource{Group: "autoscaling.k8s.io",
 		Version: "v1", Resource: "verticalpodautoscalers"}
+	deviceResource = workloadmeta.GroupVersionResource{Group: "resource.k8s.io", Version: "v1",
+		Resource: resourceSlices}
 )
 
 // denied are resources that nobody may ask for: what is in them is secret, or of no use and large.
@@ -97,12 +101,15 @@ func parseTarget(text string) (target, error) {
 		Resource: gvr.Resource}) {
 		return target{}, fmt.Errorf("%s are never collected", kubeapi.Name(gvr))
 	}
-	if len(parts) == 1 && slices.Contains([]string{deployments, autoscalers}, gvr.Resource) {
+	if len(parts) == 1 && slices.Contains([]string{deployments, autoscalers,
+		resourceSlices}, gvr.Resource) {
 		return target{name: gvr.Resource}, nil
 	}
 	switch kubeapi.Name(gvr) {
 	case "deployments.apps":
 		return target{name: deployments}, nil
+	case "resourceslices.resource.k8s.io":
+		return target{name: resourceSlices}, nil
 	case pods, nodes, namespaces, services:
 		return target{name: gvr.Resource}, nil
 	}
@@ -129,6 +136,8 @@ func (t target) resources() []workloadmeta.GroupVersionResource {
 		return []workloadmeta.GroupVersionResource{serviceResource, sliceResource}
 	case autoscalers:
 		return []workloadmeta.GroupVersionResource{horizontalResource, verticalResource}
+	case resourceSlices:
+		return []workloadmeta.GroupVersionResource{deviceResource}
 	}
 	return []workloadmeta.GroupVersionResource{{Version: "v1", Resource: t.name}}
 }
@@ -142,6 +151,8 @@ func (t target) kind() workloadmeta.Kind {
 		return workloadmeta.KindKubernetesDeployment
 	case services:
 		return workloadmeta.KindKubernetesService
+	case resourceSlices:
+		return workloadmeta.KindGPU
 	case autoscalers:
 		return 0
 	}
@@ -156,6 +167,8 @@ func why(r workloadmeta.GroupVersionResource, o Options) string {
 			return "pods of the node"
 		}
 		return "pods of the cluster"
+	case deviceResource:
+		return "which GPUs the devices of dynamic resource allocation are"
 	case sliceResource:
 		return "the pods behind services"
 	case horizontalResource, verticalResource:

@@ -19,6 +19,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"pgregory.net/rapid"
@@ -51,6 +52,9 @@ func TestEveryFieldIsNamedAsKubernetesNamesIt(t *testing.T) {
 	compare(t, reflect.TypeFor[object.Service](), reflect.TypeFor[corev1.Service]())
 	compare(t, reflect.TypeFor[object.EndpointSlice](),
 		reflect.TypeFor[discoveryv1.EndpointSlice]())
+	compare(t, reflect.TypeFor[object.ResourceSlice](), reflect.TypeFor[resourcev1.ResourceSlice]())
+	compare(t, reflect.TypeFor[object.DeviceAttribute](),
+		reflect.TypeFor[resourcev1.DeviceAttribute]())
 	compare(t, reflect.TypeFor[object.HorizontalPodAutoscaler](),
 		reflect.TypeFor[autoscalingv2.HorizontalPodAutoscaler]())
 }
@@ -110,6 +114,7 @@ func TestBothEncodingsAreTheSame(t *testing.T) {
 	t.Run("pod", sameInBoth[object.Pod](object.Shape{}, new(corev1.Pod)))
 	t.Run("service", sameInBoth[object.Service](shape, new(corev1.Service)))
 	t.Run("slice", sameInBoth[object.EndpointSlice](shape, new(discoveryv1.EndpointSlice)))
+	t.Run("devices", sameInBoth[object.ResourceSlice](shape, new(resourcev1.ResourceSlice)))
 	t.Run("metadata", sameInBoth[object.Metadata](shape, new(metav1.PartialObjectMetadata)))
 	t.Run("status", sameInBoth[object.Status](object.Shape{}, new(metav1.Status)))
 	t.Run("list", sameInBoth[object.ListMeta](object.Shape{}, new(metav1.ListMeta)))

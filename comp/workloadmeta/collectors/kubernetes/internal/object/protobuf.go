@@ -192,7 +192,8 @@ func (c *compiler) mapDecoder(t reflect.Type,
 		keep = c.keep
 	}
 	valueType := t.Elem()
-	if valueType == reflect.TypeFor[Quantity]() {
+	isQuantity := valueType == reflect.TypeFor[Quantity]()
+	if isQuantity {
 		valueType = reflect.TypeFor[quantity]()
 	}
 	decode, _ := c.decoderOf(valueType, path, true)
@@ -219,7 +220,7 @@ func (c *compiler) mapDecoder(t reflect.Type,
 		if to.IsNil() {
 			to.Set(reflect.MakeMap(t))
 		}
-		if value.Kind() == reflect.Struct {
+		if isQuantity {
 			value = value.Field(0)
 		}
 		to.SetMapIndex(reflect.ValueOf(key), value)
