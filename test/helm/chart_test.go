@@ -348,9 +348,17 @@ func TestLevelsHaveNoMoreThanTheyNeed(t *testing.T) {
 						name, v.HostPath.Path)
 				}
 			}
+			var mounts []string
 			for _, m := range pod.Containers[0].VolumeMounts {
+				mounts = append(mounts, m.MountPath)
 				if !m.ReadOnly {
 					t.Errorf("%s, %s: it may write to %s", level, name, m.MountPath)
+				}
+			}
+			// The second is looked for beside the first.
+			for _, folder := range []string{"/host/proc", "/host/sys/fs/cgroup"} {
+				if slices.Contains(mounts, folder) != full {
+					t.Errorf("%s, %s: it has %s", level, name, mounts)
 				}
 			}
 		}

@@ -79,6 +79,7 @@ spec:
         - {name: config, mountPath: /etc/rollcall, readOnly: true}
         {{- if $full }}
         - {name: proc, mountPath: /host/proc, readOnly: true}
+        - {name: cgroup, mountPath: /host/sys/fs/cgroup, readOnly: true}
         - {name: pods-api, mountPath: /var/lib/kubelet/pods-api, readOnly: true}
         - {name: pod-resources, mountPath: /var/lib/kubelet/pod-resources, readOnly: true}
         {{- range $i, $folder := .values.runtimeFolders }}
@@ -95,6 +96,8 @@ spec:
     {{- if $full }}
     - name: proc
       hostPath: {path: /proc, type: Directory}
+    - name: cgroup
+      hostPath: {path: /sys/fs/cgroup, type: Directory}
     - name: pods-api
       hostPath: {path: {{ .values.kubeletFolder }}/pods-api, type: DirectoryOrCreate}
     - name: pod-resources
