@@ -44,6 +44,11 @@ type share struct {
 	kick chan struct{} // asks for a turn now
 	on   sync.WaitGroup
 
+	// Of all nodes. Siblings on other nodes share memory; a pool of strings for each node would
+	// cost more than it saves.
+	shape  object.Shape
+	mapped mapping[object.Pod, *workloadmeta.KubernetesPod]
+
 	// What follows belongs to the goroutine of the core.
 	source     *source
 	assignment shard.Assignment
@@ -74,7 +79,9 @@ type sighting struct {
 func newShare(c *Collector, core *core) *share {
 	s := &share{c: c, core: core, part: len(c.parts), kick: make(chan struct{}, 1),
 		source: &source{}, nodes: map[string]bool{"": true}, scopes: map[string]*scope{},
-		owner: map[string]*scope{}, seen: map[string]sighting{}}
+		owner: map[string]*scope{}, seen: map[string]sighting{}, shape: podmap.ThinShape(),
+		mapped: thinPods()}
+	s.shape.Pool = nil
 	core.sources = append(core.sources, s.source)
 	c.parts = append(c.parts, collection.Part{Name: pods, State: collection.StateConnecting})
 	return s
@@ -249,13 +256,12 @@ func (s *share) follow(ctx context.Context, client *kubeapi.Client, node string)
 	})
 	s.scopes[node] = sc
 	s.late++
-	mapped := thinPods()
 	w := &kubeapi.Watch[object.Pod]{Client: client,
 		Resource: kubeapi.Resource{GroupVersionResource: podResource,
 			Fields: "spec.nodeName=" + node},
-		Decoder: object.NewDecoder[object.Pod](podmap.ThinShape())}
+		Decoder: object.NewDecoder[object.Pod](s.shape)}
 	w.Handler = &feed[object.Pod, *workloadmeta.KubernetesPod]{ctx: ctx, c: s.c, core: s.core,
-		source: &sc.source, table: sc.pods, mapped: mapped,
+		source: &sc.source, table: sc.pods, mapped: s.mapped,
 		note: func(_ collection.State, p workloadmeta.Problem) {
 			s.core.run(ctx, func() { sc.problem = p })
 		},

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -250,6 +251,42 @@ func TestWhatIsLateOfANodeThatWasLeft(t *testing.T) {
 		}
 		s.on.Wait()
 	})
+}
+
+// A watch costs memory, and there is one for each node: with what the fake server has of it some 25
+// kB.
+func TestAWatchForEachNodeIsSmall(t *testing.T) {
+	const nodes = 300
+	server := fakekube.New(podPath)
+	c, err := New(Options{Agent: collection.Cluster, Share: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := newCore(&c.opts, &sink{t: t, known: map[workloadmeta.EntityID]workloadmeta.Entity{}},
+		&c.crowded)
+	s := newShare(c, core)
+	client := kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, server.Client())
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	ctx, cancel := context.WithCancel(t.Context())
+	for n := range nodes {
+		s.follow(ctx, client, fmt.Sprint("node-", n))
+	}
+	for s.late > 0 {
+		do := <-core.updates
+		do()
+	}
+	if each := (heap() - before) / nodes; each > 45<<10 {
+		t.Errorf("a watch has %d bytes", each)
+	}
+	cancel()
+	s.on.Wait()
 }
 
 // A replica that cannot sync its nodes takes none over, for a limited time.

@@ -279,7 +279,9 @@ type events interface{ next() (event, error) }
 
 func newEvents(contentType string, body io.Reader) events {
 	if isProtobuf(contentType) {
-		return &protobufEvents{r: bufio.NewReaderSize(body, 64<<10)}
+		// Small, because there may be a watch for each node of a cluster; large objects are not
+		// read through it.
+		return &protobufEvents{r: bufio.NewReaderSize(body, 4<<10)}
 	}
 	return &jsonEvents{json.NewDecoder(body)}
 }
