@@ -83,9 +83,6 @@ func (c *Collector) followServices(core *core) follow {
 			s := serviceOf(namespaced(&o.Meta))
 			s.Labels, s.Annotations = o.Labels, o.Annotations
 			s.Type, s.Selector, s.ClusterIPs = o.Spec.Type, o.Spec.Selector, o.Spec.ClusterIPs
-			if len(s.ClusterIPs) == 0 && o.Spec.ClusterIP != "" {
-				s.ClusterIPs = []string{o.Spec.ClusterIP}
-			}
 			return s.ID, s, nil
 		})
 }

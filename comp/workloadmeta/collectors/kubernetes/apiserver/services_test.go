@@ -201,13 +201,21 @@ func TestManyServicesOfOnePod(t *testing.T) {
 			t.Errorf("%d services, the last is %s", len(got), got[len(got)-1])
 		}
 		if p := w.part("endpointslices.discovery.k8s.io"); !strings.Contains(p.Reason,
-			"5 memberships are left out") {
+			" 5 memberships are left out") {
 			t.Errorf("status: %+v", p)
 		}
 		w.server.Delete(slicePath, "shop", "svc-07")
 		w.wait(holdDown)
 		if got := have(); len(got) != maxServices || got[49] != "shop/svc-50" {
 			t.Errorf("when one has gone: %d services, the last is %s", len(got), got[len(got)-1])
+		}
+		for i := range 4 {
+			w.server.Delete(slicePath, "shop", fmt.Sprintf("svc-%02d", i))
+		}
+		w.wait(holdDown)
+		if got := have(); len(got) != maxServices || got[49] != "shop/svc-54" {
+			t.Errorf("when fifty are left: %d services, the last is %s", len(got),
+				got[len(got)-1])
 		}
 	})
 }

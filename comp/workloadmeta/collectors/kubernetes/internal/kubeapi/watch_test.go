@@ -102,20 +102,24 @@ var resource = kubeapi.Resource{
 func follow(t *testing.T, server *fakekube.Server, r kubeapi.Resource) *world {
 	t.Helper()
 	w := &world{t: t, server: server, seen: &seen{objects: map[string]string{}}}
-	client := kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, server.Client())
+	w.run(server.Client(), r)
+	return w
+}
+
+func (w *world) run(asks *http.Client, r kubeapi.Resource) {
+	client := kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, asks)
 	watch := &kubeapi.Watch[object.Metadata]{Client: client, Resource: r, Handler: w.seen,
 		Decoder: object.NewDecoder[object.Metadata](object.Shape{})}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- watch.Run(ctx) }()
 	w.stop = func() {
 		cancel()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("the watch has ended with %v", err)
+			w.t.Errorf("the watch has ended with %v", err)
 		}
 		synctest.Wait()
 	}
-	return w
 }
 
 // wait lets time pass.
@@ -528,4 +532,115 @@ func ExampleName() {
 	fmt.Println(kubeapi.Name(workloadmeta.GroupVersionResource{Group: "apps",
 		Resource: "deployments"}))
 	// Output: deployments.apps
+}
+
+// TestPausesBeginAnew after two minutes in which nothing has failed.
+func TestPausesBeginAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(pods)
+		w := follow(t, server, resource)
+		defer w.stop()
+		w.wait(time.Minute)
+		fails := func() { // for two minutes, in which the pauses grow to half a minute
+			server.Fault(func(*http.Request) *metav1.Status {
+				return fakekube.Status(500, "", "broken")
+			})
+			server.Drop()
+			w.wait(2 * time.Minute)
+			server.Fault(nil)
+			w.wait(time.Minute)
+		}
+		again := func() int { // how often it is tried within 20 s
+			server.Fault(func(*http.Request) *metav1.Status {
+				return fakekube.Status(500, "", "broken")
+			})
+			server.Drop()
+			server.Counts()
+			w.wait(20 * time.Second)
+			server.Fault(nil)
+			return server.Counts().Others
+		}
+		fails()
+		if n := again(); n > 2 {
+			t.Errorf("after a minute without failure: %d attempts in 20 s, want long pauses", n)
+		}
+		w.wait(15 * time.Minute)
+		if n := again(); n < 4 {
+			t.Errorf("after minutes without failure: %d attempts in 20 s, want short pauses", n)
+		}
+	})
+}
+
+// forever asks for watches that never end.
+type forever struct{ http.RoundTripper }
+
+func (f forever) RoundTrip(r *http.Request) (*http.Response, error) {
+	query := r.URL.Query()
+	query.Set("timeoutSeconds", "1000000")
+	r = r.Clone(r.Context())
+	r.URL.RawQuery = query.Encode()
+	return f.RoundTripper.RoundTrip(r)
+}
+
+// TestOverdue: a watch that the server does not end when it should is ended, soon after.
+func TestOverdue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(pods)
+		client := server.Client()
+		client.Transport = forever{client.Transport}
+		w := &world{t: t, server: server, seen: &seen{objects: map[string]string{}}}
+		w.run(client, resource)
+		defer w.stop()
+		w.wait(time.Second)
+		server.Counts()
+		w.wait(watchMinimum)
+		w.expect("before it is over", fakekube.Counts{})
+		w.wait(watchMinimum + 31*time.Second)
+		if n := server.Counts().Watches; n < 1 || n > 2 || w.problems > 0 {
+			t.Errorf("when it is over: %d watches, %v", n, w.problem)
+		}
+	})
+}
+
+// watchMinimum is how long a watch lasts at least; it lasts for twice as long at most.
+const watchMinimum = 5 * time.Minute
+
+// TestSelected: a resource without a version is looked for until the server says which it has, and
+// of the objects those are told that are wanted.
+func TestSelected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const jobs = "/apis/batch/v1/jobs"
+		server := fakekube.New(jobs)
+		server.Put(jobs, pod(1, "1"))
+		server.Put(jobs, pod(2, "1"))
+		server.Fault(func(r *http.Request) *metav1.Status {
+			if r.URL.Path == "/apis/batch" {
+				return fakekube.Status(503, "", "the server behind is away")
+			}
+			return nil
+		})
+		w := follow(t, server, kubeapi.Resource{Fields: "metadata.name=web-2",
+			GroupVersionResource: workloadmeta.GroupVersionResource{Group: "batch",
+				Resource: "jobs"}})
+		defer w.stop()
+		w.wait(time.Minute)
+		if w.problem == nil || len(w.objects) > 0 {
+			t.Errorf("without a version: %v, %v", w.problem, w.objects)
+		}
+		server.Fault(nil)
+		w.wait(time.Minute)
+		if len(w.objects) != 1 || w.problem != nil {
+			t.Errorf("known %v, %v", w.objects, w.problem)
+		}
+		server.Put(jobs, pod(3, "1"))
+		w.wait(10 * time.Minute)
+		if len(w.objects) != 1 {
+			t.Errorf("with another one: %v", w.objects)
+		}
+		server.Counts()
+		w.wait(10 * time.Minute)
+		if n := server.Counts(); n.Others > 0 {
+			t.Errorf("the version is asked for again: %+v", n)
+		}
+	})
 }

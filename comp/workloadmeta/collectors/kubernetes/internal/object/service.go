@@ -9,7 +9,6 @@ type Service struct {
 // ServiceSpec is what is wanted of a service.
 type ServiceSpec struct {
 	Selector   map[string]string `json:"selector" pb:"2"`
-	ClusterIP  string            `json:"clusterIP" pb:"3"`
 	Type       string            `json:"type" pb:"4,shared"`
 	ClusterIPs []string          `json:"clusterIPs" pb:"18"`
 }
