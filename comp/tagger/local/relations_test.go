@@ -59,6 +59,7 @@ func TestServicesComeAndGo(t *testing.T) {
 func TestAServiceMarksOnlyWhoComesOrGoes(t *testing.T) {
 	extracted := map[string]int{}
 	opts := local.DefaultOptions()
+	opts.Extract.KubernetesNamespaceLabelsAsTags = map[string]string{"team": "team"}
 	opts.Extract.LookupEnv = func(uid string) (string, bool) { extracted[uid]++; return uid, true }
 	w := newWorld(t, opts, true)
 	for _, uid := range []string{"p1", "p2", "p3"} {
@@ -71,6 +72,16 @@ func TestAServiceMarksOnlyWhoComesOrGoes(t *testing.T) {
 	w.notify(sets(cluster, service("cart", "p2", "p3")))
 	if want := map[string]int{"p1": 1, "p3": 1}; !maps.Equal(extracted, want) {
 		t.Errorf("extracted %v, want %v", extracted, want)
+	}
+	// Nor does a change of a namespace cost one of each pod that waits for another.
+	w.store.Expect(wm.KindKubernetesMetadata, []wm.Source{cluster})
+	w.store.MarkSynced()
+	w.notify(sets(cluster, namespace("other", "a")))
+	w.has("its namespace is not told of", p1, tagger.Partial)
+	clear(extracted)
+	w.notify(sets(cluster, namespace("other", "b")))
+	if len(extracted) > 0 {
+		t.Errorf("extracted %v, want none", extracted)
 	}
 }
 
@@ -188,6 +199,28 @@ func TestAStaticPodHasTagsUnderBothUIDs(t *testing.T) {
 		w.has("forgotten", other, tagger.Expired)
 		w.lacks("forgotten", other, "pod_name")
 	})
+}
+
+// The other UID goes from one pod to another in one bundle, in which the second is looked at first.
+func TestAnotherPodIsCalledSo(t *testing.T) {
+	w := newWorld(t, local.Options{TagStore: tagstore.Options{Grace: -1}}, true)
+	called := func(uid, other, phase string) wm.CollectorEvent {
+		p := pod(uid)
+		p.APIUID, p.Phase = other, phase
+		return sets(kubelet, p)
+	}
+	w.notify(called("p1", "mirror", ""), called("p2", "", ""))
+	w.has("the first", tagger.KubernetesPod("mirror"), tagger.Complete, "pod_name:pod-p1")
+	w.notify(called("p2", "", "Running"), called("p1", "", ""), called("p2", "mirror", "Running"))
+	w.tagger.Prune()
+	w.has("the second", tagger.KubernetesPod("mirror"), tagger.Complete, "pod_name:pod-p2")
+	// One that has the UID by right.
+	w.notify(called("p2", "mirror", ""), called("mirror", "", ""))
+	w.has("its own", tagger.KubernetesPod("mirror"), tagger.Complete, "pod_name:pod-mirror")
+	w.notify(called("mirror", "", "Running"), called("p2", "", ""))
+	w.tagger.Prune()
+	w.has("still its own", tagger.KubernetesPod("mirror"), tagger.Complete,
+		"pod_name:pod-mirror")
 }
 
 // What the runtime's labels say of a pod counts at once, and until the pod is known.
