@@ -62,15 +62,15 @@ type topic struct {
 	others  map[*node]struct{}
 }
 
-// disown notes that an entity has another of its IDs no more, and reports whether the infos about
-// that were its: another entity may be called so by now.
+// disown notes that an entity has its other ID no more, and reports whether the infos about that
+// were its: another may be called so as well by now. One that has the ID by right is extracted
+// after those who had asked for it.
 func (g *graph) disown(n *node, also tagger.EntityID) bool {
 	if also == "" || g.also[also] != n {
 		return false
 	}
 	delete(g.also, also)
-	workload, _ := extract.WorkloadID(also)
-	return g.nodes[workload] == nil
+	return true
 }
 
 // maxOut is how many infos are handed over at once, so that neither the memory for them nor
