@@ -43,10 +43,10 @@ func tasks() []task {
 		{"build", "write bin/rollcall", build},
 		{"test", "vet, then run all tests; arguments go to go test instead of ./...", test},
 		{"daemons",
-			"build the newest daemons that the tests know, and those of Kubernetes, and say where they are",
+			"build the newest daemons that the tests know, and those of Kubernetes, and say where they are: -kube 1.34",
 			daemons},
 		{"e2e",
-			"run the tests with real daemons (Linux, as root); -newest: with those of daemons, not the installed", e2e},
+			"run the tests with real daemons (Linux, as root); -newest: with those of daemons, not the installed; -kube 1.34", e2e},
 		{"helm", "test the Helm chart with Helm's own packages; -update writes the manifests anew",
 			helm},
 		{"race", "run the tests with the race detector, without the slow ones", race},
@@ -232,22 +232,23 @@ func test(args []string) error {
 }
 
 func e2e(args []string) error {
-	newest := false
+	newest, release := false, ""
 	parse("e2e", args, func(set *flag.FlagSet) {
 		set.BoolVar(&newest, "newest", false, "with the daemons that the task daemons builds")
+		kubeFlag(set, &release)
 	})
 	packages, err := realNodePackages()
 	if err != nil {
 		return err
 	}
 	env := []string{"ROLLCALL_REALNODE=1"}
-	kube, _ := programs.KubeFolder() // a module without them has none
+	kube, _ := programs.KubeFolder(release) // a module without them has none
 	// One package at a time: their daemons would slow each other down into time-outs.
-	goArgs := []string{"-vet=off", "-count=1", "-p=1", "-timeout=15m"}
+	goArgs := []string{"-vet=off", "-count=1", "-p=1", "-timeout=30m"}
 	if newest {
 		var dir string
 		if dir, err = programs.Build(); err == nil {
-			kube, err = programs.BuildKube()
+			kube, err = programs.BuildKube(release)
 		}
 		if err != nil {
 			return err
@@ -266,13 +267,25 @@ func e2e(args []string) error {
 	return end(r, goTest(r, env, append(goArgs, packages...)...))
 }
 
+// kubeFlag declares the flag that chooses a folder of test/realnode/kube.
+func kubeFlag(set *flag.FlagSet, release *string) {
+	*release = programs.Kube
+	set.Func("kube", "the version of Kubernetes, 1.37 or 1.34 (default 1.37)",
+		func(version string) error {
+			_, err := programs.KubeFolder(version)
+			*release = version
+			return err
+		})
+}
+
 func daemons(args []string) error {
-	parse("daemons", args, nil)
+	var release string
+	parse("daemons", args, func(set *flag.FlagSet) { kubeFlag(set, &release) })
 	dir, err := programs.Build()
 	if err != nil {
 		return err
 	}
-	kube, err := programs.BuildKube()
+	kube, err := programs.BuildKube(release)
 	if err == nil {
 		fmt.Printf("%s\n%s\n", dir, kube)
 	}

@@ -235,7 +235,7 @@ func TestKubeletFrozen(t *testing.T) {
 // TestKubeLabelChanged prints how long a tag takes that comes of a label alone, of which the Pods
 // API tells nobody.
 func TestKubeLabelChanged(t *testing.T) {
-	k := watchedBoth(t)
+	k := watchedAll(t)
 	pod := k.ready("web")[0]
 	k.settled()
 	id := tagger.Container(bareID(&pod.Status.ContainerStatuses[0]))

@@ -26,19 +26,29 @@ func Build() (string, error) {
 // with its own libraries, which etcd's are not.
 var (
 	newestModule = filepath.Join("test", "realnode", "newest")
-	kubeModule   = filepath.Join("test", "realnode", "kube", "v1.37")
 	etcdModule   = filepath.Join("test", "realnode", "kube", "etcd")
 )
 
-// KubeFolder is the folder of the user's cache for etcd, kube-apiserver and kubelet.
-func KubeFolder() (string, error) { return cacheFolder("kube", kubeModule, etcdModule) }
+// Kube is the version of Kubernetes that is taken unless another one is asked for.
+const Kube = "1.37"
+
+func kubeModule(version string) string {
+	return filepath.Join("test", "realnode", "kube", "v"+version)
+}
+
+// KubeFolder is the folder of the user's cache for etcd, and for kube-apiserver and kubelet of a
+// version, such as "1.37".
+func KubeFolder(version string) (string, error) {
+	return cacheFolder("kube", kubeModule(version), etcdModule)
+}
 
 // BuildKube builds the programs of Kubernetes and returns their folder.
-func BuildKube() (string, error) {
-	dir, err := KubeFolder()
+func BuildKube(release string) (string, error) {
+	dir, err := KubeFolder(release)
 	if err != nil {
 		return "", err
 	}
+	kubeModule := kubeModule(release)
 	version, err := shell.Capture(nil, "go", "-C", kubeModule, "list", "-m", "-f", "{{.Version}}",
 		"k8s.io/kubernetes")
 	if err != nil {
