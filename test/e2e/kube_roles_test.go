@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -249,6 +250,47 @@ func (k *kubeWorld) applied(name, component string) (options string, a *account)
 	return options, a
 }
 
+// expectAdmitted checks which Pod Security level lets the pods of an applied manifest in.
+func (k *kubeWorld) expectAdmitted(component string, privileged bool) {
+	k.t.Helper()
+	const at = "rollcall"
+	var template corev1.PodTemplateSpec
+	if component == "cluster" {
+		d, err := k.api.AppsV1().Deployments(at).Get(k.t.Context(), "rollcall-cluster",
+			metav1.GetOptions{})
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		template = d.Spec.Template
+	} else {
+		d, err := k.api.AppsV1().DaemonSets(at).Get(k.t.Context(), "rollcall-node",
+			metav1.GetOptions{})
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		template = d.Spec.Template
+	}
+	for level, want := range map[string]bool{"restricted": !privileged, "privileged": true} {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":%q}}}`,
+			level)
+		_, err := k.api.CoreV1().Namespaces().Patch(k.t.Context(), at, types.MergePatchType,
+			[]byte(patch), metav1.PatchOptions{})
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		eventually(k.t, func() string { // the label is known a moment later
+			_, err := k.api.CoreV1().Pods(at).Create(k.t.Context(), &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{GenerateName: "admitted-", Labels: template.Labels},
+				Spec:       template.Spec}, metav1.CreateOptions{
+				DryRun: []string{metav1.DryRunAll}})
+			if (err == nil) != want || err != nil && !apierrors.IsForbidden(err) {
+				return fmt.Sprintf("a pod of %s at level %s: %v", component, level, err)
+			}
+			return ""
+		})
+	}
+}
+
 // expectSeen waits until an agent has the tags of a pod and of its container.
 func (k *kubeWorld) expectSeen(a *agent.Agent, p *corev1.Pod, containers bool) {
 	k.t.Helper()
@@ -288,6 +330,7 @@ func TestKubeLevels(t *testing.T) {
 		"containerd.address="+k.node.Containerd.Socket, "kubelet.pods_socket="+k.node.PodsSocket,
 		"kubelet.url="+k.node.KubeletURL, "kubelet_client_ca="+k.node.KubeletCert,
 		"kubelet_auth_token_path="+account.file, "kubernetes_kubelet_nodename="+k.node.Node))
+	k.expectAdmitted("node", true)
 	k.expectSeen(a, pod, true)
 	eventually(t, func() string {
 		c, err := a.Store().GetContainer(bareID(&pod.Status.ContainerStatuses[0]))
@@ -305,16 +348,19 @@ func TestKubeLevels(t *testing.T) {
 	a, stop = k.run(k.configured(file, []string{"kubelet", "apiserver"},
 		"kubernetes_kubeconfig_path="+account.kubeconfig(),
 		"kubernetes_kubelet_nodename="+k.node.Node))
+	k.expectAdmitted("node", false)
 	k.expectSeen(a, pod, true)
 	stop()
 
 	file, account = k.applied("cluster", "cluster")
 	a, stop = k.run(k.configured(file, []string{"apiserver"},
 		"kubernetes_kubeconfig_path="+account.kubeconfig()))
+	k.expectAdmitted("cluster", false)
 	k.expectSeen(a, pod, false)
 	stop()
 
 	file, _ = k.applied("node-self", "node")
+	k.expectAdmitted("node", false)
 	expectSelf(t, file)
 }
 

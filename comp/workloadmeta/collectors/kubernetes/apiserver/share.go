@@ -58,7 +58,8 @@ type share struct {
 	late       int               // scopes that are not listed
 
 	// What follows belongs to the goroutine that takes turns.
-	seen map[string]sighting
+	seen    map[string]sighting
+	problem string // that was logged last
 }
 
 // scope is one node whose pods are followed.
@@ -130,7 +131,10 @@ func (s *share) run(ctx context.Context, client *kubeapi.Client) {
 		case <-renew.C:
 		case <-s.kick:
 		}
-		if err := s.turn(ctx, client, namespace, name); err != nil && ctx.Err() == nil {
+		switch err := s.turn(ctx, client, namespace, name); {
+		case err == nil:
+			s.problem = ""
+		case ctx.Err() == nil:
 			s.failed(ctx, err)
 		}
 		select {
@@ -145,7 +149,10 @@ func leaseName(replica string) string { return "rollcall-" + replica }
 
 // failed notes why there was no turn. What is followed stays.
 func (s *share) failed(ctx context.Context, err error) {
-	s.c.opts.Log.Warn("the pods of the cluster cannot be shared between replicas", "error", err)
+	if text := err.Error(); text != s.problem {
+		s.problem = text
+		s.c.opts.Log.Warn("the pods of the cluster cannot be shared between replicas", "error", err)
+	}
 	s.core.run(ctx, func() {
 		s.source.err = err
 		s.c.part(s.part, collection.StateDegraded, workloadmeta.ProblemOf(err))
