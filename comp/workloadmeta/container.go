@@ -354,7 +354,6 @@ func (c *Container) merged(views *views) Entity {
 	}
 	best, others := observer(views, func(c *Container) bool { return c.State.known() })
 	out.State, out.PID, out.RestartCount = best.State, best.PID, best.RestartCount
-	out.CgroupInode = best.CgroupInode
 	open := best.State.Running || !best.State.known()
 	for _, e := range others {
 		v := e.(*Container)

@@ -34,6 +34,10 @@ func TestCgroupFromProc(t *testing.T) {
 	if k.PID != 42 || k.CgroupPath != "/kubepods/"+id || k.CgroupInode != inode {
 		t.Errorf("%+v", k)
 	}
+	f.remove(id)
+	if k := c.pull().gone[id]; k == nil || k.PID != 0 || k.CgroupInode != 0 {
+		t.Errorf("gone as %+v", k)
+	}
 }
 
 func TestPorts(t *testing.T) {

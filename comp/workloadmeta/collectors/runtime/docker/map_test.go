@@ -493,3 +493,14 @@ func TestDevices(t *testing.T) {
 		}
 	}
 }
+
+// Which process runs, a list does not tell.
+func TestOverlayHasNoProcess(t *testing.T) {
+	known := mapping.NewContainer("c1", workloadmeta.RuntimeDocker)
+	known.PID, known.CgroupInode, known.Hostname = 7, 70, "web"
+	listed := mapping.NewContainer("c1", workloadmeta.RuntimeDocker)
+	if got := overlay(known, listed); got.PID != 0 || got.CgroupInode != 0 ||
+		got.Hostname != "web" {
+		t.Errorf("%+v", got)
+	}
+}
