@@ -1,8 +1,10 @@
 package apiserver
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -404,6 +406,67 @@ func TestMirror(t *testing.T) {
 		last := entity[*workloadmeta.KubernetesPod](w, workloadmeta.KindKubernetesPod, "static")
 		if last.APIUID == first.APIUID || last.Labels["v"] != "3" || len(w.known) != 1 {
 			t.Errorf("in the end there is %v", w.known)
+		}
+	})
+}
+
+// TestMirrorBetweenTwoFirstLists: a mirror that is made anew before the first list is whole takes
+// its static pod along, though the old one turns out to be gone only afterwards.
+func TestMirrorBetweenTwoFirstLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer()
+		server.Stream(fakekube.Refuses)
+		server.Paged(1)
+		mirror := podOf("etcd", "etcd")
+		mirror.UID = ""
+		mirror.Annotations = map[string]string{"kubernetes.io/config.mirror": "static"}
+		server.Put(podPath, mirror)
+		server.Put(podPath, podOf("web", "web"))
+		server.Put(namespacePath, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
+		server.Fault(func(r *http.Request) *metav1.Status {
+			if r.URL.Query().Get("continue") != "" {
+				return fakekube.Status(500, "", "no second page")
+			}
+			return nil
+		})
+		w := start(t, server, Options{Agent: collection.Cluster,
+			Resources: []string{pods, namespaces}})
+		defer w.stop()
+		w.wait(100 * time.Millisecond)
+		first := entity[*workloadmeta.KubernetesPod](w, workloadmeta.KindKubernetesPod, "static")
+		server.Delete(podPath, "shop", "etcd")
+		server.Put(podPath, mirror)
+		server.Fault(nil)
+		w.wait(time.Minute)
+		last := entity[*workloadmeta.KubernetesPod](w, workloadmeta.KindKubernetesPod, "static")
+		if last.APIUID == first.APIUID || len(w.known) != 3 {
+			t.Errorf("in the end the mirror is %q, after %q, of %v", last.APIUID, first.APIUID,
+				names(w.known))
+		}
+	})
+}
+
+// TestLog: of a resource that fails the log has one line, and one when it does not any more.
+func TestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer()
+		var log bytes.Buffer
+		w := start(t, server, Options{Agent: collection.Cluster, Resources: []string{pods},
+			Log: slog.New(slog.NewTextHandler(&log, nil))})
+		defer w.stop()
+		w.wait(time.Minute)
+		server.Fault(func(*http.Request) *metav1.Status {
+			return fakekube.Status(403, metav1.StatusReasonForbidden, "pods is forbidden")
+		})
+		server.Drop()
+		w.wait(10 * time.Minute)
+		server.Fault(nil)
+		w.wait(10 * time.Minute)
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 2 || !strings.Contains(lines[0], "level=WARN") ||
+			!strings.Contains(lines[0], "grant list and watch pods") ||
+			!strings.Contains(lines[1], "followed again") {
+			t.Errorf("the log has:\n%s", log.String())
 		}
 	})
 }
