@@ -298,6 +298,11 @@ func TestTLS(t *testing.T) {
 				return p.Cause == workloadmeta.CauseUnverified &&
 					strings.Contains(p.String(), tc.want)
 			})
+			// The options that the hint names are those that there are.
+			if hint := r.Status("kubelet").Hint; !strings.Contains(hint, " kubelet_client_ca ") ||
+				!strings.Contains(hint, " kubelet.tls_skip_verify ") {
+				t.Errorf("hint %q", hint)
+			}
 			r.fakeKubelet.mu.Lock()
 			defer r.fakeKubelet.mu.Unlock()
 			if r.fakeKubelet.lists > 0 {

@@ -181,9 +181,9 @@ func (e *endpoint) failed(ctx context.Context, err error) error {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &unknown) || errors.As(err, &name) || errors.As(err, &invalid) {
 		out.Cause = workloadmeta.CauseUnverified
-		out.Hint = "its certificate cannot be verified: set kubelet.client_ca to a CA that has " +
+		out.Hint = "its certificate cannot be verified: set kubelet_client_ca to a CA that has " +
 			"signed it, or mount the kubelet's own certificate (" + defaultServingCert +
-			"); kubelet.tls_verify=false verifies nothing"
+			"); kubelet.tls_skip_verify verifies nothing"
 	}
 	return out
 }
