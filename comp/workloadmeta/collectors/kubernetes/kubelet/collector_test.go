@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -364,6 +365,32 @@ func TestAnswers(t *testing.T) {
 			r.eventually("a new pod is there", func() bool { return r.pod("db") != nil })
 		})
 	}
+}
+
+// The token is for the kubelet alone: over plain HTTP all on the way could read it. Who needs one
+// is told why none has come.
+func TestNoTokenOverPlainHTTP(t *testing.T) {
+	r := newRig(t)
+	token := filepath.Join(r.root, "token")
+	if err := os.WriteFile(token, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(r.fakeKubelet)
+	t.Cleanup(server.Close)
+	r.answer(func(w http.ResponseWriter, request *http.Request) bool {
+		if sent := request.Header.Get("Authorization"); sent != "" {
+			t.Errorf("over plain HTTP it sends %q", sent)
+		}
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+		return true
+	})
+	r.start(Options{URL: strings.Replace(server.URL, "http", "HTTP", 1), TokenPath: token})
+	r.eventually("status says why", func() bool {
+		return strings.Contains(r.Status("kubelet").Problem.Hint, "no token is sent over plain http")
+	})
+	r.answer(nil)
+	r.set(pod("web"), false)
+	r.eventually("without a token it may answer", func() bool { return r.pod("web") != nil })
 }
 
 // A pod that cannot be read is left out, and takes nothing with it.

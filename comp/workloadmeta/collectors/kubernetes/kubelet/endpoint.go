@@ -32,7 +32,7 @@ const (
 type endpoint struct {
 	url    string // without the path
 	client *http.Client
-	token  *tokenFile // nil: none is sent
+	token  *tokenFile // nil: none is sent; nor is it to a plain http:// address
 	seed   maphash.Seed
 	// timeout bounds a list
 	timeout time.Duration
@@ -80,7 +80,8 @@ func (e *endpoint) try(ctx context.Context, known map[uint64]bool) (listing, err
 		return l, fmt.Errorf("list pods: %w", err)
 	}
 	request.Header.Set("Accept", "application/json") // it serves nothing else
-	if token := e.token.get(); token != "" {
+	secure := request.URL.Scheme == "https"
+	if token := e.token.get(); token != "" && secure { // else all on the way could read it
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := e.client.Do(request)
@@ -90,7 +91,7 @@ func (e *endpoint) try(ctx context.Context, known map[uint64]bool) (listing, err
 	defer response.Body.Close()
 	body := io.LimitReader(response.Body, maxBody)
 	if response.StatusCode != http.StatusOK {
-		return l, e.refused(response, body)
+		return l, e.refused(response, body, secure)
 	}
 	if l.items, err = readItems(body, e.seed, known); err != nil {
 		return l, fmt.Errorf("list pods at %s: %w", e.url, err)
@@ -188,8 +189,8 @@ func (e *endpoint) failed(ctx context.Context, err error) error {
 	return out
 }
 
-// refused says what the kubelet has against the question.
-func (e *endpoint) refused(response *http.Response, body io.Reader) error {
+// refused says what the kubelet has against the question, which was secure if it came with a token.
+func (e *endpoint) refused(response *http.Response, body io.Reader, secure bool) error {
 	said, err := io.ReadAll(io.LimitReader(body, 512))
 	if err != nil {
 		said = []byte("(its answer is cut off)")
@@ -200,6 +201,9 @@ func (e *endpoint) refused(response *http.Response, body io.Reader) error {
 	switch response.StatusCode {
 	case http.StatusUnauthorized:
 		out.Cause = workloadmeta.CauseUnauthenticated
+		if !secure {
+			out.Hint = "no token is sent over plain http://: give kubelet.url an https:// address"
+		}
 	case http.StatusForbidden:
 		out.Cause = workloadmeta.CauseForbidden
 		out.Hint = "grant get nodes/pods (before Kubernetes 1.33: get nodes/proxy) to the account; " +

@@ -38,7 +38,7 @@ type Options struct {
 	Socket string `config:"pods_socket,address" default:"/var/lib/kubelet/pods-api/pods-api.sock" doc:"Socket of the kubelet's Pods API (Kubernetes 1.37 and later, root only). In a container mount its folder, not the socket, which is made anew at each start of the kubelet."`
 	// URL of the kubelet, such as https://node-1:10250. Empty: from Host, and those of the
 	// variables HOST_IP, NODE_IP, NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME that are set.
-	URL string `config:"url,address" doc:"Address of the kubelet, such as https://node-1:10250; no other one is tried then. An http:// address is neither verified nor authenticated."`
+	URL string `config:"url,address" doc:"Address of the kubelet, such as https://node-1:10250; no other one is tried then. An http:// address is not verified, and no token is sent there."`
 	// Host is the kubelet's name or address. In a pod it is usually status.hostIP.
 	Host string `config:"/kubernetes_kubelet_host,datadog,address" doc:"Name or address of the node, for its kubelet's /pods. Empty: from the variables HOST_IP, NODE_IP, NODE_NAME, KUBE_NODE_NAME and K8S_NODE_NAME."`
 	// NodeName is the node's name, which is in the kubelet's own certificate.
