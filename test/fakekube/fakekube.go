@@ -2,7 +2,8 @@
 // watches, streams lists and makes pages as the real one does, in protocol buffers and JSON, whole
 // or metadata only; it counts what it is asked and how many bytes it answers, and it plays faults.
 //
-// It holds objects and checks nothing. Its time is that of package time, and [Server.Client] needs
+// It refuses options of a list or watch that the real one refuses, by the same code. It holds
+// objects and checks nothing of them. Its time is that of package time, and [Server.Client] needs
 // no network, so that it can be used under testing/synctest.
 package fakekube
 
@@ -18,6 +19,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -264,6 +269,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		s.change(out, request)
 	case r == nil:
 		s.discover(out, request.URL.Path)
+	case s.refuses(out, query):
 	case query.Get("watch") != "":
 		s.watch(out, request, r, query)
 	default:
@@ -275,6 +281,38 @@ func (s *Server) count(add func(*Counts)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	add(&s.counts)
+}
+
+// refuses answers a list or watch whose options do not go together.
+func (s *Server) refuses(w *writer, query url.Values) bool {
+	s.mu.Lock()
+	canStream := s.streaming != Refuses
+	s.mu.Unlock()
+	var options internalversion.ListOptions
+	err := scheme.ParameterCodec.DecodeParameters(query, metav1.SchemeGroupVersion, &options)
+	errs := validation.ValidateListOptions(&options, canStream)
+	var refused *apierrors.StatusError
+	switch {
+	case err != nil:
+		refused = apierrors.NewBadRequest(err.Error())
+	case len(errs) > 0:
+		kind := metav1.SchemeGroupVersion.WithKind("ListOptions")
+		refused = apierrors.NewInvalid(kind.GroupKind(), "", errs)
+	case options.Continue != "" && options.ResourceVersion != "" && options.ResourceVersion != "0":
+		refused = apierrors.NewBadRequest(
+			"specifying resource version is not allowed when using continue")
+	default:
+		return false
+	}
+	s.count(func(c *Counts) {
+		if options.SendInitialEvents != nil {
+			c.Streamed++
+		} else {
+			c.Others++
+		}
+	})
+	w.refuse(&refused.ErrStatus)
+	return true
 }
 
 // discover answers what is served.

@@ -26,9 +26,6 @@ func (s *Server) watch(w *writer, request *http.Request, r *resource, query url.
 	streaming, dropped, latest, compacted := s.streaming, s.dropped, s.version, r.compacted
 	s.mu.Unlock()
 	switch {
-	case streamed && streaming == Refuses:
-		w.refuse(Status(422, metav1.StatusReasonInvalid, "sendInitialEvents is forbidden"))
-		return
 	case streamed && streaming == BreaksDown:
 		w.event("ERROR", Status(500, metav1.StatusReasonInternalError,
 			"RequestWatchProgress is disabled"))

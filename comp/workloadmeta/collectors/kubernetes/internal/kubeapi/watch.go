@@ -249,7 +249,8 @@ func (w *Watch[T]) list(ctx context.Context) error {
 			w.listed(meta.ResourceVersion, complete)
 			return nil
 		}
-		query.Del("resourceVersion")
+		query.Del("resourceVersion") // a further page is as of the first
+		query.Del("resourceVersionMatch")
 		query.Set("continue", meta.Continue)
 	}
 }

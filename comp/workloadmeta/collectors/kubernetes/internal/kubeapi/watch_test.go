@@ -335,6 +335,34 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// TestPagesAfterAGap: a list has pages also when it may not be older than what was seen, and then a
+// page but the first must not say so.
+func TestPagesAfterAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(pods)
+		server.Stream(fakekube.Refuses)
+		server.Paged(500)
+		for i := range 1001 {
+			server.Put(pods, pod(i, "1"))
+		}
+		w := follow(t, server, resource)
+		defer w.stop()
+		w.wait(time.Minute)
+		w.same()
+		w.away(func() {
+			server.Delete(pods, "shop", "web-700")
+			server.Put(pods, pod(1000, "2"))
+			server.Compact()
+		})
+		w.wait(10 * time.Second)
+		w.same()
+		w.expect("after a gap", fakekube.Counts{Lists: 1, Pages: 1, Watches: 2})
+		if w.problems != 0 || w.problem != nil {
+			t.Errorf("%d problems, %v", w.problems, w.problem)
+		}
+	})
+}
+
 // TestFailures: what the server has against a request is told with its cause, is tried again after
 // growing pauses, and costs neither what is known nor, in a watch, another list.
 func TestFailures(t *testing.T) {
