@@ -91,8 +91,9 @@ type Client struct {
 	http *http.Client
 
 	mu sync.Mutex
-	// noStreaming is until when the server is not asked to stream lists.
-	noStreaming time.Time
+	// noStreaming is until when the server is not asked to stream lists of a resource. A server
+	// stands for others, which serve some of the resources and cannot do the same.
+	noStreaming map[workloadmeta.GroupVersionResource]time.Time
 }
 
 // New returns a client. It does not connect.
@@ -113,7 +114,10 @@ func New(o Options) (*Client, error) {
 }
 
 // NewFor returns a client of the server at an address.
-func NewFor(base *url.URL, client *http.Client) *Client { return &Client{base: base, http: client} }
+func NewFor(base *url.URL, client *http.Client) *Client {
+	return &Client{base: base, http: client,
+		noStreaming: map[workloadmeta.GroupVersionResource]time.Time{}}
+}
 
 // Close ends connections that are not used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -121,18 +125,18 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Address returns that of the server, for people.
 func (c *Client) Address() string { return c.base.Host }
 
-// streams reports whether the server may be asked to stream a list.
-func (c *Client) streams() bool {
+// streams reports whether the server may be asked to stream a list of a resource.
+func (c *Client) streams(r workloadmeta.GroupVersionResource) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !time.Now().Before(c.noStreaming)
+	return !time.Now().Before(c.noStreaming[r])
 }
 
 // cannotStream notes that it cannot.
-func (c *Client) cannotStream() {
+func (c *Client) cannotStream(r workloadmeta.GroupVersionResource) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.noStreaming = time.Now().Add(streamingAgain)
+	c.noStreaming[r] = time.Now().Add(streamingAgain)
 }
 
 // get asks for a path. Any answer but a success is an error, which says what the server has against

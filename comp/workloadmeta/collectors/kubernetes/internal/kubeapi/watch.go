@@ -133,34 +133,32 @@ func (w *Watch[T]) once(ctx context.Context) error {
 		}
 		w.served = version
 	}
-	if !w.synced && w.Client.streams() {
+	listed := w.Resource.GroupVersionResource
+	cannot := false
+	if !w.synced && w.Client.streams(listed) {
 		err := w.watch(ctx)
-		if w.synced || !cannotStream(err) {
+		if cannot = cannotStream(err); w.synced || !cannot {
 			return err
 		}
-		w.Client.cannotStream()
 	}
 	if !w.synced {
 		if err := w.list(ctx); err != nil {
 			return err
+		}
+		if cannot { // streaming alone has failed
+			w.Client.cannotStream(listed)
 		}
 	}
 	return w.watch(ctx)
 }
 
 // cannotStream reports whether a list that was to be streamed has failed in a way in which one that
-// is not would not have: the server does not know how (422), or its etcd does not (500).
+// is not may do better: the server does not know how (422), or its etcd does not (500, which may
+// have other causes as well). Proxies give no such reasons.
 func cannotStream(err error) bool {
 	refused, ok := errors.AsType[*StatusError](err)
-	if !ok {
-		return errors.Is(err, errNoMark)
-	}
-	switch refused.Code {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone,
-		http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return false
-	}
-	return true
+	return ok && (refused.Code == http.StatusUnprocessableEntity && refused.Reason == "Invalid" ||
+		refused.Code == http.StatusInternalServerError && refused.Reason == "InternalError")
 }
 
 // errNoMark reports that a streamed list has ended without saying that it is complete.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,7 +108,10 @@ func follow(t *testing.T, server *fakekube.Server, r kubeapi.Resource) *world {
 }
 
 func (w *world) run(asks *http.Client, r kubeapi.Resource) {
-	client := kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, asks)
+	w.runWith(kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, asks), r)
+}
+
+func (w *world) runWith(client *kubeapi.Client, r kubeapi.Resource) {
 	watch := &kubeapi.Watch[object.Metadata]{Client: client, Resource: r, Handler: w.seen,
 		Decoder: object.NewDecoder[object.Metadata](object.Shape{})}
 	ctx, cancel := context.WithCancel(w.t.Context())
@@ -281,6 +285,71 @@ func TestStreamingIsTriedAgain(t *testing.T) {
 			t.Errorf("after an hour: %+v, want a streamed list", n)
 		}
 	})
+}
+
+// TestOneResourceCannotStream: that says nothing about the others, and what fails whether it is
+// streamed or not says nothing about streaming.
+func TestOneResourceCannotStream(t *testing.T) {
+	const jobs = "/apis/batch/v1/jobs"
+	of := func(path string, streamed bool, code int32,
+		reason metav1.StatusReason) func(*http.Request) *metav1.Status {
+		return func(r *http.Request) *metav1.Status {
+			if r.URL.Path != path || streamed && !r.URL.Query().Has("sendInitialEvents") {
+				return nil
+			}
+			return fakekube.Status(code, reason, "as asked for")
+		}
+	}
+	for name, c := range map[string]struct {
+		fault func(*http.Request) *metav1.Status
+		pods  bool // are streamed when they are asked for again
+	}{
+		"a proxy cannot reach it":    {of(pods, false, 502, ""), true},
+		"a proxy breaks down":        {of(pods, false, 500, ""), true},
+		"it breaks down":             {of(pods, false, 500, metav1.StatusReasonInternalError), true},
+		"it cannot stream":           {of(pods, true, 422, metav1.StatusReasonInvalid), false},
+		"its etcd is too old":        {of(pods, true, 500, metav1.StatusReasonInternalError), false},
+		"another one cannot stream":  {of(jobs, true, 422, metav1.StatusReasonInvalid), true},
+		"another one breaks down":    {of(jobs, false, 500, metav1.StatusReasonInternalError), true},
+		"another one is not reached": {of(jobs, false, 502, ""), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := fakekube.New(pods, jobs)
+				server.Put(pods, pod(1, "1"))
+				server.Fault(c.fault)
+				client := kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"}, server.Client())
+				other := &world{t: t, server: server, seen: &seen{objects: map[string]string{}}}
+				other.runWith(client, kubeapi.Resource{
+					GroupVersionResource: workloadmeta.GroupVersionResource{Group: "batch",
+						Version: "v1", Resource: "jobs"}})
+				defer other.stop()
+				w := &world{t: t, server: server, seen: &seen{objects: map[string]string{}}}
+				w.runWith(client, resource)
+				defer w.stop()
+				w.wait(time.Minute)
+				server.Fault(nil)
+				w.wait(time.Minute)
+				w.same()
+				w.away(func() {
+					server.Put(pods, pod(2, "1"))
+					server.Compact()
+				})
+				var streamed atomic.Bool
+				server.Fault(func(r *http.Request) *metav1.Status {
+					if r.URL.Path == pods && r.URL.Query().Has("sendInitialEvents") {
+						streamed.Store(true)
+					}
+					return nil
+				})
+				w.wait(time.Minute)
+				w.same()
+				if streamed.Load() != c.pods {
+					t.Errorf("asked to stream pods again: %t, want %t", !c.pods, c.pods)
+				}
+			})
+		})
+	}
 }
 
 // TestGaps: what happens between two connections is made up for, and asked for again only where
