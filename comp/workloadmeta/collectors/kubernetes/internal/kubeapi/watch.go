@@ -56,7 +56,8 @@ type Handler[T any] interface {
 	// Listed says that objects of which nobody has told since Listing are gone. complete is false
 	// if some could not be read: then nothing is to be taken for gone.
 	Listed(complete bool)
-	// Status tells of every attempt that has failed, and with nil that one has succeeded.
+	// Status tells of every attempt that has failed, and with nil that one has succeeded. A version
+	// that the server has forgotten is a gap; another one right after it is a failure.
 	Status(error)
 	// Unreadable tells of an object that is left out because it cannot be decoded.
 	Unreadable(error)
@@ -84,6 +85,7 @@ func (w *Watch[T]) Run(ctx context.Context) error {
 	pauses := &backoff.ExponentialBackOff{InitialInterval: pauseMin, Multiplier: 2,
 		RandomizationFactor: 0.2, MaxInterval: pauseMax}
 	pauses.Reset()
+	gaps := 0 // one after the other
 	for {
 		began := time.Now()
 		err := w.once(ctx)
@@ -93,6 +95,7 @@ func (w *Watch[T]) Run(ctx context.Context) error {
 		lasted := time.Since(began)
 		if lasted > healthy {
 			pauses.Reset()
+			gaps = 0
 		}
 		if err == nil && lasted > watchShort {
 			continue
@@ -101,8 +104,12 @@ func (w *Watch[T]) Run(ctx context.Context) error {
 		refused, _ := errors.AsType[*StatusError](err)
 		switch {
 		case refused != nil && refused.forgotten():
-			w.synced = false // it is only a gap
+			w.synced = false
+			w.newest = w.newest || refused.tooNew()
 			pause = max(pause, refused.Retry)
+			if gaps++; gaps > 1 { // else everything that there is closes it
+				w.Handler.Status(err)
+			}
 		case refused != nil && refused.Code == http.StatusNotFound:
 			if pause > absentSoon {
 				pause = absentPause

@@ -352,6 +352,38 @@ func TestOneResourceCannotStream(t *testing.T) {
 	}
 }
 
+// TestOnlyGaps: a server that forgets again what it has just told is one that cannot be followed,
+// until it can.
+func TestOnlyGaps(t *testing.T) {
+	for name, streaming := range map[string]fakekube.Streaming{"streamed": fakekube.Streams,
+		"listed": fakekube.Refuses} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := fakekube.New(pods)
+				server.Stream(streaming)
+				server.Put(pods, pod(1, "1"))
+				w := follow(t, server, resource)
+				defer w.stop()
+				w.wait(10 * time.Minute)
+				server.Fault(func(*http.Request) *metav1.Status {
+					return fakekube.Status(410, metav1.StatusReasonExpired, "too old")
+				})
+				server.Drop()
+				w.wait(5 * time.Second)
+				if refused, ok := errors.AsType[*kubeapi.StatusError](w.problem); !ok ||
+					refused.Code != 410 {
+					t.Errorf("told of %v, want 410", w.problem)
+				}
+				server.Fault(nil)
+				w.wait(time.Minute)
+				if w.problem != nil {
+					t.Errorf("still told of %v", w.problem)
+				}
+			})
+		})
+	}
+}
+
 // TestGaps: what happens between two connections is made up for, and asked for again only where
 // the server has forgotten.
 func TestGaps(t *testing.T) {
