@@ -49,7 +49,7 @@ func (s *scalers) kinds(w workload) []string {
 func (c *Collector) followHorizontal(core *core) follow {
 	r := kubeapi.Resource{GroupVersionResource: horizontalResource}
 	return newFollow(c, core, r, thin(), core.scalings("horizontal"),
-		func(o *object.HorizontalPodAutoscaler) (string, scaling, error) {
+		byName(func(o *object.HorizontalPodAutoscaler) (scaling, error) {
 			kind := horizontal
 			for i := range o.OwnerReferences {
 				if owner := &o.OwnerReferences[i]; owner.Kind == "ScaledObject" &&
@@ -58,8 +58,8 @@ func (c *Collector) followHorizontal(core *core) follow {
 				}
 			}
 			t := o.Spec.Target
-			return namespaced(&o.Meta), scaling{kind, workload{o.Namespace, t.Kind, t.Name}}, nil
-		})
+			return scaling{kind, workload{o.Namespace, t.Kind, t.Name}}, nil
+		}))
 }
 
 // followVertical follows the autoscalers that change what pods may use, which not every cluster
@@ -67,13 +67,13 @@ func (c *Collector) followHorizontal(core *core) follow {
 func (c *Collector) followVertical(core *core) follow {
 	r := kubeapi.Resource{GroupVersionResource: verticalResource}
 	return newFollow(c, core, r, thin(), core.scalings("vertical"),
-		func(o *object.VerticalPodAutoscaler) (string, scaling, error) {
+		byName(func(o *object.VerticalPodAutoscaler) (scaling, error) {
 			s := scaling{kind: vertical}
 			if t := o.Spec.Target; t != nil {
 				s.target = workload{o.Namespace, t.Kind, t.Name}
 			}
-			return namespaced(&o.Meta), s, nil
-		})
+			return s, nil
+		}))
 }
 
 // scalings returns a table of autoscalers.

@@ -107,3 +107,49 @@ func TestAutoscalers(t *testing.T) {
 		check("the target has changed", map[string]string{"api": "keda"})
 	})
 }
+
+// TestLeftOut: an object that cannot be decoded is said to be left out. It neither keeps others that
+// are gone meanwhile, nor takes away what was known of it.
+func TestLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(podPath, deploymentPath, hpaPath, vpaPath)
+		server.Custom(vpaPath)
+		for _, name := range []string{"web", "api"} {
+			server.Put(podPath, podOf(name+"-1", name))
+			server.Put(vpaPath, vpa(name, map[string]any{"kind": "Deployment", "name": name}))
+		}
+		w := start(t, server, Options{Agent: collection.Cluster,
+			Resources: []string{deployments, pods, autoscalers}})
+		defer w.stop()
+		w.wait(time.Second)
+		check := func(when string, state collection.State, reason, web, api string) {
+			t.Helper()
+			part := w.part("verticalpodautoscalers.autoscaling.k8s.io")
+			kinds := func(name string) string {
+				return fmt.Sprint(entity[*workloadmeta.KubernetesPod](w,
+					workloadmeta.KindKubernetesPod, name).AutoscalerKinds)
+			}
+			if part.State != state || part.Reason != reason || kinds("uid-of-web-1") != web ||
+				kinds("uid-of-api-1") != api {
+				t.Errorf("%s: %+v; web %s, api %s", when, part, kinds("uid-of-web-1"),
+					kinds("uid-of-api-1"))
+			}
+		}
+		check("at first", collection.StateLive, "", "[vpa]", "[vpa]")
+		bad := vpa("web", nil)
+		bad.Object["spec"] = "nonsense"
+		server.Put(vpaPath, bad)
+		w.wait(time.Second)
+		const one = "1 object is left out: it cannot be decoded"
+		check("one is nonsense", collection.StateDegraded, one, "[vpa]", "[vpa]")
+		w.away(func() {
+			server.Delete(vpaPath, "shop", "api")
+			server.Compact()
+		})
+		w.wait(time.Minute)
+		check("another one has gone", collection.StateDegraded, one, "[vpa]", "[]")
+		server.Put(vpaPath, vpa("web", map[string]any{"kind": "Deployment", "name": "web"}))
+		w.wait(time.Second)
+		check("it makes sense again", collection.StateLive, "", "[vpa]", "[]")
+	})
+}

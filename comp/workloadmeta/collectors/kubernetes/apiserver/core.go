@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -132,6 +133,13 @@ func (t *table[V]) put(key string, v V) {
 	t.apply(key, v)
 }
 
+// keep takes of an object only that it is there: what is known of it stays.
+func (t *table[V]) keep(key string) {
+	if t.told != nil {
+		t.told[key] = true
+	}
+}
+
 func (t *table[V]) apply(key string, v V) {
 	was, ok := t.known[key]
 	switch {
@@ -154,20 +162,17 @@ func (t *table[V]) drop(key string) {
 	}
 }
 
-// end ends a list: first goes what is not in it, then comes what is new. One that is incomplete
-// says of nothing that it is gone.
-func (t *table[V]) end(complete bool) {
-	if complete {
-		var stale []string
-		for key := range t.known {
-			if !t.told[key] {
-				stale = append(stale, key)
-			}
+// end ends a list: first goes what is not in it, then comes what is new.
+func (t *table[V]) end() {
+	var stale []string
+	for key := range t.known {
+		if !t.told[key] {
+			stale = append(stale, key)
 		}
-		slices.Sort(stale)
-		for _, key := range stale {
-			t.drop(key)
-		}
+	}
+	slices.Sort(stale)
+	for _, key := range stale {
+		t.drop(key)
 	}
 	for key, v := range t.waiting {
 		t.apply(key, v)
@@ -175,8 +180,14 @@ func (t *table[V]) end(complete bool) {
 	t.told, t.waiting, t.listed = nil, nil, true
 }
 
-// mapping says what is known of an object of a resource, and under which key.
-type mapping[T, V any] func(*T) (key string, v V, err error)
+// mapping says what is known of the objects of a resource, and under which key.
+type mapping[T, V any] struct {
+	key func(*object.Meta) string
+	of  func(*T) (V, error)
+}
+
+// byName is a mapping with the key of [namespaced].
+func byName[T, V any](of func(*T) (V, error)) mapping[T, V] { return mapping[T, V]{namespaced, of} }
 
 // feed is the [kubeapi.Handler] of one resource: it maps objects where they are decoded, and hands
 // them to the core in bundles.
@@ -192,7 +203,9 @@ type feed[T, V any] struct {
 
 	listing bool
 	pending []func()
-	problem string // that was told last
+	problem string               // that was told last
+	failing workloadmeta.Problem // why the last attempt has failed; zero: it has not
+	left    int                  // objects that are left out
 }
 
 // do hands something to the core, with what is pending before it.
@@ -216,32 +229,39 @@ func (f *feed[T, V]) Listing() {
 }
 
 // Object implements [kubeapi.Handler].
-func (f *feed[T, V]) Object(o *T) {
-	key, v, err := f.mapped(o)
+func (f *feed[T, V]) Object(o *T) error {
+	v, err := f.mapped.of(o)
 	if err != nil {
-		f.Unreadable(err)
-		return
+		return err
 	}
-	put := func() { f.table.put(key, v) }
+	key := f.mapped.key(metaOf(o))
+	f.tell(func() { f.table.put(key, v) })
+	return nil
+}
+
+// tell hands something to the core, that of a list with other things.
+func (f *feed[T, V]) tell(do func()) {
 	if f.listing && len(f.pending) < bundleSize-1 {
-		f.pending = append(f.pending, put)
+		f.pending = append(f.pending, do)
 		return
 	}
-	f.do(put)
+	f.do(do)
 }
 
 // Deleted implements [kubeapi.Handler].
 func (f *feed[T, V]) Deleted(o *T) {
-	if key, _, err := f.mapped(o); err == nil {
-		f.do(func() { f.table.drop(key) })
-	}
+	key := f.mapped.key(metaOf(o))
+	f.do(func() { f.table.drop(key) })
 }
 
+// metaOf returns what every object of package object has.
+func metaOf(o any) *object.Meta { return o.(interface{ Metadata() *object.Meta }).Metadata() }
+
 // Listed implements [kubeapi.Handler].
-func (f *feed[T, V]) Listed(complete bool) {
+func (f *feed[T, V]) Listed() {
 	f.listing = false
 	f.do(func() {
-		f.table.end(complete)
+		f.table.end()
 		if !f.source.listed && f.first != nil {
 			f.first()
 		}
@@ -252,14 +272,8 @@ func (f *feed[T, V]) Listed(complete bool) {
 // Status implements [kubeapi.Handler].
 func (f *feed[T, V]) Status(err error) {
 	problem := workloadmeta.ProblemOf(err)
-	state := collection.StateDegraded
-	switch {
-	case err == nil:
-		state = collection.StateLive
-	case problem.Cause == workloadmeta.CauseAbsent:
-		state = collection.StateWaiting
-	}
-	f.note(state, problem)
+	f.failing = problem
+	f.noteState()
 	if text := problem.String(); text != f.problem {
 		f.problem = text
 		if err != nil {
@@ -274,9 +288,40 @@ func (f *feed[T, V]) Status(err error) {
 	}
 }
 
+// noteState notes how the resource is doing.
+func (f *feed[T, V]) noteState() {
+	switch {
+	case f.failing.Cause == workloadmeta.CauseAbsent:
+		f.note(collection.StateWaiting, f.failing)
+	case f.failing != (workloadmeta.Problem{}):
+		f.note(collection.StateDegraded, f.failing)
+	case f.left > 0:
+		f.note(collection.StateDegraded, workloadmeta.Problem{Reason: leftOut(f.left)})
+	default:
+		f.note(collection.StateLive, workloadmeta.Problem{})
+	}
+}
+
+// leftOut says how many objects are left out.
+func leftOut(n int) string {
+	if n == 1 {
+		return "1 object is left out: it cannot be decoded"
+	}
+	return fmt.Sprintf("%d objects are left out: they cannot be decoded", n)
+}
+
 // Unreadable implements [kubeapi.Handler].
-func (f *feed[T, V]) Unreadable(err error) {
-	f.core.opts.Log.Warn("an object of the API server is left out", "error", err)
+func (f *feed[T, V]) Unreadable(m *object.Meta, err error) {
+	f.core.opts.Log.Warn("an object of the API server is left out", "namespace", m.Namespace,
+		"name", m.Name, "error", err)
+	key := f.mapped.key(m)
+	f.tell(func() { f.table.keep(key) })
+}
+
+// LeftOut implements [kubeapi.Handler].
+func (f *feed[T, V]) LeftOut(n int) {
+	f.left = n
+	f.noteState()
 }
 
 // follow is the watch of one resource, which ends with ctx.

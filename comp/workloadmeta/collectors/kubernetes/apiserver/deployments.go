@@ -13,14 +13,13 @@ import (
 func (c *Collector) followDeployments(core *core) follow {
 	r := kubeapi.Resource{GroupVersionResource: deploymentResource, Metadata: true}
 	return newFollow(c, core, r, thin(), core.deployments,
-		func(o *object.Metadata) (string, *workloadmeta.KubernetesDeployment, error) {
+		byName(func(o *object.Metadata) (*workloadmeta.KubernetesDeployment, error) {
 			if o.Name == "" {
-				return "", nil, errNoName
+				return nil, errNoName
 			}
-			id := namespaced(&o.Meta)
-			return id, &workloadmeta.KubernetesDeployment{
+			return &workloadmeta.KubernetesDeployment{
 				EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesDeployment,
-					ID: id},
+					ID: namespaced(&o.Meta)},
 				EntityMeta: workloadmeta.EntityMeta{Name: o.Name, Namespace: o.Namespace,
 					Labels: o.Labels, Annotations: o.Annotations},
 				Env:                 o.Labels["tags.datadoghq.com/env"],
@@ -28,7 +27,7 @@ func (c *Collector) followDeployments(core *core) follow {
 				Version:             o.Labels["tags.datadoghq.com/version"],
 				InjectableLanguages: languages(o.Annotations),
 			}, nil
-		})
+		}))
 }
 
 // languages reads the annotations that say which languages containers speak, such as

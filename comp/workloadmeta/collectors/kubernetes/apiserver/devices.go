@@ -139,9 +139,9 @@ func (c *Collector) followDevices(core *core) follow {
 		}
 	})
 	return newFollow(c, core, r, thin(), table,
-		func(o *object.ResourceSlice) (string, *deviceSlice, error) {
+		byName(func(o *object.ResourceSlice) (*deviceSlice, error) {
 			if o.Name == "" {
-				return "", nil, errNoName
+				return nil, errNoName
 			}
 			s := &deviceSlice{pool: poolName{o.Spec.Driver, o.Spec.Pool.Name},
 				generation: o.Spec.Pool.Generation, count: o.Spec.Pool.ResourceSliceCount}
@@ -152,8 +152,8 @@ func (c *Collector) followDevices(core *core) follow {
 					}
 				}
 			}
-			return o.Name, s, nil
-		})
+			return s, nil
+		}))
 }
 
 func sameDevices(a, b *deviceSlice) bool {

@@ -40,16 +40,20 @@ func (c *Collector) followMetadata(core *core, t target) follow {
 	if t.name == nodes {
 		core.nodes = table
 	}
+	key := func(m *object.Meta) string {
+		return kubenames.MetadataEntityID(group, resource, m.Namespace, m.Name)
+	}
 	return newFollow(c, core, r, thin(), table,
-		func(o *object.Metadata) (string, *workloadmeta.KubernetesMetadata, error) {
-			if o.Name == "" {
-				return "", nil, errNoName
-			}
-			id := kubenames.MetadataEntityID(group, resource, o.Namespace, o.Name)
-			return id, &workloadmeta.KubernetesMetadata{
-				EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata, ID: id},
-				EntityMeta: workloadmeta.EntityMeta{Name: o.Name, Namespace: o.Namespace,
-					Labels: o.Labels, Annotations: o.Annotations},
-				GVR: r.GroupVersionResource}, nil
-		})
+		mapping[object.Metadata, *workloadmeta.KubernetesMetadata]{key,
+			func(o *object.Metadata) (*workloadmeta.KubernetesMetadata, error) {
+				if o.Name == "" {
+					return nil, errNoName
+				}
+				return &workloadmeta.KubernetesMetadata{
+					EntityID: workloadmeta.EntityID{Kind: workloadmeta.KindKubernetesMetadata,
+						ID: key(&o.Meta)},
+					EntityMeta: workloadmeta.EntityMeta{Name: o.Name, Namespace: o.Namespace,
+						Labels: o.Labels, Annotations: o.Annotations},
+					GVR: r.GroupVersionResource}, nil
+			}})
 }

@@ -20,11 +20,8 @@ func (c *Collector) followPods(core *core) follow {
 // thinPods returns the mapping of pods.
 func thinPods() mapping[object.Pod, *workloadmeta.KubernetesPod] {
 	mapper := podmap.New(nil) // of no container, and so without variables
-	return func(o *object.Pod) (string, *workloadmeta.KubernetesPod, error) {
-		uid := o.UID // a static pod's entity has another ID
-		pod, err := mapper.Thin(o)
-		return uid, pod, err
-	}
+	return mapping[object.Pod, *workloadmeta.KubernetesPod]{of: mapper.Thin,
+		key: func(m *object.Meta) string { return m.UID }} // a static pod's entity has another ID
 }
 
 // samePod compares what is known of a pod, but for its version: that moves with every word of its

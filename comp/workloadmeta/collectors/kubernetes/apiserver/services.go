@@ -76,15 +76,15 @@ func (m *members) init(c *core) {
 func (c *Collector) followServices(core *core) follow {
 	r := kubeapi.Resource{GroupVersionResource: serviceResource}
 	return newFollow(c, core, r, thin(), core.members.services,
-		func(o *object.Service) (string, *workloadmeta.KubernetesService, error) {
+		byName(func(o *object.Service) (*workloadmeta.KubernetesService, error) {
 			if o.Name == "" {
-				return "", nil, errNoName
+				return nil, errNoName
 			}
 			s := serviceOf(namespaced(&o.Meta))
 			s.Labels, s.Annotations = o.Labels, o.Annotations
 			s.Type, s.Selector, s.ClusterIPs = o.Spec.Type, o.Spec.Selector, o.Spec.ClusterIPs
-			return s.ID, s, nil
-		})
+			return s, nil
+		}))
 }
 
 // serviceOf returns a service of which only the ID is known.
@@ -104,14 +104,14 @@ func (c *Collector) followSlices(core *core) follow {
 		node = c.opts.NodeName
 	}
 	return newFollow(c, core, r, thin(), core.members.slices,
-		func(o *object.EndpointSlice) (string, *slice, error) {
+		byName(func(o *object.EndpointSlice) (*slice, error) {
 			s := &slice{}
 			if name := o.Labels[object.LabelServiceName]; name != "" {
 				s.service = o.Namespace + "/" + name
 				s.endpoints = endpointsOf(o.Endpoints, node)
 			}
-			return namespaced(&o.Meta), s, nil
-		})
+			return s, nil
+		}))
 }
 
 // endpointsOf returns the pods among endpoints: those of a node, unless it is "". An endpoint that

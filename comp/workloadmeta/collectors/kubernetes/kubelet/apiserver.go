@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/podmap"
@@ -71,6 +70,7 @@ type apiPods struct {
 
 	listing bool
 	all     []podmap.Mapped // since Listing
+	kept    []string        // UIDs of those that cannot be decoded, since Listing
 }
 
 func (a *apiPods) do(f func()) {
@@ -81,19 +81,20 @@ func (a *apiPods) do(f func()) {
 }
 
 // Listing implements [kubeapi.Handler].
-func (a *apiPods) Listing() { a.listing, a.all = true, nil }
+func (a *apiPods) Listing() { a.listing, a.all, a.kept = true, nil, nil }
 
 // Object implements [kubeapi.Handler].
-func (a *apiPods) Object(pod *object.Pod) {
+func (a *apiPods) Object(pod *object.Pod) error {
 	mapped, err := a.loop.running.mapper.Map(pod)
 	switch {
 	case err != nil:
-		a.Unreadable(err)
+		return err
 	case a.listing:
 		a.all = append(a.all, mapped)
 	default:
 		a.do(func() { a.loop.changed(a.loop.running.event(time.Now(), mapped)) })
 	}
+	return nil
 }
 
 // Deleted implements [kubeapi.Handler].
@@ -110,10 +111,10 @@ func (a *apiPods) Deleted(pod *object.Pod) {
 }
 
 // Listed implements [kubeapi.Handler].
-func (a *apiPods) Listed(complete bool) {
-	all := a.all
-	a.listing, a.all = false, nil
-	a.do(func() { a.loop.sync(a.loop.running.all(time.Now(), all, complete)) })
+func (a *apiPods) Listed() {
+	all, kept := a.all, a.kept
+	a.listing, a.all, a.kept = false, nil, nil
+	a.do(func() { a.loop.sync(a.loop.running.all(time.Now(), all, kept)) })
 }
 
 // Status implements [kubeapi.Handler].
@@ -122,7 +123,7 @@ func (a *apiPods) Status(err error) {
 		l := a.loop
 		switch {
 		case err == nil && l.synced:
-			l.uses(l.way, collection.StateLive, l.reason)
+			l.follows()
 		case err != nil && l.why == nil:
 			l.since = time.Now()
 		}
@@ -133,6 +134,21 @@ func (a *apiPods) Status(err error) {
 }
 
 // Unreadable implements [kubeapi.Handler].
-func (a *apiPods) Unreadable(err error) {
-	a.loop.opts.Log.Warn("a pod of the API server is left out", "error", err)
+func (a *apiPods) Unreadable(m *object.Meta, err error) {
+	a.loop.opts.Log.Warn("a pod of the API server is left out", "namespace", m.Namespace,
+		"pod", m.Name, "error", err)
+	if a.listing {
+		a.kept = append(a.kept, m.UID)
+	}
+}
+
+// LeftOut implements [kubeapi.Handler].
+func (a *apiPods) LeftOut(n int) {
+	a.do(func() {
+		l := a.loop
+		l.left = n
+		if l.synced && l.why == nil {
+			l.follows()
+		}
+	})
 }

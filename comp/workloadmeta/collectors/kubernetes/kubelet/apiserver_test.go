@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -256,6 +258,58 @@ func TestMirrorIsMadeAnew(t *testing.T) {
 		f.wait(12 * time.Second)
 		if len(f.known) > 0 {
 			t.Errorf("without one there is still %v", f.known)
+		}
+	})
+}
+
+// A pod of the API server that cannot be decoded stays as it was, also a static one, and is said to
+// be left out; those that are gone go.
+func TestLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(podPath)
+		server.Custom(podPath)
+		mirror := pod("etcd")
+		mirror.Annotations = map[string]string{"kubernetes.io/config.mirror": "static"}
+		readable := []*corev1.Pod{pod("web"), mirror}
+		for _, p := range append(readable, pod("db")) {
+			server.Put(podPath, p)
+		}
+		f := followAPI(t, server)
+		defer f.stop()
+		f.wait(time.Minute)
+		server.Fault(func(*http.Request) *metav1.Status {
+			return fakekube.Status(503, metav1.StatusReasonServiceUnavailable, "away")
+		})
+		server.Drop()
+		f.wait(0)
+		for _, name := range []string{"web", "etcd"} {
+			server.Make(podPath, "shop", name, func() fakekube.Object {
+				o := &unstructured.Unstructured{Object: map[string]any{"spec": "nonsense"}}
+				o.SetNamespace("shop")
+				o.SetName(name)
+				o.SetUID(types.UID("uid-" + name))
+				return o
+			})
+		}
+		server.Delete(podPath, "shop", "db")
+		server.Compact()
+		server.Fault(nil)
+		f.wait(time.Minute)
+		if f.known["uid-web"] == nil || f.known["static"] == nil || f.known["uid-db"] != nil {
+			t.Errorf("there is %v", f.known)
+		}
+		part := f.c.Parts()[0]
+		if part.State != collection.StateDegraded ||
+			part.Reason != "2 pods are left out: they cannot be decoded" {
+			t.Errorf("status: %+v", part)
+		}
+		for _, p := range readable {
+			server.Put(podPath, p)
+		}
+		f.wait(time.Minute)
+		if part := f.c.Parts()[0]; part.State != collection.StateLive ||
+			f.known["uid-web"] == nil || f.known["static"] == nil {
+			t.Errorf("when all can be read again: %+v, %v", part, f.known)
 		}
 	})
 }

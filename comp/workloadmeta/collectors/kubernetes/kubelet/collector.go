@@ -302,6 +302,7 @@ type loop struct {
 	tell  <-chan func() // runs what its watch finds
 	since time.Time     // when it began to fail; zero: it does not
 	why   error
+	left  int // pods that cannot be decoded
 }
 
 // answer is that of a list.
@@ -448,9 +449,22 @@ func (l *loop) sync(changes []workloadmeta.CollectorEvent) {
 	}
 	l.synced = true
 	l.running.settle(changes)
-	l.uses(l.way, collection.StateLive, l.reason)
+	l.follows()
 	l.sink.Apply(l.running.everything())
 	l.sink.Synced()
+}
+
+// follows notes that the way in use is, and how many pods are left out of it.
+func (l *loop) follows() {
+	switch {
+	case l.left == 1:
+		l.uses(l.way, collection.StateDegraded, "1 pod is left out: it cannot be decoded")
+	case l.left > 1:
+		l.uses(l.way, collection.StateDegraded,
+			fmt.Sprintf("%d pods are left out: they cannot be decoded", l.left))
+	default:
+		l.uses(l.way, collection.StateLive, l.reason)
+	}
 }
 
 // events takes what the watch has told, and reports whether a list is due: after everything has

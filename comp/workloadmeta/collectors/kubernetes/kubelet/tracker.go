@@ -181,18 +181,21 @@ func (t *tracker) vanished(now time.Time, pod *tracked) {
 	}
 }
 
-// all takes everything that the API server has, and returns what changes. If it is not complete
-// nothing is taken for gone.
+// all takes everything that the API server has, and returns what changes. Pods that are kept, by
+// their UIDs at the API server, are there and could not be read: what is known of them stays.
 func (t *tracker) all(now time.Time, list []podmap.Mapped,
-	complete bool) []workloadmeta.CollectorEvent {
-	seen := make(map[string]bool, len(list))
+	kept []string) []workloadmeta.CollectorEvent {
+	seen := make(map[string]bool, len(list)+len(kept))
 	for _, mapped := range list {
 		seen[mapped.Pod.ID] = true
 		delete(t.byHash, t.update(now, now, mapped).hash)
 	}
+	for _, uid := range kept {
+		seen[uid] = uid != ""
+	}
 	for _, uid := range slices.Sorted(maps.Keys(t.pods)) {
-		if complete && !seen[uid] {
-			t.vanished(now, t.pods[uid])
+		if pod := t.pods[uid]; !seen[uid] && !seen[pod.Pod.APIUID] {
+			t.vanished(now, pod)
 		}
 	}
 	return t.flush()

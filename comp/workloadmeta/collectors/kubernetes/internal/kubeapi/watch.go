@@ -40,6 +40,9 @@ const (
 	overdue = 30 * time.Second
 	// pageSize is how many objects a page of a list has, where the server makes pages.
 	pageSize = 500
+	// againMin and againMax bound the time from list to list while objects are left out of them.
+	againMin = 10 * time.Minute
+	againMax = 6 * time.Hour
 	// streamingAgain is after what time a server that cannot stream lists is asked again.
 	streamingAgain = time.Hour
 )
@@ -49,18 +52,24 @@ type Handler[T any] interface {
 	// Listing says that everything there is follows, up to Listed. It may come again before that:
 	// then it begins anew.
 	Listing()
-	// Object tells of an object that is there, as it is.
-	Object(*T)
-	// Deleted tells of an object that is gone, as it was last.
+	// Object tells of an object that is there, as it is. An error says that nothing can be made of
+	// it: it is left out then, like one that cannot be decoded.
+	Object(*T) error
+	// Deleted tells of an object that is gone, as it was last. If that cannot be decoded the object
+	// has its name, namespace and UID only.
 	Deleted(*T)
-	// Listed says that objects of which nobody has told since Listing are gone. complete is false
-	// if some could not be read: then nothing is to be taken for gone.
-	Listed(complete bool)
+	// Unreadable tells of an object that is there, and is left out because it cannot be decoded.
+	// What was known of it stays. The metadata are its name, namespace and UID, as far as these can
+	// be read.
+	Unreadable(*object.Meta, error)
+	// LeftOut tells of how many objects that is so, when that has changed. They are asked for again
+	// after a while.
+	LeftOut(int)
+	// Listed says that objects of which nobody has told since Listing are gone.
+	Listed()
 	// Status tells of every attempt that has failed, and with nil that one has succeeded. A version
 	// that the server has forgotten is a gap; another one right after it is a failure.
 	Status(error)
-	// Unreadable tells of an object that is left out because it cannot be decoded.
-	Unreadable(error)
 }
 
 // Watch follows all objects of a resource. The fields but those without a name are to be set.
@@ -74,7 +83,16 @@ type Watch[T any] struct {
 	version string // of the last event or list
 	synced  bool   // everything has been told, as of version
 	newest  bool   // the next list has to be the newest there is
+
+	left     map[objectName]bool // objects that are left out
+	nameless int                 // those that are left out without anybody knowing which
+	toldLeft int                 // of how many the handler knows
+	listedAt time.Time
+	again    time.Duration // from then to the next list, because some were left out
 }
+
+// objectName says which object of a resource one is.
+type objectName struct{ namespace, name string }
 
 // Run follows the resource until ctx ends, and returns why it has ended.
 //
@@ -96,6 +114,9 @@ func (w *Watch[T]) Run(ctx context.Context) error {
 		if lasted > healthy {
 			pauses.Reset()
 			gaps = 0
+		}
+		if err == nil && w.toldLeft > 0 && time.Since(w.listedAt) >= w.again {
+			w.synced = false
 		}
 		if err == nil && lasted > watchShort {
 			continue
@@ -240,10 +261,9 @@ func (w *Watch[T]) list(ctx context.Context) error {
 		// By itself a version with a limit is exactly this one, of which nobody may know any more.
 		query.Set("resourceVersionMatch", "NotOlderThan")
 	}
-	w.Handler.Listing()
-	complete := true
+	w.listing()
 	for {
-		meta, err := w.page(ctx, query, &complete)
+		meta, err := w.page(ctx, query)
 		if refused, ok := errors.AsType[*StatusError](err); ok && refused.forgotten() {
 			w.newest = true // another server, or pages that took too long
 		}
@@ -251,7 +271,7 @@ func (w *Watch[T]) list(ctx context.Context) error {
 			return err
 		}
 		if meta.Continue == "" {
-			w.listed(meta.ResourceVersion, complete)
+			w.listed(meta.ResourceVersion)
 			return nil
 		}
 		query.Del("resourceVersion") // a further page is as of the first
@@ -261,8 +281,7 @@ func (w *Watch[T]) list(ctx context.Context) error {
 }
 
 // page asks for a page, the only one where the server makes none.
-func (w *Watch[T]) page(ctx context.Context, query url.Values,
-	complete *bool) (object.ListMeta, error) {
+func (w *Watch[T]) page(ctx context.Context, query url.Values) (object.ListMeta, error) {
 	accept := acceptObjects
 	if w.Resource.Metadata {
 		accept = acceptMetadataList
@@ -274,11 +293,7 @@ func (w *Watch[T]) page(ctx context.Context, query url.Values,
 	defer a.close()
 	contentType := a.Header.Get("Content-Type")
 	meta, err := readList(contentType, a, func(data []byte) error {
-		if o := w.decode(contentType, data); o != nil {
-			w.Handler.Object(o)
-		} else {
-			*complete = false
-		}
+		w.take(contentType, data, false)
 		return nil
 	})
 	if err != nil {
@@ -296,23 +311,82 @@ func (w *Watch[T]) readFailed(a *asked, err error) error {
 		Name(w.Resource.GroupVersionResource), err)
 }
 
-// decode returns an object, nil if it cannot be decoded.
-func (w *Watch[T]) decode(contentType string, data []byte) *T {
-	decode := w.Decoder.JSON
-	if isProtobuf(contentType) {
-		decode = w.Decoder.Protobuf
-	}
-	o, err := decode(data)
+// take tells of an object, or of its end, and returns its version, "" if that cannot be read.
+func (w *Watch[T]) take(contentType string, data []byte, ended bool) (version string) {
+	o, err := decode(w.Decoder, contentType, data)
 	if err != nil {
-		w.Handler.Unreadable(fmt.Errorf("%s: %w", Name(w.Resource.GroupVersionResource), err))
-		return nil
+		o = new(T)
+		*metaOf(o) = identify(contentType, data)
 	}
-	return o
+	meta := metaOf(o)
+	version = meta.ResourceVersion
+	name := objectName{meta.Namespace, meta.Name}
+	switch {
+	case ended && (err == nil || meta.Name != ""):
+		w.Handler.Deleted(o)
+		err = nil
+	case err == nil:
+		err = w.Handler.Object(o)
+	}
+	switch {
+	case err == nil:
+		delete(w.left, name)
+		return version
+	case meta.Name != "":
+		w.left[name] = true
+	default:
+		w.nameless++
+	}
+	w.Handler.Unreadable(meta, fmt.Errorf("%s: %w", Name(w.Resource.GroupVersionResource), err))
+	return version
 }
 
-func (w *Watch[T]) listed(version string, complete bool) {
+func decode[T any](decoder *object.Decoder[T], contentType string, data []byte) (*T, error) {
+	if isProtobuf(contentType) {
+		return decoder.Protobuf(data)
+	}
+	return decoder.JSON(data)
+}
+
+// identify reads of an object which one it is, as far as that can be read.
+func identify(contentType string, data []byte) object.Meta {
+	type identity struct {
+		Meta struct {
+			Name            string `json:"name" pb:"1"`
+			Namespace       string `json:"namespace" pb:"3"`
+			UID             string `json:"uid" pb:"5"`
+			ResourceVersion string `json:"resourceVersion" pb:"6"`
+		} `json:"metadata" pb:"1"`
+	}
+	is, err := decode(object.NewDecoder[identity](object.Shape{}), contentType, data)
+	if err != nil {
+		return object.Meta{}
+	}
+	return object.Meta{Name: is.Meta.Name, Namespace: is.Meta.Namespace, UID: is.Meta.UID,
+		ResourceVersion: is.Meta.ResourceVersion}
+}
+
+// tellLeft tells of how many objects are left out, if the handler does not know.
+func (w *Watch[T]) tellLeft() {
+	if n := len(w.left) + w.nameless; n != w.toldLeft {
+		w.toldLeft = n
+		w.Handler.LeftOut(n)
+	}
+}
+
+func (w *Watch[T]) listing() {
+	w.left, w.nameless = map[objectName]bool{}, 0
+	w.Handler.Listing()
+}
+
+func (w *Watch[T]) listed(version string) {
 	w.version, w.synced, w.newest = version, true, false
-	w.Handler.Listed(complete)
+	w.listedAt = time.Now()
+	w.Handler.Listed()
+	w.tellLeft()
+	if w.again = min(max(againMin, 2*w.again), againMax); w.toldLeft == 0 {
+		w.again = 0
+	}
 	w.Handler.Status(nil)
 }
 
@@ -336,12 +410,12 @@ func (w *Watch[T]) watch(ctx context.Context) error {
 		return err
 	}
 	defer a.close()
-	t := taking[T]{Watch: w, asked: a, complete: true}
+	t := taking[T]{Watch: w, asked: a}
 	if w.synced {
 		t.patient(lasts)
 		w.Handler.Status(nil)
 	} else {
-		w.Handler.Listing()
+		w.listing()
 	}
 	contentType := a.Header.Get("Content-Type")
 	from := newEvents(contentType, a)
@@ -367,7 +441,6 @@ func (w *Watch[T]) watch(ctx context.Context) error {
 type taking[T any] struct {
 	*Watch[T]
 	*asked
-	complete bool
 }
 
 // patient lets the watch be silent for as long as it lasts.
@@ -383,19 +456,12 @@ func (t *taking[T]) patient(lasts time.Duration) {
 func (t *taking[T]) event(contentType string, e event, lasts time.Duration) error {
 	switch e.kind {
 	case "ADDED", "MODIFIED", "DELETED":
-		o := t.decode(contentType, e.data)
-		if o == nil {
-			t.complete = false
+		version := t.take(contentType, e.data, e.kind == "DELETED")
+		if !t.synced {
 			return nil
 		}
-		if t.synced {
-			t.version = metaOf(o).ResourceVersion
-		}
-		if e.kind == "DELETED" {
-			t.Handler.Deleted(o)
-		} else {
-			t.Handler.Object(o)
-		}
+		t.version = cmp.Or(version, t.version)
+		t.tellLeft()
 	case "BOOKMARK":
 		mark, err := decodeMark(contentType, e.data)
 		if err != nil {
@@ -405,7 +471,7 @@ func (t *taking[T]) event(contentType string, e event, lasts time.Duration) erro
 		case t.synced:
 			t.version = mark.ResourceVersion
 		case mark.Annotations["k8s.io/initial-events-end"] == "true":
-			t.listed(mark.ResourceVersion, t.complete)
+			t.listed(mark.ResourceVersion)
 			t.patient(lasts)
 		}
 	case "ERROR":
@@ -422,18 +488,10 @@ func (t *taking[T]) event(contentType string, e event, lasts time.Duration) erro
 func metaOf(o any) *object.Meta { return o.(interface{ Metadata() *object.Meta }).Metadata() }
 
 func decodeMark(contentType string, data []byte) (*object.Metadata, error) {
-	decoder := object.NewDecoder[object.Metadata](object.Shape{})
-	if isProtobuf(contentType) {
-		return decoder.Protobuf(data)
-	}
-	return decoder.JSON(data)
+	return decode(object.NewDecoder[object.Metadata](object.Shape{}), contentType, data)
 }
 
 // decodeErrorEvent reads the object of an event of an error: a status without a frame.
 func decodeErrorEvent(contentType string, data []byte) (*object.Status, error) {
-	decoder := object.NewDecoder[object.Status](object.Shape{})
-	if isProtobuf(contentType) {
-		return decoder.Protobuf(data)
-	}
-	return decoder.JSON(data)
+	return decode(object.NewDecoder[object.Status](object.Shape{}), contentType, data)
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,6 +49,7 @@ type seen struct {
 	problem    error // of the last attempt
 	problems   int
 	unreadable int
+	left       int
 }
 
 func (s *seen) Listing() {
@@ -57,14 +59,18 @@ func (s *seen) Listing() {
 	s.told = map[string]bool{}
 }
 
-func (s *seen) Object(p *object.Metadata) {
+func (s *seen) Object(p *object.Metadata) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.Labels["v"] == "refused" {
+		return errRefused
+	}
 	s.changes++
 	s.objects[p.UID] = p.Name + "=" + p.Labels["v"]
 	if s.told != nil {
 		s.told[p.UID] = true
 	}
+	return nil
 }
 
 func (s *seen) Deleted(p *object.Metadata) {
@@ -74,11 +80,11 @@ func (s *seen) Deleted(p *object.Metadata) {
 	delete(s.objects, p.UID)
 }
 
-func (s *seen) Listed(complete bool) {
+func (s *seen) Listed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listed++
-	maps.DeleteFunc(s.objects, func(uid, _ string) bool { return complete && !s.told[uid] })
+	maps.DeleteFunc(s.objects, func(uid, _ string) bool { return !s.told[uid] })
 	s.told = nil
 }
 
@@ -90,11 +96,22 @@ func (s *seen) Status(err error) {
 	}
 }
 
-func (s *seen) Unreadable(error) {
+func (s *seen) Unreadable(m *object.Meta, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unreadable++
+	if s.told != nil {
+		s.told[m.UID] = true
+	}
 }
+
+func (s *seen) LeftOut(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = n
+}
+
+var errRefused = errors.New("nothing can be made of it")
 
 var resource = kubeapi.Resource{
 	GroupVersionResource: workloadmeta.GroupVersionResource{Version: "v1", Resource: "pods"}}
@@ -544,27 +561,104 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestUnreadable: an object that cannot be decoded is left out, and then nothing is taken for gone.
+// TestUnreadable: an object that cannot be decoded is left out, and counted until it can be or is
+// gone. What was known of it stays, and of the others what is gone goes.
 func TestUnreadable(t *testing.T) {
+	for name, streaming := range map[string]fakekube.Streaming{"streamed": fakekube.Streams,
+		"listed": fakekube.Refuses} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := fakekube.New(pods)
+				server.Custom(pods)
+				server.Stream(streaming)
+				thing := func(name string, labels any) {
+					o := &unstructured.Unstructured{Object: map[string]any{
+						"metadata": map[string]any{"name": name, "namespace": "shop",
+							"uid": "uid of " + name, "labels": labels}}}
+					server.Put(pods, o)
+				}
+				for _, name := range []string{"web-1", "web-2", "web-3"} {
+					thing(name, map[string]any{"v": "1"})
+				}
+				w := follow(t, server, resource)
+				defer w.stop()
+				w.wait(time.Minute)
+				is := func(when string, left int, want ...string) {
+					t.Helper()
+					if got := slices.Sorted(maps.Values(w.objects)); w.left != left ||
+						!slices.Equal(got, want) {
+						t.Errorf("%s: left out %d, known %v; want %d, %v", when, w.left, got, left,
+							want)
+					}
+				}
+				is("at first", 0, "web-1=1", "web-2=1", "web-3=1")
+				thing("web-1", "none")
+				thing("new", "none")
+				thing("web-3", map[string]any{"v": "refused"})
+				w.wait(time.Second)
+				is("when some cannot be decoded", 3, "web-1=1", "web-2=1", "web-3=1")
+				w.away(func() {
+					server.Delete(pods, "shop", "web-2")
+					server.Compact()
+				})
+				w.wait(time.Minute)
+				is("when others have gone meanwhile", 3, "web-1=1", "web-3=1")
+				server.Delete(pods, "shop", "web-1")
+				w.wait(time.Second)
+				is("when one has gone that cannot be decoded", 2, "web-3=1")
+				thing("new", map[string]any{"v": "2"})
+				w.wait(time.Second)
+				is("when one can be decoded again", 1, "new=2", "web-3=1")
+				w.away(func() {
+					server.Delete(pods, "shop", "web-3")
+					server.Compact()
+				})
+				w.wait(time.Minute)
+				is("when nothing is left out", 0, "new=2")
+				if w.problem != nil || w.unreadable == 0 {
+					t.Errorf("%d unreadable, problem %v", w.unreadable, w.problem)
+				}
+			})
+		})
+	}
+}
+
+// TestUnreadableIsAskedForAgain at growing intervals: who cannot be named may be gone, or back.
+func TestUnreadableIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := fakekube.New(pods)
 		server.Custom(pods)
-		broken := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{
-			"name": "broken", "namespace": "shop"}}}
 		server.Put(pods, pod(1, "1"))
 		w := follow(t, server, resource)
 		defer w.stop()
 		w.wait(time.Minute)
-		broken.Object["metadata"].(map[string]any)["labels"] = "none"
-		w.away(func() {
-			server.Make(pods, "shop", "broken",
-				func() fakekube.Object { return broken.DeepCopy() })
-			server.Delete(pods, "shop", "web-1")
-			server.Compact()
+		server.Make(pods, "shop", "broken", func() fakekube.Object {
+			return &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{
+				"name": map[string]any{}}}}
 		})
+		w.away(server.Compact)
 		w.wait(time.Minute)
-		if w.unreadable == 0 || len(w.objects) != 1 {
-			t.Errorf("%d unreadable, known %v", w.unreadable, w.objects)
+		if w.left != 1 || len(w.objects) != 1 {
+			t.Errorf("left out %d, known %v", w.left, w.objects)
+		}
+		server.Counts()
+		w.wait(time.Hour)
+		first := server.Counts().Streamed
+		w.wait(23 * time.Hour)
+		server.Counts()
+		w.wait(24 * time.Hour)
+		if later := server.Counts().Streamed; first < 2 || first > 4 || later < 3 || later > 4 {
+			t.Errorf("asked for again %d times in the first hour, %d in the second day", first,
+				later)
+		}
+		server.Delete(pods, "shop", "broken")
+		w.wait(7 * time.Hour)
+		if server.Counts(); w.left != 0 {
+			t.Errorf("left out %d", w.left)
+		}
+		w.wait(24 * time.Hour)
+		if n := server.Counts(); n.Streamed > 0 {
+			t.Errorf("asked for again without need: %+v", n)
 		}
 	})
 }
