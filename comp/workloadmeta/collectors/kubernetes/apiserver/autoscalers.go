@@ -16,7 +16,8 @@ const (
 )
 
 // workload names what an autoscaler scales. The group of its API is left out: old autoscalers have
-// groups that are no more.
+// groups that are no more. The zero value is nothing: the target of an autoscaler that has none,
+// and what owns a pod that is on its own.
 type workload struct{ namespace, kind, name string }
 
 // scaling is what one autoscaler does.
@@ -81,14 +82,15 @@ func (c *core) scalings(prefix string) *table[scaling] {
 	return newTable(func(a, b scaling) bool { return a == b },
 		func(key string, was, is *scaling) {
 			key = prefix + " " + key
-			if was != nil && (is == nil || is.target != was.target) {
+			if was != nil && was.target != (workload{}) &&
+				(is == nil || is.target != was.target) {
 				delete(c.scalers.byTarget[was.target], key)
 				if len(c.scalers.byTarget[was.target]) == 0 {
 					delete(c.scalers.byTarget, was.target)
 				}
 				c.scalers.dirty[was.target] = true
 			}
-			if is != nil {
+			if is != nil && is.target != (workload{}) {
 				if c.scalers.byTarget[is.target] == nil {
 					c.scalers.byTarget[is.target] = map[string]string{}
 				}

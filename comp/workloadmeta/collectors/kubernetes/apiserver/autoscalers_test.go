@@ -108,8 +108,36 @@ func TestAutoscalers(t *testing.T) {
 	})
 }
 
-// TestLeftOut: an object that cannot be decoded is said to be left out. It neither keeps others that
-// are gone meanwhile, nor takes away what was known of it.
+// TestNoTarget: an autoscaler of nothing scales no pods that nothing owns.
+func TestNoTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(podPath, deploymentPath, hpaPath, vpaPath)
+		server.Custom(vpaPath)
+		bare := podOf("bare", "web")
+		bare.OwnerReferences = nil
+		server.Put(podPath, bare)
+		server.Put(vpaPath, vpa("none", nil))
+		w := start(t, server, Options{Agent: collection.Cluster,
+			Resources: []string{deployments, pods, autoscalers}})
+		defer w.stop()
+		check := func(when string) {
+			t.Helper()
+			w.wait(time.Second)
+			if kinds := entity[*workloadmeta.KubernetesPod](w, workloadmeta.KindKubernetesPod,
+				"uid-of-bare").AutoscalerKinds; len(kinds) > 0 {
+				t.Errorf("%s: %v", when, kinds)
+			}
+		}
+		check("at first")
+		server.Put(vpaPath, vpa("none", map[string]any{"kind": "Deployment", "name": "web"}))
+		check("with a target")
+		server.Put(vpaPath, vpa("none", nil))
+		check("without one again")
+	})
+}
+
+// TestLeftOut: an object that cannot be decoded is said to be left out. It neither keeps others
+// that are gone meanwhile, nor takes away what was known of it.
 func TestLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := fakekube.New(podPath, deploymentPath, hpaPath, vpaPath)
