@@ -13,6 +13,7 @@ import (
 	containersapi "github.com/containerd/containerd/api/services/containers/v1"
 	imagesapi "github.com/containerd/containerd/api/services/images/v1"
 	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/api/types/task"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectortest"
@@ -964,8 +965,26 @@ func TestDevices(t *testing.T) {
 		f.container("default", "c2", "", func(c *containersapi.Container, _ *task.Process) {
 			c.Spec.Value = []byte(`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0,MIG-2c3d"]}}`)
 		})
+		f.container("default", "c3", "", func(c *containersapi.Container, _ *task.Process) {
+			c.Spec.Value = []byte(`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=all"]}}`)
+			nvidia := &options.Options{BinaryName: "/usr/bin/nvidia-container-runtime"}
+			value, err := proto.Marshal(nvidia)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Runtime.Options = &anypb.Any{TypeUrl: "containerd.runc.v1.Options", Value: value}
+		})
+		f.container("default", "c4", "", func(c *containersapi.Container, _ *task.Process) {
+			c.Spec.Value = []byte(`{"process":{"env":["NVIDIA_VISIBLE_DEVICES=all"]}}`)
+		})
 		c, w := newCollector(t, f, nil), collectortest.NewWorld()
 		start(t, c, w)
+		if got := w.Container("c3"); fmt.Sprint(got.GPUDeviceIDs) != "[all]" {
+			t.Errorf("c3, of NVIDIA's runtime, = %#v", got)
+		}
+		if got := w.Container("c4"); got.GPUDeviceIDs != nil {
+			t.Errorf("c4, of an image of CUDA, = %#v", got)
+		}
 		if got := w.Container("c1"); fmt.Sprint(got.GPUDeviceIDs) != "[GPU-0a1b]" ||
 			len(got.AllocatedResources) != 2 ||
 			fmt.Sprint(got.Resources.GPUVendorList) != "[nvidia]" {

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/mapping"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/runtime/internal/runtimesync"
@@ -190,10 +193,21 @@ func (m *mapper) description(in *record, c *workloadmeta.Container, s *spec, cri
 	if cri != nil {
 		devices = mapping.CRIDevices(cri.Metadata.Config.Devices)
 	}
-	mapping.SetDevices(c, devices...)
+	mapping.SetDevices(c, program(&in.Runtime), devices...)
 	c.Name = cmp.Or(in.Labels[mapping.LabelContainerName], name, in.Labels[labelNerdctlName],
 		s.Annotations[annotationCRIName], in.ID)
 	c.State.CreatedAt = in.CreatedAt.UTC()
+}
+
+// program returns the OCI runtime's program if the options of the shim name one, else the shim.
+func program(r *containers.RuntimeInfo) string {
+	o := &options.Options{}
+	if r.Options == nil ||
+		r.Options.GetTypeUrl() != string(o.ProtoReflect().Descriptor().FullName()) ||
+		proto.Unmarshal(r.Options.GetValue(), o) != nil {
+		return r.Name
+	}
+	return cmp.Or(o.GetBinaryName(), r.Name)
 }
 
 // addresses fills in the container's addresses. Those of a pod are its sandbox's.

@@ -208,7 +208,7 @@ func (k *container) devices(e *workloadmeta.Container) {
 	if k.detail != nil {
 		asked = k.detail.devices
 	}
-	mapping.SetDevices(e, asked...)
+	mapping.SetDevices(e, "", asked...) // all are in pods
 }
 
 // end returns the last view of a container that the runtime has forgotten. If it was last seen

@@ -36,17 +36,17 @@ func mapInspect(in *container.InspectResponse, allowed *env.Filter) (runtimesync
 	}
 	c.Ports = mapPorts(in)
 	policy := "no"
-	var devices []string
+	runtime, devices := "", []string(nil)
 	if h := in.HostConfig; h != nil {
 		policy = cmp.Or(string(h.RestartPolicy.Name), "no")
 		c.Annotations = mapping.Metadata(h.Annotations)
 		c.RuntimeFlavor = mapping.Flavor(h.Runtime)
 		c.Resources = mapResources(&h.Resources)
 		c.SecurityContext = mapSecurity(h)
-		devices = askedDevices(h.DeviceRequests)
+		runtime, devices = h.Runtime, askedDevices(h.DeviceRequests)
 	}
-	mapping.SetDevices(c, devices...)
 	c.Owner = mapping.Owner(c.Labels)
+	mapping.SetDevices(c, runtime, devices...)
 	return runtimesync.Container{Key: in.ID, Entity: c, Complete: true, Policy: policy}, nil
 }
 

@@ -461,6 +461,9 @@ func TestDevices(t *testing.T) {
 		devices             int
 	}{
 		{"nothing", `null`, ``, nil, nil, 0},
+		{"an image of CUDA", `null`, `"NVIDIA_VISIBLE_DEVICES=all"`, nil, nil, 0},
+		{"--runtime nvidia", `null,"Runtime":"nvidia"`, `"NVIDIA_VISIBLE_DEVICES=all"`,
+			[]string{"all"}, nil, 0},
 		{"a variable", `null`, `"NVIDIA_VISIBLE_DEVICES=GPU-0a1b,1"`, []string{"GPU-0a1b", "1"}, nil, 0},
 		{"--gpus all", `[{"Driver":"","Count":-1,"Capabilities":[["gpu"]]}]`,
 			`"NVIDIA_VISIBLE_DEVICES=void"`, []string{"all"}, []string{"nvidia"}, 0},

@@ -46,9 +46,9 @@ func mapInspect(in *containerAnswer, allowed *env.Filter) (runtimesync.Container
 		Shares: uint64(max(0, h.CPUShares)), Cpuset: h.CpusetCpus,
 		Memory: h.Memory, MemoryReservation: h.MemoryReservation,
 	}.Resources()
-	mapping.SetDevices(c)
 	c.SecurityContext = mapSecurity(in)
 	c.Owner = mapping.Owner(c.Labels)
+	mapping.SetDevices(c, in.OCIRuntime)
 	return runtimesync.Container{
 		Key: in.ID, Entity: c, Complete: true, Policy: cmp.Or(h.RestartPolicy.Name, "no"),
 		Sandbox: in.IsInfra || in.IsService || mapping.IsSandbox(c.Labels),

@@ -281,6 +281,16 @@ func TestDevices(t *testing.T) {
 	if err != nil || !slices.Equal(got.Entity.GPUDeviceIDs, []string{"1"}) {
 		t.Errorf("by a variable: %+v, %v", got.Entity, err)
 	}
+	in.Config.Env, in.OCIRuntime = []string{"NVIDIA_VISIBLE_DEVICES=all"}, "crun"
+	got, err = mapInspect(&in, builtIn(t))
+	if err != nil || got.Entity.GPUDeviceIDs != nil {
+		t.Errorf("an image of CUDA: %+v, %v", got.Entity, err)
+	}
+	in.OCIRuntime = "nvidia"
+	got, err = mapInspect(&in, builtIn(t))
+	if err != nil || !slices.Equal(got.Entity.GPUDeviceIDs, []string{"all"}) {
+		t.Errorf("NVIDIA's runtime: %+v, %v", got.Entity, err)
+	}
 	in.Config.Annotations = map[string]string{"cdi.k8s.io/x": "nvidia.com/gpu=all"}
 	got, err = mapInspect(&in, builtIn(t))
 	if err != nil || !slices.Equal(got.Entity.GPUDeviceIDs, []string{"all"}) ||

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -15,8 +16,10 @@ const visibleDevices = "NVIDIA_VISIBLE_DEVICES"
 
 // SetDevices fills in the devices that a container has: those that its annotations name, and those
 // that it was asked for with, by names of the Container Device Interface or as NVIDIA's runtime
-// names GPUs. Its variables name GPUs only if nothing else does, as for that runtime.
-func SetDevices(c *workloadmeta.Container, asked ...string) {
+// names GPUs. Its variable names GPUs only if nothing else asks for some. Images of CUDA set it to
+// "all", which counts only if the OCI runtime, a name or a program's path, is NVIDIA's, and never
+// in a pod, whose GPUs are those that the kubelet gives it by name. It uses the container's owner.
+func SetDevices(c *workloadmeta.Container, runtime string, asked ...string) {
 	names := cdi.FromAnnotations(c.Annotations)
 	for _, name := range cdi.ParseAll(asked) {
 		if !slices.Contains(names, name) {
@@ -34,7 +37,12 @@ func SetDevices(c *workloadmeta.Container, asked ...string) {
 		}
 	}
 	c.GPUDeviceIDs = gpu.VisibleDevices(strings.Join(asked, ","))
-	if len(c.GPUDeviceIDs) == 0 {
-		c.GPUDeviceIDs = gpu.VisibleDevices(c.EnvVars[visibleDevices])
+	if len(c.GPUDeviceIDs) > 0 || len(c.Resources.GPUVendorList) > 0 {
+		return
+	}
+	visible := gpu.VisibleDevices(c.EnvVars[visibleDevices])
+	if !slices.Contains(visible, gpu.All) ||
+		c.Owner == nil && strings.HasPrefix(path.Base(runtime), gpu.VendorNVIDIA) {
+		c.GPUDeviceIDs = visible
 	}
 }

@@ -16,6 +16,7 @@ func TestSetDevices(t *testing.T) {
 	type devices []workloadmeta.ContainerAllocatedResource
 	for _, tc := range []struct {
 		name, variable string
+		runtime, pod   string
 		annotations    map[string]string
 		asked          []string
 		devices        devices
@@ -23,7 +24,18 @@ func TestSetDevices(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "a variable", variable: "GPU-0a1b,MIG-2c3d", gpus: []string{"GPU-0a1b", "MIG-2c3d"}},
-		{name: "a variable of an image", variable: "all", gpus: []string{"all"}},
+		{name: "a variable of an image", variable: "all", runtime: "io.containerd.runc.v2"},
+		{name: "NVIDIA's runtime", variable: "all", runtime: "nvidia", gpus: []string{"all"}},
+		{name: "its path", variable: "all", runtime: "/usr/bin/nvidia-container-runtime",
+			gpus: []string{"all"}},
+		{name: "in a pod", variable: "all", runtime: "nvidia", pod: "u1"},
+		{name: "by name in a pod", variable: "GPU-0a1b", pod: "u1", gpus: []string{"GPU-0a1b"}},
+		{name: "beside a claim", variable: "all", runtime: "nvidia", annotations: map[string]string{
+			"cdi.k8s.io/claim": "k8s.gpu.nvidia.com/claim=3f2a-gpu-0"},
+			devices: devices{device("k8s.gpu.nvidia.com/claim", "3f2a-gpu-0")},
+			vendors: []string{"nvidia"}},
+		{name: "beside another maker's", variable: "0", asked: []string{"amd.com/gpu=0"},
+			devices: devices{device("amd.com/gpu", "0")}, vendors: []string{"amd"}},
 		{name: "none", variable: "void"},
 		{name: "annotations", variable: "all", annotations: map[string]string{
 			"cdi.k8s.io/nvidia_1": "nvidia.com/gpu=0:1,example.org/nic=a", "other": "nvidia.com/gpu=7"},
@@ -46,7 +58,8 @@ func TestSetDevices(t *testing.T) {
 		if tc.variable != "" {
 			c.EnvVars = map[string]string{"NVIDIA_VISIBLE_DEVICES": tc.variable}
 		}
-		mapping.SetDevices(c, tc.asked...)
+		c.Owner = mapping.Owner(map[string]string{mapping.LabelPodUID: tc.pod})
+		mapping.SetDevices(c, tc.runtime, tc.asked...)
 		if !reflect.DeepEqual(devices(c.AllocatedResources), tc.devices) ||
 			!reflect.DeepEqual(c.GPUDeviceIDs, tc.gpus) ||
 			!reflect.DeepEqual(c.Resources.GPUVendorList, tc.vendors) {
