@@ -66,8 +66,9 @@ func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 
 // answer is that of a list.
 type answer struct {
-	list []*podresourcesv1.PodResources
-	err  error
+	number int // of the list
+	list   []*podresourcesv1.PodResources
+	err    error
 }
 
 // Stream implements [workloadmeta.Streamer].
@@ -77,10 +78,6 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 		return err
 	}
 	defer api.close()
-	list, err := api.list(ctx)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	news := make(chan workloadmeta.Bundle)
 	var following sync.WaitGroup
@@ -88,9 +85,22 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	defer following.Wait()
 	defer cancel()
 	l := &loop{Collector: c, sink: sink, api: api, limit: rate.NewLimiter(1, 3),
-		answers: make(chan answer, 1), next: time.NewTimer(settle)}
+		answers: make(chan answer, 1)}
+	select { // a list says nothing of pods that are seen after it
+	case snapshot := <-news:
+		l.take(snapshot)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	number := c.tracker.ask()
+	list, err := api.list(ctx)
+	if err != nil {
+		return err
+	}
+	c.tracker.list(number, list)
+	l.began, l.next = time.Now(), time.NewTimer(settle)
 	defer l.next.Stop()
-	return l.run(ctx, list, news)
+	return l.run(ctx, news)
 }
 
 // follow passes on what the store tells of pods.
@@ -116,14 +126,13 @@ type loop struct {
 	next    *time.Timer   // of the next question
 	quick   time.Duration // to the next question while devices are missing
 	asking  bool
-	began   time.Time // zero before the snapshot of the pods
+	began   time.Time // when the first list was there
 	synced  bool
 	failed  int // lists in a row
 }
 
-// run joins pods and devices, the first of which it is given.
-func (l *loop) run(ctx context.Context, list []*podresourcesv1.PodResources,
-	news <-chan workloadmeta.Bundle) error {
+// run joins pods and devices, the first of which the tracker has.
+func (l *loop) run(ctx context.Context, news <-chan workloadmeta.Bundle) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() { // nobody asks when this returns
 		cancel()
@@ -133,15 +142,17 @@ func (l *loop) run(ctx context.Context, list []*podresourcesv1.PodResources,
 	}()
 	l.quick = quickPeriod
 	for {
+		if !l.synced && (len(l.tracker.unseen) == 0 || time.Since(l.began) >= settle) {
+			l.synced = true
+			l.sink.Set(l.tracker.everything()...)
+			l.sink.Synced()
+			l.wait()
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case bundle := <-news:
-			due := l.take(bundle)
-			if l.began.IsZero() { // with the snapshot
-				l.began = time.Now()
-				l.tracker.list(list)
-			} else if due || !l.synced {
+			if l.take(bundle) || !l.synced {
 				l.quick = quickPeriod
 				l.soon(ctx)
 			}
@@ -152,13 +163,6 @@ func (l *loop) run(ctx context.Context, list []*podresourcesv1.PodResources,
 			if err := l.answered(a); err != nil {
 				return err
 			}
-		}
-		if !l.synced && !l.began.IsZero() &&
-			(len(l.tracker.unseen) == 0 || time.Since(l.began) >= settle) {
-			l.synced = true
-			l.sink.Set(l.tracker.everything()...)
-			l.sink.Synced()
-			l.wait()
 		}
 	}
 }
@@ -194,9 +198,10 @@ func (l *loop) ask(ctx context.Context) {
 		return
 	}
 	l.asking = true
+	number := l.tracker.ask()
 	go func() {
 		list, err := l.api.list(ctx)
-		l.answers <- answer{list, err}
+		l.answers <- answer{number, list, err}
 	}()
 }
 
@@ -214,7 +219,7 @@ func (l *loop) answered(a answer) error {
 	switch {
 	case a.err == nil:
 		l.failed = 0
-		l.tracker.list(a.list)
+		l.tracker.list(a.number, a.list)
 		if l.synced {
 			l.sink.Set(l.tracker.everything()...)
 			l.unset(l.tracker.prune(l.sink.Known))

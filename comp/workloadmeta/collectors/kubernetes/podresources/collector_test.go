@@ -39,6 +39,7 @@ type fakeKubelet struct {
 	pods   []*podresourcesv1.PodResources
 	err    error
 	frozen bool
+	hold   chan struct{} // not nil: answers wait for its end
 	lists  int
 }
 
@@ -46,8 +47,11 @@ func (f *fakeKubelet) List(ctx context.Context,
 	_ *podresourcesv1.ListPodResourcesRequest) (*podresourcesv1.ListPodResourcesResponse, error) {
 	f.mu.Lock()
 	f.lists++
-	pods, err, frozen := slices.Clone(f.pods), f.err, f.frozen
+	pods, err, frozen, hold := slices.Clone(f.pods), f.err, f.frozen, f.hold
 	f.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	if frozen {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -147,6 +151,13 @@ func (n *node) start() {
 	synctest.Wait()
 }
 
+// nextList waits until a list is asked for.
+func (n *node) nextList() {
+	for n.asked(); n.asked() == 0; {
+		wait(time.Second)
+	}
+}
+
 // newPod returns a pod with one container, named like its ID, that asks for devices.
 func newPod(uid, name, container, id string, resources ...string) *workloadmeta.KubernetesPod {
 	raw := &workloadmeta.RawResources{Requests: map[string]string{"cpu": "1"}}
@@ -220,7 +231,9 @@ const gpuName = "nvidia.com/gpu"
 
 func TestANewContainerHasItsDevicesAtOnce(t *testing.T) {
 	bubble(t, func(n *node) {
-		n.with(func() { n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("other", "main")} })
+		n.with(func() {
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("other", "main")}
+		})
 		n.start()
 		n.asked()
 		began := time.Now()
@@ -260,7 +273,9 @@ func TestTheFirstReportWaitsForPods(t *testing.T) {
 				n.fakeKubelet.pods = []*podresourcesv1.PodResources{
 					gives("train", "main", gpuName+"=GPU-1")}
 			})
-			there := func() { n.pods.Set(newPod("uid-1", "train", "main", "c1", gpuName), container("c1")) }
+			there := func() {
+				n.pods.Set(newPod("uid-1", "train", "main", "c1", gpuName), container("c1"))
+			}
 			if late {
 				n.pods.Silence()
 				go func() {
@@ -281,7 +296,8 @@ func TestTheFirstReportWaitsForPods(t *testing.T) {
 	}
 	bubble(t, func(n *node) { // nobody ever knows that pod
 		n.with(func() {
-			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("x", "main", gpuName+"=GPU-1")}
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+				gives("x", "main", gpuName+"=GPU-1")}
 		})
 		began := time.Now()
 		if n.start(); time.Since(began) != settle {
@@ -296,7 +312,9 @@ func TestDevicesThatComeLater(t *testing.T) {
 		n.start()
 		p := newPod("uid-1", "train", "main", "c1", "cpu")
 		p.Containers[0].ResourceClaims = []string{"gpu"}
-		n.with(func() { n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main")} })
+		n.with(func() {
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main")}
+		})
 		n.asked()
 		n.run(p)
 		wait(28 * time.Second)
@@ -307,7 +325,8 @@ func TestDevicesThatComeLater(t *testing.T) {
 		n.with(func() {
 			claim := &podresourcesv1.DynamicResource{ClaimName: "one", ClaimNamespace: "shop",
 				ClaimResources: []*podresourcesv1.ClaimResource{{DriverName: "gpu.nvidia.com",
-					PoolName: "node-1", DeviceName: "gpu-0", CdiDevices: []*podresourcesv1.CDIDevice{
+					PoolName: "node-1", DeviceName: "gpu-0",
+					CdiDevices: []*podresourcesv1.CDIDevice{
 						{Name: "k8s.gpu.nvidia.com/claim=0a-gpu-0"}}}}}
 			c := n.fakeKubelet.pods[0].Containers[0]
 			c.DynamicResources = append(c.DynamicResources, claim)
@@ -316,7 +335,8 @@ func TestDevicesThatComeLater(t *testing.T) {
 		n.want("prepared", "c1", "gpu.nvidia.com=gpu-0")
 		c, err := n.store.GetContainer("c1")
 		if err != nil || !slices.Equal(c.Resources.GPUVendorList, []string{"nvidia"}) ||
-			c.AllocatedResources[0].Pool != "node-1" || len(c.AllocatedResources[0].CDIDevices) != 1 {
+			c.AllocatedResources[0].Pool != "node-1" ||
+			len(c.AllocatedResources[0].CDIDevices) != 1 {
 			t.Errorf("%+v, %v", c, err)
 		}
 	})
@@ -331,16 +351,27 @@ func TestNothingIsTakenAway(t *testing.T) {
 		n.pods.Set(p, container("c1"))
 		n.start()
 		for name, change := range map[string]func(){
-			"lists nothing":     func() { n.fakeKubelet.pods = nil },
-			"lists no devices":  func() { n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main")} },
-			"fails":             func() { n.err = status.Error(codes.Unavailable, "stopped") },
-			"is asked too much": func() { n.err = status.Error(codes.ResourceExhausted, "rejected by rate limit") },
-			"hangs":             func() { n.frozen = true },
-			"has another of that name": func() {
-				n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main", gpuName+"=GPU-2")}
+			"lists nothing": func() { n.fakeKubelet.pods = nil },
+			"lists no devices": func() {
+				n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main")}
+			},
+			"fails": func() { n.err = status.Error(codes.Unavailable, "stopped") },
+			"is asked too much": func() {
+				n.err = status.Error(codes.ResourceExhausted, "rejected by rate limit")
+			},
+			"hangs": func() { n.frozen = true },
+			"lists CPUs alone": func() {
+				cpus := gives("train", "main")
+				cpus.Containers[0].CpuIds = []int64{1}
+				n.fakeKubelet.pods = []*podresourcesv1.PodResources{cpus}
+			},
+			"has other kinds": func() {
+				n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+					gives("train", "main", "amd.com/gpu=0")}
 			},
 			"has two of that name": func() {
-				n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main", gpuName+"=GPU-2"),
+				n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+					gives("train", "main", gpuName+"=GPU-2"),
 					gives("train", "main", gpuName+"=GPU-1", gpuName+"=GPU-3")}
 			},
 		} {
@@ -349,7 +380,8 @@ func TestNothingIsTakenAway(t *testing.T) {
 				wait(time.Minute)
 				n.want("a kubelet that "+name, "c1", "GPU-1")
 			}
-			if live := n.state() == collection.StateLive; live == (name == "fails" || name == "hangs") {
+			if live := n.state() == collection.StateLive; live == (name == "fails" ||
+				name == "hangs") {
 				n.t.Errorf("a kubelet that %s: the collector is %v", name, n.state())
 			}
 			n.with(func() { n.fakeKubelet.pods, n.err, n.frozen = all, nil, false })
@@ -368,7 +400,8 @@ func TestNothingIsTakenAway(t *testing.T) {
 func TestWhatHasEndedMeanwhile(t *testing.T) {
 	bubble(t, func(n *node) {
 		n.with(func() {
-			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main", gpuName+"=GPU-1")}
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+				gives("train", "main", gpuName+"=GPU-1")}
 		})
 		p := newPod("uid-1", "train", "main", "c1", gpuName)
 		n.run(p)
@@ -389,7 +422,8 @@ func TestWhatHasEndedMeanwhile(t *testing.T) {
 func TestANewInstanceHasTheSameDevices(t *testing.T) {
 	bubble(t, func(n *node) {
 		n.with(func() {
-			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train", "main", gpuName+"=GPU-1")}
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+				gives("train", "main", gpuName+"=GPU-1")}
 		})
 		n.run(newPod("uid-1", "train", "main", "c1", gpuName))
 		n.start()
@@ -415,7 +449,8 @@ func TestANewInstanceHasTheSameDevices(t *testing.T) {
 func TestTwoPodsOfOneName(t *testing.T) {
 	bubble(t, func(n *node) {
 		n.with(func() {
-			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train-0", "main", gpuName+"=GPU-1")}
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+				gives("train-0", "main", gpuName+"=GPU-1")}
 		})
 		old := newPod("uid-1", "train-0", "main", "c1", gpuName)
 		n.run(old)
@@ -425,11 +460,61 @@ func TestTwoPodsOfOneName(t *testing.T) {
 		n.want("both are there", "c1", "GPU-1")
 		n.want("both are there", "c2", "")
 		n.with(func() {
-			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train-0", "main", gpuName+"=GPU-2")}
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+				gives("train-0", "main", gpuName+"=GPU-2")}
 		})
 		n.end(old)
 		wait(2 * time.Second)
 		n.want("the old one has gone", "c2", "GPU-2")
+	})
+}
+
+// A list that is on its way when a pod is made anew is about its predecessor.
+func TestAListInFlightIsAboutThePodsBeforeIt(t *testing.T) {
+	bubble(t, func(n *node) {
+		old := []*podresourcesv1.PodResources{gives("train-0", "main", gpuName+"=GPU-1")}
+		n.with(func() { n.fakeKubelet.pods = old })
+		first := newPod("uid-1", "train-0", "main", "c1", gpuName)
+		n.run(first)
+		n.start()
+		hold := make(chan struct{})
+		n.with(func() { n.hold = hold })
+		n.nextList() // it is on its way, with the old pod
+		n.end(first)
+		n.with(func() {
+			n.hold = nil
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+				gives("train-0", "main", gpuName+"=GPU-2")}
+		})
+		n.run(newPod("uid-2", "train-0", "main", "c2", gpuName))
+		close(hold)
+		synctest.Wait()
+		n.want("the list is there", "c2", "")
+		wait(2 * time.Second)
+		n.want("the next one is, too", "c2", "GPU-2")
+	})
+}
+
+// A kubelet may go on listing a pod for a while after its successor is known.
+func TestTwoListsCorrectWhatOneHasSaid(t *testing.T) {
+	bubble(t, func(n *node) {
+		list := func(gpu string) {
+			n.with(func() {
+				n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+					gives("train-0", "main", gpuName+"="+gpu)}
+			})
+		}
+		list("GPU-1")
+		n.run(newPod("uid-2", "train-0", "main", "c2", gpuName))
+		n.start()
+		for _, step := range []struct{ lists, want string }{
+			{"GPU-2", "GPU-1"}, {"GPU-1", "GPU-1"}, {"GPU-2", "GPU-1"}, {"GPU-3", "GPU-1"},
+			{"GPU-3", "GPU-3"},
+		} {
+			list(step.lists)
+			n.nextList()
+			n.want("a list of "+step.lists, "c2", step.want)
+		}
 	})
 }
 
@@ -442,7 +527,8 @@ func TestAnEndedPodDoesNotCount(t *testing.T) {
 		n.run(newPod("uid-2", "train-0", "main", "c2", gpuName))
 		wait(time.Minute)
 		n.with(func() {
-			n.fakeKubelet.pods = []*podresourcesv1.PodResources{gives("train-0", "main", gpuName+"=GPU-2")}
+			n.fakeKubelet.pods = []*podresourcesv1.PodResources{
+				gives("train-0", "main", gpuName+"=GPU-2")}
 		})
 		ended := *old
 		ended.Phase = "Succeeded"
@@ -501,7 +587,7 @@ func TestRecorded(t *testing.T) {
 		p := newPod(fmt.Sprint("uid-", i), name, "main", fmt.Sprint("c", i), "example.org/nic")
 		tr.set(p)
 	}
-	tr.list(recorded(t))
+	tr.list(tr.ask(), recorded(t))
 	all := tr.everything()
 	if len(all) != 1 {
 		t.Fatalf("%d containers", len(all))
@@ -533,7 +619,8 @@ func TestDevicesOf(t *testing.T) {
 	}, DynamicResources: []*podresourcesv1.DynamicResource{{
 		ClaimResources: []*podresourcesv1.ClaimResource{
 			{DriverName: "gpu.nvidia.com", DeviceName: "gpu-0",
-				CdiDevices: []*podresourcesv1.CDIDevice{{Name: "nvidia.com/gpu=GPU-9"}, {Name: "?"}}},
+				CdiDevices: []*podresourcesv1.CDIDevice{{Name: "nvidia.com/gpu=GPU-9"},
+					{Name: "?"}}},
 			{DriverName: "x"}}}}}
 	d := devicesOf(c)
 	if got := strings.Join(d.gpus, " "); got != "GPU-1 GPU-9 MIG-1 MIG-2" {

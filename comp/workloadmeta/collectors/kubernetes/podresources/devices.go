@@ -102,6 +102,16 @@ func (d *devices) has(other *devices) bool {
 	})
 }
 
+// replaces reports whether there are other devices of each kind that another has, and as many in
+// all: that one was about another pod, or this one is.
+func (d *devices) replaces(other *devices) bool {
+	return len(d.list) >= len(other.list) && !slices.ContainsFunc(other.list,
+		func(a workloadmeta.ContainerAllocatedResource) bool {
+			return !slices.ContainsFunc(d.list,
+				func(b workloadmeta.ContainerAllocatedResource) bool { return a.Name == b.Name })
+		})
+}
+
 // container returns what is reported of the container with an ID.
 func (d *devices) container(id string) *workloadmeta.Container {
 	c := &workloadmeta.Container{EntityID: idOf(id), AllocatedResources: d.list,

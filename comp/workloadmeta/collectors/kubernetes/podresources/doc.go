@@ -11,8 +11,9 @@
 //   - A pod that the API does not list is no evidence: it may have ended, or the kubelet has just
 //     started. What was known of it stays for as long as the store has it.
 //   - Where two pods share a name, in the API or in the store, as one that is replaced and its
-//     successor do, neither is told anything. A list that takes devices away from a container is
-//     about another pod: nothing takes them away while the pod lives.
+//     successor do, neither is told anything. A list says nothing of pods that are first seen after
+//     it was asked for. A container's devices are replaced when two lists in a row have the same
+//     others instead: then one of them was about another pod. Nothing else takes them away.
 //   - The API has no watch. It is asked every [Options.Period], and at once when a container shows
 //     up that asks for devices which are not known, then ever more rarely until they are.
 //   - A kubelet that is frozen or away holds up nothing but news of devices.

@@ -39,7 +39,7 @@ func FuzzList(f *testing.F) {
 			}
 			tr.set(other)
 		}
-		tr.list(answer.PodResources)
+		tr.list(tr.ask(), answer.PodResources)
 		first := tr.everything()
 		for _, e := range first {
 			if err := (workloadmeta.CollectorEvent{Type: workloadmeta.EventTypeSet,
@@ -49,7 +49,7 @@ func FuzzList(f *testing.F) {
 		}
 		for _, again := range [][]*podresourcesv1.PodResources{answer.PodResources, nil,
 			{gives("train", "main")}} {
-			tr.list(again)
+			tr.list(tr.ask(), again)
 			now := tr.everything()
 			if len(now) != len(first) {
 				t.Fatalf("%d containers, then %d", len(first), len(now))

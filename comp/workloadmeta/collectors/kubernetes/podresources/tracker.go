@@ -15,17 +15,20 @@ type tracker struct {
 	pods map[string]*pod // by UID
 	// unseen are names under which a list has devices, and no pod is known.
 	unseen map[podName]bool
+	asked  int // lists
 }
 
 type podName struct{ namespace, name string }
 
 type pod struct {
 	podName
+	since      int // the last list that was asked for before it was seen
 	ended      bool
 	containers map[string]string   // ID → name, those of earlier instances included
 	current    map[string]bool     // IDs that it lists now
 	wants      map[string]wants    // by the container's name
 	devices    map[string]*devices // by the container's name
+	doubts     map[string]*devices // which the last list had instead, by the container's name
 }
 
 // wants is what a container asks for.
@@ -85,7 +88,7 @@ func (t *tracker) forget(uid string) (gone []workloadmeta.Entity) {
 func (t *tracker) set(e *workloadmeta.KubernetesPod) (known []workloadmeta.Entity, due bool) {
 	p := t.pods[e.ID]
 	if p == nil {
-		p = &pod{containers: map[string]string{}, devices: map[string]*devices{}}
+		p = &pod{since: t.asked, containers: map[string]string{}, devices: map[string]*devices{}}
 		t.pods[e.ID] = p
 	}
 	p.podName, p.ended = podName{e.Namespace, e.Name}, workloadmeta.HasEnded(e)
@@ -127,8 +130,15 @@ func (p *pod) report() (list []workloadmeta.Entity) {
 	return list
 }
 
-// list takes the answer to a list.
-func (t *tracker) list(answer []*podresourcesv1.PodResources) {
+// ask returns the number of a list that is about to be asked for.
+func (t *tracker) ask() int {
+	t.asked++
+	return t.asked
+}
+
+// list takes the answer to a list. For pods that were first seen since it was asked for it says
+// nothing: it may be about others of their names.
+func (t *tracker) list(number int, answer []*podresourcesv1.PodResources) {
 	// nil: there are several of this name, and nobody knows which is which
 	listed := map[podName]*podresourcesv1.PodResources{}
 	t.unseen = map[podName]bool{}
@@ -152,13 +162,22 @@ func (t *tracker) list(answer []*podresourcesv1.PodResources) {
 		}
 	}
 	for _, p := range t.pods {
-		if p.ended || alive[p.podName] > 1 {
+		if p.ended || alive[p.podName] > 1 || number <= p.since {
 			continue
 		}
+		before := p.doubts
+		p.doubts = map[string]*devices{}
 		for _, c := range listed[p.podName].GetContainers() {
-			d := devicesOf(c)
-			if known := p.devices[c.GetName()]; d != nil && (known == nil || d.has(known)) {
-				p.devices[c.GetName()] = d
+			name, d := c.GetName(), devicesOf(c)
+			if d == nil {
+				continue
+			}
+			known, doubt := p.devices[name], before[name]
+			switch {
+			case known == nil || d.has(known) || doubt != nil && d.has(doubt):
+				p.devices[name] = d
+			case d.replaces(known):
+				p.doubts[name] = d
 			}
 		}
 	}
