@@ -311,10 +311,10 @@ func onHostNetwork(p *workloadmeta.KubernetesPod) bool {
 }
 
 // otherUIDs are the second UIDs of a static pod. The kubelet reports the hash of the pod's file as
-// UID; the mirror object in the API server has one of its own and names that hash in an annotation.
+// UID; the mirror object in the API server has one of its own. Annotations that tell of the other
+// count for nothing here: whoever makes a pod may write them, and would answer for another.
 func otherUIDs(keys []string, p *workloadmeta.KubernetesPod) []string {
-	for _, uid := range [...]string{p.APIUID, p.UID, p.Annotations["kubernetes.io/config.mirror"],
-		p.Annotations["kubernetes.io/config.hash"]} {
+	for _, uid := range [...]string{p.APIUID, p.UID} {
 		if uid != p.ID && !slices.Contains(keys, uid) {
 			keys = append(keys, uid)
 		}

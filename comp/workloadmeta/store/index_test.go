@@ -340,20 +340,15 @@ func TestPodsByNameAndByContainer(t *testing.T) {
 }
 
 func TestStaticPodsAnswerToBothUIDs(t *testing.T) {
-	mirror := func(uid, hash string) func(*wm.KubernetesPod) {
-		return func(p *wm.KubernetesPod) {
-			p.UID, p.Annotations = uid, map[string]string{"kubernetes.io/config.mirror": hash}
-		}
+	says := func(p *wm.KubernetesPod) { // whoever makes a pod may write that of another
+		p.Annotations = map[string]string{"kubernetes.io/config.mirror": "api-uid",
+			"kubernetes.io/config.hash": "unknown"}
 	}
 	s := newStore(t, sets(kubelet, pod("hash", func(p *wm.KubernetesPod) { p.UID = "mirror-uid" })),
-		sets(cluster, pod("uid2", mirror("uid2", "hash2"))),
-		sets(kubelet, pod("hash3", func(p *wm.KubernetesPod) {
-			mirror("", "hash3")(p)
-			p.APIUID = "api-uid"
-		})))
+		sets(cluster, pod("evil", says)),
+		sets(kubelet, pod("hash3", func(p *wm.KubernetesPod) { p.APIUID = "api-uid" })))
 	for uid, want := range map[string]any{"hash3": "hash3", "api-uid": "hash3", "hash": "hash",
-		"mirror-uid": "hash", "uid2": "uid2",
-		"hash2": "uid2", "other": wm.ErrNotFound} {
+		"mirror-uid": "hash", "unknown": wm.ErrNotFound, "other": wm.ErrNotFound} {
 		p, err := s.GetKubernetesPod(uid)
 		wants(t, uid, p, err, want)
 	}

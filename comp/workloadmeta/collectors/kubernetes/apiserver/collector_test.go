@@ -384,9 +384,8 @@ func TestMirror(t *testing.T) {
 		mirror := func(value string) *corev1.Pod {
 			p := podOf("etcd-node-1", "etcd")
 			p.UID = "" // the server makes one
-			p.Annotations = map[string]string{"kubernetes.io/config.mirror": "static"}
 			p.Labels["v"] = value
-			return p
+			return mirrorOf(p, "static")
 		}
 		server.Put(podPath, mirror("1"))
 		w := start(t, server, Options{Agent: collection.Cluster, Resources: []string{pods}})
@@ -419,7 +418,7 @@ func TestMirrorBetweenTwoFirstLists(t *testing.T) {
 		server.Paged(1)
 		mirror := podOf("etcd", "etcd")
 		mirror.UID = ""
-		mirror.Annotations = map[string]string{"kubernetes.io/config.mirror": "static"}
+		mirrorOf(mirror, "static")
 		server.Put(podPath, mirror)
 		server.Put(podPath, podOf("web", "web"))
 		server.Put(namespacePath, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a"}})
@@ -467,6 +466,117 @@ func TestLog(t *testing.T) {
 			!strings.Contains(lines[0], "grant list and watch pods") ||
 			!strings.Contains(lines[1], "followed again") {
 			t.Errorf("the log has:\n%s", log.String())
+		}
+	})
+}
+
+// TestNobodyTakesAPodOver: whoever may make pods may write any annotation and any owner. With them
+// nobody becomes another pod, nor takes it away when going.
+func TestNobodyTakesAPodOver(t *testing.T) {
+	const uid = "0b2d6f0a-3a43-4c8a-9a52-6f5e9f2f1c55"
+	for name, tc := range map[string]struct {
+		victim *corev1.Pod
+		id     string // of the victim's entity
+		fake   func(*corev1.Pod)
+		as     string // what the other is; nothing for as long as the victim is there
+	}{
+		"the annotation alone": {podOf("victim", "web"), "uid-of-victim", func(p *corev1.Pod) {
+			p.Annotations = map[string]string{"kubernetes.io/config.mirror": "uid-of-victim"}
+		}, "uid-of-evil"},
+		"an owner that does not control it": {podOf("victim", "web"), "uid-of-victim",
+			func(p *corev1.Pod) {
+				mirrorOf(p, "uid-of-victim").OwnerReferences[0].Controller = nil
+			},
+			"uid-of-evil"},
+		"another node": {podOf("victim", "web"), "uid-of-victim",
+			func(p *corev1.Pod) { mirrorOf(p, "uid-of-victim").Spec.NodeName = "node-2" },
+			"uid-of-evil"},
+		"a resource of that name": {podOf("victim", "web"), "uid-of-victim", func(p *corev1.Pod) {
+			mirrorOf(p, "uid-of-victim").OwnerReferences[0].APIVersion = "example.org/v1"
+		}, "uid-of-evil"},
+		"all of a mirror": {podOf("victim", "web"), "uid-of-victim",
+			func(p *corev1.Pod) { mirrorOf(p, "uid-of-victim") }, ""},
+		"all of a mirror, somebody else's replica has the pod": {nil, uid,
+			func(p *corev1.Pod) { mirrorOf(p, uid) }, "uid-of-evil"},
+		"of a static pod": {mirrorOf(podOf("victim", "web"), "static"), "static",
+			func(p *corev1.Pod) { mirrorOf(p, "static") }, ""},
+	} {
+		for _, first := range []string{"victim", "evil", "both"} {
+			t.Run(name+", first "+first, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					evil := podOf("evil", "bad")
+					evil.Namespace, evil.CreationTimestamp = "evil", metav1.Now()
+					tc.fake(evil)
+					server := newServer()
+					put := func(p *corev1.Pod) {
+						if p != nil {
+							server.Put(podPath, p)
+						}
+					}
+					if first == "evil" {
+						put(evil)
+					} else {
+						put(tc.victim)
+					}
+					if first == "both" {
+						put(evil)
+					}
+					w := start(t, server, Options{Agent: collection.Cluster,
+						Resources: []string{pods}})
+					defer w.stop()
+					w.wait(time.Second)
+					put(evil)
+					put(tc.victim)
+					w.wait(time.Second)
+					has := func(when string, victim, other bool) {
+						t.Helper()
+						want := map[string]string{}
+						if victim {
+							want[tc.id] = "victim"
+						}
+						if other {
+							want[tc.as] = "evil"
+						}
+						got := map[string]string{}
+						for id, e := range w.known {
+							got[id.ID] = e.(*workloadmeta.KubernetesPod).Name
+						}
+						if diff := cmp.Diff(want, got); diff != "" {
+							t.Errorf("%s: want (-), got (+):\n%s", when, diff)
+						}
+					}
+					has("with both", tc.victim != nil, tc.as != "")
+					server.Delete(podPath, "evil", "evil")
+					w.wait(time.Second)
+					has("without the other", tc.victim != nil, false)
+				})
+			})
+		}
+	}
+}
+
+// Of two mirrors of one static pod the one that stays is it, whichever of them goes.
+func TestOneOfTwoMirrorsGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer()
+		for i, name := range []string{"a", "b"} {
+			p := mirrorOf(podOf(name, "web"), "static")
+			p.CreationTimestamp = metav1.NewTime(time.Now().Add(time.Duration(i) * time.Minute))
+			server.Put(podPath, p)
+		}
+		w := start(t, server, Options{Agent: collection.Cluster, Resources: []string{pods}})
+		defer w.stop()
+		is := func() string {
+			w.wait(time.Second)
+			return entity[*workloadmeta.KubernetesPod](w, workloadmeta.KindKubernetesPod,
+				"static").APIUID
+		}
+		if got := is(); got != "uid-of-a" {
+			t.Errorf("of both it is %s", got)
+		}
+		server.Delete(podPath, "shop", "a")
+		if got := is(); got != "uid-of-b" {
+			t.Errorf("when the first has gone it is %s", got)
 		}
 	})
 }
@@ -575,10 +685,12 @@ func TestAccess(t *testing.T) {
 		"pods of a node": {Options{Resources: []string{pods}}, collection.Node, nil, "pods"},
 		"any resource": {Options{Resources: []string{"batch/jobs"}}, collection.Cluster,
 			nil, "batch/jobs"},
-		"what is not allowed": {Options{Resources: []string{"secrets"}}, collection.Cluster, nil, ""},
-		"the cluster": {Options{}, collection.Cluster, nil, "namespaces nodes apps/deployments pods " +
-			"services discovery.k8s.io/endpointslices autoscaling/horizontalpodautoscalers " +
-			"autoscaling.k8s.io/verticalpodautoscalers"},
+		"what is not allowed": {Options{Resources: []string{"secrets"}}, collection.Cluster, nil,
+			""},
+		"the cluster": {Options{}, collection.Cluster, nil,
+			"namespaces nodes apps/deployments pods " +
+				"services discovery.k8s.io/endpointslices autoscaling/horizontalpodautoscalers " +
+				"autoscaling.k8s.io/verticalpodautoscalers"},
 		"a node with tags of objects": {Options{}, collection.Node,
 			[]string{"deployments.apps", "namespaces", "nodes", "secrets"}, "namespaces nodes"},
 		"a cluster with tags of objects": {Options{Resources: []string{"pods"}},
@@ -630,7 +742,7 @@ func TestPodsEndInWhatTheServerHas(t *testing.T) {
 					p.UID = ""
 					p.Labels["v"] = fmt.Sprint(i)
 					if rapid.Bool().Draw(rt, "static") {
-						p.Annotations = map[string]string{"kubernetes.io/config.mirror": name}
+						mirrorOf(p, name)
 					}
 					server.Put(podPath, p)
 				}

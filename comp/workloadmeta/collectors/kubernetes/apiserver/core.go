@@ -12,6 +12,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/podmap"
 )
 
 // bundleSize is how many entities are reported at once at most.
@@ -30,6 +31,7 @@ type core struct {
 	crowded *atomic.Int64 // memberships that do not count: see maxServices
 
 	pods        *table[*workloadmeta.KubernetesPod]
+	mirrors     podmap.Mirrors // of pods
 	deployments *table[*workloadmeta.KubernetesDeployment]
 	scalers     scalers
 	members     members
@@ -45,7 +47,7 @@ type source struct {
 
 func newCore(o *Options, sink workloadmeta.Sink, crowded *atomic.Int64) *core {
 	c := &core{opts: o, sink: sink, updates: make(chan func()), timer: time.NewTimer(0),
-		crowded: crowded}
+		crowded: crowded, mirrors: podmap.Mirrors{}}
 	crowded.Store(0)
 	c.timer.Stop()
 	c.pods = newTable(samePod, c.podChanged)

@@ -35,40 +35,39 @@ func samePod(a, b *workloadmeta.KubernetesPod) bool {
 	return a.Equal(&as)
 }
 
-// podChanged reports a pod, with the kinds of the autoscalers of what owns it. A static pod's
-// mirror is made anew when its file changes, and when somebody deletes it: of two the later one
-// counts.
+// podChanged reports a pod, with the kinds of the autoscalers of what owns it.
 func (c *core) podChanged(_ string, was, is **workloadmeta.KubernetesPod) {
-	if is == nil {
-		if id := (*was).EntityID; !c.mirrored(*was) {
+	if was != nil {
+		c.mirrors.Drop(*was)
+	}
+	if is != nil {
+		c.mirrors.Put(podmap.Mapped{Pod: *is})
+		c.reportPod((*is).EntityID)
+	}
+	if was != nil && (is == nil || (*was).EntityID != (*is).EntityID) {
+		c.reportPod((*was).EntityID)
+	}
+}
+
+// reportPod reports the pod with an ID as it is now. The mirror of a static pod is made anew when
+// its file changes, and when somebody deletes it; a pod that pretends to be one is there beside it,
+// or beside the very pod whose UID that is.
+func (c *core) reportPod(id workloadmeta.EntityID) {
+	pod, ok := c.pods.known[id.ID] // by the API server's UID
+	if !ok || pod.EntityID != id {
+		mirror, ok := c.mirrors.Of(id.ID)
+		if !ok {
 			c.unset(id)
+			return
 		}
-		return
+		pod = mirror.Pod
 	}
-	if was != nil && (*was).EntityID != (*is).EntityID {
-		c.unset((*was).EntityID)
-	}
-	pod := *is
 	if kinds := c.scalers.kinds(ownerOf(pod)); kinds != nil {
 		scaled := *pod
 		scaled.AutoscalerKinds = kinds
 		pod = &scaled
 	}
 	c.set(pod)
-}
-
-// mirrored reports whether another mirror than this one is there of the same static pod. There are
-// few of them.
-func (c *core) mirrored(gone *workloadmeta.KubernetesPod) bool {
-	if gone.APIUID == "" {
-		return false
-	}
-	for _, pod := range c.pods.known {
-		if pod.ID == gone.ID {
-			return true
-		}
-	}
-	return false
 }
 
 // ownerOf returns what controls a pod, and scales it if anything does: the Deployment or the Argo

@@ -233,6 +233,15 @@ func podOf(name, deployment string) *corev1.Pod {
 	return p
 }
 
+// mirrorOf makes a pod the mirror of a static one, as its kubelet does.
+func mirrorOf(p *corev1.Pod, static string) *corev1.Pod {
+	yes := true
+	p.Annotations = map[string]string{"kubernetes.io/config.mirror": static}
+	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node",
+		Name: p.Spec.NodeName, UID: "uid-of-node", Controller: &yes}}
+	return p
+}
+
 // sliceOf returns a slice of a service. A pod is its name, with a "!" behind one that is not ready,
 // "~" behind one that terminates and still serves, "?" behind one that says nothing of itself.
 func sliceOf(name, service string, pods ...string) *discoveryv1.EndpointSlice {

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -36,7 +37,8 @@ func (c *Collector) streamAPIServer(ctx context.Context, sink workloadmeta.Sink)
 		Resource: kubeapi.Resource{Fields: "spec.nodeName=" + node,
 			GroupVersionResource: workloadmeta.GroupVersionResource{Version: "v1",
 				Resource: "pods"}},
-		Handler: &apiPods{ctx: ctx, tell: tell, loop: l}}
+		Handler: &apiPods{ctx: ctx, tell: tell, loop: l, known: map[string]podmap.Mapped{},
+			mirrors: podmap.Mirrors{}}}
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel()
@@ -69,8 +71,10 @@ type apiPods struct {
 	loop *loop
 
 	listing bool
-	all     []podmap.Mapped // since Listing
-	kept    []string        // UIDs of those that cannot be decoded, since Listing
+	known   map[string]podmap.Mapped // by the API server's UID
+	mirrors podmap.Mirrors           // of those
+	before  map[string]podmap.Mapped // what was known when the list began; nil: there is none
+	kept    []string                 // UIDs of those that cannot be decoded, since Listing
 }
 
 func (a *apiPods) do(f func()) {
@@ -81,39 +85,78 @@ func (a *apiPods) do(f func()) {
 }
 
 // Listing implements [kubeapi.Handler].
-func (a *apiPods) Listing() { a.listing, a.all, a.kept = true, nil, nil }
+func (a *apiPods) Listing() {
+	if !a.listing { // else it is another attempt
+		a.before = a.known
+	}
+	a.listing, a.known, a.mirrors, a.kept = true, map[string]podmap.Mapped{}, podmap.Mirrors{}, nil
+}
 
 // Object implements [kubeapi.Handler].
 func (a *apiPods) Object(pod *object.Pod) error {
+	uid := pod.UID
 	mapped, err := a.loop.running.mapper.Map(pod)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case a.listing:
-		a.all = append(a.all, mapped)
-	default:
-		a.do(func() { a.loop.changed(a.loop.running.event(time.Now(), mapped)) })
+	}
+	was, ok := a.known[uid]
+	if ok {
+		a.mirrors.Drop(was.Pod)
+	}
+	a.known[uid] = mapped
+	a.mirrors.Put(mapped)
+	a.report(mapped.Pod.ID)
+	if ok && was.Pod.ID != mapped.Pod.ID {
+		a.report(was.Pod.ID)
 	}
 	return nil
 }
 
 // Deleted implements [kubeapi.Handler].
 func (a *apiPods) Deleted(pod *object.Pod) {
-	id := pod.UID
-	if mirrored := pod.Annotations[podmap.AnnotationMirror]; mirrored != "" {
-		id = mirrored
+	id := podmap.ID(pod)
+	if was, ok := a.known[pod.UID]; ok {
+		id = was.Pod.ID
+		delete(a.known, pod.UID)
+		a.mirrors.Drop(was.Pod)
 	}
-	if a.listing { // it is not among all that there is
-		a.all = slices.DeleteFunc(a.all, func(m podmap.Mapped) bool { return m.Pod.ID == id })
+	a.report(id)
+}
+
+// called returns the pod with an ID. It is that of the UID before any that says to be its mirror.
+func (a *apiPods) called(id string) (podmap.Mapped, bool) {
+	if pod, ok := a.known[id]; ok && pod.Pod.ID == id {
+		return pod, true
+	}
+	return a.mirrors.Of(id)
+}
+
+// report hands the loop what has become of a pod, unless all of them are to follow.
+func (a *apiPods) report(id string) {
+	if a.listing {
 		return
 	}
-	a.do(func() { a.loop.changed(a.loop.running.gone(time.Now(), id)) })
+	pod, ok := a.called(id)
+	a.do(func() {
+		if now := time.Now(); ok {
+			a.loop.changed(a.loop.running.event(now, pod))
+		} else {
+			a.loop.changed(a.loop.running.gone(now, id))
+		}
+	})
 }
 
 // Listed implements [kubeapi.Handler].
 func (a *apiPods) Listed() {
-	all, kept := a.all, a.kept
-	a.listing, a.all, a.kept = false, nil, nil
+	kept := a.kept
+	a.listing, a.before, a.kept = false, nil, nil
+	var all []podmap.Mapped
+	for _, uid := range slices.Sorted(maps.Keys(a.known)) {
+		id := a.known[uid].Pod.ID
+		if pod, ok := a.called(id); ok && pod.Pod == a.known[uid].Pod {
+			all = append(all, pod)
+		}
+	}
 	a.do(func() { a.loop.sync(a.loop.running.all(time.Now(), all, kept)) })
 }
 
@@ -139,6 +182,10 @@ func (a *apiPods) Unreadable(m *object.Meta, err error) {
 		"pod", m.Name, "error", err)
 	if a.listing {
 		a.kept = append(a.kept, m.UID)
+		if was, ok := a.before[m.UID]; ok {
+			a.known[m.UID] = was
+			a.mirrors.Put(was)
+		}
 	}
 }
 

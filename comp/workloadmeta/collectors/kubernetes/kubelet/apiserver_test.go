@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -234,7 +235,7 @@ func TestMirrorIsMadeAnew(t *testing.T) {
 		server := fakekube.New(podPath)
 		mirror := pod("etcd")
 		mirror.UID = ""
-		mirror.Annotations = map[string]string{"kubernetes.io/config.mirror": "static"}
+		mirrorOf(mirror, "static")
 		server.Put(podPath, mirror)
 		f := followAPI(t, server)
 		defer f.stop()
@@ -269,7 +270,7 @@ func TestLeftOut(t *testing.T) {
 		server := fakekube.New(podPath)
 		server.Custom(podPath)
 		mirror := pod("etcd")
-		mirror.Annotations = map[string]string{"kubernetes.io/config.mirror": "static"}
+		mirrorOf(mirror, "static")
 		readable := []*corev1.Pod{pod("web"), mirror}
 		for _, p := range append(readable, pod("db")) {
 			server.Put(podPath, p)
@@ -310,6 +311,86 @@ func TestLeftOut(t *testing.T) {
 		if part := f.c.Parts()[0]; part.State != collection.StateLive ||
 			f.known["uid-web"] == nil || f.known["static"] == nil {
 			t.Errorf("when all can be read again: %+v, %v", part, f.known)
+		}
+	})
+}
+
+// mirrorOf makes a pod the mirror of a static one, as its kubelet does.
+func mirrorOf(p *corev1.Pod, static string) *corev1.Pod {
+	yes := true
+	p.Annotations = map[string]string{"kubernetes.io/config.mirror": static}
+	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node",
+		Name: p.Spec.NodeName, Controller: &yes}}
+	return p
+}
+
+// Nobody becomes another pod by saying to be its mirror, nor takes it away when going.
+func TestNobodyTakesAPodOver(t *testing.T) {
+	for name, tc := range map[string]struct {
+		victim *corev1.Pod
+		id     string
+		fake   func(*corev1.Pod)
+	}{
+		"the annotation alone": {pod("victim"), "uid-victim", func(p *corev1.Pod) {
+			p.Annotations = map[string]string{"kubernetes.io/config.mirror": "uid-victim"}
+		}},
+		"all of a mirror": {pod("victim"), "uid-victim",
+			func(p *corev1.Pod) { mirrorOf(p, "uid-victim") }},
+		"of a static pod": {mirrorOf(pod("victim"), "static"), "static",
+			func(p *corev1.Pod) { mirrorOf(p, "static") }},
+	} {
+		for _, listed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, listed %v", name, listed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					evil := pod("evil")
+					evil.Namespace = "evil"
+					evil.CreationTimestamp.Time = tc.victim.CreationTimestamp.Add(time.Minute)
+					tc.fake(evil)
+					server := fakekube.New(podPath)
+					if listed {
+						server.Put(podPath, evil)
+						server.Put(podPath, tc.victim)
+					}
+					f := followAPI(t, server)
+					defer f.stop()
+					f.wait(time.Second)
+					server.Put(podPath, tc.victim)
+					server.Put(podPath, evil)
+					f.wait(time.Second)
+					is := func(when string) {
+						t.Helper()
+						p, ok := f.known[tc.id].(*workloadmeta.KubernetesPod)
+						if !ok || p.Name != "victim" {
+							t.Errorf("%s it is %+v", when, p)
+						}
+					}
+					is("with the other")
+					server.Delete(podPath, "evil", "evil")
+					f.wait(time.Minute)
+					is("without the other")
+				})
+			})
+		}
+	}
+}
+
+// A pod of its own that becomes a mirror, as far as it says, leaves nothing behind.
+func TestLaterMirror(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := fakekube.New(podPath)
+		late := pod("late")
+		late.Annotations = map[string]string{"kubernetes.io/config.mirror": "static"}
+		server.Put(podPath, late)
+		f := followAPI(t, server)
+		defer f.stop()
+		f.wait(time.Second)
+		if f.known["uid-late"] == nil {
+			t.Errorf("there is %v", f.known)
+		}
+		server.Put(podPath, mirrorOf(late, "static"))
+		f.wait(time.Minute)
+		if f.known["static"] == nil || f.known["uid-late"] != nil {
+			t.Errorf("as a mirror: %v", f.known)
 		}
 	})
 }

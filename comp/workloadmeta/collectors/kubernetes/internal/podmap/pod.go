@@ -15,8 +15,6 @@ import (
 const (
 	// AnnotationSource is where a kubelet has a pod from: api, file or http.
 	AnnotationSource = "kubernetes.io/config.source"
-	// AnnotationMirror is, on the mirror of a static pod, the pod's UID at the kubelet.
-	AnnotationMirror = "kubernetes.io/config.mirror"
 
 	annotationSeen            = "kubernetes.io/config.seen" // another at each start of the kubelet
 	annotationLastApplied     = "kubectl.kubernetes.io/last-applied-configuration"
@@ -122,9 +120,9 @@ func podOf(p *object.Pod) *workloadmeta.KubernetesPod {
 		ObservedGeneration: status.ObservedGeneration,
 		ResourceVersion:    meta.ResourceVersion,
 	}
-	if mirrored := meta.Annotations[AnnotationMirror]; mirrored != "" {
+	if id := ID(p); id != meta.UID {
 		// It belongs to its node, as the API server sees it, and to nothing as its kubelet does.
-		out.ID, out.APIUID, out.Owners = mirrored, meta.UID, nil
+		out.ID, out.APIUID, out.Owners = id, meta.UID, nil
 	}
 	delete(out.Annotations, annotationSeen)
 	delete(out.Annotations, annotationLastApplied)

@@ -156,7 +156,8 @@ func plain(m podmap.Mapped) podmap.Mapped {
 func TestMirror(t *testing.T) {
 	mapped, err := mapper(t).Map(parse(t, []byte(`{"metadata":{"name":"web-node-1","uid":"api-uid",
 		"annotations":{"kubernetes.io/config.mirror":"kubelet-uid"},
-		"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"node-1","uid":"n"}]},
+		"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"node-1","uid":"n",
+			"controller":true}]},"spec":{"nodeName":"node-1"},
 		"status":{"phase":"Running","containerStatuses":[{"name":"a","containerID":"containerd://1",
 			"state":{"running":{}}}]}}`)))
 	if err != nil {
