@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -105,9 +106,28 @@ func ProblemOf(err error) Problem {
 		p.Hint = e.Hint
 	}
 	if p.Hint == "" {
-		p.Hint = p.Cause.Hint()
+		p.Hint = hintOf(p.Cause, err)
 	}
 	return p
+}
+
+// hintOf returns what to do about an error that has no hint itself. Where it is of the network
+// there is no socket of a daemon on this machine.
+func hintOf(cause Cause, err error) string {
+	name, _ := errors.AsType[*net.DNSError](err)
+	call, _ := errors.AsType[*net.OpError](err)
+	remote := call != nil && strings.HasPrefix(call.Net, "tcp")
+	switch {
+	case cause == CauseAbsent && name != nil:
+		return "there is no such host: check the name in the option, and the name server"
+	case cause == CauseTimeout && name != nil:
+		return "the name server does not answer: give an address instead of the name, or mend that"
+	case cause == CauseTimeout && remote && call.Op == "dial":
+		return "nothing answers at this address: check it, and the firewalls on the way"
+	case cause == CauseRefused && remote:
+		return "nobody listens at this address: check host and port, and whether the server runs"
+	}
+	return cause.Hint()
 }
 
 // Error gives an error of a collector its cause, and a hint what to do. Its text is that of

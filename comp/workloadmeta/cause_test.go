@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -72,6 +73,35 @@ func TestProblems(t *testing.T) {
 			workloadmeta.CauseInvalid}, c)
 		if (c.Hint() == "") != own {
 			t.Errorf("cause %s has the hint %q", c, c.Hint())
+		}
+	}
+}
+
+// Who asks over the network is not told about daemons and sockets of this machine.
+func TestHintsOfTheNetwork(t *testing.T) {
+	const address, local = "address", "daemon"
+	refused := os.NewSyscallError("connect", syscall.ECONNREFUSED)
+	for _, tc := range []struct {
+		err       error
+		want, not string
+	}{
+		{&net.OpError{Op: "dial", Net: "tcp", Err: refused}, "host and port", local},
+		{&net.OpError{Op: "dial", Net: "tcp6", Err: refused}, "host and port", local},
+		{&net.OpError{Op: "dial", Net: "unix", Err: refused}, local, "port"},
+		{&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{IsNotFound: true}}, "name", local},
+		{&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{IsTimeout: true}}, "name server",
+			local},
+		{&net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, address, local},
+		{&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, local, address},
+		{&workloadmeta.Error{Cause: workloadmeta.CauseRefused,
+			Err: fmt.Errorf("list: %w", &net.OpError{Op: "dial", Net: "tcp", Err: refused})},
+			"host and port", local},
+		{&workloadmeta.Error{Hint: "mine", Err: &net.OpError{Net: "tcp", Err: refused}}, "mine",
+			address},
+	} {
+		got := workloadmeta.ProblemOf(tc.err).Hint
+		if !strings.Contains(got, tc.want) || strings.Contains(got, tc.not) {
+			t.Errorf("%v: hint %q; want %q, and nothing of %q", tc.err, got, tc.want, tc.not)
 		}
 	}
 }
