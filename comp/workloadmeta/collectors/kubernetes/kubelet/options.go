@@ -160,8 +160,8 @@ func (o *Options) apiServer() kubeapi.Options {
 		Root: o.Root}
 }
 
-// roots returns who may sign for the kubelet. They are read for each new connection, because they
-// are renewed.
+// roots returns who may sign for the kubelet. They are read each time that it is looked for: when a
+// new one signs lists fail, and it is looked for again.
 func (o *Options) roots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, path := range []string{o.ClientCA, o.Root + serviceAccount + "ca.crt",
