@@ -150,7 +150,7 @@ func (l *Local) gaps(kinds ...workloadmeta.Kind) (list []Gap) {
 		if len(kinds) == 0 {
 			return nil
 		}
-		return []Gap{{Problem: workloadmeta.Problem{Reason: r.Missing(kinds[0])}}}
+		return []Gap{{Problem: workloadmeta.Problem{Reason: r.Missing(kinds[0], "")}}}
 	}
 	if l.opts.Collectors == nil {
 		return nil

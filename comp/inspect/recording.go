@@ -87,7 +87,7 @@ func (r *Recording) Elapsed() time.Duration {
 }
 
 // Missing says why nothing may be known of something that the recording does not have.
-func (r *Recording) Missing(workloadmeta.Kind) string {
+func (r *Recording) Missing(workloadmeta.Kind, string) string {
 	return "it was not there when the recording " + r.Name() + " ended"
 }
 

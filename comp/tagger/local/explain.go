@@ -217,7 +217,7 @@ func (t *Tagger) unknownOwner(entity workloadmeta.Entity) string {
 	}
 	reason := fmt.Sprintf("%s, which it belongs to, is not completely known yet", c.Owner)
 	if t.opts.Missing != nil {
-		if why := t.opts.Missing(c.Owner.Kind); why != "" {
+		if why := t.opts.Missing(c.Owner.Kind, ""); why != "" {
 			reason += ": " + why
 		}
 	}
@@ -293,7 +293,7 @@ func (t *Tagger) reason(id tagger.EntityID, workload workloadmeta.EntityID,
 	}
 	reason := "no collector has reported it, and it is not among those remembered after their end"
 	if t.opts.Missing != nil {
-		if why := t.opts.Missing(workload.Kind); why != "" {
+		if why := t.opts.Missing(workload.Kind, ""); why != "" {
 			reason += "; " + why
 		}
 	}

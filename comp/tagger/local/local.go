@@ -43,9 +43,10 @@ type Options struct {
 	// SelfContainerID is the container this process runs in. Default: found out from
 	// /proc; "none" switches that off.
 	SelfContainerID string
-	// Missing, if set, says in one line why nothing is known about entities of a kind:
-	// which collectors are off or failing. It is used by Explain.
-	Missing func(kind workloadmeta.Kind) string
+	// Missing, if set, says in one line why nothing may be known about entities of a kind, and of
+	// a resource of Kubernetes, if that is not empty: which collectors, or parts of them, are off or
+	// failing. It is used by Explain.
+	Missing func(kind workloadmeta.Kind, resource string) string
 	// Log takes warnings. Default: [slog.Default].
 	Log *slog.Logger
 }

@@ -37,7 +37,7 @@ func provide(p params) (*Tagger, error) {
 		opts.OnMiss = p.OnMiss
 	}
 	if explainer, ok := p.OnMiss.(interface {
-		Missing(workloadmeta.Kind) string
+		Missing(kind workloadmeta.Kind, resource string) string
 	}); ok && opts.Missing == nil {
 		opts.Missing = explainer.Missing // the supervisor of the collectors knows why
 	}

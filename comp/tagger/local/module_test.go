@@ -53,7 +53,7 @@ type supervisor struct {
 	why string
 }
 
-func (s supervisor) Missing(wm.Kind) string { return s.why }
+func (s supervisor) Missing(wm.Kind, string) string { return s.why }
 
 // What the application provides counts where the options say nothing.
 func TestModuleTakesWhatThereIs(t *testing.T) {
@@ -78,7 +78,7 @@ func TestModuleTakesWhatThereIs(t *testing.T) {
 		"nothing": {local.Options{SelfContainerID: "none"}, asked, provided.why, 1, 0},
 		"all": {local.Options{
 			OnMiss:  fails(own),
-			Missing: func(wm.Kind) string { return "the options know why" },
+			Missing: func(wm.Kind, string) string { return "the options know why" },
 		}, own, "the options know why", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

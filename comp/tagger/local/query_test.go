@@ -487,7 +487,7 @@ func TestPlainQueries(t *testing.T) {
 func TestExplain(t *testing.T) {
 	opts := local.DefaultOptions()
 	opts.Extract.StaticTags = []string{"site:home"}
-	opts.Missing = func(kind wm.Kind) string { return "docker is off" }
+	opts.Missing = func(kind wm.Kind, _ string) string { return "docker is off" }
 	w := newWorld(t, opts, true)
 	w.store.Expect(wm.KindContainer, []wm.Source{kubelet, runtime})
 	c := container("c1", ofP1)

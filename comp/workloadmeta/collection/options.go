@@ -38,6 +38,9 @@ type PartReporter interface {
 type Part struct {
 	Name  string `json:"name"` // such as "events"
 	State State  `json:"state"`
+	// Kind of the entities that only this part tells of, 0 if there are none. Of metadata of
+	// Kubernetes objects, Name is the resource.
+	Kind workloadmeta.Kind `json:"kind,omitempty"`
 	workloadmeta.Problem
 }
 

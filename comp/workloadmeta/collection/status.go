@@ -100,10 +100,22 @@ func summarize(modes [numModes]modeState) (worst modeState) {
 	return worst
 }
 
+// Lacking returns the parts that do not work and that tell of entities of a kind, and of the
+// resource, if that is not empty. Of a collector that does not work they are those that say why.
+func (s *Status) Lacking(kind workloadmeta.Kind, resource string) (parts []Part) {
+	for _, p := range s.Parts {
+		if p.Kind == kind && (resource == "" || p.Name == resource) && p.State != StateLive &&
+			(s.State == StateLive || p.Reason != "") {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
 // Missing says in one line, for people, why nothing may be known about entities of a
-// kind: which of the collectors that report it are off or failing, and why. It is empty
-// if all of them work.
-func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
+// kind, and of a resource, if that is not empty: which of the collectors that report it are off or
+// failing, or which of their parts, and why. It is empty if all of them work.
+func (s *Supervisor) Missing(kind workloadmeta.Kind, resource string) string {
 	var lines []string
 	reported, omitted := false, workloadmeta.Problem{}
 	for _, r := range s.shown() {
@@ -115,14 +127,20 @@ func (s *Supervisor) Missing(kind workloadmeta.Kind) string {
 		}
 		reported = true
 		status := r.snapshot()
-		if status.State == StateLive {
-			continue
+		tell := func(what string, state State, why workloadmeta.Problem) {
+			line := "collector " + status.ID + what + " is " + string(state)
+			if why.Reason != "" {
+				line += ": " + why.String()
+			}
+			lines = append(lines, line)
 		}
-		line := "collector " + status.ID + " is " + string(status.State)
-		if status.Reason != "" {
-			line += ": " + status.Problem.String()
+		parts := status.Lacking(kind, resource)
+		for _, p := range parts {
+			tell(": "+p.Name, p.State, p.Problem)
 		}
-		lines = append(lines, line)
+		if len(parts) == 0 && status.State != StateLive {
+			tell("", status.State, status.Problem)
+		}
 	}
 	switch {
 	case !reported && omitted.Reason != "":

@@ -144,3 +144,48 @@ func TestKnownIsWhatOthersReport(t *testing.T) {
 		want(false, "and the other has seen its end")
 	})
 }
+
+// Of a collector with parts it is they who say why something may be missing.
+func TestMissingNamesParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const metadata, service = workloadmeta.KindKubernetesMetadata,
+			workloadmeta.KindKubernetesService
+		kinds := []workloadmeta.Kind{metadata, service}
+		forbidden := workloadmeta.Problem{Reason: "403", Hint: "grant it"}
+		parts := func() []collection.Part {
+			return []collection.Part{
+				{Name: "nodes", State: collection.StateLive, Kind: metadata},
+				{Name: "namespaces", State: collection.StateDegraded, Kind: metadata,
+					Problem: forbidden},
+				{Name: "services", State: collection.StateConnecting, Kind: service},
+				{Name: "autoscalers", State: collection.StateDegraded, Problem: forbidden},
+			}
+		}
+		for name, c := range map[string]struct {
+			pull  streamFunc
+			state string // of what no part says why
+		}{
+			"live":     {listing(), ": services is connecting"},
+			"degraded": {failing(errDown), " is degraded: pull: " + errDown.Error()},
+		} {
+			r := start(t, collection.Options{},
+				&inParts{fakePuller{fake{id: "api", kinds: kinds}, c.pull}, parts})
+			synctest.Wait()
+			for _, ask := range []struct {
+				kind           workloadmeta.Kind
+				resource, want string
+			}{
+				{metadata, "", "collector api: namespaces is degraded: 403; grant it"},
+				{metadata, "namespaces", "collector api: namespaces is degraded: 403; grant it"},
+				{service, "", "collector api" + c.state},
+			} {
+				if got := r.Missing(ask.kind, ask.resource); got != ask.want {
+					t.Errorf("%s: %s %s: %q, want %q", name, ask.kind, ask.resource, got, ask.want)
+				}
+			}
+			if got := r.Missing(metadata, "nodes"); name == "live" && got != "" {
+				t.Errorf("nodes: %q", got)
+			}
+		}
+	})
+}

@@ -309,7 +309,7 @@ func TestMissingSaysWhy(t *testing.T) {
 			workloadmeta.KindContainerImage: "not wanted; want it",
 			workloadmeta.KindGPU:            "no collector in this program reports this kind",
 		} {
-			if got := r.Missing(kind); got != want {
+			if got := r.Missing(kind, ""); got != want {
 				t.Errorf("%s: %q, want %q", kind, got, want)
 			}
 		}

@@ -228,17 +228,19 @@ func TestOneForbidden(t *testing.T) {
 			state collection.State
 			cause workloadmeta.Cause
 			hint  string
+			kind  workloadmeta.Kind
 		}{
-			"pods": {collection.StateLive, "", ""},
+			"pods": {collection.StateLive, "", "", workloadmeta.KindKubernetesPod},
 			"deployments.apps": {collection.StateDegraded, workloadmeta.CauseForbidden,
-				"grant list and watch deployments.apps"},
-			"horizontalpodautoscalers.autoscaling": {collection.StateLive, "", ""},
+				"grant list and watch deployments.apps", workloadmeta.KindKubernetesDeployment},
+			"horizontalpodautoscalers.autoscaling": {collection.StateLive, "", "", 0},
 			"verticalpodautoscalers.autoscaling.k8s.io": {collection.StateWaiting,
-				workloadmeta.CauseAbsent, ""},
-			"things.example.org": {collection.StateWaiting, workloadmeta.CauseAbsent, ""},
+				workloadmeta.CauseAbsent, "", 0},
+			"things.example.org": {collection.StateWaiting, workloadmeta.CauseAbsent, "",
+				workloadmeta.KindKubernetesMetadata},
 		} {
 			p := w.part(name)
-			if p.State != want.state || p.Cause != want.cause ||
+			if p.State != want.state || p.Cause != want.cause || p.Kind != want.kind ||
 				!strings.Contains(p.Hint, want.hint) {
 				t.Errorf("%s: %+v, want %+v", name, p, want)
 			}

@@ -355,14 +355,15 @@ func (c *Collector) follows(core *core) []follow {
 	c.parts, c.late = nil, nil
 	var out []follow
 	for _, t := range c.targets {
+		from := len(c.parts)
 		switch t.name {
 		case pods:
 			if c.opts.Share && !c.opts.node() {
 				core.share = newShare(c, core)
 				out = append(out, core.share.run)
-				continue
+			} else {
+				out = append(out, c.followPods(core))
 			}
-			out = append(out, c.followPods(core))
 		case deployments:
 			out = append(out, c.followDeployments(core))
 		case services:
@@ -373,6 +374,9 @@ func (c *Collector) follows(core *core) []follow {
 			out = append(out, c.followDevices(core))
 		default:
 			out = append(out, c.followMetadata(core, t))
+		}
+		for i := range c.parts[from:] {
+			c.parts[from+i].Kind = t.kind()
 		}
 	}
 	return out

@@ -316,7 +316,7 @@ func (s *share) report(replicas int) {
 			continue
 		}
 		part := collection.Part{Name: pods + " of " + node, State: collection.StateSyncing,
-			Problem: sc.problem}
+			Kind: workloadmeta.KindKubernetesPod, Problem: sc.problem}
 		if node == "" {
 			part.Name = pods + " of no node"
 		}
@@ -328,5 +328,5 @@ func (s *share) report(replicas int) {
 		}
 	}
 	s.c.shareParts(s.part, collection.Part{Name: pods, State: state,
-		Problem: workloadmeta.Problem{Reason: reason}}, late)
+		Kind: workloadmeta.KindKubernetesPod, Problem: workloadmeta.Problem{Reason: reason}}, late)
 }
