@@ -167,6 +167,9 @@ func (a *app) printExplanation(x inspect.Explanation) error {
 	for _, s := range x.Silent {
 		p.line("not known is what %s would say: %s", s.Collector, oneLine(s.Problem.String()))
 	}
+	for _, lack := range x.Lacks {
+		p.line("%s", oneLine(lack))
+	}
 	if text := selectionText(x.Selection); text != "" {
 		p.line("%s", text)
 	}

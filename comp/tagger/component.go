@@ -187,6 +187,9 @@ type Explanation struct {
 	Selection *Selection `json:"selection,omitempty"`
 	// Waiting names the sources that are expected to report the entity and have not.
 	Waiting []string `json:"waiting_for,omitempty"`
+	// Lacks says what tags are made of that cannot be told, a line each with the reason: such as
+	// the namespace of a pod, where the collector may not list namespaces. Nobody waits for it.
+	Lacks []string `json:"lacks,omitempty"`
 	// Problems are fields that should make tags and cannot be understood, and standard
 	// tags that have several values.
 	Problems []Problem `json:"problems,omitempty"`

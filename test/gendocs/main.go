@@ -49,6 +49,9 @@ On Kubernetes a pod and its containers also have tags of what they belong to. Wh
 So a label ` + "`team`" + ` of a namespace is the default for its pods, and one of the node the default for everything on it. A pod whose
 namespace is still to be told of, by a collector that was detected and tells of namespaces, is ` + "`partial`" + ` while a rule names namespaces.
 
+What cannot be told is not waited for: where the collector may not list namespaces, nodes or services, a pod is complete without their tags once all
+else is listed, so that nobody who waits for its tags waits for a right that nobody grants. ` + "`rollcall explain`" + ` names what is missing, and the right.
+
 Tags of your own choice come from labels, annotations and environment variables: see [configuration](configuration.md).
 Where rollcall's tags differ from those that the Datadog Agent makes, [deviations](deviations.md) says how and why.
 `

@@ -246,14 +246,7 @@ func (w *ways) definition(r rule) {
 
 // rule adds the ways of a rule that makes tags of metadata.
 func (w *ways) rule(r *rules.Rule) {
-	may := slices.ContainsFunc(r.Names, func(text string) bool {
-		name, _ := rules.SplitLevel(text)
-		return name == w.name || template.Has(text) && r.From.Key != ""
-	})
-	exact := slices.ContainsFunc(r.Names, func(text string) bool {
-		name, _ := rules.SplitLevel(text)
-		return name == w.name
-	})
+	may, exact := names(r, w.name)
 	set, err := rules.Compile([]rules.Rule{*r})
 	if !may || err != nil {
 		return
@@ -284,6 +277,16 @@ func (w *ways) rule(r *rules.Rule) {
 			}
 		}
 	}
+}
+
+// names reports whether a rule may make tags of a name, and whether it names it.
+func names(r *rules.Rule, name string) (may, exact bool) {
+	for _, text := range r.Names {
+		made, _ := rules.SplitLevel(text)
+		exact = exact || made == name
+		may = may || exact || template.Has(text) && r.From.Key != ""
+	}
+	return may, exact
 }
 
 // expand returns the first name that a key makes.

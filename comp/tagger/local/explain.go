@@ -12,6 +12,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/tagger"
 	"github.com/rollcall-dev/rollcall/comp/tagger/extract"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/pkg/kubenames"
 	"github.com/rollcall-dev/rollcall/pkg/tagset"
 )
 
@@ -28,6 +29,7 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 		}
 		out.Waiting = t.waitingFor(workload)
 	}
+	out.Lacks = t.lacks(entity, "")
 	out.Selection = t.selection(entity)
 	known, err := t.tags.GetEntity(id)
 	traced, problems := t.trace(id, entity)
@@ -42,6 +44,9 @@ func (t *Tagger) Explain(id tagger.EntityID) tagger.Explanation {
 		out.Reason = t.untagged(workload)
 	default:
 		out.Reason = t.reason(id, workload, entity, err)
+		if len(out.Lacks) > 0 && out.Completeness == tagger.Complete.String() {
+			out.Reason = "every source that could be asked has reported it"
+		}
 	}
 	out.Problems = problemsOf(problems, out.Tags)
 	return out
@@ -255,6 +260,32 @@ func (t *Tagger) awaited(entity workloadmeta.Entity) string {
 		return ""
 	}
 	return "not told yet: " + strings.Join(list, ", ")
+}
+
+// lacks says what an entity's tags of a name, or all of them, are made of that cannot be told, and
+// why not.
+func (t *Tagger) lacks(entity workloadmeta.Entity, name string) (list []string) {
+	if t.opts.Missing == nil {
+		return nil
+	}
+	t.graphMu.Lock()
+	ids := slices.Collect(t.graph.x.Lacks(name, entity, t.graph))
+	t.graphMu.Unlock()
+	for _, id := range ids {
+		what, resource := "not all of its services may be known", ""
+		if id.Kind == workloadmeta.KindKubernetesMetadata {
+			object, err := kubenames.ParseMetadataEntityID(id.ID)
+			if err != nil {
+				continue
+			}
+			resource = object.Resource
+			what = strings.TrimSuffix(resource, "s") + " " + object.Name + " is not known"
+		}
+		if why := t.opts.Missing(id.Kind, resource); why != "" {
+			list = append(list, what+": "+why)
+		}
+	}
+	return list
 }
 
 // expectedOf names the sources that are expected to report entities of a kind.

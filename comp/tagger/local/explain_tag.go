@@ -38,8 +38,9 @@ func (t *Tagger) ExplainTag(id tagger.EntityID, tag string) tagger.TagReason {
 		t.graphMu.Unlock()
 		out.Ways, out.Near = ways.List, ways.Near
 	}
+	x.Lacks = t.lacks(entity, out.Tag)
 	out.Reason = whyTag(&out, x, entity, ways)
-	if entity != nil && len(out.Has)+len(out.Dropped) == 0 {
+	if len(x.Lacks) == 0 && entity != nil && len(out.Has)+len(out.Dropped) == 0 {
 		near := similar.Nearest(out.Tag, tagNames(x, entity), len(out.Tag)/3)
 		if near != "" && near != out.Tag {
 			out.Reason += "; did you mean " + near + "?"
@@ -91,15 +92,17 @@ func whyTag(r *tagger.TagReason, x tagger.Explanation, entity workloadmeta.Entit
 		return fmt.Sprintf("%s is hidden by those of %s", r.Has[0].Tag, r.Has[0].HiddenBy)
 	case entity == nil:
 		return x.Completeness + ": " + x.Reason
+	case broken >= 0:
+		p := x.Problems[broken]
+		return fmt.Sprintf("%s of %s cannot be understood: %s", p.Field, p.Entity, p.Problem)
+	case len(x.Lacks) > 0:
+		return "nothing that makes it is known; " + strings.Join(x.Lacks, "; ")
 	case len(r.Ways) == 0:
 		reason := fmt.Sprintf("nothing makes a tag %s of a %s", r.Tag, entity.GetID().Kind)
 		if p, ok := entity.(*workloadmeta.Process); ok && p.ContainerID == "" {
 			reason += ", and it is in no container, whose tags it would have"
 		}
 		return reason
-	case broken >= 0:
-		p := x.Problems[broken]
-		return fmt.Sprintf("%s of %s cannot be understood: %s", p.Field, p.Entity, p.Problem)
 	case ways.Whose != "":
 		reason := "it is the tag of " + ways.Whose + ", and "
 		if x.Completeness == tagger.Partial.String() {

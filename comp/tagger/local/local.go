@@ -44,8 +44,8 @@ type Options struct {
 	// /proc; "none" switches that off.
 	SelfContainerID string
 	// Missing, if set, says in one line why nothing may be known about entities of a kind, and of
-	// a resource of Kubernetes, if that is not empty: which collectors, or parts of them, are off or
-	// failing. It is used by Explain.
+	// a resource of Kubernetes, if that is not empty: which collectors, or parts of them, are off
+	// or failing. It is used by Explain.
 	Missing func(kind workloadmeta.Kind, resource string) string
 	// Log takes warnings. Default: [slog.Default].
 	Log *slog.Logger

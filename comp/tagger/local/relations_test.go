@@ -291,3 +291,60 @@ func TestAPodThatDisablesServicesWaitsForNone(t *testing.T) {
 		t.Error(x.Reason)
 	}
 }
+
+// What a collector may not list is not waited for, and whoever asks is told what is missing.
+func TestWhatCannotBeToldIsNamed(t *testing.T) {
+	opts := local.DefaultOptions()
+	opts.Extract.KubernetesNamespaceLabelsAsTags = map[string]string{"team": "team"}
+	opts.Extract.KubernetesNodeLabelsAsTags = map[string]string{"zone": "zone"}
+	forbidden := map[string]bool{"namespaces": true, "nodes": true, "": true}
+	opts.Missing = func(kind wm.Kind, resource string) string {
+		if forbidden[resource] {
+			return strings.TrimSpace(kind.String()+" "+resource) + " forbidden"
+		}
+		return ""
+	}
+	w := newWorld(t, opts, true)
+	w.store.Expect(wm.KindKubernetesMetadata, []wm.Source{cluster})
+	w.store.Expect(wm.KindKubernetesService, []wm.Source{cluster})
+	w.store.MarkSynced()
+	p := pod("p1", "c1")
+	p.NodeName = "n"
+	w.notify(sets(kubelet, p), sets(runtime, container("c1", ofP1)),
+		sets(runtime, container("c2", noOne)))
+	const namespaces = "namespace shop is not known: kubernetes_metadata namespaces forbidden"
+	const nodes = "node n is not known: kubernetes_metadata nodes forbidden"
+	const services = "not all of its services may be known: kubernetes_service forbidden"
+	want := func(step string, id tagger.EntityID, reason string, lacks ...string) {
+		t.Helper()
+		x := w.tagger.Explain(id)
+		if x.Completeness != "complete" || x.Reason != reason || !slices.Equal(x.Lacks, lacks) {
+			t.Errorf("%s: %s is %s: %s; lacks %q, want %s; %q", step, id, x.Completeness, x.Reason,
+				x.Lacks, reason, lacks)
+		}
+	}
+	const all = "every source that is expected to know it has reported it"
+	for _, id := range []tagger.EntityID{p1, c1} {
+		want("all are forbidden", id, "every source that could be asked has reported it",
+			namespaces, nodes, services)
+		for tag, why := range map[string]string{"team": namespaces, "zone": nodes,
+			"kube_service": services} {
+			x := w.tagger.ExplainTag(id, tag)
+			if want := "nothing that makes it is known; " + why; x.Reason != want {
+				t.Errorf("explain %s %s: %q, want %q", id, tag, x.Reason, want)
+			}
+		}
+		if x := w.tagger.ExplainTag(id, "env"); x.Reason != "nothing that makes it is set" {
+			t.Errorf("explain %s env: %q", id, x.Reason)
+		}
+	}
+	want("a container without a pod", c2, all)
+	forbidden[""] = false
+	w.notify(sets(cluster, namespace("shop", "core")))
+	want("only nodes are forbidden", p1, "every source that could be asked has reported it", nodes)
+	forbidden["nodes"] = false
+	want("nothing is forbidden", p1, all)
+	if x := w.tagger.ExplainTag(p1, "team"); !strings.HasPrefix(x.Reason, "it has team:core") {
+		t.Errorf("explain team: %q", x.Reason)
+	}
+}
