@@ -105,6 +105,9 @@ func TestErrorsAreOneLine(t *testing.T) {
 		{"tags container_id://nope --from " + shop, 3, `container_id://nope: no collector has reported it`},
 		{"get process 99999 --from " + shop, 3, `no process 99999; it was not there when the recording`},
 		{"ls image --set container_image.enabled=false", 3, `nothing found; images are not collected; set container_image.enabled to true`},
+		{"ls po -n nowhere --from " + shop, 3, `nothing found in the namespace "nowhere"; `},
+		{"ls po web-* api-* -l app=x -n y --from " + shop, 3, `nothing found called "web-*" or "api-*" in the namespace "y" with the labels "app=x"`},
+		{"ls --image a --filter name=b --from " + shop, 3, `nothing found whose image is "a" and name is "b"; `},
 		{"get container x --set collectors.process=off --set collectors.docker=off", 3, `no container has the ID or name "x"; collectors that are disabled: docker; collectors that are waiting: `},
 	} {
 		t.Run(tc.line, func(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 )
 
 func (a *app) lsCommand() *cobra.Command {
-	var all, everywhere bool
+	var all bool
 	var image string
 	var filters []string
-	var n inspect.Narrowing
+	var n narrowing
 	cmd := &cobra.Command{
 		Use:     "ls [kind…] [name…]",
 		Aliases: []string{"list"},
@@ -48,11 +48,8 @@ Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 				return err
 			}
 			kinds := asked.kinds
-			r := inspect.ListRequest{Kinds: kinds, Names: asked.names, All: all, Narrowing: n}
-			r.Resources = asked.resources
-			if everywhere {
-				r.Namespace = ""
-			}
+			r := inspect.ListRequest{Kinds: kinds, Names: asked.names, All: all,
+				Narrowing: n.of(asked)}
 			switch {
 			case len(kinds) > 0:
 			case all:
@@ -79,16 +76,36 @@ Kinds: ` + strings.Join(inspect.KindNames(), ", "),
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false,
 		"every kind, images and the like, and what rules leave out")
-	cmd.Flags().StringVarP(&n.Namespace, "namespace", "n", "",
-		"only what is in this namespace of Kubernetes")
-	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false,
-		"in all namespaces, as without --namespace")
-	cmd.Flags().StringVarP(&n.Selector, "selector", "l", "",
-		"only what has these labels: a=b, a!=b, a in (b,c), a notin (b), a, !a")
+	n.flags(cmd)
 	cmd.Flags().StringVar(&image, "image", "", "only containers of this image (* for any text)")
 	cmd.Flags().StringArrayVar(&filters, "filter", nil,
 		"only what has this value: --filter field=value (repeatable)")
 	return cmd
+}
+
+// narrowing is what the flags that kubectl has, too, narrow a command to.
+type narrowing struct {
+	inspect.Narrowing
+	everywhere bool
+}
+
+func (n *narrowing) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&n.Namespace, "namespace", "n", "",
+		"only what is in this namespace of Kubernetes")
+	cmd.Flags().BoolVarP(&n.everywhere, "all-namespaces", "A", false,
+		"in all namespaces, as without --namespace")
+	cmd.Flags().StringVarP(&n.Selector, "selector", "l", "",
+		"only what has these labels: a=b, a!=b, a in (b,c), a notin (b), a, !a")
+}
+
+// of returns it together with the resources that are asked for.
+func (n *narrowing) of(a asked) inspect.Narrowing {
+	out := n.Narrowing
+	out.Resources = a.resources
+	if n.everywhere {
+		out.Namespace = ""
+	}
+	return out
 }
 
 // list prints entities. asked says that somebody asked for these: nothing is then not found.
@@ -120,7 +137,7 @@ func (a *app) list(ctx context.Context, r inspect.ListRequest, asked bool) error
 	case err != nil:
 		return err
 	case len(list.Entities) == 0 && asked && list.LeftOut > 0:
-		return notFoundf("nothing found but what rules leave out; --all shows it")
+		return notFoundf("%s", list.Why(r))
 	case len(list.Entities) == 0 && asked && !a.incomplete:
 		return a.nothing(ctx, e, r, list)
 	case list.LeftOut > 0 && !a.structured():
@@ -140,7 +157,7 @@ func (a *app) nothing(ctx context.Context, e *session, r inspect.ListRequest,
 			return err
 		}
 	}
-	return notFoundf("%s", list.Why())
+	return notFoundf("%s", list.Why(r))
 }
 
 // firstOf returns the first of a list, "" if there is none.

@@ -18,16 +18,18 @@ import (
 func (a *app) watchCommand() *cobra.Command {
 	var all bool
 	var duration time.Duration
+	var n narrowing
 	cmd := &cobra.Command{
 		Use:   "watch [kind…] [name…]",
 		Short: "Print what is there, then every change",
 		Long: `Print what is there, then every change as it happens, until Ctrl-C or for
 --duration. With -o json each line is a JSON object. With --from it prints what happened in the
-recording, change by change, and ends. Names narrow it to what is called so, as for "rollcall
-ls". Containers that rules leave out are not shown. When a source goes away, and when it is back,
-a line on the standard error says so.`,
+recording, change by change, and ends. Names, --namespace and --selector narrow it as they do for
+"rollcall ls"; what is not meant any more is shown as gone. Containers that rules leave out are not
+shown. When a source goes away, and when it is back, a line on the standard error says so.`,
 		Example: `  rollcall watch containers
   rollcall watch container web --duration 1m
+  rollcall watch po -n shop -l app=cart
   rollcall watch -o json | jq -c 'select(.type == "unset") | .entity.id'`,
 		ValidArgsFunction: a.completeKindsAndNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,9 +42,10 @@ a line on the standard error says so.`,
 			}
 			return a.watch(cmd.Context(), duration,
 				inspect.WatchRequest{Kinds: asked.kinds, Names: asked.names, All: all,
-					Narrowing: inspect.Narrowing{Resources: asked.resources}})
+					Narrowing: n.of(asked)})
 		},
 	}
+	n.flags(cmd)
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "what rules leave out, too")
 	cmd.Flags().DurationVar(&duration, "duration", 0,
 		"end this long after the first answers (default: at Ctrl-C)")

@@ -100,8 +100,32 @@ func gapsText(gaps []Gap) string {
 	return b.String()
 }
 
-// Why says why a list is empty, in one line.
-func (l *List) Why() string { return "nothing found" + gapsText(l.Gaps) }
+// Why says why a list, the answer to a request, is empty, in one line.
+func (l *List) Why(r ListRequest) string {
+	text := "nothing found" + r.conditions()
+	if l.LeftOut > 0 {
+		return text + " but what rules leave out; --all shows it"
+	}
+	return text + gapsText(l.Gaps)
+}
+
+// conditions says what is asked for beside kinds, to stand behind "nothing found".
+func (r *ListRequest) conditions() string {
+	var b strings.Builder
+	for i, name := range r.Names {
+		fmt.Fprintf(&b, "%s %q", [...]string{" called", " or"}[min(i, 1)], name)
+	}
+	if r.Namespace != "" {
+		fmt.Fprintf(&b, " in the namespace %q", r.Namespace)
+	}
+	if r.Selector != "" {
+		fmt.Fprintf(&b, " with the labels %q", r.Selector)
+	}
+	for i, c := range r.Where {
+		fmt.Fprintf(&b, "%s %s is %q", [...]string{" whose", " and"}[min(i, 1)], c.Field, c.Pattern)
+	}
+	return b.String()
+}
 
 // Gap is a reason why something may be missing in an answer.
 type Gap struct {

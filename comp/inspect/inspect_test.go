@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -463,6 +464,51 @@ func TestWatchEndsWithARecordingThatWasPlayed(t *testing.T) {
 	}
 	if n == 0 || ctx.Err() != nil {
 		t.Errorf("%d changes; %v", n, ctx.Err())
+	}
+}
+
+// What comes into a namespace, gets labels or loses them by a change of its pod or its container
+// comes and goes.
+func TestWatchANamespaceAndLabels(t *testing.T) {
+	const recorded = `{"time":"2026-01-01T00:00:00Z","type":"set","source":"process_collector","entity":{"kind":"process","id":"7","pid":7,"container_id":"c1"}}
+{"time":"2026-01-01T00:00:01Z","type":"set","source":"runtime","entity":{"kind":"container","id":"c1","name":"main"}}
+{"time":"2026-01-01T00:00:02Z","type":"set","source":"runtime","entity":{"kind":"container","id":"c2","name":"other"}}
+{"time":"2026-01-01T00:00:03Z","type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"p2","name":"web-0","namespace":"bank","labels":{"app":"web"},"containers":[{"id":"c2"}]}}
+{"time":"2026-01-01T00:00:04Z","type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"p1","name":"web-0","namespace":"shop","labels":{"app":"web"},"containers":[{"id":"c1"}]}}
+{"time":"2026-01-01T00:00:05Z","type":"set","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"p1","name":"web-0","namespace":"shop","labels":{"app":"db"},"containers":[{"id":"c1"}]}}
+{"time":"2026-01-01T00:00:06Z","type":"unset","source":"node_orchestrator","entity":{"kind":"kubernetes_pod","id":"p1"}}
+{"time":"2026-01-01T00:00:07Z","type":"unset","source":"runtime","entity":{"kind":"container","id":"c1"}}`
+	for _, tc := range []struct {
+		n     inspect.Narrowing
+		kinds []workloadmeta.Kind
+		want  string
+	}{
+		{inspect.Narrowing{Namespace: "shop", Selector: "app=web"}, nil,
+			"4+c1 4+p1 4+7 5-c1 5-p1 5-7"},
+		{inspect.Narrowing{Namespace: "shop"}, nil, "4+c1 4+p1 4+7 5+p1 6-c1 6-p1 6-7"},
+		{inspect.Narrowing{Namespace: "shop"}, []workloadmeta.Kind{workloadmeta.KindProcess},
+			"4+7 6-7"},
+		{inspect.Narrowing{Selector: "app=web"}, []workloadmeta.Kind{workloadmeta.KindContainer},
+			"3+c2 4+c1 5-c1"},
+	} {
+		w := newWorld(t, "")
+		l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger,
+			Recording: open(t, write(t, recorded))})
+		var got []string
+		for c, err := range l.Watch(t.Context(),
+			inspect.WatchRequest{Kinds: tc.kinds, Narrowing: tc.n}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			sign := "+"
+			if c.Type == workloadmeta.EventTypeUnset {
+				sign = "-"
+			}
+			got = append(got, fmt.Sprint(c.Time.Second(), sign, c.Entity.Workload.GetID().ID))
+		}
+		if strings.Join(got, " ") != tc.want {
+			t.Errorf("%+v of %v: %q, want %q", tc.n, tc.kinds, got, tc.want)
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ func (l *Local) Watch(ctx context.Context, r WatchRequest) iter.Seq2[Change, err
 		if !r.All {
 			w.shown = map[workloadmeta.EntityID]bool{}
 		}
+		if r.Namespace != "" || r.Selector != "" {
+			w.placed = map[workloadmeta.EntityID]bool{}
+		}
 		mine := false
 		if rec := l.opts.Recording; rec != nil {
 			mine, err = w.replay(ctx, rec, yield)
@@ -57,6 +60,9 @@ type watcher struct {
 	// shown are the containers that have been shown, so that the end of one that rules leave
 	// out is not; nil = rules leave nothing out.
 	shown map[workloadmeta.EntityID]bool
+	// placed is what has been shown where a namespace or labels are asked for, so that what loses
+	// them is shown as gone; nil = none are.
+	placed map[workloadmeta.EntityID]bool
 }
 
 // live yields what is there and what happens until ctx ends; of a recording that has been played,
@@ -68,8 +74,12 @@ func (w *watcher) live(ctx context.Context, yield func(Change, error) bool) erro
 		for _, kind := range w.request.Kinds {
 			filter.Kind(kind)
 		}
-		if w.shown != nil && slices.Contains(w.request.Kinds, workloadmeta.KindContainer) {
+		if slices.Contains(w.request.Kinds, workloadmeta.KindContainer) &&
+			(w.shown != nil || w.placed != nil) {
 			filter.Kind(workloadmeta.KindKubernetesPod) // by which rules may leave containers out
+		}
+		if slices.Contains(w.request.Kinds, workloadmeta.KindProcess) && w.placed != nil {
+			filter.Kind(workloadmeta.KindKubernetesPod).Kind(workloadmeta.KindContainer)
 		}
 	}
 	sub := w.l.opts.Store.Subscribe("watch", filter)
@@ -110,7 +120,8 @@ func (w *watcher) replay(ctx context.Context, rec *Recording,
 // tell yields the events of a bundle in an order that does not change from run to run.
 func (w *watcher) tell(bundle workloadmeta.Bundle, now time.Time,
 	yield func(Change, error) bool) error {
-	events := slices.DeleteFunc(slices.Concat(bundle.Events, w.reconsidered(bundle)),
+	events := slices.DeleteFunc(slices.Concat(bundle.Events, w.reconsidered(bundle),
+		w.moved(bundle)),
 		func(ev workloadmeta.Event) bool {
 			kinds := w.request.Kinds
 			return len(kinds) > 0 && !slices.Contains(kinds, ev.Entity.GetID().Kind)
@@ -126,7 +137,7 @@ func (w *watcher) tell(bundle workloadmeta.Bundle, now time.Time,
 			Entity: w.l.shown(ev.Entity, ev.Reports, w.request.Cardinality)}
 		if ok, err := w.wanted.has(w.l, c.Entity); err != nil {
 			return err
-		} else if ok {
+		} else if c.Type = w.crossing(c, ok); c.Type != 0 {
 			changes = append(changes, c)
 		}
 	}
@@ -156,6 +167,52 @@ func (w *watcher) visible(ev workloadmeta.Event) workloadmeta.EventType {
 		return workloadmeta.EventTypeUnset // also of what came and went unseen
 	}
 	return 0
+}
+
+// crossing returns the type of change as which one is seen where only some entities are meant, as
+// this one is or is not now; 0 = not at all. What is not meant any more is unset.
+func (w *watcher) crossing(c Change, meant bool) workloadmeta.EventType {
+	id := c.Entity.Workload.GetID()
+	was := w.placed[id]
+	switch {
+	case c.Type == workloadmeta.EventTypeSet && meant:
+		if w.placed != nil {
+			w.placed[id] = true
+		}
+		return c.Type
+	case was || meant:
+		delete(w.placed, id)
+		return workloadmeta.EventTypeUnset // also of what came and went unseen
+	}
+	return 0
+}
+
+// moved returns the containers and processes whose namespace or labels are asked for now, or not
+// any more, because of a change of their pod or container.
+func (w *watcher) moved(bundle workloadmeta.Bundle) (events []workloadmeta.Event) {
+	told, may := map[workloadmeta.EntityID]bool{}, false
+	for _, ev := range bundle.Events {
+		id := ev.Entity.GetID()
+		told[id] = true
+		may = may || id.Kind == workloadmeta.KindKubernetesPod ||
+			id.Kind == workloadmeta.KindContainer
+	}
+	if w.placed == nil || !may {
+		return nil
+	}
+	for _, kind := range [...]workloadmeta.Kind{workloadmeta.KindContainer,
+		workloadmeta.KindProcess} {
+		for e := range w.l.opts.Store.List(kind) {
+			id := e.GetID()
+			if told[id] || w.wanted.hasPlace(w.l, e) == w.placed[id] {
+				continue
+			}
+			reports, _ := w.l.opts.Store.Reports(id)
+			events = append(events, workloadmeta.Event{Type: workloadmeta.EventTypeSet, Entity: e,
+				Reports: reports})
+		}
+	}
+	return events
 }
 
 // reconsidered returns the containers that are left out, or not any more, because of a change of
