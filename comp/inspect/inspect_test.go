@@ -711,6 +711,67 @@ func (losing) Stream(_ context.Context, sink workloadmeta.Sink) error {
 	return collection.Permanent(errors.New("the daemon was uninstalled"))
 }
 
+// partly is live, but for some of its parts.
+type partly struct{ waiting }
+
+func (partly) Detect(context.Context) workloadmeta.Detection {
+	return workloadmeta.Detection{State: workloadmeta.Detected}
+}
+
+func (partly) Parts() []collection.Part {
+	denied := workloadmeta.Problem{Reason: "forbidden", Hint: "grant list and watch"}
+	return []collection.Part{
+		{Name: "pods", State: collection.StateDegraded, Kind: workloadmeta.KindKubernetesPod,
+			Problem: denied},
+		{Name: "services", State: collection.StateLive, Kind: workloadmeta.KindKubernetesService,
+			Problem: workloadmeta.Problem{Reason: "all is well"}},
+		{Name: "namespaces", State: collection.StateSyncing,
+			Kind: workloadmeta.KindKubernetesMetadata},
+		{Name: "things.example.org", State: collection.StateWaiting,
+			Kind:    workloadmeta.KindKubernetesMetadata,
+			Problem: workloadmeta.Problem{Cause: workloadmeta.CauseAbsent}},
+		{Name: "events", State: collection.StateDegraded, Problem: denied},
+	}
+}
+
+// Who lists a kind of which a part of a collector should tell, and does not, is told so.
+func TestAListSaysWhatItMayLack(t *testing.T) {
+	w := newWorld(t, "")
+	super, err := collection.New(collection.Options{Store: w.store,
+		Collectors: []workloadmeta.Collector{partly{waiting{"docker"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := super.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = super.Stop(context.Background()) }()
+	if _, err := super.WaitFirstPass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l := inspect.New(inspect.Options{Store: w.store, Tagger: w.tagger, Collectors: super})
+	const ofPods = "something may be missing: pods of collector docker: degraded: forbidden; " +
+		"grant list and watch"
+	const ofNamespaces = "something may be missing: namespaces of collector docker: syncing"
+	for _, tc := range []struct {
+		kinds     []workloadmeta.Kind
+		resources []string
+		want      []string
+	}{
+		{inspect.Running(), nil, []string{ofPods}},
+		{[]workloadmeta.Kind{workloadmeta.KindKubernetesService}, nil, nil},
+		{[]workloadmeta.Kind{workloadmeta.KindKubernetesMetadata}, nil, []string{ofNamespaces}},
+		{[]workloadmeta.Kind{workloadmeta.KindKubernetesMetadata}, []string{"nodes"}, nil},
+		{workloadmeta.Kinds(), []string{"namespaces"}, []string{ofPods, ofNamespaces}},
+	} {
+		list, err := l.List(t.Context(), inspect.ListRequest{Kinds: tc.kinds,
+			Narrowing: inspect.Narrowing{Resources: tc.resources}})
+		if err != nil || !slices.Equal(list.Notes, tc.want) {
+			t.Errorf("%v %v: %q, %v; want %q", tc.kinds, tc.resources, list.Notes, err, tc.want)
+		}
+	}
+}
+
 // Why something was withdrawn that nobody could confirm is told for as long as it is remembered.
 func TestWhatNobodyConfirmedIsExplained(t *testing.T) {
 	w := newWorld(t, "")

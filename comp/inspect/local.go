@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"slices"
 	"strconv"
@@ -118,7 +119,7 @@ func (l *Local) List(ctx context.Context, r ListRequest) (List, error) {
 			empty = append(empty, kind)
 		}
 	}
-	out.Notes = l.unaskedRuntimes(out.Entities)
+	out.Notes = append(l.unaskedRuntimes(out.Entities), l.brokenParts(r.Kinds, r.Resources)...)
 	out.Gaps = l.gaps(empty...)
 	return out, nil
 }
@@ -142,6 +143,32 @@ func (l *Local) nameReferences(entity workloadmeta.Entity, names map[string]stri
 			note(*e.Owner)
 		}
 	}
+}
+
+// brokenParts says which parts of collectors that work otherwise do not tell of some kinds, or of
+// some resources, and why: a line each. A resource that the cluster does not have lacks nothing.
+func (l *Local) brokenParts(kinds []workloadmeta.Kind, resources []string) (notes []string) {
+	if l.opts.Collectors == nil {
+		return nil
+	}
+	for _, s := range l.opts.Collectors.Status() {
+		for _, p := range s.Parts {
+			switch {
+			case s.State != collection.StateLive || p.State == collection.StateLive,
+				p.Cause == workloadmeta.CauseAbsent || !slices.Contains(kinds, p.Kind),
+				p.Kind == workloadmeta.KindKubernetesMetadata && len(resources) > 0 &&
+					!slices.Contains(resources, p.Name):
+				continue
+			}
+			note := fmt.Sprintf("something may be missing: %s of collector %s: %s", p.Name, s.ID,
+				p.State)
+			if p.Reason != "" {
+				note += ": " + p.Problem.String()
+			}
+			notes = append(notes, note)
+		}
+	}
+	return notes
 }
 
 // gaps says why there may be nothing of some kinds.
