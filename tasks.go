@@ -232,8 +232,9 @@ func test(args []string) error {
 }
 
 func e2e(args []string) error {
-	newest, release := false, ""
+	newest, long, release := false, false, ""
 	parse("e2e", args, func(set *flag.FlagSet) {
+		set.BoolVar(&long, "long", false, "longer outages of a kubelet, and more short pods")
 		set.BoolVar(&newest, "newest", false, "with the daemons that the task daemons builds")
 		kubeFlag(set, &release)
 	})
@@ -242,6 +243,9 @@ func e2e(args []string) error {
 		return err
 	}
 	env := []string{"ROLLCALL_REALNODE=1"}
+	if long {
+		env = append(env, "ROLLCALL_REALNODE_LONG=1")
+	}
 	kube, _ := programs.KubeFolder(release) // a module without them has none
 	// One package at a time: their daemons would slow each other down into time-outs.
 	goArgs := []string{"-vet=off", "-count=1", "-p=1", "-timeout=30m"}
@@ -260,7 +264,9 @@ func e2e(args []string) error {
 		packages = slices.DeleteFunc(packages,
 			func(name string) bool { return strings.Contains(name, "/cmd/") })
 	}
-	if _, err := os.Stat(filepath.Join(kube, "kubelet")); err == nil {
+	// Of Kubernetes there is no installed one: without -newest its tests would only run twice.
+	if _, err := os.Stat(filepath.Join(kube, "kubelet")); err == nil &&
+		(newest || release != programs.Kube) {
 		env = append(env, "ROLLCALL_REALNODE_KUBE="+kube)
 	}
 	r := results.New()

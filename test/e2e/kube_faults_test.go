@@ -144,9 +144,9 @@ func TestKubeletRestarts(t *testing.T) {
 	k.expectLive()
 	k.settled()
 
-	away := time.Minute
-	if testing.Short() {
-		away = 20 * time.Second
+	away := 20 * time.Second
+	if long() {
+		away = time.Minute
 	}
 	k.node.Kubelet.Stop()
 	began := time.Now()

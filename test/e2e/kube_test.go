@@ -33,6 +33,9 @@ import (
 // breath is how long the API server is left alone between two questions of the same sort.
 const breath = 50 * time.Millisecond
 
+// long reports whether what takes minutes may: `go run tasks.go e2e -newest -long`.
+func long() bool { return os.Getenv("ROLLCALL_REALNODE_LONG") != "" }
+
 // shopImage is the image of the pods here.
 const shopImage = "example.test/shop/web:1.2"
 

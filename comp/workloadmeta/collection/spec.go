@@ -169,17 +169,17 @@ func (s Spec[O]) New(options any, deps Deps) ([]workloadmeta.Collector, error) {
 }
 
 // Module returns the fx module of the collector: it adds what the Spec makes to the group that
-// [Module] runs. It takes options, a logger, a filter for environment variables, a type of
-// agent and the store, if the application has any.
+// [Module] runs. It takes options, a logger, a filter for environment variables and a type of
+// agent, if the application has any. The store it does not take: whoever provides that may need all
+// collectors first.
 func (s Spec[O]) Module() fx.Option {
 	type params struct {
 		fx.In
 
-		Options O                      `optional:"true"`
-		Log     *slog.Logger           `optional:"true"`
-		Env     *env.Filter            `optional:"true"`
-		Agent   Agent                  `optional:"true"`
-		Store   workloadmeta.Component `optional:"true"`
+		Options O            `optional:"true"`
+		Log     *slog.Logger `optional:"true"`
+		Env     *env.Filter  `optional:"true"`
+		Agent   Agent        `optional:"true"`
 	}
 	type result struct {
 		fx.Out
@@ -188,7 +188,7 @@ func (s Spec[O]) Module() fx.Option {
 	}
 	return fx.Module("workloadmeta/collectors/"+s.ID, fx.Provide(func(p params) (result, error) {
 		made, err := s.Make(p.Options, Deps{Log: p.Log, Env: p.Env,
-			Agent: cmp.Or(p.Agent, Node), Store: p.Store})
+			Agent: cmp.Or(p.Agent, Node)})
 		return result{Collectors: made}, err
 	}))
 }

@@ -2,6 +2,9 @@ package podresources
 
 import (
 	"cmp"
+	"log/slog"
+
+	"go.uber.org/fx"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
@@ -32,5 +35,24 @@ var Spec = collection.Spec[Options]{
 	},
 }
 
-// Module adds the collector to an fx application: see [collection.Spec.Module].
-var Module = Spec.Module()
+// Module adds the collector to an fx application that has a store of its own. An application of
+// agent.Module has the collector already.
+var Module = fx.Module("workloadmeta/collectors/"+ID,
+	fx.Provide(collection.AsCollector(provide)))
+
+type params struct {
+	fx.In
+
+	Options Options      `optional:"true"`
+	Log     *slog.Logger `optional:"true"`
+	Store   workloadmeta.Component
+}
+
+func provide(p params) (*Collector, error) {
+	o := p.Options
+	o.Log = cmp.Or(o.Log, p.Log)
+	if o.Store == nil {
+		o.Store = p.Store
+	}
+	return New(o)
+}
