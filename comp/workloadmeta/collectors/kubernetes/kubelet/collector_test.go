@@ -1,7 +1,9 @@
 package kubelet
 
 import (
+	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log"
 	"net/http"
@@ -16,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -533,6 +536,57 @@ func TestStart(t *testing.T) {
 	ends := tracker.list(later, listing{began: later, items: items[1:]})
 	if len(ends) != 1 || ends[0].Entity.GetID().ID != "uid-0" {
 		t.Errorf("told %v, want the end of uid-0", ends)
+	}
+}
+
+// A pod that is known stays as it was when lists have it in a way in which it cannot be decoded,
+// and keeps no other one.
+func TestUndecodable(t *testing.T) {
+	filter, err := env.NewFilter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = `[{"metadata": {"uid": "uid-web"}, "spec": "nonsense"}]`
+	fromJSON, err := readArray(json.NewDecoder(strings.NewReader(text)), maphash.MakeSeed(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := (&metav1.ObjectMeta{UID: "uid-web"}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), meta)
+	message = protowire.AppendString(protowire.AppendTag(message, 2, protowire.BytesType), "\xff")
+	var fromProtobuf item
+	(&podsAPI{decoder: object.NewDecoder[object.Pod](object.Shape{})}).decode(message,
+		&fromProtobuf)
+	many := &object.Pod{}
+	many.Meta.UID = "uid-web"
+	many.Spec.Containers = make([]object.Container, 2*podmap.MaxContainers+1)
+	for name, broken := range map[string]item{"JSON": fromJSON[0], "protocol buffers": fromProtobuf,
+		"too many containers": {pod: many}} {
+		t.Run(name, func(t *testing.T) {
+			tracker, now := newTracker(podmap.New(filter)), time.Now()
+			items := make([]item, 3)
+			for i, name := range []string{"web", "db", "api"} {
+				items[i] = item{hash: uint64(i + 1), pod: &object.Pod{}}
+				items[i].pod.Meta.UID = "uid-" + name
+			}
+			tracker.list(now, listing{began: now, items: items})
+			broken.hash = 9
+			var told []workloadmeta.CollectorEvent
+			for range 3 {
+				now = now.Add(absentFor)
+				told = append(told, tracker.list(now, listing{began: now,
+					items: []item{broken, {hash: 2}}})...)
+			}
+			if len(told) != 1 || told[0].Entity.GetID().ID != "uid-api" {
+				t.Errorf("told %v, want the end of uid-api", told)
+			}
+			if tracker.undecodable != 1 || tracker.problem == nil {
+				t.Errorf("%d are left out: %v", tracker.undecodable, tracker.problem)
+			}
+		})
 	}
 }
 

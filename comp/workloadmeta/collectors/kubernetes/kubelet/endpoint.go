@@ -146,6 +146,7 @@ func readArray(dec *json.Decoder, seed maphash.Seed, known map[uint64]bool) ([]i
 	}
 	var items []item
 	var raw json.RawMessage
+	identities := object.NewDecoder[object.Identity](object.Shape{})
 	for dec.More() {
 		raw = raw[:0]
 		if err := dec.Decode(&raw); err != nil {
@@ -159,6 +160,8 @@ func readArray(dec *json.Decoder, seed maphash.Seed, known map[uint64]bool) ([]i
 			pod := new(object.Pod)
 			if i.err = json.Unmarshal(raw, pod); i.err == nil {
 				i.pod = pod
+			} else if is, err := identities.JSON(raw); err == nil {
+				i.uid = is.Meta.UID
 			}
 		}
 		items = append(items, i)

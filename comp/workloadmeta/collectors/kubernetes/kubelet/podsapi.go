@@ -88,11 +88,21 @@ func (a *podsAPI) list(ctx context.Context, known map[uint64]bool) (listing, err
 	for _, data := range answer.GetPods() {
 		i := item{hash: maphash.Bytes(a.seed, data)}
 		if !known[i.hash] {
-			i.pod, i.err = a.decoder.Protobuf(data)
+			a.decode(data, &i)
 		}
 		l.items = append(l.items, i)
 	}
 	return l, nil
+}
+
+func (a *podsAPI) decode(data []byte, to *item) {
+	if to.pod, to.err = a.decoder.Protobuf(data); to.err == nil {
+		return
+	}
+	is, err := object.NewDecoder[object.Identity](object.Shape{}).Protobuf(data)
+	if err == nil {
+		to.uid = is.Meta.UID
+	}
 }
 
 // watch passes what the kubelet tells to the queue, until the watch ends. It always returns an

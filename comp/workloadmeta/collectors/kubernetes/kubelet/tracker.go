@@ -40,6 +40,7 @@ type tracker struct {
 	noEvidenceBefore time.Time // from when on absence counts again
 	holdReadyUntil   time.Time
 	undecodable      int   // pods in the last list
+	nameless         bool  // of some of them nobody knows which they are
 	problem          error // of the last of them
 	out              []workloadmeta.CollectorEvent
 }
@@ -77,6 +78,7 @@ type item struct {
 	hash uint64      // of its bytes
 	pod  *object.Pod // nil if the hash was known when the list was asked for, or with err
 	err  error       // why it could not be decoded
+	uid  string      // with err, if that can be read
 }
 
 // listing is what a list says.
@@ -90,7 +92,7 @@ type listing struct {
 // list takes a list and returns what changes.
 func (t *tracker) list(now time.Time, l listing) []workloadmeta.CollectorEvent {
 	seen := make(map[*tracked]bool, len(l.items))
-	t.undecodable, t.problem = 0, nil
+	t.undecodable, t.nameless, t.problem = 0, false, nil
 	static := true
 	for _, i := range l.items {
 		pod, ok := t.byHash[i.hash]
@@ -115,17 +117,21 @@ func (t *tracker) list(now time.Time, l listing) []workloadmeta.CollectorEvent {
 	return t.flush()
 }
 
-// listed takes one item of a list that has not been seen as it is now; nil if it is no pod.
+// listed takes one item of a list that has not been seen as it is now; nil if it is no pod, or one
+// that cannot be decoded and was not known before.
 func (t *tracker) listed(now time.Time, l listing, i item) *tracked {
 	var mapped podmap.Mapped
 	err := i.err
 	if err == nil {
-		mapped, err = t.mapper.Map(i.pod)
+		if mapped, err = t.mapper.Map(i.pod); err != nil {
+			i.uid = i.pod.Meta.UID
+		}
 	}
 	if err != nil {
 		t.undecodable++
+		t.nameless = t.nameless || i.uid == ""
 		t.problem = err
-		return nil
+		return t.pods[i.uid] // as it was
 	}
 	pod, ok := t.pods[mapped.Pod.ID]
 	if ok && pod.at.After(l.began) {
@@ -387,7 +393,7 @@ func (t *tracker) absent(now time.Time, l listing, pod *tracked) bool {
 	switch {
 	case !pod.at.Before(l.began):
 		return false // somebody has told of it since
-	case t.undecodable > 0:
+	case t.nameless:
 		return false // it may be the one that could not be read
 	case pod.ended:
 		return true

@@ -350,15 +350,7 @@ func decode[T any](decoder *object.Decoder[T], contentType string, data []byte) 
 
 // identify reads of an object which one it is, as far as that can be read.
 func identify(contentType string, data []byte) object.Meta {
-	type identity struct {
-		Meta struct {
-			Name            string `json:"name" pb:"1"`
-			Namespace       string `json:"namespace" pb:"3"`
-			UID             string `json:"uid" pb:"5"`
-			ResourceVersion string `json:"resourceVersion" pb:"6"`
-		} `json:"metadata" pb:"1"`
-	}
-	is, err := decode(object.NewDecoder[identity](object.Shape{}), contentType, data)
+	is, err := decode(object.NewDecoder[object.Identity](object.Shape{}), contentType, data)
 	if err != nil {
 		return object.Meta{}
 	}

@@ -6,6 +6,16 @@ type Metadata struct {
 	Meta `json:"metadata" pb:"1"`
 }
 
+// Identity is any object of which only is read which one it is, because the rest of it cannot be.
+type Identity struct {
+	Meta struct {
+		Name            string `json:"name" pb:"1"`
+		Namespace       string `json:"namespace" pb:"3"`
+		UID             string `json:"uid" pb:"5"`
+		ResourceVersion string `json:"resourceVersion" pb:"6"`
+	} `json:"metadata" pb:"1"`
+}
+
 // ListMeta says of a list as of when it is, and how to go on if it is not all.
 type ListMeta struct {
 	ResourceVersion string `json:"resourceVersion" pb:"2"`
