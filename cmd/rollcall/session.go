@@ -47,7 +47,7 @@ func (a *app) openUnplayed(ctx context.Context, strict bool) (*session, error) {
 		return nil, err
 	}
 	opts := agent.Options{Config: conf, Environ: a.tagEnviron(), KeepEnv: a.alsoEnv,
-		Recording: a.recording, Version: version, Log: a.log()}
+		Recording: a.recording, Version: version, Log: a.log(), Once: !a.stays}
 	made, err := agent.New(opts)
 	if err != nil {
 		return nil, err

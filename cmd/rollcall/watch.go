@@ -75,6 +75,7 @@ func (a *app) watch(ctx context.Context, duration time.Duration, r inspect.Watch
 	if r.Cardinality, err = a.cardinality(tagger.LowCardinality); err != nil {
 		return err
 	}
+	a.stays = duration == 0
 	// A recording is played while it is watched.
 	open := a.open
 	if a.from != "" {

@@ -49,6 +49,8 @@ type Options struct {
 	Type collection.Agent
 	// Environ is the environment of the process, "NAME=value" each. Default: [os.Environ].
 	Environ []string
+	// Once says that this agent answers and ends: it takes over nothing from one that stays.
+	Once bool
 	// KeepEnv names variables of containers that are kept beside those that the configuration's
 	// rules need.
 	KeepEnv []string
@@ -126,7 +128,7 @@ func (a *Agent) collect() (config.Collectors, error) {
 	}
 	made, err := a.opts.Config.NewCollectors(collection.Deps{
 		Log: a.opts.Log, Env: filter, Agent: a.opts.Type,
-		Store: a.store,
+		Once: a.opts.Once, Store: a.store,
 	})
 	if err != nil {
 		return made, err

@@ -94,6 +94,9 @@ type Deps struct {
 	Env *env.Filter
 	// Agent is the type of the program. Default: [Node].
 	Agent Agent
+	// Once says that the program answers and ends: its collectors take over nothing from another
+	// that stays, and tell nobody that they are there.
+	Once bool
 	// Resources are those of Kubernetes, "namespaces" or "deployments.apps", of whose labels and
 	// annotations the program makes tags, but for pods: whoever can tell of them should.
 	Resources []string

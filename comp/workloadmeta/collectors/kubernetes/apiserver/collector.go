@@ -2,9 +2,11 @@ package apiserver
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,8 @@ type Collector struct {
 	connect func(kubeapi.Options) (*kubeapi.Client, error)
 	// self is kubeapi.Options.Self; tests have several pods in one process.
 	self func() (namespace, name string, err error)
+	// instance tells this process from others in the same pod.
+	instance string
 
 	crowded atomic.Int64 // memberships in services that do not count
 
@@ -39,7 +43,8 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Collector{opts: o, targets: targets, connect: kubeapi.New, self: o.server().Self}, nil
+	return &Collector{opts: o, targets: targets, connect: kubeapi.New, self: o.server().Self,
+		instance: strings.ToLower(rand.Text()[:8])}, nil
 }
 
 // Describe implements [workloadmeta.Collector].

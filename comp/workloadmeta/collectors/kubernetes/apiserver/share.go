@@ -117,6 +117,7 @@ func (s *share) run(ctx context.Context, client *kubeapi.Client) {
 		s.failed(ctx, err)
 		return
 	}
+	name += "-" + s.c.instance
 	s.assignment.Self, s.assignment.Limit = name, handOver
 	renew := time.NewTimer(0)
 	defer renew.Stop()
@@ -145,6 +146,8 @@ func (s *share) run(ctx context.Context, client *kubeapi.Client) {
 	}
 }
 
+// leaseName returns the name of a replica's lease: no other process has it, not even one in the same
+// pod.
 func leaseName(replica string) string { return "rollcall-" + replica }
 
 // failed notes why there was no turn. What is followed stays.

@@ -39,12 +39,19 @@ func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
 // replica starts a replica of an agent that shares pods.
 func replica(t *testing.T, server *fakekube.Server, name string) *world {
 	t.Helper()
+	return replicaOf(t, server, name, "1")
+}
+
+// replicaOf starts a process in the pod of that name.
+func replicaOf(t *testing.T, server *fakekube.Server, name, instance string) *world {
+	t.Helper()
 	c, err := New(Options{Agent: collection.Cluster, Share: true,
 		Resources: []string{"nodes", "pods"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.self = func() (string, string, error) { return "tools", name, nil }
+	c.instance = instance
 	c.connect = func(kubeapi.Options) (*kubeapi.Client, error) {
 		return kubeapi.NewFor(&url.URL{Scheme: "http", Host: "fake"},
 			&http.Client{Transport: named{server.Client().Transport, name}}), nil
@@ -197,6 +204,53 @@ func TestReplicasShareThePods(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		wanted(t, "nodes have changed", server, replicas, 1, 1)
 	})
+}
+
+// A second process in the same pod has a lease of its own, and takes that alone away with it.
+func TestAnotherProcessInThePodLeavesTheLeaseAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := sharing()
+		a := replica(t, server, "a")
+		defer a.stop()
+		a.wait(3 * time.Second)
+		second := replicaOf(t, server, "a", "2")
+		second.wait(time.Minute)
+		wanted(t, "two in a pod", server, map[string]*world{"a": a, "second": second}, 1, 1)
+		second.stop()
+		var leases []string
+		for _, o := range server.Objects(leasePath) {
+			leases = append(leases, o.GetName())
+		}
+		if !slices.Equal(leases, []string{leaseName("a-1")}) {
+			t.Errorf("after the second has ended there are %v", leases)
+		}
+		time.Sleep(leaseRenew + 5*time.Second)
+		wanted(t, "the second has ended", server, map[string]*world{"a": a}, 1, 1)
+	})
+}
+
+// Who answers one question and ends neither shares nor writes.
+func TestWhoEndsAtOnceTakesNoShare(t *testing.T) {
+	for once, want := range map[bool]bool{false: true, true: false} {
+		made, err := Spec.New(&Options{Share: true},
+			collection.Deps{Agent: collection.Cluster, Once: once})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := made[0].(*Collector).opts.Share; got != want {
+			t.Errorf("once %t: it shares: %t", once, got)
+		}
+	}
+	own := func() string {
+		c, err := New(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.instance
+	}
+	if a, b := own(), own(); a == b || len(a) != 8 || strings.ToLower(a) != a {
+		t.Errorf("instances %q and %q", a, b)
+	}
 }
 
 // A pod that gets its node leaves those that have none, whoever is told first of which.
@@ -365,7 +419,7 @@ func TestSharingNeedsLeasesAndNodes(t *testing.T) {
 		replicas := map[string]*world{"a": a, "b": b}
 		wanted(t, "b knows no nodes", server, replicas, 1, 1)
 		for _, o := range server.Objects(leasePath) {
-			if o.GetName() == leaseName("b") && o.GetAnnotations()[announcedNote] != "" {
+			if o.GetName() == leaseName("b-1") && o.GetAnnotations()[announcedNote] != "" {
 				t.Error("b has announced what it cannot know")
 			}
 		}

@@ -25,6 +25,7 @@ var Spec = collection.Spec[Options]{
 	Make: func(o Options, d collection.Deps) ([]workloadmeta.Collector, error) {
 		o.Log, o.Agent = cmp.Or(o.Log, d.Log), cmp.Or(o.Agent, d.Agent)
 		o.Tagged = append(o.Tagged, d.Resources...)
+		o.Share = o.Share && !d.Once
 		return collection.One(New(o))
 	},
 }
