@@ -404,6 +404,23 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// Replicas share the pods with those of their own release only.
+func TestReleasesShareWithNobodyElse(t *testing.T) {
+	c := load(t)
+	for release, want := range map[string]string{"rollcall": "rollcall-cluster",
+		"other": "other-cluster"} {
+		files, err := render(c, values(t, image, levels["cluster"], "cluster: {replicas: 2}",
+			"fullnameOverride: "+release))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf := decode(t, files).configs[want]
+		if !strings.Contains(conf, "share_group: "+want+"\n") {
+			t.Errorf("release %s shares otherwise than as %s:\n%s", release, want, conf)
+		}
+	}
+}
+
 // The manifests are what the chart gives.
 func TestManifests(t *testing.T) {
 	c := load(t)

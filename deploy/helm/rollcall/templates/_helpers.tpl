@@ -58,7 +58,7 @@ helm.sh/chart: {{ .top.Chart.Name }}-{{ .top.Chart.Version | replace "+" "_" }}
 {{- $file := printf "presets/%s-%s.yaml" .type (include "rollcall.level" .) -}}
 {{- $preset := .top.Files.Get $file | fromYaml -}}
 {{- if and (eq .type "cluster") (gt (int .values.replicas) 1) -}}
-{{- $_ := set $preset "apiserver" (dict "share" true) -}}
+{{- $_ := set $preset "apiserver" (dict "share" true "share_group" (include "rollcall.name" .)) -}}
 {{- end -}}
 {{- mustMergeOverwrite $preset (deepCopy .top.Values.config) (deepCopy .values.config) | toYaml -}}
 {{- end }}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,6 +32,8 @@ type Options struct {
 	ServiceWhen string `config:"/kube_service_when" default:"member" doc:"When a pod has the tag kube_service: member (from when it was ready once, for as long as the service lists it) or ready (only while it is ready)."`
 	// Share divides the pods between the replicas of an agent of the cluster.
 	Share bool `config:"share" default:"false" doc:"Divide the pods of the cluster between the replicas of this agent: each follows those of its own nodes, and keeps a lease by which it knows the others. For agents of the cluster, which have to ask for nodes, too."`
+	// ShareGroup names those replicas in a namespace that share with each other. Default: pods.
+	ShareGroup string `config:"share_group" default:"pods" doc:"By this the replicas of one agent know each other: those in one namespace that have the same divide the pods between them. Two agents in one namespace need two. The chart gives the name of its workload. A value of a label: up to 63 letters, digits, '-', '_' and '.'."`
 
 	// Tagged are further resources, as in rules ("deployments.apps"), of whose labels and
 	// annotations somebody makes tags. On a node those of namespaces and of the node itself count.
@@ -50,6 +53,9 @@ const (
 	whenReady  = "ready"
 )
 
+// labelValue is what a label may have for a value, but for none.
+var labelValue = regexp.MustCompile(`^[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$`)
+
 // node reports whether only what is on one node counts.
 func (o *Options) node() bool { return o.Agent == collection.Node }
 
@@ -68,6 +74,10 @@ func (o Options) withDefaults() (Options, []target, error) {
 	o.ServiceWhen = cmp.Or(o.ServiceWhen, whenMember)
 	if o.ServiceWhen != whenMember && o.ServiceWhen != whenReady {
 		return bad("ServiceWhen", "it is %q; want member or ready", o.ServiceWhen)
+	}
+	o.ShareGroup = cmp.Or(o.ShareGroup, pods)
+	if !labelValue.MatchString(o.ShareGroup) {
+		return bad("ShareGroup", "%q is no value of a label", o.ShareGroup)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -165,7 +165,7 @@ func (s *share) failed(ctx context.Context, err error) {
 // turn looks who else is there, follows what is to be followed, says so, and leaves what others
 // have.
 func (s *share) turn(ctx context.Context, client *kubeapi.Client, namespace, name string) error {
-	leases, err := client.Leases(ctx, namespace, leaseLabel+"="+pods)
+	leases, err := client.Leases(ctx, namespace, leaseLabel+"="+s.c.opts.ShareGroup)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (s *share) turn(ctx context.Context, client *kubeapi.Client, namespace, nam
 	}
 	err = client.PutLease(ctx, kubeapi.Lease{
 		Metadata: kubeapi.LeaseMeta{Name: leaseName(name), Namespace: namespace,
-			ResourceVersion: version, Labels: map[string]string{leaseLabel: pods},
+			ResourceVersion: version, Labels: map[string]string{leaseLabel: s.c.opts.ShareGroup},
 			Annotations: map[string]string{announcedNote: t.Announce}},
 		Spec: kubeapi.LeaseSpec{HolderIdentity: name,
 			LeaseDurationSeconds: int(leaseTime / time.Second),

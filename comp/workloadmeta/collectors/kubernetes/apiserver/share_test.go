@@ -45,8 +45,13 @@ func replica(t *testing.T, server *fakekube.Server, name string) *world {
 // replicaOf starts a process in the pod of that name.
 func replicaOf(t *testing.T, server *fakekube.Server, name, instance string) *world {
 	t.Helper()
-	c, err := New(Options{Agent: collection.Cluster, Share: true,
-		Resources: []string{"nodes", "pods"}})
+	return replicaWith(t, server, Options{}, name, instance)
+}
+
+func replicaWith(t *testing.T, server *fakekube.Server, o Options, name, instance string) *world {
+	t.Helper()
+	o.Agent, o.Share, o.Resources = collection.Cluster, true, []string{"nodes", "pods"}
+	c, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +232,34 @@ func TestAnotherProcessInThePodLeavesTheLeaseAlone(t *testing.T) {
 		time.Sleep(leaseRenew + 5*time.Second)
 		wanted(t, "the second has ended", server, map[string]*world{"a": a}, 1, 1)
 	})
+}
+
+// Two agents in one namespace have groups of their own, each with all of the pods.
+func TestGroupsDoNotShareWithEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := sharing()
+		for _, group := range []string{"", "prod-rollcall"} {
+			agent := map[string]*world{}
+			for _, name := range []string{"a", "b"} {
+				w := replicaWith(t, server, Options{ShareGroup: group}, group+name, "1")
+				defer w.stop()
+				agent[name] = w
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			wanted(t, "group "+group, server, agent, 1, 1)
+			if p := agent["a"].part("pods"); !strings.HasSuffix(p.Reason, "by 2 replicas") {
+				t.Errorf("group %q: %s", group, p.Reason)
+			}
+		}
+	})
+	for group, ok := range map[string]bool{"": true, "a": true, "A.b_c-1": true, "-": false,
+		"a/b": false, "a,b": false, "a-": false, strings.Repeat("a", 63): true,
+		strings.Repeat("a", 64): false} {
+		if _, err := New(Options{ShareGroup: group}); (err == nil) != ok {
+			t.Errorf("group %q: %v", group, err)
+		}
+	}
 }
 
 // Who answers one question and ends neither shares nor writes.
