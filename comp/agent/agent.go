@@ -107,6 +107,7 @@ func New(o Options) (*Agent, error) {
 			return nil, err
 		}
 		answers.Collectors, answers.Asked = a.collectors, made.Asked
+		answers.Enabled = made.Enabled
 		answers.Named = o.Config.Named(o.Environ)
 		tags.OnMiss, tags.Missing = a.collectors, a.collectors.Missing
 	}

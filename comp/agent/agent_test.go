@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type boxes struct {
 	deps   collection.Deps
 	absent bool
+	idle   bool
 }
 
 func (*boxes) Describe() workloadmeta.Description {
@@ -37,6 +38,10 @@ func (*boxes) Describe() workloadmeta.Description {
 }
 
 func (b *boxes) Detect(context.Context) workloadmeta.Detection {
+	if b.idle {
+		return workloadmeta.Detection{State: workloadmeta.Disabled, Cause: workloadmeta.CauseOff,
+			Reason: "no boxes are asked for"}
+	}
 	if b.absent {
 		return workloadmeta.Detection{State: workloadmeta.Absent, Cause: workloadmeta.CauseAbsent,
 			Reason: "no boxes"}
@@ -67,13 +72,14 @@ func (b *boxes) Pull(_ context.Context, sink workloadmeta.Sink) error {
 
 type boxOptions struct {
 	Absent bool `config:"absent,address" doc:"Whether there are no boxes." default:"false"`
+	Idle   bool `config:"idle" doc:"Whether nothing is asked for." default:"false"`
 }
 
 func catalogOfBoxes() []collection.AnySpec {
 	return []collection.AnySpec{collection.Spec[boxOptions]{
 		Description: (*boxes)(nil).Describe(), About: "boxes",
 		Make: func(o boxOptions, deps collection.Deps) ([]workloadmeta.Collector, error) {
-			return []workloadmeta.Collector{&boxes{deps, o.Absent}}, nil
+			return []workloadmeta.Collector{&boxes{deps, o.Absent, o.Idle}}, nil
 		},
 	}}
 }
@@ -156,6 +162,22 @@ func TestWhatWasAskedForIsNotThere(t *testing.T) {
 	if err != nil || answers[0].Result != collection.NotDetected ||
 		answers[0].Asked != "boxes.absent is set by --set" {
 		t.Errorf("%+v, %v", answers, err)
+	}
+}
+
+// An address, which may be another collector's as well, is no wish of who has nothing to do.
+func TestWhoHasNothingToDoIsNotMissed(t *testing.T) {
+	for enabled, want := range map[string]string{"auto": "",
+		"on": "boxes.absent is set by --set"} {
+		a := start(t, agent.Options{Config: load(t,
+			config.Flag{Flag: "--set", Option: "boxes.absent", Value: "true"},
+			config.Flag{Flag: "--set", Option: "boxes.idle", Value: "true"},
+			config.Flag{Flag: "--set", Option: "collectors.boxes", Value: enabled})})
+		answers, err := a.WaitFirst(t.Context())
+		if err != nil || answers[0].Result != collection.NotDetected ||
+			answers[0].Asked != want || answers[0].Notable {
+			t.Errorf("%s: %+v, %v", enabled, answers, err)
+		}
 	}
 }
 

@@ -53,6 +53,9 @@ func (l *Local) FirstAnswers(ctx context.Context, r FirstAnswersRequest) ([]Firs
 	answers := make([]FirstAnswer, len(outcomes))
 	for i, o := range outcomes {
 		asked := l.opts.Asked[o.ID]
+		if o.Cause == workloadmeta.CauseOff && l.opts.Enabled[o.ID] != collection.On {
+			asked = "" // an address, which may be another collector's, too, asks for nothing to do
+		}
 		if o.Result == collection.Failed { // of an instance, absence is none of its collector's
 			asked = cmp.Or(asked, l.opts.Asked[workloadmeta.CollectorOf(o.ID)])
 		}

@@ -28,6 +28,8 @@ type Options struct {
 	// Asked says by a collector's ID how somebody has asked for it by name, and Named which
 	// collectors' sources the environment names: package config knows both.
 	Asked map[string]string
+	// Enabled are the collectors' switches.
+	Enabled map[string]collection.Switch
 	Named map[string]bool
 	// Config is what recordings that are made say of their configuration.
 	Config map[string]json.RawMessage
