@@ -47,7 +47,10 @@ cluster. A collector that is switched off needs nothing: --set collectors.kubele
 					return usagef("--bind %q: want namespace/serviceaccount", bind)
 				}
 			}
-			rules := rbac.Rules(a.collectors, conf)
+			rules, err := rbac.Rules(a.collectors, conf)
+			if err != nil {
+				return err
+			}
 			if len(rules) == 0 {
 				a.say("the collectors of an agent of type %s that are switched on ask nothing of "+
 					"a cluster", conf.AgentType)

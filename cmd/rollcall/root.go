@@ -47,6 +47,7 @@ type app struct {
 	width                     int // of tables; negative = the terminal's
 	// a source that was asked for by name has not answered, which has been said
 	incomplete bool
+	lenient    bool               // wrong options of a collector are part of the answer
 	stays      bool               // it goes on until somebody ends it
 	recording  *inspect.Recording // that --from names, once it is open
 	completing bool               // collecting for shell completion: be quick and quiet

@@ -47,7 +47,8 @@ func (a *app) openUnplayed(ctx context.Context, strict bool) (*session, error) {
 		return nil, err
 	}
 	opts := agent.Options{Config: conf, Environ: a.tagEnviron(), KeepEnv: a.alsoEnv,
-		Recording: a.recording, Version: version, Log: a.log(), Once: !a.stays}
+		Recording: a.recording, Version: version, Log: a.log(), Once: !a.stays,
+		Lenient: a.lenient}
 	made, err := agent.New(opts)
 	if err != nil {
 		return nil, err

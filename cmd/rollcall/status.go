@@ -23,6 +23,7 @@ which rules have no effect here; what the store and the tagger hold. It always a
 collectors that fail are part of the answer.`,
 		Args: args(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.lenient = true
 			e, err := a.open(cmd.Context(), false)
 			if err != nil {
 				return err

@@ -51,6 +51,9 @@ type Options struct {
 	Environ []string
 	// Once says that this agent answers and ends: it takes over nothing from one that stays.
 	Once bool
+	// Lenient says that a collector whose options make no sense is one that says so in its status,
+	// and no error of [New].
+	Lenient bool
 	// KeepEnv names variables of containers that are kept beside those that the configuration's
 	// rules need.
 	KeepEnv []string
@@ -131,7 +134,7 @@ func (a *Agent) collect() (config.Collectors, error) {
 		Log: a.opts.Log, Env: filter, Agent: a.opts.Type,
 		Once: a.opts.Once, Store: a.store,
 	})
-	if err != nil {
+	if err != nil && !a.opts.Lenient {
 		return made, err
 	}
 	a.collectors, err = collection.New(collection.Options{Store: a.store,

@@ -82,7 +82,8 @@ const nodeAnnotations = "kubernetes_node_annotations_as_tags"
 // configuration. In the place of one that does not belong, or is switched off, there is one that
 // says so: what is wrong with its options, or with the variables of its daemon's other clients,
 // does not matter then, and nor does whether somebody has asked for it, since agents of several
-// types may share a file. An error names the option that it is about, and where that is set.
+// types may share a file. An error names the option that it is about, and where that is set. Beside
+// it there are the others, and one in the place of each that could not be made, which says why.
 func (l *Loaded) NewCollectors(deps collection.Deps) (Collectors, error) {
 	configured := l.Deps()
 	deps.Agent = cmp.Or(deps.Agent, configured.Agent)
@@ -105,8 +106,10 @@ func (l *Loaded) NewCollectors(deps collection.Deps) (Collectors, error) {
 		if l.Collectors[id] != collection.Off {
 			var err error
 			if made, err = spec.New(l.options[i], deps); err != nil {
-				errs = append(errs, l.blame(i, err))
-				continue
+				err = l.Blame(id, err)
+				errs = append(errs, err)
+				made = []workloadmeta.Collector{collection.Idle(description, workloadmeta.Problem{
+					Cause: workloadmeta.CauseInvalid, Reason: err.Error()})}
 			}
 		}
 		out.List = append(out.List, made...)
@@ -182,23 +185,33 @@ func isEmpty(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// blame says which option a collector's complaint is about, and where it is set.
-func (l *Loaded) blame(i int, err error) error {
+// Blame says which option the complaint of a collector is about, and where it is set.
+func (l *Loaded) Blame(id string, err error) error {
 	wrong, ok := errors.AsType[*collection.OptionError](err)
-	if !ok {
+	i := slices.IndexFunc(l.schema.collectors, func(c collection.AnySpec) bool {
+		return c.Describe().ID == id
+	})
+	if !ok || i < 0 {
 		return err
 	}
 	field, ok := reflect.TypeOf(l.options[i]).Elem().FieldByName(wrong.Field)
 	if !ok {
 		return err
 	}
+	var unset string
 	for _, o := range l.schema.options {
 		for _, t := range o.targets {
-			if from, set := l.From[o.Name]; set && t.owner == i+1 &&
-				slices.Equal(t.index, field.Index) {
+			if t.owner != i+1 || !slices.Equal(t.index, field.Index) {
+				continue
+			}
+			if from, set := l.From[o.Name]; set {
 				return fmt.Errorf("option %s, set by %s: %w", o.Name, from, wrong.Err)
 			}
+			unset = cmp.Or(unset, o.Name)
 		}
 	}
-	return err
+	if unset == "" {
+		return err
+	}
+	return fmt.Errorf("option %s: %w", unset, wrong.Err)
 }

@@ -30,7 +30,7 @@ type Options struct {
 	Asked map[string]string
 	// Enabled are the collectors' switches.
 	Enabled map[string]collection.Switch
-	Named map[string]bool
+	Named   map[string]bool
 	// Config is what recordings that are made say of their configuration.
 	Config map[string]json.RawMessage
 	// Version of the program, for [Status].

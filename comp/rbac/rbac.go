@@ -30,8 +30,8 @@ type Rule struct {
 
 // Rules returns what the collectors of a program ask for with its configuration, in the order of
 // their names. A collector that is switched off, or does not belong to the type of agent, asks for
-// nothing.
-func Rules(collectors []collection.AnySpec, conf *config.Loaded) []Rule {
+// nothing. An error names the option with which one could not run.
+func Rules(collectors []collection.AnySpec, conf *config.Loaded) ([]Rule, error) {
 	type key struct{ namespace, group, resource string }
 	rules := map[key]Rule{}
 	for _, spec := range collectors {
@@ -39,7 +39,11 @@ func Rules(collectors []collection.AnySpec, conf *config.Loaded) []Rule {
 		if !spec.BelongsTo(conf.AgentType) || conf.Collectors[id] == collection.Off {
 			continue
 		}
-		for _, a := range spec.AccessOf(conf.CollectorOptions(id), conf.Deps()) {
+		asked, err := spec.AccessOf(conf.CollectorOptions(id), conf.Deps())
+		if err != nil {
+			return nil, conf.Blame(id, err)
+		}
+		for _, a := range asked {
 			k := key{a.Namespace, a.Group, a.Resource}
 			rule := rules[k]
 			rule.Namespace, rule.Group, rule.Resource = a.Namespace, a.Group, a.Resource
@@ -56,7 +60,7 @@ func Rules(collectors []collection.AnySpec, conf *config.Loaded) []Rule {
 		slices.SortFunc(sorted[i].Verbs, compareVerbs)
 		sorted[i].Verbs = slices.Compact(sorted[i].Verbs)
 	}
-	return sorted
+	return sorted, nil
 }
 
 // compareVerbs orders verbs as people do: what reads before what writes.

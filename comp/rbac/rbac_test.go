@@ -1,6 +1,7 @@
 package rbac_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -11,7 +12,8 @@ import (
 )
 
 type options struct {
-	Pods bool `config:"pods" default:"true" doc:"Pods."`
+	Pods  bool `config:"pods" default:"true" doc:"Pods."`
+	Wrong bool `config:"wrong" default:"false" doc:"Wrong."`
 }
 
 // asks is a Spec of a collector that asks for this.
@@ -19,17 +21,38 @@ func asks(id string, agent collection.Agent, access ...collection.Access) collec
 	return collection.Spec[options]{
 		Description: workloadmeta.Description{ID: id, Source: "x"}, About: "things of " + id,
 		Agents: []collection.Agent{agent},
-		Access: func(o options, _ collection.Deps) []collection.Access {
+		Access: func(o options, _ collection.Deps) ([]collection.Access, error) {
+			if o.Wrong {
+				return nil, &collection.OptionError{Collector: id, Field: "Wrong",
+					Err: errors.New("it is wrong")}
+			}
 			if o.Pods {
 				return append(access, collection.Access{Resource: "pods",
-					Verbs: []string{"watch", "list"}, Why: "pods"})
+					Verbs: []string{"watch", "list"}, Why: "pods"}), nil
 			}
-			return access
+			return access, nil
 		},
 	}
 }
 
 func rules(t *testing.T, set map[string]string) []rbac.Rule {
+	t.Helper()
+	list, err := tryRules(t, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// With options with which a collector cannot run there are no rules, and the option is named.
+func TestNoRulesForWhatCannotRun(t *testing.T) {
+	list, err := tryRules(t, map[string]string{"b.wrong": "true"})
+	if len(list) > 0 || err == nil || err.Error() != "option b.wrong, set by -: it is wrong" {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+func tryRules(t *testing.T, set map[string]string) ([]rbac.Rule, error) {
 	t.Helper()
 	specs := []collection.AnySpec{
 		asks("b", collection.Cluster,

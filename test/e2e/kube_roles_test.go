@@ -169,7 +169,11 @@ func TestKubeRoles(t *testing.T) {
 					"nodes deployments pods services autoscalers batch/cronjobs"}
 		}, 10},
 	} {
-		all := rbac.Rules(catalog.Collectors(), k.configured("", tc.only, tc.set(newAccount(k))...))
+		all, err := rbac.Rules(catalog.Collectors(), k.configured("", tc.only,
+			tc.set(newAccount(k))...))
+		if err != nil {
+			t.Fatal(err)
+		}
 		if len(all) != tc.rules {
 			t.Fatalf("%s: it needs %d rules, want %d: %+v", tc.name, len(all), tc.rules, all)
 		}

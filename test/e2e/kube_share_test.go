@@ -69,7 +69,11 @@ func TestKubeReplicasShareTheNodes(t *testing.T) {
 	account := newAccount(k)
 	conf := k.configured("", []string{"apiserver"}, "agent_type=cluster", "apiserver.share=true",
 		"apiserver.resources=nodes pods")
-	k.apply(rbac.Manifest(account.name, rbac.Rules(catalog.Collectors(), conf),
+	rules, err := rbac.Rules(catalog.Collectors(), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.apply(rbac.Manifest(account.name, rules,
 		rbac.Account{Namespace: k.ns, Name: account.name}))
 	replicas := map[string]*agent.Agent{}
 	// shared says how many replicas have each pod, if not one.

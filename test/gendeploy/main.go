@@ -181,8 +181,9 @@ func (n needs) rules(set ...string) ([]rbac.Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(rbac.Rules([]collection.AnySpec{n.spec}, conf),
-		func(r rbac.Rule) bool { return (r.Namespace == collection.OwnNamespace) != n.own }), nil
+	rules, err := rbac.Rules([]collection.AnySpec{n.spec}, conf)
+	return slices.DeleteFunc(rules,
+		func(r rbac.Rule) bool { return (r.Namespace == collection.OwnNamespace) != n.own }), err
 }
 
 func contains(rules []rbac.Rule, r rbac.Rule) bool {

@@ -59,7 +59,11 @@ func TestTheManifestsGrantWhatIsNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 		var needed []string
-		for _, r := range rbac.Rules(specs, conf) {
+		rules, err := rbac.Rules(specs, conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rules {
 			needed = append(needed, bare(r.YAML())...)
 		}
 		slices.Sort(granted)

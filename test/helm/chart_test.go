@@ -224,7 +224,11 @@ func wanted(t *testing.T, text string) (list []string) {
 	if len(conf.Warnings) > 0 {
 		t.Errorf("rollcall says of the configuration of the chart: %q", conf.Warnings)
 	}
-	for _, r := range rbac.Rules(specs, conf) {
+	rules, err := rbac.Rules(specs, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
 		for _, verb := range r.Verbs {
 			own := ""
 			if r.Namespace == collection.OwnNamespace {

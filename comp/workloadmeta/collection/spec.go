@@ -61,8 +61,9 @@ type Spec[O any] struct {
 	Agents []Agent
 	// Access, if set, lists what the collector asks of the Kubernetes API, or of a kubelet, with
 	// these options and in this program: its type, and what it makes tags of. Roles are made of it,
-	// so that it has all that the collector calls, and nothing more. nil: it asks nothing.
-	Access func(options O, deps Deps) []Access
+	// so that it has all that the collector calls, and nothing more. An error is what Make would
+	// say of the options anywhere. nil: it asks nothing.
+	Access func(options O, deps Deps) ([]Access, error)
 	// Normalizing, if set, makes options consistent that depend on each other, before anybody looks
 	// at them.
 	Normalizing func(options *O)
@@ -122,7 +123,7 @@ type AnySpec interface {
 	// BelongsTo reports whether the collector is one for this type of agent.
 	BelongsTo(Agent) bool
 	// AccessOf returns what [Spec.Access] says. The options are what Options returned.
-	AccessOf(options any, deps Deps) []Access
+	AccessOf(options any, deps Deps) ([]Access, error)
 	// Options returns a pointer to new options, with their zero values.
 	Options() any
 	// Normalize makes options consistent that depend on each other. The options are what Options
@@ -144,11 +145,11 @@ func (s Spec[O]) BelongsTo(a Agent) bool {
 }
 
 // AccessOf implements [AnySpec].
-func (s Spec[O]) AccessOf(options any, deps Deps) []Access {
+func (s Spec[O]) AccessOf(options any, deps Deps) ([]Access, error) {
 	if o, ok := options.(*O); ok && s.Access != nil {
 		return s.Access(*o, deps)
 	}
-	return nil
+	return nil, nil
 }
 
 // Options implements [AnySpec].

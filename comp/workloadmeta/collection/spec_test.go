@@ -64,18 +64,18 @@ func TestASpecMakesItsCollector(t *testing.T) {
 
 func TestASpecSaysWhatItAsksOfACluster(t *testing.T) {
 	spec := collection.Spec[specOptions]{}
-	if got := spec.AccessOf(spec.Options(), collection.Deps{}); got != nil {
+	if got, err := spec.AccessOf(spec.Options(), collection.Deps{}); got != nil || err != nil {
 		t.Errorf("one that says nothing asks for %v", got)
 	}
-	spec.Access = func(o specOptions, deps collection.Deps) []collection.Access {
-		return []collection.Access{{Resource: o.Host, Verbs: []string{string(deps.Agent)}}}
+	spec.Access = func(o specOptions, deps collection.Deps) ([]collection.Access, error) {
+		return []collection.Access{{Resource: o.Host, Verbs: []string{string(deps.Agent)}}}, nil
 	}
-	got := spec.AccessOf(&specOptions{Host: "pods"},
+	got, err := spec.AccessOf(&specOptions{Host: "pods"},
 		collection.Deps{Agent: collection.Cluster})
-	if len(got) != 1 || got[0].Resource != "pods" || got[0].Verbs[0] != "cluster" {
+	if err != nil || len(got) != 1 || got[0].Resource != "pods" || got[0].Verbs[0] != "cluster" {
 		t.Errorf("it asks for %v", got)
 	}
-	if got := spec.AccessOf("other options", collection.Deps{}); got != nil {
+	if got, err := spec.AccessOf("other options", collection.Deps{}); got != nil || err != nil {
 		t.Errorf("with options of another type it asks for %v", got)
 	}
 }

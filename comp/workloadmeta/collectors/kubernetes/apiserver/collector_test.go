@@ -195,7 +195,7 @@ func TestReplicaSetsAreNeverAsked(t *testing.T) {
 		if len(asked) > 0 {
 			t.Errorf("asked for %v", asked)
 		}
-		for _, r := range access(Options{}, collection.Deps{Agent: collection.Cluster}) {
+		for _, r := range asksFor(t, Options{}, collection.Deps{Agent: collection.Cluster}) {
 			if r.Resource == "replicasets" {
 				t.Error("the right to read ReplicaSets is asked for")
 			}
@@ -604,6 +604,33 @@ func TestAnyResource(t *testing.T) {
 	})
 }
 
+// asksFor returns the rights that the options need.
+func asksFor(t *testing.T, o Options, d collection.Deps) []collection.Access {
+	t.Helper()
+	asked, err := access(o, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return asked
+}
+
+// What cannot run asks for nothing, and says why.
+func TestNoRightsForWhatCannotRun(t *testing.T) {
+	for want, o := range map[string]Options{
+		"never collected": {Resources: []string{"secrets"}},
+		"whole cluster":   {Resources: []string{"services"}},
+	} {
+		asked, err := access(o, collection.Deps{})
+		if len(asked) > 0 || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, %v; want %q", o.Resources, asked, err, want)
+		}
+	}
+	core, err := parseTarget("core/v1/endpoints")
+	if err != nil || core.gvr.Group != "" || core.exists() != nil {
+		t.Errorf("endpoints of the core: %+v, %v", core, err)
+	}
+}
+
 // TestResources: what may be asked for, and in which words.
 func TestResources(t *testing.T) {
 	for text, want := range map[string]string{
@@ -611,7 +638,7 @@ func TestResources(t *testing.T) {
 		"apps/deployments": "deployments", "apps/v1/deployments": "deployments",
 		"namespaces": "namespaces", "batch/cronjobs": "batch//cronjobs",
 		"batch/v1/cronjobs": "batch/v1/cronjobs", "persistentvolumes": "/v1/persistentvolumes",
-		"example.org/pods": "example.org//pods", "foopods": "/v1/foopods",
+		"example.org/pods": "example.org//pods", "core/v1/pods": "pods",
 		"example.org/secrets": "example.org//secrets", "autoscalers": "autoscalers",
 		"example.org/autoscalers": "example.org//autoscalers",
 	} {
@@ -634,6 +661,14 @@ func TestResources(t *testing.T) {
 		{Options{Resources: []string{"a/b/c/d"}}, "Resources", "group/version/resource"},
 		{Options{Resources: []string{"Pods"}}, "Resources", "lower case"},
 		{Options{Resources: []string{""}}, "Resources", "group/version/resource"},
+		{Options{Resources: []string{"core/v1/secrets"}}, "Resources", "never collected"},
+		{Options{Resources: []string{"secrets/foo"}}, "Resources", "no group of an API"},
+		{Options{Resources: []string{"pods/log"}}, "Resources", "no group of an API"},
+		{Options{Resources: []string{"apps/deployments/scale"}}, "Resources", "no version"},
+		{Options{Resources: []string{"pod"}}, "Resources", "want pods"},
+		{Options{Resources: []string{"deployment"}}, "Resources", "want deployments"},
+		{Options{Resources: []string{"apps/deployment"}}, "Resources", "want deployments"},
+		{Options{Resources: []string{"cronjobs"}}, "Resources", "batch/cronjobs"},
 		{Options{Resources: []string{"batch/"}}, "Resources", "group/version/resource"},
 		{Options{Resources: []string{"batch/v1/jobs", "batch/v2/jobs"}}, "Resources",
 			"two versions, v1 and v2"},
@@ -700,7 +735,11 @@ func TestAccess(t *testing.T) {
 			"pods batch/jobs namespaces"},
 	} {
 		var got []string
-		for _, a := range access(c.o, collection.Deps{Agent: c.agent, Resources: c.tagged}) {
+		asked, err := access(c.o, collection.Deps{Agent: c.agent, Resources: c.tagged})
+		if refused := c.want == "" && len(c.o.Resources) > 0; refused != (err != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, a := range asked {
 			got = append(got, strings.TrimPrefix(a.Group+"/"+a.Resource, "/"))
 			if strings.Join(a.Verbs, " ") != "list watch" || a.Why == "" {
 				t.Errorf("%s: %+v", name, a)

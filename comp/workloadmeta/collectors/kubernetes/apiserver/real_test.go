@@ -274,7 +274,7 @@ func TestRealRights(t *testing.T) {
 	pod := c.shop()
 	role := func(without string) values {
 		var rules []values
-		for _, a := range access(Options{Resources: everything},
+		for _, a := range asksFor(t, Options{Resources: everything},
 			collection.Deps{Agent: collection.Cluster}) {
 			if a.Resource != without {
 				rules = append(rules, values{"apiGroups": []string{a.Group},
@@ -292,7 +292,7 @@ func TestRealRights(t *testing.T) {
 			"name": "reader"}}})
 	c.follow("reader", everything...)
 	c.eventually("everything is there", func() bool { return c.complete(pod) })
-	for _, a := range access(Options{Resources: everything},
+	for _, a := range asksFor(t, Options{Resources: everything},
 		collection.Deps{Agent: collection.Cluster}) {
 		if a.Resource == "verticalpodautoscalers" {
 			continue // the cluster does not have them

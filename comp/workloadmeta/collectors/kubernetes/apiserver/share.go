@@ -146,8 +146,8 @@ func (s *share) run(ctx context.Context, client *kubeapi.Client) {
 	}
 }
 
-// leaseName returns the name of a replica's lease: no other process has it, not even one in the same
-// pod.
+// leaseName returns the name of a replica's lease: no other process has it, not even one in the
+// same pod.
 func leaseName(replica string) string { return "rollcall-" + replica }
 
 // failed notes why there was no turn. What is followed stays.

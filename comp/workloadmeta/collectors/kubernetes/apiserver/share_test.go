@@ -468,7 +468,7 @@ func TestSharingIsForAgentsOfTheCluster(t *testing.T) {
 		t.Errorf("without nodes: %v", err)
 	}
 	leases := func(o Options, agent collection.Agent) bool {
-		return slices.ContainsFunc(access(o, collection.Deps{Agent: agent}),
+		return slices.ContainsFunc(asksFor(t, o, collection.Deps{Agent: agent}),
 			func(a collection.Access) bool {
 				return a.Resource == "leases" && a.Namespace == collection.OwnNamespace
 			})

@@ -31,12 +31,12 @@ var Spec = collection.Spec[Options]{
 }
 
 // access returns what is asked of the API server: exactly what is followed.
-func access(o Options, d collection.Deps) []collection.Access {
+func access(o Options, d collection.Deps) ([]collection.Access, error) {
 	o.Agent, o.Tagged = cmp.Or(d.Agent, collection.Node), d.Resources
 	o.NodeName = cmp.Or(o.NodeName, "any") // who asks for the role is not on the node
-	targets, err := o.targets()
+	o, targets, err := o.withDefaults()
 	if err != nil {
-		return nil // nothing is asked before it is mended
+		return nil, err
 	}
 	var out []collection.Access
 	for _, t := range targets {
@@ -51,7 +51,7 @@ func access(o Options, d collection.Deps) []collection.Access {
 				Why:       "which replica has which nodes, asked for by apiserver.share"})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // Module adds the collector to an fx application: see [collection.Spec.Module].

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -58,6 +59,9 @@ func parseTargets(list []string, agent collection.Agent) ([]target, error) {
 	var out []target
 	for _, text := range list {
 		t, err := parseTarget(text)
+		if err == nil {
+			err = t.exists()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -93,6 +97,9 @@ func parseTarget(text string) (target, error) {
 	if gvr.Group == "v1" && len(parts) == 2 {
 		gvr.Group = "" // as it is written in manifests
 	}
+	if gvr.Group == "core" {
+		gvr.Group = "" // as it is called in documentation
+	}
 	if gvr.Resource == "" || strings.ToLower(text) != text || strings.ContainsAny(text, " ?#%") ||
 		slices.Contains(parts[:len(parts)-1], "") {
 		return target{}, fmt.Errorf("%q: %w, in lower case", text, errForm)
@@ -117,6 +124,41 @@ func parseTarget(text string) (target, error) {
 		gvr.Version = "v1"
 	}
 	return target{gvr: gvr}, nil
+}
+
+// The resources of the core that can be watched, but for those that are denied, and the groups
+// whose names have no dot. Neither of the two lists grows.
+var (
+	coreResources = []string{"endpoints", "limitranges", namespaces, nodes,
+		"persistentvolumeclaims", "persistentvolumes", pods, "podtemplates",
+		"replicationcontrollers", "resourcequotas", "serviceaccounts", services}
+	shortGroups = []string{"", "apps", "autoscaling", "batch", "extensions", "policy"}
+)
+
+var version = regexp.MustCompile(`^(v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?)?$`)
+
+// exists returns an error if no API server can have the target.
+func (t target) exists() error {
+	if t.name != "" {
+		return nil
+	}
+	name, plural := t.gvr.Resource, t.gvr.Resource+"s"
+	switch {
+	case t.gvr.Group == "" && (slices.Contains(coreResources, plural) ||
+		slices.Contains([]string{deployments, autoscalers, resourceSlices}, plural)),
+		t.gvr.Group == deploymentResource.Group && plural == deployments:
+		return fmt.Errorf("there is no resource %q; want %s", name, plural)
+	case t.gvr.Group == "" && !slices.Contains(coreResources, name):
+		return fmt.Errorf("there is no resource %q in the core of the API, which has %s; "+
+			"of others give the group, too, as in batch/cronjobs", name,
+			strings.Join(coreResources, ", "))
+	case !strings.Contains(t.gvr.Group, ".") && !slices.Contains(shortGroups, t.gvr.Group):
+		return fmt.Errorf("%q is no group of an API, and subresources cannot be followed: %w",
+			t.gvr.Group, errForm)
+	case !version.MatchString(t.gvr.Version):
+		return fmt.Errorf("%q is no version of an API: %w", t.gvr.Version, errForm)
+	}
+	return nil
 }
 
 // same reports whether both ask for one resource, maybe in two versions.

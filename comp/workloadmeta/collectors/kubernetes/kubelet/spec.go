@@ -20,14 +20,14 @@ var Spec = collection.Spec[Options]{
 
 // access returns what the kubelet asks the API server about who asks for /pods. It does not ask
 // about the Pods API, which is root's.
-func access(o Options, _ collection.Deps) []collection.Access {
+func access(o Options, _ collection.Deps) ([]collection.Access, error) {
 	var out []collection.Access
 	if o.PodSource == fromAPIServer || o.PodSource == fromAny {
 		out = append(out, collection.Access{Resource: "pods", Verbs: []string{"list", "watch"},
 			Why: "pods of the node where its kubelet is not asked, or cannot be"})
 	}
 	if o.PodSource == fromAPIServer {
-		return out
+		return out, nil
 	}
 	out = append(out, collection.Access{Resource: "nodes/pods", Verbs: []string{"get"},
 		Why: "pods of the node from its kubelet's /pods, where there is no Pods API"})
@@ -36,7 +36,7 @@ func access(o Options, _ collection.Deps) []collection.Access {
 			Why: "the same before Kubernetes 1.33, asked for by kubelet.nodes_proxy; who has it can " +
 				"run commands in all containers"})
 	}
-	return out
+	return out, nil
 }
 
 // Module adds the collector to an fx application: see [collection.Spec.Module].
