@@ -3,7 +3,6 @@ package apiserver
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -162,13 +161,19 @@ var errNothing error = &workloadmeta.Error{Cause: workloadmeta.CauseTimeout,
 // listed, or cannot be. The error says why none can be.
 func (c *core) first() (bool, error) {
 	var errs []error
+	var forbidden []string
 	listed := 0
 	for _, s := range c.sources {
 		switch {
 		case s.listed:
 			listed++
 		case s.err != nil:
-			errs = append(errs, s.err)
+			if workloadmeta.CauseOf(s.err) != workloadmeta.CauseForbidden {
+				errs = append(errs, s.err)
+				continue
+			}
+			forbidden = append(forbidden, s.name)
+			errs = slices.Insert(errs, 0, s.err) // first, as the hint is about that
 		case !c.late:
 			return false, nil
 		}
@@ -180,8 +185,14 @@ func (c *core) first() (bool, error) {
 		return false, errNothing
 	}
 	// One for all: they differ in the resource, if at all.
+	err := errs[0]
 	if len(errs) > 1 {
-		return false, fmt.Errorf("%w (and %d other resources)", errs[0], len(errs)-1)
+		err = fmt.Errorf("%w (and %d other resources)", err, len(errs)-1)
 	}
-	return false, errors.Join(errs...)
+	if len(forbidden) > 1 {
+		err = &workloadmeta.Error{Cause: workloadmeta.CauseForbidden, Err: err,
+			Hint: "grant the account the role that rollcall rbac prints: it may not read " +
+				strings.Join(forbidden, ", ")}
+	}
+	return false, err
 }

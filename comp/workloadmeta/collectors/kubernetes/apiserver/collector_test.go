@@ -255,6 +255,34 @@ func TestOneForbidden(t *testing.T) {
 	})
 }
 
+// Where several resources are forbidden, and nothing is listed, all of them are named.
+func TestAllThatIsForbiddenIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer()
+		server.Fault(func(r *http.Request) *metav1.Status {
+			if r.URL.Path == namespacePath {
+				return fakekube.Status(401, metav1.StatusReasonUnauthorized, "who are you")
+			}
+			return fakekube.Status(403, metav1.StatusReasonForbidden, "no")
+		})
+		w := start(t, server, Options{Agent: collection.Cluster,
+			Resources: []string{namespaces, nodes, pods, deployments}})
+		w.wait(time.Second)
+		select {
+		case err := <-w.ended:
+			p := workloadmeta.ProblemOf(err)
+			if p.Cause != workloadmeta.CauseForbidden || !strings.Contains(p.Hint,
+				"rollcall rbac prints: it may not read nodes, pods, deployments.apps") {
+				t.Errorf("ended with %+v", p)
+			}
+		default:
+			t.Error("it goes on")
+		}
+		w.ended <- nil
+		w.stop()
+	})
+}
+
 // TestNothingToBeHad: where every resource fails at first the collector does, with the cause; one
 // that never answers keeps the others back for a minute only; and what was told once stays while
 // the server is away.

@@ -41,6 +41,7 @@ type core struct {
 
 // source is how far one resource is.
 type source struct {
+	name   string // of the resource that may not be granted
 	listed bool
 	err    error // of the first attempt, if that failed
 }
@@ -333,7 +334,7 @@ type follow func(ctx context.Context, client *kubeapi.Client)
 // of it.
 func newFollow[T, V any](c *Collector, core *core, r kubeapi.Resource, shape object.Shape,
 	table *table[V], mapped mapping[T, V]) follow {
-	s := &source{}
+	s := &source{name: kubeapi.Name(r.GroupVersionResource)}
 	core.sources = append(core.sources, s)
 	i := len(c.parts)
 	c.parts = append(c.parts, collection.Part{Name: kubeapi.Name(r.GroupVersionResource),

@@ -79,9 +79,9 @@ type sighting struct {
 
 func newShare(c *Collector, core *core) *share {
 	s := &share{c: c, core: core, part: len(c.parts), kick: make(chan struct{}, 1),
-		source: &source{}, nodes: map[string]bool{"": true}, scopes: map[string]*scope{},
-		owner: map[string]*scope{}, seen: map[string]sighting{}, shape: podmap.ThinShape(),
-		mapped: thinPods()}
+		source: &source{name: "leases.coordination.k8s.io"}, nodes: map[string]bool{"": true},
+		scopes: map[string]*scope{}, owner: map[string]*scope{}, seen: map[string]sighting{},
+		shape: podmap.ThinShape(), mapped: thinPods()}
 	s.shape.Pool = nil
 	core.sources = append(core.sources, s.source)
 	c.parts = append(c.parts, collection.Part{Name: pods, State: collection.StateConnecting})
