@@ -15,7 +15,8 @@ import (
 )
 
 // A pod whose namespace and services may not be listed is complete, and explain names the rights.
-func TestExplainNamesRights(t *testing.T) {
+// So does ls where it finds none of them.
+func TestRightsAreNamed(t *testing.T) {
 	const pods = "/api/v1/pods"
 	server := fakekube.New(pods)
 	server.Put(pods, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "p5",
@@ -55,6 +56,14 @@ func TestExplainNamesRights(t *testing.T) {
 				t.Errorf("explain po/p5 %s: exit code %d, %s\n%s\nwant %q", args, r.code, r.err,
 					r.out, text)
 			}
+		}
+	}
+	for kind, want := range map[string]string{"svc": "grant list and watch services",
+		"ns": "grant list and watch namespaces"} {
+		r := rollcall(t, "ls", kind, "--agent-type", "cluster", "--set",
+			"kubernetes_kubeconfig_path="+kubeconfig)
+		if r.code != 3 || !strings.Contains(r.err, want) {
+			t.Errorf("ls %s: exit code %d, %q, want %q", kind, r.code, r.err, want)
 		}
 	}
 }
