@@ -52,6 +52,24 @@ type values = map[string]any
 // do makes a request, and returns the UID of the object that is answered.
 func (c *cluster) do(method, path string, body any) string {
 	c.t.Helper()
+	var object struct{ Metadata struct{ UID string } }
+	c.call(method, path, body, &object)
+	return object.Metadata.UID
+}
+
+// may reports whether the server lets a user list what is asked for.
+func (c *cluster) may(user string, a collection.Access) bool {
+	c.t.Helper()
+	var review struct{ Status struct{ Allowed bool } }
+	c.call(http.MethodPost, "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+		values{"spec": values{"user": user, "resourceAttributes": values{"group": a.Group,
+			"resource": a.Resource, "verb": "list"}}}, &review)
+	return review.Status.Allowed
+}
+
+// call asks the server for something, and decodes its answer into to.
+func (c *cluster) call(method, path string, body, to any) {
+	c.t.Helper()
 	data, err := json.Marshal(body)
 	if err != nil {
 		c.t.Fatal(err)
@@ -75,11 +93,9 @@ func (c *cluster) do(method, path string, body any) string {
 	if err != nil || response.StatusCode >= 300 {
 		c.t.Fatalf("%s %s: %s %s %v", method, path, response.Status, text, err)
 	}
-	var object struct{ Metadata struct{ UID string } }
-	if err := json.Unmarshal(text, &object); err != nil {
+	if err := json.Unmarshal(text, to); err != nil {
 		c.t.Fatal(err)
 	}
-	return object.Metadata.UID
 }
 
 // create makes an object below a path, and returns its UID.
@@ -300,6 +316,9 @@ func TestRealRights(t *testing.T) {
 		t.Run(a.Resource, func(t *testing.T) {
 			c := &cluster{Kube: c.Kube, t: t, client: c.client}
 			c.do(http.MethodPut, roles+"/reader", role(a.Resource))
+			for c.may("reader", a) { // the server hears of the role a moment later
+				time.Sleep(5 * time.Millisecond)
+			}
 			c.follow("reader", everything...)
 			name := strings.TrimSuffix(a.Resource+"."+a.Group, ".")
 			c.eventually("status names the right", func() bool {
