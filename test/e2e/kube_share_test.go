@@ -108,6 +108,17 @@ func TestKubeReplicasShareTheNodes(t *testing.T) {
 				t.Fatalf("nobody has pod %s: %v", uid, err)
 			}
 		}
+		for name, r := range replicas {
+			n := 0
+			for _, uid := range uids {
+				if _, err := r.Store().GetKubernetesPod(uid); err == nil {
+					n++
+				}
+			}
+			if n == 0 || n == len(uids) {
+				return fmt.Sprintf("%s has %d of %d pods", name, n, len(uids))
+			}
+		}
 		return shared()
 	})
 	for name, r := range replicas {
@@ -115,15 +126,6 @@ func TestKubeReplicasShareTheNodes(t *testing.T) {
 			return s.ID == "apiserver" && s.State == collection.StateLive
 		}) {
 			t.Errorf("%s: %+v", name, s)
-		}
-		n := 0
-		for _, uid := range uids {
-			if _, err := r.Store().GetKubernetesPod(uid); err == nil {
-				n++
-			}
-		}
-		if n == 0 || n == len(uids) {
-			t.Errorf("%s has %d of %d pods", name, n, len(uids))
 		}
 	}
 	stopB()
