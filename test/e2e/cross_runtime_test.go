@@ -24,8 +24,8 @@ import (
 )
 
 // TestEveryRuntimeGivesTheSameTags starts one image under Docker, containerd, containerd's CRI and
-// Podman, side by side. The containers' tags are the same but for those that name the container, its
-// pod or the runtime.
+// Podman, side by side. The containers' tags are the same but for those that name the container,
+// its pod or the runtime.
 func TestEveryRuntimeGivesTheSameTags(t *testing.T) {
 	realnode.Require(t)
 	const name = "reg.example.test:5000/shop/web:1.4"
