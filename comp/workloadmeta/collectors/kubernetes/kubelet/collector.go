@@ -15,6 +15,7 @@ import (
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeletsocket"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/podmap"
 )
 
@@ -414,7 +415,7 @@ func (l *loop) run(ctx context.Context, first *listing, watchEnd <-chan error,
 
 // answered takes the answer to a list; an error ends the loop.
 func (l *loop) answered(a answer) error {
-	if a.err != nil && rejected(a.err) && l.synced {
+	if a.err != nil && kubeletsocket.Rejected(a.err) && l.synced {
 		return nil // other clients share the limit of calls
 	}
 	if a.err != nil {
@@ -524,7 +525,7 @@ func (c *Collector) streamPodsAPI(ctx context.Context, sink workloadmeta.Sink) e
 	if err != nil {
 		return err
 	}
-	defer api.close()
+	defer api.Close()
 	for first := true; ; first = false {
 		err := c.watchPodsAPI(ctx, sink, api)
 		if !unready(err) || ctx.Err() != nil {
@@ -596,7 +597,7 @@ func (c *Collector) podsAPIAnswers(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	defer api.close()
+	defer api.Close()
 	_, err = api.list(ctx, c.running.hashes())
 	return err == nil
 }

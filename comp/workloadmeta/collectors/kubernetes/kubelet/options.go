@@ -1,7 +1,6 @@
 package kubelet
 
 import (
-	"context"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeapi"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeletsocket"
 	"github.com/rollcall-dev/rollcall/pkg/env"
 )
 
@@ -78,7 +78,7 @@ type Options struct {
 	// Log receives what a person might want to know. Default: nothing is logged.
 	Log *slog.Logger
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // to the Pods API
+	dial kubeletsocket.Dialer // to the Pods API
 }
 
 // withDefaults fills in what is not set and refuses what makes no sense.

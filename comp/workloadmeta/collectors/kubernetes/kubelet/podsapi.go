@@ -2,78 +2,45 @@ package kubelet
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"hash/maphash"
-	"io/fs"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	podsv1 "k8s.io/kubelet/pkg/apis/pods/v1alpha1"
 
-	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collection"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeletsocket"
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/object"
 )
-
-// maxAnswer bounds one answer of the kubelet.
-const maxAnswer = 64 << 20
 
 // watchPods is what a watch does, in errors.
 const watchPods = "watch pods"
 
 // podsAPI asks the kubelet's Pods API, on a Unix socket that only root may use.
 //
-// Of a connection that it makes nothing is kept open by pings: the kubelet's server takes more
-// than one in five minutes for an attack, and hangs up.
-//
 // Source: k8s.io/kubelet/pkg/apis/pods, and what kubelets of 1.37 were seen to do.
 type podsAPI struct {
+	*kubeletsocket.Conn
 	path    string
-	conn    *grpc.ClientConn
 	client  podsv1.PodsClient
 	decoder *object.Decoder[object.Pod]
 	seed    maphash.Seed
 	timeout time.Duration // of a list
 	log     *slog.Logger
-
-	mu      sync.Mutex
-	dialErr error // of the last connection that failed
 }
 
 func newPodsAPI(o *Options, seed maphash.Seed) (*podsAPI, error) {
-	path := o.Socket
-	a := &podsAPI{path: path, decoder: object.NewDecoder[object.Pod](object.Shape{}), seed: seed,
-		timeout: o.CallTimeout, log: o.Log}
-	conn, err := grpc.NewClient("passthrough:///kubelet", // the address is path, whatever is in it
-		grpc.WithAuthority("localhost"),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			conn, err := o.dial(ctx, "unix", path)
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.dialErr = err
-			return conn, err
-		}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
-		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
-		grpc.WithDisableHealthCheck(),
-	)
+	conn, err := kubeletsocket.New(kubeletsocket.API{Name: "Pods API",
+		Since: "the kubelet has the Pods API since Kubernetes 1.37"}, o.Socket, o.dial)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the kubelet's Pods API at %s: %w", path, err)
+		return nil, err
 	}
-	a.conn, a.client = conn, podsv1.NewPodsClient(conn)
-	return a, nil
-}
-
-func (a *podsAPI) close() {
-	a.conn.Close() //nolint:errcheck // it fails only if it is closed already
+	return &podsAPI{Conn: conn, path: o.Socket, client: podsv1.NewPodsClient(conn),
+		decoder: object.NewDecoder[object.Pod](object.Shape{}), seed: seed,
+		timeout: o.CallTimeout, log: o.Log}, nil
 }
 
 // list asks for all pods. Those with a hash that is known are not decoded.
@@ -135,37 +102,14 @@ func (a *podsAPI) watch(ctx context.Context, q *queue) error {
 // of the API server since it started.
 func unready(err error) bool { return status.Code(err) == codes.FailedPrecondition }
 
-// rejected is the answer to a list that is one too many in this second, for all clients together.
-func rejected(err error) bool { return status.Code(err) == codes.ResourceExhausted }
-
 // explain says what went wrong, with a cause. The library's status stays below it.
 func (a *podsAPI) explain(ctx context.Context, what string, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	a.mu.Lock()
-	dialErr := a.dialErr
-	a.mu.Unlock()
-	e := &workloadmeta.Error{Err: fmt.Errorf("%s at %s: %w", what, a.path, err)}
-	switch code := status.Code(err); {
-	case errors.Is(dialErr, fs.ErrPermission):
-		e.Cause, e.Hint = workloadmeta.CauseDenied, "the Pods API is for root only: run as root"
-		e.Err = fmt.Errorf("%s: %w", what, dialErr)
-	case dialErr != nil && code == codes.Unavailable:
-		e.Cause = workloadmeta.CauseOf(dialErr)
-		e.Err = fmt.Errorf("%s: %w", what, dialErr)
-	case code == codes.Unavailable:
-		e.Cause = workloadmeta.CauseRefused
-	case code == codes.ResourceExhausted && what == watchPods:
+	explained := a.Explain(ctx, what, err)
+	if what == watchPods && kubeletsocket.Rejected(err) && ctx.Err() == nil {
 		// For a client that reads too slowly, and for all of them when the kubelet stops.
-		return collection.Closed(e)
-	case code == codes.Unimplemented:
-		e.Cause = workloadmeta.CauseUnsupported
-		e.Hint = "the kubelet has the Pods API since Kubernetes 1.37"
-	case code == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded):
-		e.Cause = workloadmeta.CauseTimeout
+		return collection.Closed(explained)
 	}
-	return e
+	return explained
 }
 
 // queue holds what a watch has told and nobody has taken yet, one entry a pod at most for each of

@@ -15,6 +15,7 @@ import (
 	podresourcesv1 "k8s.io/kubelet/pkg/apis/podresources/v1"
 
 	"github.com/rollcall-dev/rollcall/comp/workloadmeta"
+	"github.com/rollcall-dev/rollcall/comp/workloadmeta/collectors/kubernetes/internal/kubeletsocket"
 )
 
 const (
@@ -22,15 +23,13 @@ const (
 	quickPeriod = time.Second
 	// settle is how long the first report waits for pods of which devices are known.
 	settle = 2 * time.Second
-	// permission is what to do where the socket is not ours to open.
-	permission = "the PodResources API is for root only: run as root"
 )
 
 // Collector reports devices of containers. Create one with [New]. It implements
 // [workloadmeta.Streamer].
 type Collector struct {
 	opts    Options
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	dial    kubeletsocket.Dialer
 	tracker *tracker // of the stream; used by it alone
 }
 
@@ -57,7 +56,7 @@ func (c *Collector) Detect(context.Context) workloadmeta.Detection {
 			Reason: "the kubelet's PodResources API at " + c.opts.Socket}
 	case errors.Is(err, fs.ErrPermission):
 		return workloadmeta.Detection{State: workloadmeta.Absent, Cause: workloadmeta.CauseDenied,
-			Reason: "no access to " + c.opts.Socket, Hint: permission}
+			Reason: "no access to " + c.opts.Socket, Hint: service().RootOnly()}
 	}
 	return workloadmeta.Detection{State: workloadmeta.Absent, Cause: workloadmeta.CauseAbsent,
 		Reason: "no socket at " + c.opts.Socket,
@@ -77,7 +76,7 @@ func (c *Collector) Stream(ctx context.Context, sink workloadmeta.Sink) error {
 	if err != nil {
 		return err
 	}
-	defer api.close()
+	defer api.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	news := make(chan workloadmeta.Bundle)
 	var following sync.WaitGroup
@@ -224,7 +223,7 @@ func (l *loop) answered(a answer) error {
 			l.sink.Set(l.tracker.everything()...)
 			l.unset(l.tracker.prune(l.sink.Known))
 		}
-	case rejected(a.err): // other clients share the limit of questions
+	case kubeletsocket.Rejected(a.err): // other clients share the limit of questions
 		l.opts.Log.Debug("the kubelet has been asked too often", "error", a.err)
 	default:
 		if l.failed++; l.failed > 1 {
